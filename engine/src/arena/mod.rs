@@ -1,0 +1,61 @@
+//! The memory of a space: its header, its tables, its files; creating, attaching, refusing.
+
+mod geometry;
+
+pub use geometry::{
+    Geometry, HEADER_WORDS, HOT_STRIDE, HotWord, Layout, MAXIMUM_BYTES, MINIMUM_BYTES, PARTICIPANT_WORDS,
+    PROCESS_SLOT_WORDS, SUPERBLOCK_HEADER_WORDS,
+};
+
+use crate::platform::Platform;
+use crate::word::{CellAddress, WordAddress};
+
+/// The memory of one space in this process: a platform and the places in it. No protocol, only addresses.
+#[derive(Debug)]
+pub struct Arena<P> {
+    platform: P,
+    layout: Layout,
+    hash_key: (u64, u64),
+}
+
+/// Word of the header page where the key of the space's hash function stands (two words).
+pub const HASH_KEY_WORD: WordAddress = WordAddress::new(32);
+
+impl<P: Platform> Arena<P> {
+    /// Wraps memory whose header says `layout`.
+    pub fn new(platform: P, layout: Layout) -> Self {
+        let hash_key = (platform.load_plain(HASH_KEY_WORD), platform.load_plain(HASH_KEY_WORD.offset(1)));
+        Self { platform, layout, hash_key }
+    }
+    /// The memory, the clock, the kernel.
+    #[inline]
+    pub fn platform(&self) -> &P {
+        &self.platform
+    }
+    /// The places.
+    #[inline]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+    /// Key of the hash function that all processes of the space share.
+    #[inline]
+    pub fn hash_key(&self) -> (u64, u64) {
+        self.hash_key
+    }
+    /// The cell from which everything that lives is reached.
+    #[inline]
+    pub fn root(&self) -> CellAddress {
+        CellAddress::new(self.layout.hot(HotWord::Root))
+    }
+}
+
+/// Writes what a new space starts with into zeroed memory: clock, tick, frontier, hash key. The header is another matter.
+pub fn format<P: Platform>(platform: &P, layout: &Layout) {
+    use std::sync::atomic::Ordering::Relaxed;
+    // Relaxed: nobody can attach before the header is complete, and that is published by a rename or a descriptor.
+    platform.store(layout.hot(HotWord::VersionClock), 1, Relaxed);
+    platform.store(layout.hot(HotWord::Tick), 1, Relaxed);
+    platform.store(layout.hot(HotWord::Batch), 1, Relaxed);
+    platform.store_plain(HASH_KEY_WORD, platform.entropy());
+    platform.store_plain(HASH_KEY_WORD.offset(1), platform.entropy());
+}

@@ -1,0 +1,79 @@
+//! What can go wrong below a transaction, as values.
+
+use crate::platform::OutOfPages;
+use crate::word::Handle;
+
+/// A word that nothing of ours writes was read: the space is damaged. Names the structure and the word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the space is damaged: {what} at byte {byte_offset} holds {word:#018x}")]
+pub struct Corrupt {
+    /// Which structure.
+    pub what: &'static str,
+    /// Where.
+    pub byte_offset: u64,
+    /// What was read.
+    pub word: u64,
+}
+
+/// A handle that names nothing any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the object behind handle {:#018x} is gone", handle.raw())]
+pub struct Stale {
+    /// The handle.
+    pub handle: Handle,
+}
+
+/// No room for another block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Full {
+    /// The space has reached the size it was created with.
+    #[error("the space is full: no room for {bytes} more bytes in a space of {space_bytes}")]
+    Space {
+        /// Asked for.
+        bytes: u64,
+        /// Size of the space.
+        space_bytes: u64,
+    },
+    /// The system has no memory for the pages.
+    #[error(transparent)]
+    System(#[from] OutOfPages),
+}
+
+/// Why an attempt cannot go on. After any of these the attempt is over: everything that it wrote is void.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Stop {
+    /// Somebody else went first: run the body again.
+    #[error("another transaction went first")]
+    Conflict,
+    /// The body asked to wait until something that it has read changes, then to run again.
+    #[error("the transaction waits for a change")]
+    Retry,
+    /// Whoever waits was interrupted (Ctrl-C).
+    #[error("the wait was interrupted")]
+    Interrupted,
+    /// The time that the caller gave is over.
+    #[error("the transaction did not finish in the time it was given")]
+    TimedOut,
+    /// No room.
+    #[error(transparent)]
+    Full(#[from] Full),
+    /// A handle that names nothing any more.
+    #[error(transparent)]
+    Stale(#[from] Stale),
+    /// The space is damaged.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// This process is a fork of the one that opened the space and has not joined by itself.
+    #[error("this process is a fork of the one that opened the space, and has to join by itself")]
+    Forked,
+    /// A value of the wrong kind was met (a handle of a list given where a dict is wanted).
+    #[error("the object is a {found:?}, not a {wanted:?}")]
+    WrongKind {
+        /// What the operation is for.
+        wanted: crate::word::BlockKind,
+        /// What the handle names.
+        found: crate::word::BlockKind,
+    },
+}

@@ -1,0 +1,147 @@
+//! The one door between the engine and the world: memory, time, waiting, pages, liveness.
+//!
+//! The engine is generic over [`Platform`] and never touches memory, clocks or the kernel by itself. What ships runs on
+//! [`native`]; models and the simulator bring their own platforms and run the same source. Hence the rules:
+//!
+//! 1. Memory is 64-bit words at a [`WordAddress`]. *Typed words* are atomic and each access names its ordering; *plain
+//!    words* and payload bytes are not atomic and are published by somebody's release store.
+//! 2. No access is `SeqCst`. Where a store must come before a later load, the caller writes a [`Memory::fence`].
+//! 3. Every loop that waits calls [`System::spin_hint`] or [`System::wait`], so that a scheduler can take over.
+//! 4. `unsafe` memory access lives in implementations of this trait. A `WordAddress` that reaches it lies inside the
+//!    space: addresses are made by `Layout`, by the allocator and by checked handles only.
+
+use crate::word::{ProcessSlotId, WordAddress};
+pub use std::sync::atomic::Ordering;
+
+pub mod native;
+
+/// Shared memory: typed words, plain payload, fences.
+pub trait Memory {
+    /// Loads a typed word. `order`: `Relaxed` or `Acquire`.
+    fn load(&self, address: WordAddress, order: Ordering) -> u64;
+    /// Stores a typed word. `order`: `Relaxed` or `Release`.
+    fn store(&self, address: WordAddress, value: u64, order: Ordering);
+    /// Replaces a typed word and returns what it held.
+    fn swap(&self, address: WordAddress, value: u64, order: Ordering) -> u64;
+    /// Replaces `current` by `new`; `Err` holds what was there instead. Never fails spuriously.
+    fn compare_exchange(
+        &self,
+        address: WordAddress,
+        current: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64>;
+    /// Adds (wrapping) and returns what the word held.
+    fn fetch_add(&self, address: WordAddress, value: u64, order: Ordering) -> u64;
+    /// Sets bits and returns what the word held.
+    fn fetch_or(&self, address: WordAddress, bits: u64, order: Ordering) -> u64;
+    /// Keeps only `bits` and returns what the word held.
+    fn fetch_and(&self, address: WordAddress, bits: u64, order: Ordering) -> u64;
+
+    /// Reads one plain word that a release store published (immutable payload).
+    fn load_plain(&self, address: WordAddress) -> u64;
+    /// Writes one plain word that nobody else can reach yet.
+    fn store_plain(&self, address: WordAddress, value: u64);
+    /// Runs `reader` over `length` payload bytes from `address`. The slice must not outlive the call.
+    fn with_payload<R>(&self, address: WordAddress, length: usize, reader: impl FnOnce(&[u8]) -> R) -> R;
+    /// Copies bytes into payload that nobody else can reach yet. The tail of the last word is left as it is.
+    fn write_payload(&self, address: WordAddress, bytes: &[u8]);
+    /// Says that `words` words from `address` are from now on of `kind`. Free on real memory; models need it.
+    fn retype(&self, address: WordAddress, words: u64, kind: WordKind);
+
+    /// A fence. `SeqCst` orders earlier stores before later loads; `Acquire` orders earlier loads before what follows.
+    fn fence(&self, order: Ordering);
+    /// The cheap side of an asymmetric pair: orders my store before my load as seen by whoever calls [`Memory::heavy_fence`].
+    fn light_fence(&self);
+    /// The dear side of the pair.
+    fn heavy_fence(&self);
+}
+
+/// What a word is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WordKind {
+    /// Accessed by atomic operations only.
+    Atomic,
+    /// Plain, immutable once published.
+    Plain,
+}
+
+/// Time, waiting, pages, liveness and entropy.
+pub trait System {
+    /// Monotonic time in nanoseconds; exact, tens of ns to read.
+    fn now_ns(&self) -> u64;
+    /// Monotonic time in nanoseconds, in steps of milliseconds; a few ns to read.
+    fn coarse_ns(&self) -> u64;
+    /// Tells the processor, or the scheduler of a model, that the caller spins.
+    fn spin_hint(&self);
+    /// How long spinning pays before sleeping, in nanoseconds: about the cost of a wake-up; 0 on one processor.
+    fn spin_ns(&self) -> u64;
+    /// Sleeps while the low 32 bits of `bell` equal `expected`, at most `timeout_ns`. May return early for no reason.
+    fn wait(&self, bell: WordAddress, expected: u32, timeout_ns: u64) -> WaitOutcome;
+    /// Wakes whoever sleeps on `bell`.
+    fn wake(&self, bell: WordAddress);
+
+    /// Makes sure that `words` words from `address` are backed by memory. Out of memory is an error here, never later.
+    fn commit_pages(&self, address: WordAddress, words: u64) -> Result<(), OutOfPages>;
+    /// Gives the memory behind `words` words back to the system; they read as zero afterwards.
+    fn punch_pages(&self, address: WordAddress, words: u64);
+
+    /// Takes the liveness byte of `slot` for this process. False: somebody who lives holds it.
+    fn claim_liveness(&self, slot: ProcessSlotId) -> bool;
+    /// Gives the liveness byte of `slot` back.
+    fn release_liveness(&self, slot: ProcessSlotId);
+    /// Whether the process that holds `slot` lives. Proven, never guessed from silence.
+    fn liveness(&self, slot: ProcessSlotId, identity: ProcessIdentity) -> Liveness;
+    /// Who this process is.
+    fn identity(&self) -> ProcessIdentity;
+    /// The thread's number, for people who read `inspect`.
+    fn thread_number(&self) -> u64;
+    /// True in a child of the process that opened the space, until it has joined by itself.
+    fn forked(&self) -> bool;
+    /// 64 random bits.
+    fn entropy(&self) -> u64;
+}
+
+/// All that the engine asks of its world. `Sync`: the threads of a process share one.
+pub trait Platform: Memory + System + Send + Sync + 'static {}
+impl<T: Memory + System + Send + Sync + 'static> Platform for T {}
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitOutcome {
+    /// The word changed, somebody rang, or for no reason at all: look again.
+    Woken,
+    /// The time is over.
+    TimedOut,
+}
+
+/// The system has no memory left for the pages of the space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system has no memory left for {bytes} more bytes of the space (errno {errno})")]
+pub struct OutOfPages {
+    /// How much was asked for.
+    pub bytes: u64,
+    /// What the system answered.
+    pub errno: i32,
+}
+
+/// A process as the kernel knows it. The start time tells a process from a later one with the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessIdentity {
+    /// Process number.
+    pub pid: u32,
+    /// Start time in clock ticks since boot.
+    pub start_time: u64,
+}
+
+/// What is known of a member of the space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    /// Holds its byte.
+    Alive,
+    /// The byte is free and the process is gone (or is another one).
+    Dead,
+    /// The byte is free but the process lives: it closed the lock file by accident.
+    Fenced,
+}
