@@ -1,13 +1,21 @@
-//! (signatures; the body follows)
+//! The face of the engine: a space that this process has joined.
+
 use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-use crate::arena::{Arena, Layout};
-use crate::platform::Platform;
+use crate::arena::{Arena, HotWord, Layout};
+use crate::participant::{Claim, ProcessPhase, ProcessSlot, Slot};
+use crate::platform::{Liveness, Platform};
+use crate::recovery;
 use crate::transaction::Participant;
+use crate::word::{ParticipantId, ProcessSlotId};
 
-/// A space that this process has joined.
+/// A space, joined. Shared by the threads (and interpreters) of a process.
+#[derive(Debug)]
 pub struct Space<P: Platform> {
     arena: Arena<P>,
+    process: ProcessSlotId,
+    generation: u64,
 }
 
 /// Why a process or a thread cannot take part.
@@ -36,20 +44,108 @@ pub enum JoinError {
 
 impl<P: Platform> Space<P> {
     /// Joins the space in `platform`: takes a process slot, clears up after the dead.
-    pub fn join(_platform: P, _layout: Layout) -> Result<Arc<Self>, JoinError> {
-        todo!()
+    pub fn join(platform: P, layout: Layout) -> Result<Arc<Self>, JoinError> {
+        let arena = Arena::new(platform, layout);
+        let (process, generation) = Self::take_process_slot(&arena)?;
+        let space = Arc::new(Self { arena, process, generation });
+        recovery::recover_dead(&space);
+        Ok(space)
     }
+
+    /// A slot whose liveness byte we get. If a dead process is still named there, the slot's generation rises: its
+    /// participants' claims name a generation that is gone, which proves them dead to everybody.
+    fn take_process_slot(arena: &Arena<P>) -> Result<(ProcessSlotId, u64), JoinError> {
+        let slots = arena.layout().geometry().process_slots;
+        for reuse in [false, true, false] {
+            for number in 0..slots {
+                let id = ProcessSlotId(number as u16);
+                let Some(slot) = ProcessSlot::of(arena, id) else { continue };
+                // A process that lives on without its byte (FENCED) keeps its slot.
+                let state = slot.state(arena);
+                let usable = match state.phase {
+                    ProcessPhase::Free => !reuse,
+                    ProcessPhase::Used => reuse && arena.platform().liveness(id, slot.identity(arena)) == Liveness::Dead,
+                };
+                if !usable || !arena.platform().claim_liveness(id) {
+                    continue;
+                }
+                // With the byte in hand nobody else takes the slot; somebody may have, before.
+                if slot.state(arena) != state {
+                    arena.platform().release_liveness(id);
+                    continue;
+                }
+                let state = slot.take(arena, arena.platform().identity());
+                return Ok((id, state.generation));
+            }
+        }
+        Err(JoinError::Processes { slots })
+    }
+
     /// The memory.
     #[inline]
     pub fn arena(&self) -> &Arena<P> {
         &self.arena
     }
-    /// Somebody who can run transactions.
-    pub fn participant(self: &Arc<Self>) -> Result<Participant<P>, JoinError> {
-        todo!()
+    /// The slot of this process.
+    pub fn process(&self) -> ProcessSlotId {
+        self.process
     }
-    /// Leaves: the process slot is given back. Participants must have left.
+    /// Which life of the slot this is.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Somebody who can run transactions: takes a place in the participant table.
+    pub fn participant(self: &Arc<Self>) -> Result<Participant<P>, JoinError> {
+        if let Some(participant) = self.claim_participant()? {
+            return Ok(participant);
+        }
+        recovery::recover_dead(self);
+        let participants = self.arena.layout().geometry().participants;
+        self.claim_participant()?.ok_or(JoinError::Participants { participants })
+    }
+
+    fn claim_participant(self: &Arc<Self>) -> Result<Option<Participant<P>>, JoinError> {
+        let claim = Claim { process: self.process, generation: self.generation }.pack();
+        for number in 0..self.arena.layout().geometry().participants {
+            let id = ParticipantId(number as u16);
+            let Some(slot) = Slot::of(&self.arena, id) else { continue };
+            let platform = self.arena.platform();
+            // Relaxed: only a hint before the compare-exchange.
+            if platform.load(slot.claim(), Relaxed) != 0 {
+                continue;
+            }
+            // AcqRel: pairs with the release of the last owner or its recoverer; the slot is at rest.
+            if platform.compare_exchange(slot.claim(), 0, claim, AcqRel, Relaxed).is_ok() {
+                return Participant::adopt(Arc::clone(self), id, slot).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Clears up after dead processes. Returns how many participants were freed.
+    pub fn recover_dead(&self) -> u64 {
+        recovery::recover_dead(self)
+    }
+
+    /// Leaves: participants that were not given back are finished as if this process had died, then the slot is free.
     pub fn leave(&self) {
-        todo!()
+        let platform = self.arena.platform();
+        if platform.forked() {
+            return;
+        }
+        if let Some(slot) = ProcessSlot::of(&self.arena, self.process) {
+            let state = slot.state(&self.arena);
+            if state.generation == self.generation && state.phase == ProcessPhase::Used {
+                slot.free(&self.arena, state);
+            }
+        }
+        platform.release_liveness(self.process);
+    }
+
+    /// Marks the space as damaged: every `begin` refuses from here on. The first finder's number stays.
+    pub fn poison(&self, reason: u64) {
+        let word = self.arena.layout().hot(HotWord::Poison);
+        let _ = self.arena.platform().compare_exchange(word, 0, reason.max(1), AcqRel, Acquire);
     }
 }

@@ -1,1 +1,2 @@
 //! What must hold.
+pub mod heap;

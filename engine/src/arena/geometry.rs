@@ -8,7 +8,7 @@
 //! ```
 //! Models choose a few dozen words for everything; nothing in the engine knows a size by heart.
 
-use crate::word::{ParticipantId, ProcessSlotId, WordAddress};
+use crate::word::{CellAddress, ParticipantId, ProcessSlotId, WordAddress};
 
 /// Sizes in words unless the name says otherwise; all powers of two but the counts of regions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,11 +104,16 @@ pub enum HotWord {
     Root = 9,
     /// Hint: 1 + the lowest superblock that may be free or orphaned below the frontier.
     FreeSuperblockHint = 10,
+    /// One bit a wait bucket that may have waiters (up to 16 words).
+    WaitSummary = 11,
 }
 
 impl Layout {
     /// Places for `geometry`; `None` if the tables alone do not fit.
     pub fn new(geometry: Geometry) -> Option<Self> {
+        if !geometry.superblock_words.is_power_of_two() || !geometry.region_superblocks.is_power_of_two() {
+            return None;
+        }
         let tables = HEADER_WORDS.checked_mul(16)?;
         let participants = tables.checked_add(geometry.process_slots.checked_mul(PROCESS_SLOT_WORDS)?)?;
         let wait_buckets = participants.checked_add(geometry.participants.checked_mul(PARTICIPANT_WORDS)?)?;
@@ -145,12 +150,17 @@ impl Layout {
         ((id.0 as u64) < self.geometry.participants)
             .then(|| WordAddress::new(self.participants + id.0 as u64 * PARTICIPANT_WORDS))
     }
-    /// The wait bucket of a cell: `(first word, words)`, one bit a participant.
+    /// Number of the wait bucket of a cell.
     #[inline]
-    pub fn wait_bucket(&self, cell_index: u64) -> (WordAddress, u64) {
+    pub fn wait_bucket_of(&self, cell: CellAddress) -> u64 {
         // Fibonacci hashing: neighbouring cells fall into different buckets.
-        let spread = (cell_index / 2).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let bucket = spread & (self.geometry.wait_buckets - 1);
+        let spread = (cell.index() / 2).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        spread & (self.geometry.wait_buckets - 1)
+    }
+    /// A wait bucket: `(first word, words)`, one bit a participant.
+    #[inline]
+    pub fn wait_bucket(&self, bucket: u64) -> (WordAddress, u64) {
+        debug_assert!(bucket < self.geometry.wait_buckets);
         (WordAddress::new(self.wait_buckets + bucket * self.bucket_words), self.bucket_words)
     }
     /// Words before the first region: what is committed when a space is made.
@@ -166,12 +176,13 @@ impl Layout {
     /// Superblocks at the start of each region that hold the headers of the region.
     #[inline]
     pub fn header_superblocks(&self) -> u64 {
-        (self.geometry.region_superblocks * SUPERBLOCK_HEADER_WORDS).div_ceil(self.geometry.superblock_words)
+        (self.geometry.region_superblocks * SUPERBLOCK_HEADER_WORDS + self.geometry.superblock_words - 1)
+            >> self.superblock_shift()
     }
     /// Superblocks of all regions, header superblocks included. They are numbered from 0 through all regions.
     #[inline]
     pub fn superblocks(&self) -> u64 {
-        (self.geometry.space_words - self.regions) / self.geometry.superblock_words
+        (self.geometry.space_words - self.regions) >> self.superblock_shift()
     }
     /// First word of a superblock.
     #[inline]
@@ -182,19 +193,24 @@ impl Layout {
     /// True for a superblock that holds headers.
     #[inline]
     pub fn is_header_superblock(&self, number: u64) -> bool {
-        number % self.geometry.region_superblocks < self.header_superblocks()
+        number & (self.geometry.region_superblocks - 1) < self.header_superblocks()
     }
     /// First word of a superblock's header.
     #[inline]
     pub fn superblock_header(&self, number: u64) -> WordAddress {
-        let region = number / self.geometry.region_superblocks;
-        let within = number % self.geometry.region_superblocks;
+        let region = number >> self.geometry.region_superblocks.trailing_zeros();
+        let within = number & (self.geometry.region_superblocks - 1);
         WordAddress::new(self.regions + region * self.region_words() + within * SUPERBLOCK_HEADER_WORDS)
     }
     /// The superblock in which a word lies; `None` for a word outside all superblocks.
     #[inline]
     pub fn superblock_of(&self, address: WordAddress) -> Option<u64> {
-        let number = address.index().checked_sub(self.regions)? / self.geometry.superblock_words;
+        let number = address.index().checked_sub(self.regions)? >> self.superblock_shift();
         (number < self.superblocks()).then_some(number)
+    }
+    /// Superblocks are located for every block that is freed: shifts, for a division costs as much as all the rest.
+    #[inline]
+    fn superblock_shift(&self) -> u32 {
+        self.geometry.superblock_words.trailing_zeros()
     }
 }

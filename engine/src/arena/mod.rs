@@ -1,7 +1,10 @@
 //! The memory of a space: its header, its tables, its files; creating, attaching, refusing.
 
+mod error;
 mod geometry;
+pub mod header;
 
+pub use error::ArenaError;
 pub use geometry::{
     Geometry, HEADER_WORDS, HOT_STRIDE, HotWord, Layout, MAXIMUM_BYTES, MINIMUM_BYTES, PARTICIPANT_WORDS,
     PROCESS_SLOT_WORDS, SUPERBLOCK_HEADER_WORDS,

@@ -1,101 +1,318 @@
-//! (signatures; the protocol follows)
-use std::sync::Arc;
+//! Transactions: a body runs until it commits, as if it were alone.
+//!
+//! **Protocol.** A cell is a version and a value. An attempt reads invisibly against a deferred version clock, keeps new
+//! values in its own record in the arena, locks a cell when it first writes it, and commits by one compare-exchange on its
+//! status word.
+//!
+//! 1. `begin`: seq is ACTIVE, read version `rv` = clock, fence F1.
+//! 2. `read`: look at the cell, note (cell, version, value) in the read log, look again. A lock of an undecided attempt is
+//!    passed (the old value counts), a lock of a committed one is read through its record, a prepared one is waited for. A
+//!    version not older than `rv` extends the snapshot: the clock moves on, all reads are validated, `rv` follows.
+//! 3. `write`: fill an entry, count it, then put the lock into the cell by compare-exchange. Locks of aborted attempts are
+//!    taken directly; about the living `contention` decides.
+//! 4. `commit`: ACTIVE to PREPARED, fence F2, load the clock, validate the reads, store the commit version, PREPARED to
+//!    COMMITTED: from here on the writes exist. Then values into cells, record DONE, locks free, IDLE with the next seq.
+//! 5. `abort`: whoever flips ACTIVE, WAITING or PREPARED to ABORTED has taken all locks of the attempt at once. Anybody may
+//!    clear them.
+//!
+//! **Invariants** (the numbers are those of `papers/transactions.md`)
+//!
+//! - I1 one live lock per cell. I2 all reads of an attempt come from one state, in doomed attempts too. I3 the committed
+//!   history is strictly serializable. I4 a value word changes only under a COMMITTED lock, by the owner or the one
+//!   recoverer. I5 versions rise. I6 the status leaves COMMITTED and ABORTED only by the next seq, and then no cell holds
+//!   the old lock. I7 no cycle of waiters. I8 no lost wake-up. I11 after a kill at any step everybody comes to rest.
+//!
+//! **Who else touches these words**: `recovery` finishes what the dead left, with the same order of steps.
 
-use crate::arena::Arena;
-use crate::error::Stop;
+mod abort;
+mod begin;
+mod commit;
+mod conflict;
+mod read;
+mod run;
+mod validate;
+mod write;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use crate::allocator::{self, BlockCache};
+use crate::arena::{Arena, HotWord};
+use crate::contention::{Contender, Parameters, TICK_NS};
+use crate::error::{Corrupt, Full, Stop};
+use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
 use crate::platform::Platform;
 use crate::space::Space;
-use crate::word::{BlockKind, CellAddress, Handle, ParticipantId, Value, WordAddress};
+use crate::waiting::Bell;
+use crate::word::{
+    AttemptId, BLOCK_HEADER_WORDS, BlockKind, Handle, ParticipantId, Priority, State, Status, Tick, WordAddress,
+};
 
-/// Who runs transactions.
+pub use run::Sleeper;
+
+/// Who runs transactions. Owned by one thread at a time; it may move between threads of its process.
+///
+/// Dropping it does no protocol work: the slot stays taken until [`Participant::leave`] or the end of the process.
 pub struct Participant<P: Platform> {
     space: Arc<Space<P>>,
     id: ParticipantId,
+    slot: Slot,
+    /// Of the attempt under way, or of the next one.
+    seq: u64,
+    /// The status word of the attempt under way; 0 between attempts (no ACTIVE status is 0).
+    active: u64,
+    /// The snapshot: all reads are of versions before it.
+    read_version: u64,
+    reads: u64,
+    read_log: Pieces,
+    entries: u64,
+    /// Unit of the current record's header in the ring.
+    record_start: u64,
+    record_ring: Pieces,
+    cache: BlockCache,
+    /// Age of the transaction; `None` before its first attempt.
+    priority: Option<Priority>,
+    /// Attempts of this transaction that failed.
+    failures: u64,
+    pause: Pause,
+    /// A cell whose next sleeper is owed a wake-up at the end of the attempt.
+    owed_wake: Option<crate::word::CellAddress>,
+    parameters: Parameters,
+    sleeper: Box<dyn Sleeper + Send>,
+    deadline_ns: Option<u64>,
+    counters: Counters,
 }
 
+/// What to wait for before the next attempt, holding nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pause {
+    No,
+    /// Somebody stopped the attempt: let him finish.
+    Stopped,
+    /// The cell was in use and there was no place in the queue: the second row.
+    Cell(crate::word::CellAddress),
+}
+
+/// Numbers for people, kept privately and written to the slot now and then.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    attempts: u64,
+    commits: u64,
+    stops: u64,
+    sleeps: u64,
+    mean_duration_ns: u64,
+    /// When this attempt began, if it is one of those that are timed.
+    began_ns: Option<u64>,
+}
+
+/// Every so many attempts one is timed, and the shared tick is looked after.
+const SAMPLE: u64 = 32;
+
 impl<P: Platform> Participant<P> {
-    /// The arena.
+    /// Takes the slot `id`, which the caller has claimed for `space`.
+    pub(crate) fn adopt(space: Arc<Space<P>>, id: ParticipantId, slot: Slot) -> Result<Self, crate::space::JoinError> {
+        let arena = space.arena();
+        let base = arena.layout().geometry().log_base;
+        let status = crate::participant::status_of(arena, slot)?;
+        let mut cache = BlockCache::default();
+        let mut read_log = Pieces::adopt(arena, slot.read_log_piece(0), base, READ_WORDS)?;
+        let mut record_ring = Pieces::adopt(arena, slot.record_piece(0), base, ENTRY_WORDS)?;
+        for log in [&mut read_log, &mut record_ring] {
+            if log.capacity() == 0 {
+                log.grow(arena, &mut cache, id)?;
+            }
+        }
+        arena.platform().store(slot.thread_number(), arena.platform().thread_number(), Relaxed);
+        arena.platform().store(slot.hung_limit(), Parameters::default().hung_ns, Relaxed);
+        Ok(Self {
+            id,
+            slot,
+            seq: status.seq,
+            active: 0,
+            read_version: 0,
+            reads: 0,
+            read_log,
+            entries: 0,
+            record_start: 0,
+            record_ring,
+            cache,
+            priority: None,
+            failures: 0,
+            pause: Pause::No,
+            owed_wake: None,
+            parameters: Parameters::default(),
+            sleeper: Box::new(run::JustSleep),
+            deadline_ns: None,
+            counters: Counters::default(),
+            space,
+        })
+    }
+
+    /// The space.
+    #[inline]
+    pub fn space(&self) -> &Arc<Space<P>> {
+        &self.space
+    }
+    /// The memory.
     #[inline]
     pub fn arena(&self) -> &Arena<P> {
         self.space.arena()
     }
+    #[inline]
+    fn platform(&self) -> &P {
+        self.space.arena().platform()
+    }
     /// Its number.
+    #[inline]
     pub fn id(&self) -> ParticipantId {
         self.id
     }
     /// True between `begin` and the end of the attempt.
+    #[inline]
     pub fn in_attempt(&self) -> bool {
-        todo!()
+        self.active != 0
     }
-    /// Begins an attempt.
-    pub fn begin(&mut self) -> Result<(), Stop> {
-        todo!()
-    }
-    /// Reads a cell.
-    pub fn read(&mut self, _cell: CellAddress) -> Result<Value, Stop> {
-        todo!()
-    }
-    /// Reads a cell that is written once (absent, then one handle for ever); not logged once it is there.
-    pub fn read_stable(&mut self, _cell: CellAddress) -> Result<Value, Stop> {
-        todo!()
-    }
-    /// Writes a cell.
-    pub fn write(&mut self, _cell: CellAddress, _value: Value) -> Result<(), Stop> {
-        todo!()
-    }
-    /// Makes a block that is this attempt's own until it commits. Its payload holds anything: initialise all of it.
-    pub fn allocate(&mut self, _kind: BlockKind, _payload_words: u64) -> Result<Handle, Stop> {
-        todo!()
-    }
-    /// First payload word of the block behind `handle`, which must be of `kind`.
-    pub fn open(&self, _handle: Handle, _kind: BlockKind) -> Result<WordAddress, Stop> {
-        todo!()
-    }
-    /// Kind of the block behind `handle`.
-    pub fn kind(&self, _handle: Handle) -> Result<BlockKind, Stop> {
-        todo!()
-    }
-    /// Gives a cell of a block that this attempt allocated its first value.
-    pub fn initialize(&mut self, _cell: CellAddress, _value: Value) {
-        todo!()
-    }
-    /// Commits. `Err(Stop::Conflict)`: run the body again.
-    pub fn commit(&mut self) -> Result<(), Stop> {
-        todo!()
-    }
-    /// Ends the attempt; nothing that it wrote exists. Does nothing between attempts.
-    pub fn abort(&mut self) {
-        todo!()
-    }
-    /// After `Stop::Retry`: ends the attempt and sleeps until a cell that it has read changes, or until `deadline_ns`
-    /// (of `System::now_ns`). `Err(Stop::TimedOut)`, `Err(Stop::Interrupted)`.
-    pub fn wait_for_change(&mut self, _deadline_ns: Option<u64>) -> Result<(), Stop> {
-        todo!()
-    }
-    /// Runs `body` as one transaction, as often as it takes.
-    pub fn run<T>(&mut self, _body: impl FnMut(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
-        todo!()
-    }
-    /// The same with an end to its patience, at `deadline_ns` of `System::now_ns`.
-    pub fn run_until<T>(
-        &mut self,
-        _deadline_ns: Option<u64>,
-        _body: impl FnMut(&mut Self) -> Result<T, Stop>,
-    ) -> Result<T, Stop> {
-        todo!()
+    /// Attempts that the transaction under way has lost so far.
+    #[inline]
+    pub fn failures(&self) -> u64 {
+        self.failures
     }
     /// Replaces what happens around a sleep (a GIL to release, signals to look at).
-    pub fn set_sleeper(&mut self, _sleeper: Box<dyn Sleeper + Send>) {
-        todo!()
+    pub fn set_sleeper(&mut self, sleeper: Box<dyn Sleeper + Send>) {
+        self.sleeper = sleeper;
     }
-    /// Gives the place in the participant table back.
-    pub fn leave(self) {
-        todo!()
+    /// When waits inside an attempt end with [`Stop::TimedOut`], in ns of `System::now_ns`. Stays until changed.
+    pub fn set_deadline(&mut self, deadline_ns: Option<u64>) {
+        self.deadline_ns = deadline_ns;
     }
-}
 
-/// What surrounds a sleep of a participant.
-pub trait Sleeper {
-    /// Runs `sleep` (which blocks in the kernel for at most 50 ms) and says whether to go on. False: the wait is interrupted.
-    fn sleep(&mut self, sleep: &mut dyn FnMut()) -> bool;
+    fn me(&self) -> AttemptId {
+        AttemptId { participant: self.id, seq: self.seq }
+    }
+    #[inline]
+    fn status(&self, state: State) -> u64 {
+        Status { seq: self.seq, state }.pack()
+    }
+    /// True while nobody has stopped the attempt. Acquire on the loads before it makes it a check *after* them.
+    #[inline]
+    fn still(&self, status: u64) -> bool {
+        self.platform().load(self.slot.status(), Acquire) == status
+    }
+    fn corrupt(&self, what: &'static str, at: WordAddress, word: u64) -> Stop {
+        Stop::Corrupt(Corrupt { what, byte_offset: at.byte_offset(), word })
+    }
+
+    /// Myself as a policy sees me.
+    fn contender(&self) -> Contender {
+        let priority = self.priority.unwrap_or(Priority(u64::MAX));
+        Contender { priority, starving: self.starves(), mean_duration_ns: self.counters.mean_duration_ns }
+    }
+    /// Somebody else as a policy sees him. Relaxed: policy may err, safety does not hang on it.
+    fn contender_at(&self, slot: Slot) -> Contender {
+        let platform = self.platform();
+        Contender {
+            priority: Priority(platform.load(slot.priority(), Relaxed)),
+            starving: platform.load(slot.starving(), Relaxed) != 0,
+            mean_duration_ns: platform.load(slot.mean_duration(), Relaxed),
+        }
+    }
+    fn starves(&self) -> bool {
+        let age = self.priority.map_or(0, |priority| self.tick().0.saturating_sub(priority.tick().0));
+        self.failures >= self.parameters.starving_attempts || age >= self.parameters.starving_ticks
+    }
+    fn tick(&self) -> Tick {
+        Tick(self.platform().load(self.arena().layout().hot(HotWord::Tick), Relaxed))
+    }
+    /// Raises the shared tick to the clock. Compare-exchange: it never goes back, whatever clock this process sees.
+    fn raise_tick(&self) {
+        let word = self.arena().layout().hot(HotWord::Tick);
+        let now = self.platform().coarse_ns() / TICK_NS;
+        let seen = self.platform().load(word, Relaxed);
+        if now > seen {
+            // A lost race means that somebody else raised it.
+            let _ = self.platform().compare_exchange(word, seen, now, Relaxed, Relaxed);
+        }
+    }
+
+    /// Makes a block that is this attempt's own until it commits; freed if it does not. Its payload holds anything:
+    /// initialize all of it.
+    pub fn allocate(&mut self, kind: BlockKind, payload_words: u64) -> Result<Handle, Stop> {
+        let room = self.entry_room();
+        let handle = room.and_then(|()| self.cache.allocate(self.space.arena(), self.id, kind, payload_words));
+        match handle {
+            Ok(handle) => {
+                self.note_allocation(handle);
+                Ok(handle)
+            }
+            Err(full) => Err(self.fail(Stop::Full(full))),
+        }
+    }
+
+    /// First payload word of the block behind `handle`, which must be of `kind`.
+    #[inline]
+    pub fn open(&self, handle: Handle, kind: BlockKind) -> Result<WordAddress, Stop> {
+        let found = self.kind(handle)?;
+        if found != kind {
+            return Err(Stop::WrongKind { wanted: kind, found });
+        }
+        Ok(handle.block().offset(BLOCK_HEADER_WORDS))
+    }
+    /// Kind of the block behind `handle`.
+    #[inline]
+    pub fn kind(&self, handle: Handle) -> Result<BlockKind, Stop> {
+        Ok(allocator::check(self.arena(), handle)?.kind)
+    }
+
+    /// Gives the slot back. An attempt under way is aborted.
+    pub fn leave(mut self) {
+        self.abort();
+        self.write_counters();
+        let arena = self.space.arena();
+        allocator::recover(arena, self.id);
+        let claim = Claim { process: self.space.process(), generation: self.space.generation() }.pack();
+        // Release: pairs with the acquire of the next claim; the slot is at rest.
+        let _ = arena.platform().compare_exchange(self.slot.claim(), claim, 0, Release, Relaxed);
+    }
+
+    fn write_counters(&self) {
+        let platform = self.platform();
+        // Relaxed: numbers for people.
+        platform.store(self.slot.attempts(), self.counters.attempts, Relaxed);
+        platform.store(self.slot.commits(), self.counters.commits, Relaxed);
+        platform.store(self.slot.stops(), self.counters.stops, Relaxed);
+        platform.store(self.slot.sleeps(), self.counters.sleeps, Relaxed);
+        platform.store(self.slot.mean_duration(), self.counters.mean_duration_ns, Relaxed);
+    }
+
+    /// Sleeps on the own bell, at most `timeout_ns` and not beyond the deadline.
+    fn sleep(&mut self, bell: Bell, timeout_ns: u64) -> Result<(), Stop> {
+        const SLICE_NS: u64 = 50_000_000;
+        let mut timeout_ns = timeout_ns.min(SLICE_NS);
+        if let Some(deadline) = self.deadline_ns {
+            let now = self.platform().now_ns();
+            if now >= deadline {
+                return Err(Stop::TimedOut);
+            }
+            timeout_ns = timeout_ns.min(deadline - now);
+        }
+        self.counters.sleeps += 1;
+        self.write_counters();
+        let arena = self.space.arena();
+        let go_on = self.sleeper.sleep(&mut || {
+            bell.sleep(arena, timeout_ns);
+        });
+        if go_on { Ok(()) } else { Err(Stop::Interrupted) }
+    }
+
+    /// Room for one more entry in the record.
+    #[inline]
+    fn entry_room(&mut self) -> Result<(), Full> {
+        if self.entries == 0 {
+            self.open_record();
+        }
+        if self.record_start + 1 + self.entries < self.record_ring.capacity() {
+            return Ok(());
+        }
+        self.record_ring.grow(self.space.arena(), &mut self.cache, self.id)
+    }
 }

@@ -1,1 +1,203 @@
-//! The native platform.
+//! The native platform: a mapped file, hardware atomics, the kernel's clocks, futexes and locks.
+//!
+//! A space is a file in memory (`/dev/shm/pso.NAME/arena`, the same in a directory of the user's, or a sealed memfd) that
+//! every member maps once, whole, at an address of its own. A word is `base + index * 8`, and an access is the one
+//! instruction that the processor has for it.
+//!
+//! - [`create`], [`attach`], [`unlink`]: files and refusals (`place`, `open`).
+//! - `mapping`: where the space lies, and the guards around it.
+//! - `system`: clocks, waiting, pages, entropy.
+//! - `live`, `process`: who lives. `fork`: who is a copy.
+//!
+//! Invariants:
+//! 1. `base` is the start of a mapping of `words` words that lives as long as the `Native`; every [`WordAddress`] that gets
+//!    here lies inside (rule 4 of [`crate::platform`]), which debug builds check.
+//! 2. Words, atomic or plain, are accessed by atomic instructions of one width. Payload bytes are not; they are immutable
+//!    once published.
+//! 3. Fences are full on both sides: the header says so, and a member that fences otherwise refuses the space.
+
+mod fork;
+mod live;
+mod mapping;
+mod open;
+mod place;
+mod process;
+mod system;
+
+pub use open::{attach, attach_descriptor, create, create_anonymous};
+pub use place::{Place, list_spaces, unlink};
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use crate::arena::ArenaError;
+use crate::platform::{Memory, ProcessIdentity, WordKind};
+use crate::word::WordAddress;
+
+/// One space, mapped into this process.
+#[derive(Debug)]
+#[repr(C)] // The words that every access needs stand first, in one line.
+pub struct Native {
+    base: NonNull<AtomicU64>,
+    words: u64,
+    fork: fork::ForkMark,
+    spin_ns: u64,
+    /// The process that opened the space, or joined it after a fork.
+    pid: AtomicU32,
+    start_time: AtomicU64,
+    uuid: u128,
+    path: PathBuf,
+    /// The file of a named space. An anonymous one has its lock bytes in the same file, which must be open only once.
+    arena: Option<OwnedFd>,
+    live: live::Membership,
+    _mapping: mapping::Mapping,
+}
+
+// SAFETY: `base` points into the mapping, which lives as long as the value and is accessed by atomics or as the engine
+// orders it; nothing belongs to a thread.
+unsafe impl Send for Native {}
+// SAFETY: as for Send.
+unsafe impl Sync for Native {}
+
+impl Native {
+    /// The descriptor of an anonymous space, to be handed to another process. Never close a duplicate of it in this
+    /// process: that would end this process's liveness (it would be fenced). `None` for a named space.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.arena.is_none().then(|| self.live.file())
+    }
+    /// Name of this space among all spaces.
+    pub fn uuid(&self) -> [u8; 16] {
+        self.uuid.to_be_bytes()
+    }
+    /// Directory of a named space, absolute; `None` for an anonymous one.
+    pub fn path(&self) -> Option<&Path> {
+        self.arena.is_some().then_some(&self.path)
+    }
+    /// Bytes of the space, used or not.
+    pub fn bytes(&self) -> u64 {
+        self.words * 8
+    }
+    /// Bytes that are backed by memory at this moment.
+    pub fn committed_bytes(&self) -> u64 {
+        rustix::fs::fstat(self.file()).map_or(0, |stat| stat.st_blocks as u64 * 512)
+    }
+
+    /// In a forked child: makes the space this process's own. The parent's slots are forgotten, not given back.
+    pub fn rejoin_after_fork(&self) -> Result<(), ArenaError> {
+        let failed = |error| ArenaError::from_system("join, after a fork,", &self.path, error);
+        let identity = process::myself().map_err(failed)?;
+        self.live.rejoin().map_err(failed)?;
+        self.set_identity(identity);
+        self.fork.arm();
+        Ok(())
+    }
+
+    fn set_identity(&self, identity: ProcessIdentity) {
+        // Relaxed: written before the value is shared, or in a child that has one thread; read by this process only.
+        self.pid.store(identity.pid, Ordering::Relaxed);
+        self.start_time.store(identity.start_time, Ordering::Relaxed);
+    }
+
+    /// The file behind the mapping.
+    fn file(&self) -> BorrowedFd<'_> {
+        self.arena.as_ref().map_or_else(|| self.live.file(), |arena| arena.as_fd())
+    }
+
+    #[inline(always)]
+    fn word(&self, address: WordAddress) -> &AtomicU64 {
+        debug_assert!(address.index() < self.words, "word {} of {}", address.index(), self.words);
+        // SAFETY: invariant 1; the mapping is aligned to pages, and every access to a word is atomic (invariant 2).
+        unsafe { &*self.base.as_ptr().add(address.index() as usize) }
+    }
+
+    #[inline(always)]
+    fn payload(&self, address: WordAddress, length: usize) -> *mut u8 {
+        debug_assert!(
+            address.index() <= self.words && length as u64 <= (self.words - address.index()) * 8,
+            "{length} bytes from word {} of {}",
+            address.index(),
+            self.words
+        );
+        // SAFETY: invariant 1, for the whole of the payload.
+        unsafe { self.base.as_ptr().add(address.index() as usize).cast() }
+    }
+}
+
+impl Memory for Native {
+    #[inline(always)]
+    fn load(&self, address: WordAddress, order: Ordering) -> u64 {
+        self.word(address).load(order)
+    }
+    #[inline(always)]
+    fn store(&self, address: WordAddress, value: u64, order: Ordering) {
+        self.word(address).store(value, order);
+    }
+    #[inline(always)]
+    fn swap(&self, address: WordAddress, value: u64, order: Ordering) -> u64 {
+        self.word(address).swap(value, order)
+    }
+    #[inline(always)]
+    fn compare_exchange(
+        &self,
+        address: WordAddress,
+        current: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        self.word(address).compare_exchange(current, new, success, failure)
+    }
+    #[inline(always)]
+    fn fetch_add(&self, address: WordAddress, value: u64, order: Ordering) -> u64 {
+        self.word(address).fetch_add(value, order)
+    }
+    #[inline(always)]
+    fn fetch_or(&self, address: WordAddress, bits: u64, order: Ordering) -> u64 {
+        self.word(address).fetch_or(bits, order)
+    }
+    #[inline(always)]
+    fn fetch_and(&self, address: WordAddress, bits: u64, order: Ordering) -> u64 {
+        self.word(address).fetch_and(bits, order)
+    }
+
+    #[inline(always)]
+    fn load_plain(&self, address: WordAddress) -> u64 {
+        // Relaxed and not plain, for the same instruction: a reader with a stale handle may look at a word that its new
+        // owner writes. It throws away what it read, but a plain access would have been undefined before that.
+        self.word(address).load(Ordering::Relaxed)
+    }
+    #[inline(always)]
+    fn store_plain(&self, address: WordAddress, value: u64) {
+        // Relaxed: see `load_plain`; whoever publishes the block does so by a release store.
+        self.word(address).store(value, Ordering::Relaxed);
+    }
+    #[inline]
+    fn with_payload<R>(&self, address: WordAddress, length: usize, reader: impl FnOnce(&[u8]) -> R) -> R {
+        // SAFETY: inside the mapping (`payload`), initialized (mapped memory always is), immutable while the caller is
+        // protected by its read log, and not used after the closure.
+        reader(unsafe { std::slice::from_raw_parts(self.payload(address, length), length) })
+    }
+    #[inline]
+    fn write_payload(&self, address: WordAddress, bytes: &[u8]) {
+        let target = self.payload(address, bytes.len());
+        // SAFETY: inside the mapping (`payload`); `bytes` is this process's memory, or payload of another block.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+    }
+    #[inline(always)]
+    fn retype(&self, _address: WordAddress, _words: u64, _kind: WordKind) {}
+
+    #[inline(always)]
+    fn fence(&self, order: Ordering) {
+        fence(order);
+    }
+    #[inline(always)]
+    fn light_fence(&self) {
+        fence(Ordering::SeqCst);
+    }
+    #[inline(always)]
+    fn heavy_fence(&self) {
+        fence(Ordering::SeqCst);
+    }
+}

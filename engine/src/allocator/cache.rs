@@ -1,0 +1,374 @@
+//! One participant's side of allocation: per size class a magazine of blocks that were seen FREE.
+//!
+//! ```text
+//! allocate   take from the magazine; empty: refill it
+//! refill     1 the current superblock: groups with hints, then blocks never used
+//!            2 a few further headers, in turn: a superblock of mine with hints, or an orphan of the class to adopt
+//!            3 claim a superblock and carve it
+//!            4 the space is full: all headers, every group of mine; empty superblocks of any class are given back
+//! free       the compare-exchange to FREE; then a note of it: into the magazine if the superblock is mine, else a hint
+//! ```
+//! A magazine holds hints, as all else here: a block is allocated only if its state word says FREE, and nobody but the
+//! owner of a superblock turns FREE into PRIVATE. The one thing that must not happen is an entry that outlives my
+//! ownership of its superblock: giving a superblock back strikes its entries.
+
+use crate::arena::Arena;
+use crate::error::Full;
+use crate::platform::{Memory, Platform, WordKind};
+use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, Handle, ParticipantId, WordAddress};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+
+use super::class::SizeClass;
+use super::superblock::{Superblock, SuperblockState, Use, group_bit, group_shift};
+use super::{Place, free_generation, large, locate, supply};
+
+/// Blocks of a magazine: enough that a refill is rare, few enough that a participant's caches stay below 16 KiB.
+const MAGAZINE_BLOCKS: usize = 32;
+/// Headers that a refill looks at before it claims a superblock. Every such claim moves the search on, so that at most
+/// one superblock in so many is claimed while another of mine has free blocks.
+const LOOKS: u64 = 64;
+/// A block in one generation is PRIVATE, then LIVE, then FREE: whoever frees it meets at most so many states.
+const STATES_OF_A_GENERATION: u32 = 3;
+
+/// The private side of one participant's allocation: hints only, rebuilt from the arena at any time.
+#[derive(Debug)]
+pub struct BlockCache {
+    magazines: Box<[Magazine; SizeClass::COUNT]>,
+}
+
+#[derive(Debug)]
+struct Magazine {
+    length: usize,
+    blocks: [WordAddress; MAGAZINE_BLOCKS],
+    /// The superblock that refills come from.
+    current: Option<u64>,
+    /// Where the search for another one goes on.
+    place: u64,
+}
+
+impl Default for BlockCache {
+    fn default() -> Self {
+        let empty =
+            |_| Magazine { length: 0, blocks: [WordAddress::new(0); MAGAZINE_BLOCKS], current: None, place: 0 };
+        Self { magazines: Box::new(std::array::from_fn(empty)) }
+    }
+}
+
+impl Magazine {
+    #[inline]
+    fn push(&mut self, block: WordAddress) -> bool {
+        let room = self.length < MAGAZINE_BLOCKS;
+        if room {
+            self.blocks[self.length] = block;
+            self.length += 1;
+        }
+        room
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<WordAddress> {
+        self.length = self.length.checked_sub(1)?;
+        Some(self.blocks[self.length])
+    }
+
+    fn strike(&mut self, superblock: &Superblock, superblock_words: u64) {
+        let memory = superblock.first..superblock.first.offset(superblock_words);
+        let (mut kept, length) = (0, self.length);
+        for index in 0..length {
+            if !memory.contains(&self.blocks[index]) {
+                self.blocks[kept] = self.blocks[index];
+                kept += 1;
+            }
+        }
+        self.length = kept;
+        self.current = self.current.filter(|current| *current != superblock.number);
+    }
+}
+
+impl BlockCache {
+    /// Makes a PRIVATE block of `owner` with at least `payload_words` words behind its header. Writes one shared word.
+    #[inline]
+    pub fn allocate<P: Platform>(
+        &mut self,
+        arena: &Arena<P>,
+        owner: ParticipantId,
+        kind: BlockKind,
+        payload_words: u64,
+    ) -> Result<Handle, Full> {
+        let Some(class) = SizeClass::for_payload(payload_words, arena.layout().geometry()) else {
+            return self.allocate_large(arena, owner, kind, payload_words);
+        };
+        // A refill of an empty magazine enters blocks that are FREE and that only we can take: the second turn of the
+        // outer loop is the last, but for damaged blocks, which are skipped for good.
+        loop {
+            while let Some(block) = self.magazines[class.number()].pop() {
+                if let Some(handle) = take(arena, owner, kind, class, block) {
+                    return Ok(handle);
+                }
+            }
+            self.refill(arena, owner, class)?;
+        }
+    }
+
+    /// PRIVATE (mine) or LIVE to FREE with the next generation. False: the handle was stale.
+    #[inline]
+    pub fn free<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, handle: Handle) -> bool {
+        let Some((superblock, state, place)) = locate(arena, handle.block()) else { return false };
+        if !set_free(arena, handle, owner) {
+            return false;
+        }
+        match place {
+            Place::Small { class, index } => {
+                // Mine: it stays mine until I give it back. Of others the superblock may change hands at any time; then
+                // the hint is a wrong one.
+                if state.owner == Some(owner) && self.magazines[class.number()].push(handle.block()) {
+                    return true;
+                }
+                superblock.add_hints(arena, group_bit(class.blocks(arena.layout().geometry()), index));
+            }
+            Place::Large { .. } => large::dismantle(arena, &superblock, state, owner),
+        }
+        true
+    }
+
+    #[cold]
+    fn allocate_large<P: Platform>(
+        &mut self,
+        arena: &Arena<P>,
+        owner: ParticipantId,
+        kind: BlockKind,
+        payload_words: u64,
+    ) -> Result<Handle, Full> {
+        let superblocks = large::superblocks_for(arena, payload_words)?;
+        let first = self.claim(arena, owner, superblocks)?;
+        large::build(arena, owner, kind, first, superblocks).ok_or_else(|| full(arena, payload_words))
+    }
+
+    /// Puts blocks into the empty magazine of `class`.
+    #[cold]
+    fn refill<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, class: SizeClass) -> Result<(), Full> {
+        let magazine = &mut self.magazines[class.number()];
+        if let Some(current) = magazine.current
+            && restock(magazine, arena, owner, class, current, 0)
+        {
+            return Ok(());
+        }
+        if look_around(magazine, arena, owner, class, LOOKS, 0) {
+            return Ok(());
+        }
+        let claimed = supply::claim(arena, owner, 1);
+        if claimed.is_err() && look_around(&mut self.magazines[class.number()], arena, owner, class, u64::MAX, u64::MAX)
+        {
+            return Ok(());
+        }
+        let number = claimed.or_else(|full| self.claim_at_last(arena, owner, 1).ok_or(full))?;
+        let magazine = &mut self.magazines[class.number()];
+        if carve(arena, owner, class, number).is_some() && restock(magazine, arena, owner, class, number, 0) {
+            magazine.current = Some(number);
+            return Ok(());
+        }
+        Err(full(arena, class.payload_words()))
+    }
+
+    fn claim<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<u64, Full> {
+        supply::claim(arena, owner, count).or_else(|full| self.claim_at_last(arena, owner, count).ok_or(full))
+    }
+
+    /// The space has no untouched superblocks left: gives back what is empty, mine and nobody's, and searches everywhere.
+    fn claim_at_last<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, count: u64) -> Option<u64> {
+        for number in 0..supply::frontier(arena) {
+            let Some(superblock) = Superblock::at(arena.layout(), number) else { continue };
+            let Some(state) = superblock.state(arena) else { continue };
+            match state.used_for {
+                Use::Small(class) if state.owner.is_none_or(|of| of == owner) => {
+                    if give_back_if_empty(arena, &superblock, state, class) {
+                        let words = arena.layout().geometry().superblock_words;
+                        self.magazines[class.number()].strike(&superblock, words);
+                    }
+                }
+                Use::LargeHead { .. } if state.owner.is_none() => large::dismantle(arena, &superblock, state, owner),
+                _ => {}
+            }
+        }
+        supply::claim_anywhere(arena, owner, count)
+    }
+}
+
+/// Makes a superblock without blocks in use Unused, unless it changes hands meanwhile. Only its owner makes blocks, so
+/// that one without an owner, or mine, that was all FREE stays so until its state changes.
+pub fn give_back_if_empty<P: Platform>(
+    arena: &Arena<P>,
+    superblock: &Superblock,
+    state: SuperblockState,
+    class: SizeClass,
+) -> bool {
+    let newest = superblock.newest_if_all_free(arena, class, state.generation);
+    let given = newest.is_some_and(|newest| superblock.release(arena, state, newest));
+    if given {
+        supply::note_returned(arena, superblock.number);
+    }
+    given
+}
+
+/// FREE to PRIVATE. `None`: it was not FREE, so the magazine knew it from before.
+#[inline]
+fn take<P: Platform>(
+    arena: &Arena<P>,
+    owner: ParticipantId,
+    kind: BlockKind,
+    class: SizeClass,
+    block: WordAddress,
+) -> Option<Handle> {
+    // Acquire: pairs with the AcqRel in `set_free`. What its last user read is read before we write.
+    let generation = free_generation(arena.platform().load(block, Acquire))?;
+    let state = BlockState { generation, owner, kind, phase: BlockPhase::Private };
+    arena.platform().retype(block.offset(BLOCK_HEADER_WORDS), class.payload_words(), WordKind::Plain);
+    // A store, not a compare-exchange: FREE in a superblock of mine is changed by me only. Relaxed: nobody reaches the
+    // block before a commit publishes a handle to it with Release; of the killed all that was executed is seen.
+    arena.platform().store(block, state.pack(), Relaxed);
+    Some(Handle::new(block, generation))
+}
+
+/// The one step of a free: to (generation + 1, FREE), if the block is LIVE, or PRIVATE to `owner`, in the handle's
+/// generation. False: it is not.
+pub fn set_free<P: Platform>(arena: &Arena<P>, handle: Handle, owner: ParticipantId) -> bool {
+    // Relaxed: the compare-exchange decides.
+    let mut word = arena.platform().load(handle.block(), Relaxed);
+    for _ in 0..STATES_OF_A_GENERATION {
+        let Some(state) = BlockState::unpack(word).filter(|state| state.generation == handle.generation()) else {
+            return false;
+        };
+        let mine = match state.phase {
+            BlockPhase::Free => false,
+            BlockPhase::Private => state.owner == owner,
+            BlockPhase::Live => true,
+        };
+        if !mine {
+            return false;
+        }
+        // AcqRel: Release pairs with the Acquire in `take` and in whoever looks for empty superblocks.
+        match arena.platform().compare_exchange(handle.block(), word, free_word(state.generation + 1), AcqRel, Relaxed) {
+            Ok(_) => return true,
+            Err(now) => word = now,
+        }
+    }
+    false
+}
+
+/// The state word of a FREE block.
+pub fn free_word(generation: u64) -> u64 {
+    let owner = ParticipantId(0);
+    BlockState { generation, owner, kind: BlockKind::None, phase: BlockPhase::Free }.pack()
+}
+
+fn full<P: Platform>(arena: &Arena<P>, payload_words: u64) -> Full {
+    let space_bytes = arena.layout().geometry().space_words * 8;
+    Full::Space { bytes: payload_words.saturating_mul(8), space_bytes }
+}
+
+/// Makes a claimed superblock one of `class`.
+fn carve<P: Platform>(arena: &Arena<P>, owner: ParticipantId, class: SizeClass, number: u64) -> Option<()> {
+    let superblock = Superblock::at(arena.layout(), number)?;
+    let claimed = superblock.state(arena)?;
+    for index in 0..class.blocks(arena.layout().geometry()) {
+        arena.platform().retype(superblock.block(class, index), BLOCK_HEADER_WORDS, WordKind::Atomic);
+        if !claimed.is_untouched() {
+            // Relaxed: the AcqRel of the change below publishes them; until then nobody looks into the superblock.
+            arena.platform().store(superblock.block(class, index), free_word(claimed.generation), Relaxed);
+        }
+    }
+    superblock.set_fresh(arena, 0);
+    superblock.take_hints(arena);
+    superblock.change(arena, claimed, Use::Small(class), Some(owner)).map(|_| ())
+}
+
+/// Looks at up to `looks` further headers, in turn, for one of mine with free blocks or an orphan of the class. `groups`
+/// are looked at whether or not a hint names them.
+fn look_around<P: Platform>(
+    magazine: &mut Magazine,
+    arena: &Arena<P>,
+    owner: ParticipantId,
+    class: SizeClass,
+    looks: u64,
+    groups: u64,
+) -> bool {
+    let frontier = supply::frontier(arena);
+    for _ in 0..looks.min(frontier) {
+        let number = if magazine.place < frontier { magazine.place } else { 0 };
+        magazine.place = number + 1;
+        if restock(magazine, arena, owner, class, number, groups) {
+            magazine.current = Some(number);
+            return true;
+        }
+    }
+    false
+}
+
+/// Fills the magazine from a superblock, if it is of the class and mine, or nobody's: then it is adopted first. Looks at
+/// the groups that hints name and at `groups`, then takes blocks never used.
+fn restock<P: Platform>(
+    magazine: &mut Magazine,
+    arena: &Arena<P>,
+    owner: ParticipantId,
+    class: SizeClass,
+    number: u64,
+    groups: u64,
+) -> bool {
+    let Some(superblock) = Superblock::at(arena.layout(), number) else { return false };
+    let Some(state) = superblock.state(arena).filter(|state| state.used_for == Use::Small(class)) else {
+        return false;
+    };
+    if state.owner.is_none() {
+        if superblock.change(arena, state, state.used_for, Some(owner)).is_none() {
+            return false;
+        }
+        // What the former owner's magazine knew is forgotten: look at all of it.
+        superblock.add_hints(arena, u64::MAX);
+    } else if state.owner != Some(owner) {
+        return false;
+    }
+    if groups != 0 {
+        superblock.add_hints(arena, groups);
+    }
+    take_hinted(magazine, arena, class, &superblock);
+    take_fresh(magazine, arena, class, &superblock);
+    magazine.length > 0
+}
+
+/// Enters the FREE blocks of hinted groups, as many as there is room for; hints that are left are put back.
+fn take_hinted<P: Platform>(magazine: &mut Magazine, arena: &Arena<P>, class: SizeClass, superblock: &Superblock) {
+    if superblock.hints(arena) == 0 {
+        return;
+    }
+    let blocks = class.blocks(arena.layout().geometry());
+    let used = superblock.fresh(arena, blocks);
+    let shift = group_shift(blocks);
+    let mut groups = superblock.take_hints(arena);
+    while groups != 0 {
+        let group = u64::from(groups.trailing_zeros());
+        for index in group << shift..(group + 1 << shift).min(used) {
+            let block = superblock.block(class, index);
+            // Relaxed: `take` looks again.
+            let is_free = free_generation(arena.platform().load(block, Relaxed)).is_some();
+            if is_free && !magazine.push(block) {
+                superblock.add_hints(arena, groups);
+                return;
+            }
+        }
+        groups &= groups - 1;
+    }
+}
+
+/// Enters blocks that were never used since the superblock was carved: FREE, all of them.
+fn take_fresh<P: Platform>(magazine: &mut Magazine, arena: &Arena<P>, class: SizeClass, superblock: &Superblock) {
+    let blocks = class.blocks(arena.layout().geometry());
+    let fresh = superblock.fresh(arena, blocks);
+    let count = (blocks - fresh).min((MAGAZINE_BLOCKS - magazine.length) as u64);
+    if count > 0 {
+        superblock.set_fresh(arena, fresh + count);
+        // The last one first: they are taken from the end, so that neighbours are allocated one after the other.
+        (fresh..fresh + count).rev().for_each(|index| {
+            magazine.push(superblock.block(class, index));
+        });
+    }
+}

@@ -1,0 +1,106 @@
+//! What a dead (or leaving) participant left: PRIVATE blocks, superblocks, runs half made or half taken apart.
+//!
+//! ```text
+//! Small of the dead           its PRIVATE blocks -> FREE; then Unused if all are FREE, else orphaned
+//! Unused of the dead          a claim: given back
+//! LargeTail of the dead       without a complete head: a claim, given back
+//! LargeHead of the dead       being taken apart: taken apart
+//! LargeHead of nobody         a block PRIVATE to the dead -> FREE; a FREE block: taken apart in the name of the dead
+//! ```
+//! PRIVATE blocks of the dead lie in its own superblocks or are runs: nobody allocates from another's superblock, and a
+//! superblock leaves its owner only after its PRIVATE blocks. Every step is a compare-exchange from a word that was read
+//! *before* asking whether the dead is still to be recovered. Thus several may do this, any may die in it, and one that
+//! slept until the number belonged to somebody else fails: the words it read then have another generation.
+
+use crate::arena::Arena;
+use crate::platform::{Memory, Platform};
+use crate::word::{BlockPhase, BlockState, Handle, ParticipantId, WordAddress};
+use std::sync::atomic::Ordering::Acquire;
+
+use super::cache::{give_back_if_empty, set_free};
+use super::class::SizeClass;
+use super::superblock::{Superblock, SuperblockState, Use};
+use super::{large, supply};
+
+/// Frees the PRIVATE blocks of a dead (or leaving) participant and orphans its superblocks. Re-runnable; any may die in it.
+///
+/// The number must not be given to anybody else while this runs: where that is not certain, use [`recover_while`].
+pub fn recover<P: Platform>(arena: &Arena<P>, dead: ParticipantId) {
+    recover_while(arena, dead, || true);
+}
+
+/// The same for as long as `still_dead` says that the number is the dead one's: it is asked between reading a word and
+/// changing it, and must load with Acquire what the last recoverer stores with Release (or a compare-exchange) at the end.
+pub fn recover_while<P: Platform>(arena: &Arena<P>, dead: ParticipantId, still_dead: impl Fn() -> bool) {
+    for number in 0..supply::frontier(arena) {
+        let Some(superblock) = Superblock::at(arena.layout(), number) else { continue };
+        // A damaged word is left for fsck to report.
+        let Some(state) = superblock.state(arena) else { continue };
+        let of_the_dead = state.owner == Some(dead);
+        match state.used_for {
+            Use::Small(class) if of_the_dead => clear_small(arena, &superblock, state, class, dead, &still_dead),
+            Use::Unused if of_the_dead => give_back(arena, &superblock, state, &still_dead),
+            Use::LargeTail { distance } if of_the_dead => {
+                // The tail was read first: had its run been taken apart and its head used anew since, the tail would have
+                // been given back before, and the compare-exchange fails.
+                if !large::has_head(arena, number, distance) {
+                    give_back(arena, &superblock, state, &still_dead);
+                }
+            }
+            Use::LargeHead { .. } if of_the_dead && still_dead() => large::dismantle(arena, &superblock, state, dead),
+            Use::LargeHead { .. } if state.owner.is_none() => {
+                free_if_private(arena, superblock.first, dead, &still_dead);
+                if still_dead() {
+                    large::dismantle(arena, &superblock, state, dead);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn clear_small<P: Platform>(
+    arena: &Arena<P>,
+    superblock: &Superblock,
+    state: SuperblockState,
+    class: SizeClass,
+    dead: ParticipantId,
+    still_dead: &impl Fn() -> bool,
+) {
+    // Blocks that were never used are FREE: the owner raises the index before it uses them.
+    for index in 0..superblock.fresh(arena, class.blocks(arena.layout().geometry())) {
+        free_if_private(arena, superblock.block(class, index), dead, still_dead);
+    }
+    // The state was read before all this, and was the dead one's then: what follows fails if it is no more.
+    if still_dead() && !give_back_if_empty(arena, superblock, state, class) {
+        superblock.change(arena, state, state.used_for, None);
+    }
+}
+
+fn free_if_private<P: Platform>(
+    arena: &Arena<P>,
+    block: WordAddress,
+    dead: ParticipantId,
+    still_dead: &impl Fn() -> bool,
+) {
+    // Acquire: what the dead published before it died is decided by now; we must not free what is LIVE.
+    let state = BlockState::unpack(arena.platform().load(block, Acquire));
+    if let Some(state) = state.filter(|state| state.phase == BlockPhase::Private && state.owner == dead)
+        && still_dead()
+    {
+        // Fails if another recoverer was faster. It cannot meet the block PRIVATE in this generation under a new owner
+        // of the number: that would be a later generation.
+        set_free(arena, Handle::new(block, state.generation), dead);
+    }
+}
+
+fn give_back<P: Platform>(
+    arena: &Arena<P>,
+    superblock: &Superblock,
+    state: SuperblockState,
+    still_dead: &impl Fn() -> bool,
+) {
+    if still_dead() && superblock.change(arena, state, Use::Unused, None).is_some() {
+        supply::note_returned(arena, superblock.number);
+    }
+}

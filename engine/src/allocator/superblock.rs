@@ -1,0 +1,315 @@
+//! A superblock's header: what it is used for and who owns it, in one word that is changed by compare-exchange only.
+//!
+//! ```text
+//! word 0  state = generation:24 | owner:16 (participant + 1, 0 = nobody) | detail:22 | kind:2
+//!           kind 0 Unused      detail 0. With an owner: claimed, being made into something else
+//!           kind 1 Small       detail = size class. Without an owner: orphaned
+//!           kind 2 LargeHead   detail = superblocks of the run. With an owner: being taken apart by it
+//!           kind 3 LargeTail   detail = distance to the head. Its owner is whoever built the run, and says nothing once
+//!                              the head is a LargeHead
+//! word 1  fresh: blocks from this index on were not used since the superblock was carved. Written by the owner
+//! word 2  hints: bit g says that a block of group g may be FREE. Anybody sets bits, the owner takes them
+//! ```
+//! The generation rises with every change of word 0, so that whoever slept fails its compare-exchange. It is also the
+//! floor of the generations of blocks: a superblock that becomes Unused takes a generation above those of all its
+//! blocks, and whoever carves it anew gives that generation to the new ones. So a stale handle stays stale whatever the
+//! memory is used for next. Generation 0 is a superblock that nobody has claimed yet: its memory is still zero.
+
+use crate::arena::{Arena, Geometry, Layout};
+use crate::platform::Platform;
+use crate::word::{Handle, ParticipantId, WordAddress};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+use super::class::SizeClass;
+
+const KIND_BITS: u32 = 2;
+const DETAIL_BITS: u32 = 22;
+const OWNER_BITS: u32 = 16;
+const DETAIL_SHIFT: u32 = KIND_BITS;
+const OWNER_SHIFT: u32 = DETAIL_SHIFT + DETAIL_BITS;
+const GENERATION_SHIFT: u32 = OWNER_SHIFT + OWNER_BITS;
+const _: () = assert!(GENERATION_SHIFT + 24 == u64::BITS);
+
+/// What a superblock is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Nothing (or claimed, if it has an owner).
+    Unused,
+    /// Blocks of one size class.
+    Small(SizeClass),
+    /// The start of a block that takes several superblocks.
+    LargeHead {
+        /// How many.
+        superblocks: u64,
+    },
+    /// A further superblock of such a block.
+    LargeTail {
+        /// How many superblocks before this one it starts.
+        distance: u64,
+    },
+}
+
+/// The decoded state word of a superblock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuperblockState {
+    /// How often the word has changed; floor of the generations of later blocks.
+    pub generation: u64,
+    /// Who may carve it, allocate from it or take it apart.
+    pub owner: Option<ParticipantId>,
+    /// What it is used for.
+    pub used_for: Use,
+}
+
+impl SuperblockState {
+    /// Packs the word.
+    #[inline]
+    pub fn pack(self) -> u64 {
+        let (kind, detail) = match self.used_for {
+            Use::Unused => (0, 0),
+            Use::Small(class) => (1, class.number() as u64),
+            Use::LargeHead { superblocks } => (2, superblocks),
+            Use::LargeTail { distance } => (3, distance),
+        };
+        let owner = self.owner.map_or(0, |owner| u64::from(owner.0) + 1);
+        self.generation << GENERATION_SHIFT | owner << OWNER_SHIFT | detail << DETAIL_SHIFT | kind
+    }
+
+    /// Unpacks the word; `None` for what is never written in a space of this geometry. What unpacks packs to the same word.
+    #[inline]
+    pub fn unpack(word: u64, geometry: &Geometry) -> Option<Self> {
+        let detail = word >> DETAIL_SHIFT & ((1 << DETAIL_BITS) - 1);
+        let used_for = match word & ((1 << KIND_BITS) - 1) {
+            0 if detail == 0 => Use::Unused,
+            1 => Use::Small(SizeClass::from_number(detail, geometry)?),
+            2 if (1..geometry.region_superblocks).contains(&detail) => Use::LargeHead { superblocks: detail },
+            3 if (1..geometry.region_superblocks).contains(&detail) => Use::LargeTail { distance: detail },
+            _ => return None,
+        };
+        let owner = match word >> OWNER_SHIFT & ((1 << OWNER_BITS) - 1) {
+            0 => None,
+            owner if owner <= geometry.participants => Some(ParticipantId((owner - 1) as u16)),
+            _ => return None,
+        };
+        Some(Self { generation: word >> GENERATION_SHIFT, owner, used_for })
+    }
+
+    /// The generation after this one. 0 and 1 come once only: untouched, and claimed for the first time.
+    #[inline]
+    fn next_generation(self) -> u64 {
+        match self.generation {
+            0 => 1,
+            generation => (generation + 1 & Handle::GENERATION_MASK).max(2),
+        }
+    }
+
+    /// True right after the first claim: the memory is zero, which is FREE in generation 0 for a block of any class.
+    pub fn is_untouched(self) -> bool {
+        self.generation == 1
+    }
+
+    /// True for a superblock that anybody may claim.
+    pub fn is_unclaimed(self) -> bool {
+        self.used_for == Use::Unused && self.owner.is_none()
+    }
+}
+
+/// The later of two generations, which wrap: they are taken to lie less than half a turn apart.
+fn later_generation(a: u64, b: u64) -> u64 {
+    if b.wrapping_sub(a) & Handle::GENERATION_MASK <= Handle::GENERATION_MASK / 2 { b } else { a }
+}
+
+/// Places of one superblock that exists and holds no headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Superblock {
+    /// Its number.
+    pub number: u64,
+    /// First word of its memory.
+    pub first: WordAddress,
+    header: WordAddress,
+}
+
+impl Superblock {
+    /// The superblock with this number; `None` if there is none or it holds headers.
+    #[inline]
+    pub fn at(layout: &Layout, number: u64) -> Option<Self> {
+        if number >= layout.superblocks() || layout.is_header_superblock(number) {
+            return None;
+        }
+        Some(Self { number, first: layout.superblock(number), header: layout.superblock_header(number) })
+    }
+
+    /// Its state; `None` for a damaged word.
+    #[inline]
+    pub fn state<P: Platform>(&self, arena: &Arena<P>) -> Option<SuperblockState> {
+        SuperblockState::unpack(self.state_raw(arena), arena.layout().geometry())
+    }
+
+    /// Its state word.
+    #[inline]
+    pub fn state_raw<P: Platform>(&self, arena: &Arena<P>) -> u64 {
+        // Acquire: pairs with the AcqRel in `change`. Whoever sees a class sees the block states it was carved with.
+        arena.platform().load(self.header, Acquire)
+    }
+
+    /// Byte offset of the header, for findings.
+    pub fn header_offset(&self) -> u64 {
+        self.header.byte_offset()
+    }
+
+    /// Changes use and owner, if the state still is `from`. Gives the new state.
+    pub fn change<P: Platform>(
+        &self,
+        arena: &Arena<P>,
+        from: SuperblockState,
+        used_for: Use,
+        owner: Option<ParticipantId>,
+    ) -> Option<SuperblockState> {
+        self.exchange(arena, from, SuperblockState { generation: from.next_generation(), owner, used_for })
+    }
+
+    /// Makes it Unused, if the state still is `from`, with a generation above `from`'s and not below `newest_block`.
+    pub fn release<P: Platform>(&self, arena: &Arena<P>, from: SuperblockState, newest_block: u64) -> bool {
+        let newest = SuperblockState { generation: later_generation(from.generation, newest_block), ..from };
+        // A block's generation may have wrapped to 0: never back to "untouched".
+        let generation = newest.next_generation().max(2);
+        self.exchange(arena, from, SuperblockState { generation, owner: None, used_for: Use::Unused }).is_some()
+    }
+
+    fn exchange<P: Platform>(
+        &self,
+        arena: &Arena<P>,
+        from: SuperblockState,
+        to: SuperblockState,
+    ) -> Option<SuperblockState> {
+        // AcqRel: the next owner must see what the last one wrote, and nothing that it read may be overtaken by what the
+        // next one writes. Acquire and Release pair with each other, claim with release, adoption with orphaning.
+        arena.platform().compare_exchange(self.header, from.pack(), to.pack(), AcqRel, Acquire).ok().map(|_| to)
+    }
+
+    /// Index from which on blocks were not used yet, as far as `blocks`.
+    pub fn fresh<P: Platform>(&self, arena: &Arena<P>, blocks: u64) -> u64 {
+        // Relaxed: the owner reads its own word; recovery reads that of the dead; others take it for a hint.
+        self.fresh_raw(arena).min(blocks)
+    }
+
+    /// The word itself, which damage may have made larger than any index.
+    pub fn fresh_raw<P: Platform>(&self, arena: &Arena<P>) -> u64 {
+        arena.platform().load(self.header.offset(1), Relaxed)
+    }
+
+    /// Raises the index, before any of the blocks below it is used. By the owner only.
+    pub fn set_fresh<P: Platform>(&self, arena: &Arena<P>, index: u64) {
+        // Relaxed: a single writer, in program order before the first use of the blocks below.
+        arena.platform().store(self.header.offset(1), index, Relaxed);
+    }
+
+    /// Says that blocks of some groups may be FREE.
+    #[inline]
+    pub fn add_hints<P: Platform>(&self, arena: &Arena<P>, groups: u64) {
+        // Release: pairs with the Acquire in `take_hints`. Whoever takes the bit sees the block FREE.
+        arena.platform().fetch_or(self.header.offset(2), groups, Release);
+    }
+
+    /// The groups of which blocks may be FREE, as a look.
+    pub fn hints<P: Platform>(&self, arena: &Arena<P>) -> u64 {
+        // Relaxed: only decides whether `take_hints` is worth its price.
+        arena.platform().load(self.header.offset(2), Relaxed)
+    }
+
+    /// Takes all hints. By the owner only.
+    pub fn take_hints<P: Platform>(&self, arena: &Arena<P>) -> u64 {
+        // Acquire: pairs with the Release in `add_hints`.
+        arena.platform().swap(self.header.offset(2), 0, Acquire)
+    }
+
+    /// The block with this index.
+    #[inline]
+    pub fn block(&self, class: SizeClass, index: u64) -> WordAddress {
+        self.first.offset(index * class.words())
+    }
+
+    /// Looks at all blocks that were ever used: `None` if one is in use (or damaged), else the newest generation of any.
+    pub fn newest_if_all_free<P: Platform>(&self, arena: &Arena<P>, class: SizeClass, floor: u64) -> Option<u64> {
+        let used = self.fresh(arena, class.blocks(arena.layout().geometry()));
+        (0..used).try_fold(floor, |newest, index| {
+            // Acquire: pairs with the Release of the free. Its last user is done before somebody carves the memory anew.
+            let word = arena.platform().load(self.block(class, index), Acquire);
+            super::free_generation(word).map(|generation| later_generation(newest, generation))
+        })
+    }
+}
+
+/// The hint bit of the block with this index, among `blocks`.
+#[inline]
+pub fn group_bit(blocks: u64, index: u64) -> u64 {
+    1 << (index >> group_shift(blocks))
+}
+
+/// Groups are powers of two of blocks, so that 64 suffice.
+#[inline]
+pub fn group_shift(blocks: u64) -> u32 {
+    (u64::BITS - (blocks - 1).leading_zeros()).saturating_sub(6)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn geometry() -> Geometry {
+        Geometry::for_bytes(64 << 20).unwrap()
+    }
+
+    fn any_use() -> impl Strategy<Value = Use> {
+        prop_oneof![
+            Just(Use::Unused),
+            (0..SizeClass::COUNT as u64)
+                .prop_map(|number| Use::Small(SizeClass::from_number(number, &geometry()).unwrap())),
+            (1u64..1024).prop_map(|superblocks| Use::LargeHead { superblocks }),
+            (1u64..1024).prop_map(|distance| Use::LargeTail { distance }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_state_survives_packing(
+            generation in 0u64..1 << 24,
+            owner in proptest::option::of(0u16..1024),
+            used_for in any_use(),
+        ) {
+            let state = SuperblockState { generation, owner: owner.map(ParticipantId), used_for };
+            prop_assert_eq!(SuperblockState::unpack(state.pack(), &geometry()), Some(state));
+        }
+
+        #[test]
+        fn what_unpacks_packs_to_the_same_word(word: u64, low in 0u64..1 << 26) {
+            for word in [word, word & !((1 << 26) - 1) | low, word << 40 | low] {
+                if let Some(state) = SuperblockState::unpack(word, &geometry()) {
+                    prop_assert_eq!(state.pack(), word);
+                }
+            }
+        }
+
+        #[test]
+        fn generations_rise_and_never_come_back_to_untouched(generation in 1u64..1 << 24, block in 0u64..1 << 24) {
+            let state = SuperblockState { generation, owner: None, used_for: Use::Unused };
+            prop_assert!(state.next_generation() >= 2);
+            prop_assert_ne!(state.next_generation(), generation);
+            let later = later_generation(generation, block);
+            prop_assert!(later == generation || later == block);
+            prop_assert_eq!(later_generation(later, generation), later);
+        }
+
+        #[test]
+        fn every_block_has_one_of_64_groups(blocks in 1u64..5000) {
+            prop_assert!((blocks - 1) >> group_shift(blocks) < 64);
+        }
+    }
+
+    #[test]
+    fn zeroed_memory_is_an_unclaimed_superblock() {
+        let state = SuperblockState::unpack(0, &geometry()).unwrap();
+        assert!(state.is_unclaimed());
+        assert_eq!(state.next_generation(), 1);
+    }
+}

@@ -1,0 +1,191 @@
+//! Where superblocks come from: those given back, else those never used.
+//!
+//! A superblock is claimed by one compare-exchange from (Unused, nobody) to (Unused, me), whichever way it was found.
+//! So the frontier and the hint below are hints: losing an update of them loses no superblock for ever, since a search
+//! through all headers, the last thing before "full", finds it. A killed claimer's superblocks name it as owner.
+//!
+//! Invariant: every superblock below the frontier is committed. Pages are committed first, then `CommittedSuperblocks`
+//! is raised, then the frontier; nobody touches a header or a block at or above the frontier.
+
+use crate::arena::{Arena, HotWord, Layout};
+use crate::error::Full;
+use crate::platform::{Memory, OutOfPages, Platform, System};
+use crate::word::ParticipantId;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+
+use super::superblock::{Superblock, Use};
+
+/// Headers that a search for superblocks given back looks at before it goes to the frontier: bounds the price of a
+/// claim where few superblocks of a large space are free, at the price of some growth.
+const SEARCH_WINDOW: u64 = 256;
+
+/// Superblocks below this number may be looked at.
+#[inline]
+pub fn frontier<P: Platform>(arena: &Arena<P>) -> u64 {
+    // Acquire: pairs with the AcqRel in `claim_untouched`; pages below are committed. Bounded: the word may be damaged.
+    let word = arena.platform().load(arena.layout().hot(HotWord::SuperblockFrontier), Acquire);
+    word.min(arena.layout().superblocks())
+}
+
+/// Claims `count` neighbouring superblocks of one region for `owner` and gives the first one's number. They are
+/// (Unused, owner) then.
+pub fn claim<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<u64, Full> {
+    if let Some(from) = first_returned(arena) {
+        let to = (from + SEARCH_WINDOW).min(frontier(arena));
+        if let Some(first) = search(arena, owner, count, from, to) {
+            return Ok(first);
+        }
+    }
+    claim_untouched(arena, owner, count)
+}
+
+/// The same among all superblocks given back, the hint not trusted: for when everything else is used up.
+pub fn claim_anywhere<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64) -> Option<u64> {
+    search(arena, owner, count, 0, frontier(arena))
+}
+
+/// Gives a claimed superblock back, its memory untouched.
+pub fn unclaim<P: Platform>(arena: &Arena<P>, superblock: &Superblock) {
+    if let Some(state) = superblock.state(arena)
+        && superblock.change(arena, state, Use::Unused, None).is_some()
+    {
+        note_returned(arena, superblock.number);
+    }
+}
+
+/// Lowers the hint to a superblock that became Unused.
+pub fn note_returned<P: Platform>(arena: &Arena<P>, number: u64) {
+    let hint = arena.layout().hot(HotWord::FreeSuperblockHint);
+    // Relaxed throughout: the superblock's own state is the truth and carries the ordering.
+    let mut seen = arena.platform().load(hint, Relaxed);
+    while seen == 0 || seen > number + 1 {
+        match arena.platform().compare_exchange(hint, seen, number + 1, Relaxed, Relaxed) {
+            Ok(_) => return,
+            Err(now) => seen = now,
+        }
+        arena.platform().spin_hint();
+    }
+}
+
+/// The first superblock that may be claimed, near the hint; moves the hint up to it.
+fn first_returned<P: Platform>(arena: &Arena<P>) -> Option<u64> {
+    let word = arena.layout().hot(HotWord::FreeSuperblockHint);
+    let hint = arena.platform().load(word, Relaxed);
+    let from = hint.checked_sub(1)?;
+    let frontier = frontier(arena);
+    let end = from.saturating_add(SEARCH_WINDOW).min(frontier);
+    let found = (from..end).find(|number| is_unclaimed(arena, *number));
+    let place = found.unwrap_or(end);
+    let better = if place >= frontier { 0 } else { place + 1 };
+    if better != hint {
+        // A superblock below may be given back in this moment and its note be lost: `claim_anywhere` will find it.
+        let _ = arena.platform().compare_exchange(word, hint, better, Relaxed, Relaxed);
+    }
+    found
+}
+
+fn is_unclaimed<P: Platform>(arena: &Arena<P>, number: u64) -> bool {
+    let state = Superblock::at(arena.layout(), number).and_then(|superblock| superblock.state(arena));
+    state.is_some_and(|state| state.is_unclaimed())
+}
+
+/// The first run of `count` superblocks in `from..to` that could be claimed. Runs end at the headers of a region.
+fn search<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64, from: u64, to: u64) -> Option<u64> {
+    let mut run = 0;
+    for number in from..to {
+        run = if is_unclaimed(arena, number) { run + 1 } else { 0 };
+        if run == count {
+            let first = number + 1 - count;
+            if claim_run(arena, owner, first, count) {
+                return Some(first);
+            }
+            run = 0;
+        }
+    }
+    None
+}
+
+/// Claims every superblock of a run, or none.
+fn claim_run<P: Platform>(arena: &Arena<P>, owner: ParticipantId, first: u64, count: u64) -> bool {
+    for number in first..first + count {
+        let claimed = Superblock::at(arena.layout(), number).is_some_and(|superblock| {
+            let state = superblock.state(arena).filter(|state| state.is_unclaimed());
+            state.is_some_and(|state| superblock.change(arena, state, Use::Unused, Some(owner)).is_some())
+        });
+        if !claimed {
+            let mine = (first..number).filter_map(|number| Superblock::at(arena.layout(), number));
+            mine.for_each(|superblock| unclaim(arena, &superblock));
+            return false;
+        }
+    }
+    true
+}
+
+/// Moves the frontier over `count` superblocks and claims them.
+fn claim_untouched<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<u64, Full> {
+    let layout = arena.layout();
+    loop {
+        let seen = frontier(arena);
+        let Some(first) = place_from(layout, seen, count) else {
+            let bytes = count.saturating_mul(layout.geometry().superblock_words * 8);
+            return Err(Full::Space { bytes, space_bytes: layout.geometry().space_words * 8 });
+        };
+        commit(arena, first + count)?;
+        // AcqRel: pairs with the Acquire in `frontier`. Its pages are committed for whoever sees a superblock below.
+        let word = layout.hot(HotWord::SuperblockFrontier);
+        if arena.platform().compare_exchange(word, seen, first + count, AcqRel, Acquire).is_ok() {
+            if let Some(skipped) = (seen..first).find(|number| !layout.is_header_superblock(*number)) {
+                note_returned(arena, skipped);
+            }
+            // A searcher may be faster at one of them: then they are ordinary free superblocks and we go on.
+            if claim_run(arena, owner, first, count) {
+                return Ok(first);
+            }
+        }
+        // Another moved the frontier or took a superblock: each turn of ours is somebody's progress.
+        arena.platform().spin_hint();
+    }
+}
+
+/// Where a run of `count` may begin at or after `from`: behind the headers of a region and within it.
+fn place_from(layout: &Layout, from: u64, count: u64) -> Option<u64> {
+    let region = layout.geometry().region_superblocks;
+    let headers = layout.header_superblocks();
+    if count > region - headers {
+        return None;
+    }
+    let within = (from & (region - 1)).max(headers);
+    let start = from & !(region - 1);
+    let first = if within + count <= region { start + within } else { start + region + headers };
+    (first + count <= layout.superblocks()).then_some(first)
+}
+
+/// Makes sure that all superblocks below `end` have pages.
+fn commit<P: Platform>(arena: &Arena<P>, end: u64) -> Result<(), OutOfPages> {
+    let layout = arena.layout();
+    let word = layout.hot(HotWord::CommittedSuperblocks);
+    // Acquire: pairs with the AcqRel below.
+    let mut committed = arena.platform().load(word, Acquire);
+    if committed >= end {
+        return Ok(());
+    }
+    let step = layout.geometry().commit_superblocks.max(1);
+    let generous = end.next_multiple_of(step).min(layout.superblocks());
+    let commit_up_to = |target: u64| {
+        let words = (target - committed) * layout.geometry().superblock_words;
+        arena.platform().commit_pages(layout.superblock(committed), words)
+    };
+    // A system that has no room for a whole step may have some for what is needed now.
+    let target = match commit_up_to(generous) {
+        Ok(()) => generous,
+        Err(_) => commit_up_to(end).map(|()| end)?,
+    };
+    while committed < target {
+        // AcqRel: whoever reads the number finds the pages there; two who committed the same pages lose nothing.
+        match arena.platform().compare_exchange(word, committed, target, AcqRel, Acquire) {
+            Ok(_) => break,
+            Err(now) => committed = now,
+        }
+    }
+    Ok(())
+}

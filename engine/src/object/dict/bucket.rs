@@ -1,0 +1,295 @@
+//! The buckets of a dict: which entries have a hash that ends so.
+//!
+//! The buckets are a `vector`; the bucket of a hash is `hash & (count - 1)`. A bucket cell holds
+//! ```text
+//! absent                 below 8: empty. Else: not split yet, its entries are still in bucket i - count/2
+//! None                   empty
+//! handle of DictEntry    one entry
+//! handle of DictBucket   several
+//! ```
+//! Growing doubles the count and touches no bucket. From then on each of the new, upper half is filled by *splitting* the
+//! bucket below it when an insertion or a removal comes to it, and by whoever inserts or removes, four in a row from the
+//! cell `split` on (Shalev and Shavit's split-ordered lists do the same without an order of their own, JACM 2006).
+//!
+//! 1. The count is doubled only when all buckets are split: an unsplit bucket is in the upper half, and what it waits for
+//!    is split. So a lookup goes one step at most.
+//! 2. A bucket from 8 on that is split never becomes absent again, but by `clear`, which empties all and starts at 8.
+//! 3. The bucket below an unsplit one holds the entries of both. Changing it is always right; changing an unsplit one
+//!    is not, so it is split first.
+
+use super::Dict;
+use super::entry::Entry;
+use crate::error::Stop;
+use crate::object::block::{
+    allocate, corrupt, fill_plain, fits, handle_of, open_part, plain, read_count, write_count,
+};
+use crate::object::key::Key;
+use crate::object::vector::MOST_PLACES;
+use crate::platform::Platform;
+use crate::transaction::Participant;
+use crate::word::{BlockKind, CellAddress, Handle, Value};
+
+/// Buckets of a dict that gets its first key.
+const FIRST_BUCKETS: u64 = 8;
+/// Buckets that an insertion or a removal splits: two would do to be done before the next doubling.
+const SPLITS_PER_STEP: u64 = 4;
+/// An empty bucket that is split.
+const EMPTY: Value = Value::NONE;
+
+/// Words before the pairs of a bucket block.
+pub(in crate::object) const BUCKET_PREFIX_WORDS: u64 = 1;
+/// Words of a pair.
+pub(in crate::object) const BUCKET_PAIR_WORDS: u64 = 2;
+
+/// An entry in a bucket.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    hash: u64,
+    entry: Handle,
+}
+
+/// The entry of `key` among those of a bucket.
+#[inline]
+pub(super) fn search<P: Platform>(tx: &Participant<P>, bucket: Value, key: &Key) -> Result<Option<Entry>, Stop> {
+    if bucket.is_absent() || bucket == EMPTY {
+        return Ok(None);
+    }
+    let handle = named(tx, bucket)?;
+    if tx.kind(handle)? == BlockKind::DictBucket {
+        return search_several(tx, handle, key);
+    }
+    let entry = Entry::open(tx, handle)?;
+    let found = entry.hash(tx) == key.hash() && key.matches(tx, entry.raw_key(tx))?;
+    Ok(found.then_some(entry))
+}
+
+fn search_several<P: Platform>(tx: &Participant<P>, bucket: Handle, key: &Key) -> Result<Option<Entry>, Stop> {
+    let (first, count) = several(tx, bucket)?;
+    // Bound: the room of the block.
+    for index in 0..count {
+        let pair = first.offset(index * BUCKET_PAIR_WORDS);
+        if plain(tx, pair) != key.hash() {
+            continue;
+        }
+        let entry = Entry::open(tx, pair_entry(tx, pair)?)?;
+        if key.matches(tx, entry.raw_key(tx))? {
+            return Ok(Some(entry));
+        }
+    }
+    Ok(None)
+}
+
+/// The first pair of a bucket block and their number, checked against the block.
+fn several<P: Platform>(tx: &Participant<P>, bucket: Handle) -> Result<(crate::word::WordAddress, u64), Stop> {
+    let payload = open_part(tx, bucket, BlockKind::DictBucket, BUCKET_PREFIX_WORDS)?;
+    let count = plain(tx, payload);
+    let words = count.checked_mul(BUCKET_PAIR_WORDS).and_then(|words| words.checked_add(BUCKET_PREFIX_WORDS));
+    fits(tx, bucket, payload, words)?;
+    Ok((payload.offset(BUCKET_PREFIX_WORDS), count))
+}
+
+fn pair_entry<P: Platform>(tx: &Participant<P>, pair: crate::word::WordAddress) -> Result<Handle, Stop> {
+    let word = plain(tx, pair.offset(1));
+    Handle::from_raw(word).ok_or_else(|| corrupt("an entry of a bucket", pair.offset(1), word))
+}
+
+#[inline]
+fn named<P: Platform>(tx: &Participant<P>, bucket: Value) -> Result<Handle, Stop> {
+    let _ = tx;
+    bucket.as_handle().ok_or_else(|| corrupt("a bucket", crate::word::WordAddress::new(0), bucket.raw()))
+}
+
+/// All entries of a bucket.
+fn pairs<P: Platform>(tx: &Participant<P>, bucket: Value) -> Result<Vec<Pair>, Stop> {
+    if bucket.is_absent() || bucket == EMPTY {
+        return Ok(Vec::new());
+    }
+    let handle = named(tx, bucket)?;
+    if tx.kind(handle)? != BlockKind::DictBucket {
+        let entry = Entry::open(tx, handle)?;
+        return Ok(vec![Pair { hash: entry.hash(tx), entry: handle }]);
+    }
+    let (first, count) = several(tx, handle)?;
+    let pair = |index| {
+        let pair = first.offset(index * BUCKET_PAIR_WORDS);
+        Ok(Pair { hash: plain(tx, pair), entry: pair_entry(tx, pair)? })
+    };
+    (0..count).map(pair).collect()
+}
+
+/// What a bucket cell holds for these entries.
+fn value_of<P: Platform>(tx: &mut Participant<P>, pairs: &[Pair]) -> Result<Value, Stop> {
+    match pairs {
+        [] => Ok(EMPTY),
+        [one] => Ok(Value::handle(one.entry)),
+        several => {
+            let count = several.len() as u64;
+            let words = BUCKET_PREFIX_WORDS + count * BUCKET_PAIR_WORDS;
+            let (handle, payload) = allocate(tx, BlockKind::DictBucket, words)?;
+            fill_plain(tx, payload, std::iter::once(count));
+            for (index, pair) in several.iter().enumerate() {
+                let at = payload.offset(BUCKET_PREFIX_WORDS + index as u64 * BUCKET_PAIR_WORDS);
+                fill_plain(tx, at, [pair.hash, pair.entry.raw()].into_iter());
+            }
+            Ok(Value::handle(handle))
+        }
+    }
+}
+
+/// The highest bit of a bucket's number: what tells it from the bucket that it is split from.
+#[inline]
+fn split_bit(bucket: u64) -> u64 {
+    1 << bucket.ilog2()
+}
+
+impl Dict {
+    /// Number of buckets; 0 before the first key.
+    #[inline]
+    pub(super) fn bucket_count<P: Platform>(self, tx: &mut Participant<P>) -> Result<u64, Stop> {
+        let cell = self.bucket_count_cell();
+        let count = read_count(tx, cell, MOST_PLACES)?;
+        if count != 0 && (!count.is_power_of_two() || count < FIRST_BUCKETS) {
+            return Err(corrupt("the number of buckets of a dict", cell.value_word(), count));
+        }
+        Ok(count)
+    }
+
+    /// What the bucket of `hash` holds, its own or that of the bucket that it waits to be split from.
+    #[inline]
+    pub(super) fn bucket_of<P: Platform>(
+        self,
+        tx: &mut Participant<P>,
+        count: u64,
+        hash: u64,
+    ) -> Result<Value, Stop> {
+        let bucket = hash & (count - 1);
+        let value = self.buckets().read(tx, bucket)?;
+        if !value.is_absent() || bucket < FIRST_BUCKETS {
+            return Ok(value);
+        }
+        self.buckets().read(tx, bucket - split_bit(bucket))
+    }
+
+    /// The cell of the bucket of `hash`, split, with what it holds.
+    fn split_bucket_of<P: Platform>(
+        self,
+        tx: &mut Participant<P>,
+        count: u64,
+        hash: u64,
+    ) -> Result<(CellAddress, Value), Stop> {
+        let bucket = hash & (count - 1);
+        self.split(tx, bucket)?;
+        let cell = self.buckets().ensure(tx, bucket)?;
+        Ok((cell, tx.read(cell)?))
+    }
+
+    /// Fills a bucket with what is its own in the bucket below it, unless that was done.
+    fn split<P: Platform>(self, tx: &mut Participant<P>, bucket: u64) -> Result<(), Stop> {
+        if bucket < FIRST_BUCKETS {
+            return Ok(());
+        }
+        let upper = self.buckets().ensure(tx, bucket)?;
+        if !tx.read(upper)?.is_absent() {
+            return Ok(());
+        }
+        let bit = split_bit(bucket);
+        let lower = self.buckets().ensure(tx, bucket - bit)?;
+        let both = tx.read(lower)?;
+        let (up, down): (Vec<Pair>, Vec<Pair>) = pairs(tx, both)?.into_iter().partition(|pair| pair.hash & bit != 0);
+        if !up.is_empty() && !down.is_empty() {
+            let value = value_of(tx, &down)?;
+            tx.write(lower, value)?;
+        } else if !up.is_empty() {
+            tx.write(lower, EMPTY)?;
+            // All move: the block, if there is one, serves as it is.
+            return tx.write(upper, both);
+        }
+        let value = value_of(tx, &up)?;
+        tx.write(upper, value)
+    }
+
+    /// Makes the first buckets, or twice as many once there are as many keys as buckets, or splits a few of those that
+    /// wait for it. Gives the number of buckets.
+    pub(super) fn grow_buckets<P: Platform>(self, tx: &mut Participant<P>, keys: u64) -> Result<u64, Stop> {
+        let count = self.bucket_count(tx)?;
+        if count == 0 {
+            write_count(tx, self.split_cell(), FIRST_BUCKETS)?;
+            write_count(tx, self.bucket_count_cell(), FIRST_BUCKETS)?;
+            return Ok(FIRST_BUCKETS);
+        }
+        let split = read_count(tx, self.split_cell(), count)?;
+        if split < count {
+            let end = count.min(split + SPLITS_PER_STEP);
+            for bucket in split..end {
+                self.split(tx, bucket)?;
+            }
+            write_count(tx, self.split_cell(), end)?;
+        } else if keys >= count && count * 2 <= MOST_PLACES {
+            write_count(tx, self.bucket_count_cell(), count * 2)?;
+            return Ok(count * 2);
+        }
+        Ok(count)
+    }
+
+    /// Names an entry in the bucket of `hash`.
+    pub(super) fn add_to_bucket<P: Platform>(
+        self,
+        tx: &mut Participant<P>,
+        count: u64,
+        hash: u64,
+        entry: Handle,
+    ) -> Result<(), Stop> {
+        let (cell, bucket) = self.split_bucket_of(tx, count, hash)?;
+        let mut all = pairs(tx, bucket)?;
+        all.push(Pair { hash, entry });
+        let value = value_of(tx, &all)?;
+        tx.write(cell, value)
+    }
+
+    /// Names an entry no more.
+    pub(super) fn remove_from_bucket<P: Platform>(
+        self,
+        tx: &mut Participant<P>,
+        count: u64,
+        entry: Entry,
+    ) -> Result<(), Stop> {
+        let hash = entry.hash(tx);
+        let (cell, bucket) = self.split_bucket_of(tx, count, hash)?;
+        let mut all = pairs(tx, bucket)?;
+        let before = all.len();
+        all.retain(|pair| pair.entry != entry.handle());
+        if all.len() == before {
+            return Err(corrupt("a bucket that does not name its entry", cell.value_word(), bucket.raw()));
+        }
+        let value = value_of(tx, &all)?;
+        tx.write(cell, value)
+    }
+
+    /// Empties all buckets and starts again with the first ones.
+    pub(super) fn clear_buckets<P: Platform>(self, tx: &mut Participant<P>) -> Result<(), Stop> {
+        let count = self.bucket_count(tx)?;
+        if count == 0 {
+            return Ok(());
+        }
+        let split = read_count(tx, self.split_cell(), count)?;
+        // Bound: each bucket that is split has memory. Those that wait may have been split out of turn.
+        for bucket in 0..count {
+            match self.buckets().find(tx, bucket)? {
+                Some(cell) => {
+                    if !tx.read(cell)?.is_absent() {
+                        tx.write(cell, Value::ABSENT)?;
+                    }
+                }
+                None if bucket < FIRST_BUCKETS || bucket >= split => {}
+                None => return Err(missing(self.bucket_count_cell(), bucket)),
+            }
+        }
+        write_count(tx, self.split_cell(), FIRST_BUCKETS)?;
+        write_count(tx, self.bucket_count_cell(), FIRST_BUCKETS)
+    }
+}
+
+#[cold]
+fn missing(count_cell: CellAddress, bucket: u64) -> Stop {
+    corrupt("a dict with more buckets than memory for them", count_cell.value_word(), bucket)
+}

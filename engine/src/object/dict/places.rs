@@ -1,0 +1,155 @@
+//! The order of a dict: place i names the entry that was inserted as the i-th, or is absent since it was removed.
+//!
+//! *Compaction.* Once more than half of at least 32 places are absent, an insertion begins to move entries down. The cells
+//! `from` and `to` say how far it is: places below `to` are compacted, those from `to` to `from` are absent, those from
+//! `from` on are as they were. Each insertion looks at 16 places more, until `from` meets `used`; then `used` falls back to
+//! `to`. An insertion adds one place meanwhile, so it takes used/15 insertions. Order is kept throughout, for entries
+//! move down only, and never past another.
+//!
+//! Taking the last entry lowers `used` to its place, so that taking from the end again and again does not look at absent
+//! places again and again. If that goes below `from`, compaction is given up; it begins anew if it is still worth it.
+
+use super::Dict;
+use super::entry::Entry;
+use crate::error::Stop;
+use crate::object::block::{corrupt, handle_of, read_count, write_count};
+use crate::object::vector::MOST_PLACES;
+use crate::platform::Platform;
+use crate::transaction::Participant;
+use crate::word::Value;
+
+/// Compaction begins at no fewer places: below, looking at absent ones costs nothing worth the writes.
+const COMPACTION_LEAST_PLACES: u64 = 32;
+/// Places that an insertion looks at while compaction goes on.
+const PLACES_PER_STEP: u64 = 16;
+
+impl Dict {
+    /// The entry at a place below `used`, which has memory. `None`: it was removed.
+    fn entry_at<P: Platform>(self, tx: &mut Participant<P>, place: u64) -> Result<Option<Entry>, Stop> {
+        let Some(cell) = self.places().find(tx, place)? else {
+            return Err(corrupt("a dict with more places than memory for them", self.used_cell().value_word(), place));
+        };
+        let value = tx.read(cell)?;
+        if value.is_absent() {
+            return Ok(None);
+        }
+        Entry::open(tx, handle_of(value, cell)?).map(Some)
+    }
+
+    /// The first entry at or behind `place`. Looks at no more places than are used, each of which must have memory.
+    pub(super) fn occupied_from<P: Platform>(
+        self,
+        tx: &mut Participant<P>,
+        place: u64,
+    ) -> Result<Option<(u64, Entry)>, Stop> {
+        let used = read_count(tx, self.used_cell(), MOST_PLACES)?;
+        for place in place..used {
+            if let Some(entry) = self.entry_at(tx, place)? {
+                return Ok(Some((place, entry)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The last entry below `place`, with the same bound.
+    pub(super) fn occupied_below<P: Platform>(
+        self,
+        tx: &mut Participant<P>,
+        place: u64,
+    ) -> Result<Option<(u64, Entry)>, Stop> {
+        let used = read_count(tx, self.used_cell(), MOST_PLACES)?;
+        for place in (0..place.min(used)).rev() {
+            if let Some(entry) = self.entry_at(tx, place)? {
+                return Ok(Some((place, entry)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Empties the place of an entry that is taken out.
+    pub(super) fn empty_place<P: Platform>(self, tx: &mut Participant<P>, entry: Entry) -> Result<(), Stop> {
+        let place = entry.place(tx)?;
+        let (used, removed) = self.counts(tx)?;
+        match self.places().find(tx, place)? {
+            Some(cell) if place < used && tx.read(cell)? == Value::handle(entry.handle()) => {
+                tx.write(cell, Value::ABSENT)?;
+            }
+            _ => return Err(corrupt("an entry that is not at its place", entry.place_cell().value_word(), place)),
+        }
+        if place + 1 < used {
+            return write_count(tx, self.removed_cell(), removed + 1);
+        }
+        self.shorten(tx, used, removed)
+    }
+
+    /// Lowers `used` past the absent places at the end, the last of which has just been emptied and not been counted.
+    fn shorten<P: Platform>(self, tx: &mut Participant<P>, used: u64, removed: u64) -> Result<(), Stop> {
+        let mut end = used - 1;
+        let mut removed = removed;
+        // Bound: as many as were counted as removed. Each was paid for by the removal that left it.
+        while removed > 0 && end > 0 && self.entry_at(tx, end - 1)?.is_none() {
+            end -= 1;
+            removed -= 1;
+        }
+        write_count(tx, self.used_cell(), end)?;
+        write_count(tx, self.removed_cell(), removed)?;
+        if end < read_count(tx, self.compaction_from_cell(), MOST_PLACES)? {
+            self.end_compaction(tx)?;
+        }
+        Ok(())
+    }
+
+    /// One step of compaction, if it goes on or is worth beginning.
+    pub(super) fn compact<P: Platform>(self, tx: &mut Participant<P>) -> Result<(), Stop> {
+        let begun = tx.read(self.compaction_from_cell())?;
+        if begun.is_absent() {
+            let (used, removed) = self.counts(tx)?;
+            if used < COMPACTION_LEAST_PLACES || removed <= used / 2 {
+                return Ok(());
+            }
+        }
+        let (used, removed) = self.counts(tx)?;
+        let mut from = read_count(tx, self.compaction_from_cell(), used)?;
+        let mut to = read_count(tx, self.compaction_to_cell(), from)?;
+        for _ in 0..PLACES_PER_STEP.min(used - from) {
+            if let Some(entry) = self.entry_at(tx, from)? {
+                if from != to {
+                    self.places().write(tx, from, Value::ABSENT)?;
+                    self.places().write(tx, to, Value::handle(entry.handle()))?;
+                    write_count(tx, entry.place_cell(), to)?;
+                }
+                to += 1;
+            }
+            from += 1;
+        }
+        if from < used {
+            write_count(tx, self.compaction_from_cell(), from)?;
+            return write_count(tx, self.compaction_to_cell(), to);
+        }
+        let dropped = used - to;
+        if dropped > removed {
+            return Err(corrupt("the counters of a dict", self.removed_cell().value_word(), removed));
+        }
+        write_count(tx, self.used_cell(), to)?;
+        write_count(tx, self.removed_cell(), removed - dropped)?;
+        self.end_compaction(tx)
+    }
+
+    fn end_compaction<P: Platform>(self, tx: &mut Participant<P>) -> Result<(), Stop> {
+        tx.write(self.compaction_from_cell(), Value::ABSENT)?;
+        tx.write(self.compaction_to_cell(), Value::ABSENT)
+    }
+
+    /// Empties all places.
+    pub(super) fn clear_places<P: Platform>(self, tx: &mut Participant<P>) -> Result<(), Stop> {
+        let (used, _) = self.counts(tx)?;
+        for place in 0..used {
+            if self.entry_at(tx, place)?.is_some() {
+                self.places().write(tx, place, Value::ABSENT)?;
+            }
+        }
+        write_count(tx, self.used_cell(), 0)?;
+        write_count(tx, self.removed_cell(), 0)?;
+        self.end_compaction(tx)
+    }
+}

@@ -1,0 +1,193 @@
+//! Keys of dicts: hashed and compared as Python's, without allocation where the key is short.
+//!
+//! 1. Equal keys have equal hashes, whatever their types: `1 == 1.0 == True`, also where an int has more than 64 bits.
+//!    A str never equals bytes; NaN equals nothing, not even itself.
+//! 2. Hashes are SipHash-1-3 under the key of the space: equal in all processes, not to be guessed from outside it
+//!    (Aumasson and Bernstein, 2012; the reduced rounds as in Rust's and Python's tables).
+//! 3. A key that has an in-place form carries it: comparing it with a stored key of the same form compares words.
+
+mod compare;
+mod number;
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+use self::number::{FloatInteger, Number};
+pub(super) use self::number::{small, trimmed};
+use crate::error::Stop;
+use crate::object::{bytes, float, int, text, tuple};
+use crate::platform::Platform;
+use crate::transaction::Participant;
+use crate::word::{Handle, Value};
+
+/// What a key is, borrowed from whoever looks it up.
+#[derive(Clone, Debug)]
+pub enum KeyView<'a> {
+    /// Python's None.
+    None,
+    /// True or False.
+    Bool(bool),
+    /// An int of up to 64 bits.
+    Int(i64),
+    /// Any larger int (a smaller one in this form is understood, too).
+    LargeInt {
+        /// Below zero.
+        negative: bool,
+        /// Little-endian.
+        magnitude: &'a [u8],
+    },
+    /// A float.
+    Float(f64),
+    /// A str.
+    Text(&'a str),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// A tuple of keys.
+    Tuple(Vec<KeyView<'a>>),
+    /// A shared object that is equal to itself only.
+    Identity(Handle),
+}
+
+/// A key, its hash, and its in-place form if it has one.
+#[derive(Clone, Debug)]
+pub struct Key<'a> {
+    hash: u64,
+    word: Value,
+    view: KeyView<'a>,
+}
+
+impl<'a> Key<'a> {
+    /// Hashes `view` under the key of the space (`Arena::hash_key`).
+    #[inline]
+    pub fn new(hash_key: (u64, u64), view: KeyView<'a>) -> Self {
+        let hasher = SipHasher13::new_with_keys(hash_key.0, hash_key.1);
+        let (hash, word) = match &view {
+            KeyView::Text(text) => (hasher.hash(text.as_bytes()), Value::text(text.as_bytes())),
+            KeyView::Int(value) => (hash_int(&hasher, *value), Value::int(*value)),
+            other => (hash_view(&hasher, other), word_of(other)),
+        };
+        Self { hash, word: word.unwrap_or(Value::ABSENT), view }
+    }
+
+    /// The hash.
+    #[inline]
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// What was hashed.
+    #[inline]
+    pub fn view(&self) -> &KeyView<'a> {
+        &self.view
+    }
+
+    /// Whether this is the key that a dict stored as `stored`. The hashes are equal, or it is not asked.
+    #[inline]
+    pub(super) fn matches<P: Platform>(&self, tx: &Participant<P>, stored: Value) -> Result<bool, Stop> {
+        if stored == self.word && !stored.is_absent() {
+            return Ok(true);
+        }
+        compare::equals(tx, &self.view, stored)
+    }
+
+    /// The key as a value to store.
+    #[inline]
+    pub(super) fn encode<P: Platform>(&self, tx: &mut Participant<P>) -> Result<Value, Stop> {
+        match &self.view {
+            _ if !self.word.is_absent() => Ok(self.word),
+            KeyView::Text(text) => text::encode_hashed(tx, text, self.hash),
+            KeyView::Bytes(bytes) => bytes::encode_hashed(tx, bytes, self.hash),
+            other => encode_view(tx, other),
+        }
+    }
+}
+
+fn encode_view<P: Platform>(tx: &mut Participant<P>, view: &KeyView) -> Result<Value, Stop> {
+    match view {
+        KeyView::None => Ok(Value::NONE),
+        KeyView::Bool(value) => Ok(Value::bool(*value)),
+        KeyView::Int(value) => int::encode(tx, *value),
+        KeyView::LargeInt { negative, magnitude } => int::encode_large(tx, *negative, magnitude),
+        KeyView::Float(value) => float::encode(tx, *value),
+        KeyView::Text(text) => text::encode(tx, text),
+        KeyView::Bytes(bytes) => bytes::encode(tx, bytes),
+        KeyView::Identity(handle) => Ok(Value::handle(*handle)),
+        KeyView::Tuple(items) => {
+            let mut values = Vec::with_capacity(items.len());
+            for item in items {
+                values.push(encode_view(tx, item)?);
+            }
+            tuple::encode(tx, &values)
+        }
+    }
+}
+
+fn word_of(view: &KeyView) -> Option<Value> {
+    match view {
+        KeyView::None => Some(Value::NONE),
+        KeyView::Bool(value) => Some(Value::bool(*value)),
+        KeyView::Int(value) => Value::int(*value),
+        KeyView::Float(value) => Value::float(*value),
+        KeyView::Text(text) => Value::text(text.as_bytes()),
+        KeyView::Bytes(bytes) => Value::bytes(bytes),
+        KeyView::Identity(handle) => Some(Value::handle(*handle)),
+        KeyView::LargeInt { .. } | KeyView::Tuple(_) => None,
+    }
+}
+
+/// What is hashed of keys that are neither numbers nor bytes starts with one of these words.
+const NONE_TAG: u64 = 0x6e6f_6e65;
+const IDENTITY_TAG: u64 = 0x6964;
+const TUPLE_TAG: u64 = 0x7475_706c_65;
+const LARGE_TAG: u64 = 0x6c61_7267_65;
+const FRACTION_TAG: u64 = 0x666c_6f61_74;
+
+#[inline]
+fn hash_int(hasher: &SipHasher13, value: i64) -> u64 {
+    hasher.hash(&value.to_le_bytes())
+}
+
+fn hash_words(hasher: &SipHasher13, words: [u64; 2]) -> u64 {
+    let mut hasher = *hasher;
+    hasher.write(&words[0].to_le_bytes());
+    hasher.write(&words[1].to_le_bytes());
+    hasher.finish()
+}
+
+fn hash_view(hasher: &SipHasher13, view: &KeyView) -> u64 {
+    match view {
+        KeyView::None => hash_words(hasher, [NONE_TAG, 0]),
+        KeyView::Bool(value) => hash_int(hasher, i64::from(*value)),
+        KeyView::Int(value) => hash_int(hasher, *value),
+        KeyView::LargeInt { negative, magnitude } => hash_number(hasher, Number::integer(*negative, magnitude)),
+        KeyView::Float(value) => hash_number(hasher, Number::float(*value, &mut FloatInteger::new())),
+        KeyView::Text(text) => hasher.hash(text.as_bytes()),
+        KeyView::Bytes(bytes) => hasher.hash(bytes),
+        KeyView::Identity(handle) => hash_words(hasher, [IDENTITY_TAG, handle.raw()]),
+        KeyView::Tuple(items) => {
+            let mut all = *hasher;
+            all.write(&TUPLE_TAG.to_le_bytes());
+            for item in items {
+                all.write(&hash_view(hasher, item).to_le_bytes());
+            }
+            all.finish()
+        }
+    }
+}
+
+fn hash_number(hasher: &SipHasher13, number: Number) -> u64 {
+    match number {
+        Number::Small(value) => hash_int(hasher, value),
+        Number::Fraction(value) => hash_words(hasher, [FRACTION_TAG, value.to_bits()]),
+        Number::Large { negative, magnitude } => {
+            let mut hasher = *hasher;
+            hasher.write(&(LARGE_TAG << 1 | u64::from(negative)).to_le_bytes());
+            hasher.write(magnitude);
+            hasher.finish()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

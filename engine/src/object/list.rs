@@ -1,0 +1,137 @@
+//! List: a mutable array of values.
+//!
+//! ```text
+//! List block   [length cell][spine of the places: first cell, directory cell]        see `vector`
+//! ```
+//! 1. Place i is absent exactly if i >= length. So reading or setting one index looks at the place alone, not at the
+//!    length: it logs one cell, and conflicts neither with other indices nor with whoever appends.
+//! 2. The length cell counts places; an absent one is 0. Appending writes the length and one place.
+//! 3. Inserting and removing in the middle move what is behind, one read and one write for each. Memory stays.
+
+use super::block::{allocate, corrupt, fill_absent, open, read_count, write_count};
+use super::vector::{MOST_PLACES, SPINE_CELLS, Vector};
+use crate::error::Stop;
+use crate::platform::Platform;
+use crate::transaction::Participant;
+use crate::word::{BlockKind, CELL_WORDS, CellAddress, Handle, Value};
+
+/// Cells of a list block.
+pub(super) const CELLS: u64 = 1 + SPINE_CELLS;
+
+/// An opened list.
+#[derive(Clone, Copy)]
+struct List {
+    length: CellAddress,
+    places: Vector,
+}
+
+impl List {
+    #[inline]
+    fn open<P: Platform>(tx: &Participant<P>, handle: Handle) -> Result<Self, Stop> {
+        let length = CellAddress::new(open(tx, handle, BlockKind::List, CELLS * CELL_WORDS)?);
+        Ok(Self { length, places: Vector::new(length.offset(1)) })
+    }
+
+    #[inline]
+    fn len<P: Platform>(self, tx: &mut Participant<P>) -> Result<u64, Stop> {
+        read_count(tx, self.length, MOST_PLACES)
+    }
+
+    /// The value at a place below the length: invariant 1 makes an absent one damage.
+    fn present<P: Platform>(self, tx: &mut Participant<P>, index: u64) -> Result<Value, Stop> {
+        let value = self.places.read(tx, index)?;
+        if value.is_absent() {
+            return Err(corrupt("a list that is longer than its places", self.length.value_word(), index));
+        }
+        Ok(value)
+    }
+}
+
+/// Makes an empty list.
+pub fn create<P: Platform>(tx: &mut Participant<P>) -> Result<Handle, Stop> {
+    let (handle, payload) = allocate(tx, BlockKind::List, CELLS * CELL_WORDS)?;
+    fill_absent(tx, CellAddress::new(payload), CELLS);
+    Ok(handle)
+}
+
+/// Number of values.
+pub fn len<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<u64, Stop> {
+    List::open(tx, handle)?.len(tx)
+}
+
+/// The value at `index`; `None` behind the last. Logs one cell.
+#[inline]
+pub fn get<P: Platform>(tx: &mut Participant<P>, handle: Handle, index: u64) -> Result<Option<Value>, Stop> {
+    let value = List::open(tx, handle)?.places.read(tx, index)?;
+    Ok((!value.is_absent()).then_some(value))
+}
+
+/// Replaces the value at `index`. False, and nothing done: there is none.
+#[inline]
+pub fn set<P: Platform>(tx: &mut Participant<P>, handle: Handle, index: u64, value: Value) -> Result<bool, Stop> {
+    debug_assert!(!value.is_absent());
+    let Some(cell) = List::open(tx, handle)?.places.find(tx, index)? else { return Ok(false) };
+    if tx.read(cell)?.is_absent() {
+        return Ok(false);
+    }
+    tx.write(cell, value)?;
+    Ok(true)
+}
+
+/// Appends a value.
+pub fn push<P: Platform>(tx: &mut Participant<P>, handle: Handle, value: Value) -> Result<(), Stop> {
+    debug_assert!(!value.is_absent());
+    let list = List::open(tx, handle)?;
+    let length = list.len(tx)?;
+    list.places.write(tx, length, value)?;
+    write_count(tx, list.length, length + 1)
+}
+
+/// Inserts a value before the one at `index`, or at the end if there is none. Moves all that is behind.
+pub fn insert<P: Platform>(tx: &mut Participant<P>, handle: Handle, index: u64, value: Value) -> Result<(), Stop> {
+    debug_assert!(!value.is_absent());
+    let list = List::open(tx, handle)?;
+    let length = list.len(tx)?;
+    let mut moving = value;
+    // Bound: the length, and each place below it must be there.
+    for place in index.min(length)..length {
+        let next = list.present(tx, place)?;
+        list.places.write(tx, place, moving)?;
+        moving = next;
+    }
+    list.places.write(tx, length, moving)?;
+    write_count(tx, list.length, length + 1)
+}
+
+/// Removes the value at `index` and returns it; `None` if there is none. Moves all that is behind.
+pub fn remove<P: Platform>(tx: &mut Participant<P>, handle: Handle, index: u64) -> Result<Option<Value>, Stop> {
+    let list = List::open(tx, handle)?;
+    let length = list.len(tx)?;
+    if index >= length {
+        return Ok(None);
+    }
+    let mut moving = Value::ABSENT;
+    // Bound: the length, and each place below it must be there.
+    for place in (index..length).rev() {
+        let next = list.present(tx, place)?;
+        list.places.write(tx, place, moving)?;
+        moving = next;
+    }
+    write_count(tx, list.length, length - 1)?;
+    Ok(Some(moving))
+}
+
+/// Drops what is behind the first `length` values. Empties the places and keeps their memory.
+pub fn truncate<P: Platform>(tx: &mut Participant<P>, handle: Handle, length: u64) -> Result<(), Stop> {
+    let list = List::open(tx, handle)?;
+    let before = list.len(tx)?;
+    if length >= before {
+        return Ok(());
+    }
+    // Bound: the length, and each place below it must be there.
+    for place in (length..before).rev() {
+        list.present(tx, place)?;
+        list.places.write(tx, place, Value::ABSENT)?;
+    }
+    write_count(tx, list.length, length)
+}

@@ -1,0 +1,259 @@
+//! Arrays in the arena that grow without moving: the record ring and the read log of a participant.
+//!
+//! A log is a list of pieces, each twice as large as all before it, so that element `k` is found by arithmetic and an
+//! element never moves: a lock word that names an entry stays true while the record grows. The handles of the pieces
+//! stand in the participant's slot; the owner keeps their addresses at hand.
+//!
+//! A piece's handle is stored before its block is published (PRIVATE to LIVE): a participant killed in between left a
+//! PRIVATE block that its slot names, and recovery publishes it; before that, one that nothing names, which is freed.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::slot::{PIECES, Slot};
+use crate::allocator::{self, BlockCache};
+use crate::arena::Arena;
+use crate::error::{Corrupt, Full};
+use crate::platform::Platform;
+use crate::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, ENTRY_MASK, Handle, ParticipantId, WordAddress};
+
+/// Words of a unit of the record ring: a record's header, or one entry.
+pub const ENTRY_WORDS: u64 = 4;
+/// Words of an entry of the read log: cell, version, value.
+pub const READ_WORDS: u64 = 3;
+
+/// The private side of a log: where its pieces are.
+#[derive(Debug)]
+pub struct Pieces {
+    base: u64,
+    words: u64,
+    first_handle: WordAddress,
+    starts: [WordAddress; PIECES as usize],
+    count: u64,
+}
+
+/// In which piece element `k` lies, and where in it. Piece 0 has `base` elements, piece j has `base << (j - 1)`.
+#[inline]
+fn locate(base: u64, element: u64) -> (u64, u64) {
+    if element < base {
+        return (0, element);
+    }
+    let piece = (element / base).ilog2() as u64 + 1;
+    (piece, element - (base << (piece - 1)))
+}
+
+/// Elements of the first `pieces` pieces together.
+#[inline]
+fn capacity(base: u64, pieces: u64) -> u64 {
+    if pieces == 0 { 0 } else { base << (pieces - 1) }
+}
+
+impl Pieces {
+    /// The log whose handles start at `first_handle`, with the pieces that an earlier owner of the slot left.
+    /// `base` elements of `words` words in the first piece.
+    pub fn adopt<P: Platform>(
+        arena: &Arena<P>,
+        first_handle: WordAddress,
+        base: u64,
+        words: u64,
+    ) -> Result<Self, Corrupt> {
+        let mut log = Self { base, words, first_handle, starts: [WordAddress::new(0); PIECES as usize], count: 0 };
+        while log.count < PIECES {
+            let word_address = first_handle.offset(log.count);
+            // Acquire: pairs with the release in `grow` by the slot's last owner or its recoverer.
+            let word = arena.platform().load(word_address, Acquire);
+            if word == 0 {
+                break;
+            }
+            let corrupt = Corrupt { what: "a log's piece", byte_offset: word_address.byte_offset(), word };
+            let start = piece_start(arena, word, log.piece_elements(log.count) * words).ok_or(corrupt)?;
+            log.starts[log.count as usize] = start;
+            log.count += 1;
+        }
+        Ok(log)
+    }
+
+    fn piece_elements(&self, piece: u64) -> u64 {
+        if piece == 0 { self.base } else { self.base << (piece - 1) }
+    }
+
+    /// Elements that fit.
+    #[inline]
+    pub fn capacity(&self) -> u64 {
+        capacity(self.base, self.count)
+    }
+
+    /// Where element `element` is. It must be below the capacity.
+    #[inline]
+    pub fn address(&self, element: u64) -> WordAddress {
+        debug_assert!(element < self.capacity());
+        let (piece, within) = locate(self.base, element);
+        self.starts[piece as usize].offset(within * self.words)
+    }
+
+    /// The elements from `element` on that lie side by side: where they start and how many there are.
+    #[inline]
+    pub fn run(&self, element: u64) -> (WordAddress, u64) {
+        let (piece, within) = locate(self.base, element);
+        (self.starts[piece as usize].offset(within * self.words), self.piece_elements(piece) - within)
+    }
+
+    /// Adds a piece.
+    #[cold]
+    pub fn grow<P: Platform>(
+        &mut self,
+        arena: &Arena<P>,
+        cache: &mut BlockCache,
+        owner: ParticipantId,
+    ) -> Result<(), Full> {
+        let words = self.piece_elements(self.count) * self.words;
+        if self.count == PIECES {
+            let space_bytes = arena.layout().geometry().space_words * 8;
+            return Err(Full::Space { bytes: words * 8, space_bytes });
+        }
+        let handle = cache.allocate(arena, owner, BlockKind::Log, words)?;
+        // Release: pairs with the acquire of whoever follows a lock into this piece, and of the next owner.
+        arena.platform().store(self.first_handle.offset(self.count), handle.raw(), Release);
+        allocator::publish(arena, handle);
+        self.starts[self.count as usize] = handle.block().offset(BLOCK_HEADER_WORDS);
+        self.count += 1;
+        Ok(())
+    }
+}
+
+/// First word of a piece of `words` words, if its handle lies inside the space.
+#[inline]
+fn piece_start<P: Platform>(arena: &Arena<P>, handle: u64, words: u64) -> Option<WordAddress> {
+    let start = Handle::from_raw(handle)?.block().offset(BLOCK_HEADER_WORDS);
+    let end = start.index().checked_add(words)?;
+    (start.index() >= arena.layout().tables_words() && end <= arena.layout().geometry().space_words).then_some(start)
+}
+
+/// What an entry of a record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum EntryKind {
+    /// A cell gets a new value.
+    Write = 0,
+    /// A block was allocated; the second word is its handle.
+    Allocation = 1,
+}
+
+/// One entry of a record: `kind:4 | cell:60`, old version (or handle), old value, new value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry(WordAddress);
+
+impl Entry {
+    const KIND_SHIFT: u32 = 60;
+
+    /// The entry in the unit at `unit`.
+    #[inline]
+    pub const fn at(unit: WordAddress) -> Self {
+        Self(unit)
+    }
+    /// Kind and cell.
+    #[inline]
+    pub fn target<P: Platform>(self, arena: &Arena<P>) -> Option<(EntryKind, CellAddress)> {
+        // Relaxed, here and below: the lock word that led here was read with acquire, or the status was.
+        let word = arena.platform().load(self.0, Relaxed);
+        let kind = match word >> Self::KIND_SHIFT {
+            0 => EntryKind::Write,
+            1 => EntryKind::Allocation,
+            _ => return None,
+        };
+        let cell = word & ((1 << Self::KIND_SHIFT) - 1);
+        (cell + 1 < arena.layout().geometry().space_words)
+            .then_some((kind, CellAddress::new(WordAddress::new(cell))))
+    }
+    /// The cell's version before, or the handle of the block.
+    #[inline]
+    pub fn old_version<P: Platform>(self, arena: &Arena<P>) -> u64 {
+        arena.platform().load(self.0.offset(1), Relaxed)
+    }
+    /// The cell's value before.
+    #[inline]
+    pub fn old_value<P: Platform>(self, arena: &Arena<P>) -> u64 {
+        arena.platform().load(self.0.offset(2), Relaxed)
+    }
+    /// The cell's value after the commit.
+    #[inline]
+    pub fn new_value<P: Platform>(self, arena: &Arena<P>) -> u64 {
+        arena.platform().load(self.0.offset(3), Relaxed)
+    }
+    /// Changes the value to come. Owner only.
+    #[inline]
+    pub fn set_new_value<P: Platform>(self, arena: &Arena<P>, value: u64) {
+        // Relaxed: others read it only after the compare-exchange to COMMITTED, which releases it.
+        arena.platform().store(self.0.offset(3), value, Relaxed);
+    }
+    /// Fills the entry. Owner only, before the lock that names it is taken.
+    #[inline]
+    pub fn fill<P: Platform>(self, arena: &Arena<P>, kind: EntryKind, cell: CellAddress, words: [u64; 3]) {
+        let platform = arena.platform();
+        // Relaxed: released by the compare-exchange that puts the lock into the cell.
+        platform.store(self.0, (kind as u64) << Self::KIND_SHIFT | cell.index(), Relaxed);
+        platform.store(self.0.offset(1), words[0], Relaxed);
+        platform.store(self.0.offset(2), words[1], Relaxed);
+        platform.store(self.0.offset(3), words[2], Relaxed);
+    }
+}
+
+/// Finds the entry for `cell` that somebody's lock word names by its number modulo 4,096. `None` where it cannot be found:
+/// the lock is not there any more (look at the cell again), or the space is damaged.
+///
+/// Bounded by `entries reserved / 4096 + 1` looks.
+pub fn foreign_entry<P: Platform>(arena: &Arena<P>, slot: Slot, entry: u64, cell: CellAddress) -> Option<Entry> {
+    let platform = arena.platform();
+    // Relaxed: the owner wrote these before the lock that the caller read with acquire.
+    let start = platform.load(slot.record_start(), Relaxed);
+    let reserved = platform.load(slot.entries_reserved(), Relaxed);
+    let mut number = entry;
+    while number < reserved {
+        let candidate = unit_of(arena, slot, start.checked_add(1)?.checked_add(number)?)?;
+        if candidate.target(arena).is_some_and(|(_, found)| found == cell) {
+            return Some(candidate);
+        }
+        number += ENTRY_MASK + 1;
+    }
+    None
+}
+
+/// The unit `unit` of somebody's record ring.
+#[inline]
+fn unit_of<P: Platform>(arena: &Arena<P>, slot: Slot, unit: u64) -> Option<Entry> {
+    let base = arena.layout().geometry().log_base;
+    let (piece, within) = locate(base, unit);
+    if piece >= PIECES {
+        return None;
+    }
+    // Acquire: pairs with the release in `grow`.
+    let handle = arena.platform().load(slot.record_piece(piece), Acquire);
+    let start = piece_start(arena, handle, (within + 1) * ENTRY_WORDS)?;
+    Some(Entry::at(start.offset(within * ENTRY_WORDS)))
+}
+
+/// All entries of a record that begins at unit `start`, for recovery. Stops at the first that cannot be.
+pub(crate) fn entries<'a, P: Platform>(
+    arena: &'a Arena<P>,
+    slot: Slot,
+    start: u64,
+    reserved: u64,
+) -> impl Iterator<Item = (u64, Entry)> + 'a {
+    (0..reserved).map_while(move |number| Some((number, unit_of(arena, slot, start.checked_add(1 + number)?)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn elements_follow_each_other(base_bits in 0u32..8, element in 0u64..1 << 20) {
+            let base = 1 << base_bits;
+            let (piece, within) = locate(base, element);
+            let before = capacity(base, piece);
+            prop_assert_eq!(before + within, element);
+            prop_assert!(element < capacity(base, piece + 1));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! One process's words: who it is, and which life of the slot this is.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use crate::arena::Arena;
+use crate::platform::{Platform, ProcessIdentity};
+use crate::word::{ProcessSlotId, WordAddress};
+
+/// Whether a process slot is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessPhase {
+    /// Nobody's.
+    Free,
+    /// Of a process that lives, or has died and is not cleared up yet.
+    Used,
+}
+
+/// `generation:40 | phase:8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessState {
+    /// Rises with every process that takes the slot.
+    pub generation: u64,
+    /// Whether it is in use.
+    pub phase: ProcessPhase,
+}
+
+impl ProcessState {
+    /// Packs the word.
+    pub const fn pack(self) -> u64 {
+        self.generation << 8 | self.phase as u64
+    }
+    /// Unpacks the word. Anything but 0 is Used: a damaged phase is looked into rather than handed out.
+    pub const fn unpack(word: u64) -> Self {
+        let phase = if word & 0xff == 0 { ProcessPhase::Free } else { ProcessPhase::Used };
+        Self { generation: word >> 8 & ((1 << 40) - 1), phase }
+    }
+}
+
+/// Where one process's words are. Written by whoever holds the slot's liveness byte; freed by recovery.
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessSlot(WordAddress);
+
+impl ProcessSlot {
+    /// The slot `id`; `None` for one that cannot be.
+    pub fn of<P: Platform>(arena: &Arena<P>, id: ProcessSlotId) -> Option<Self> {
+        ((id.0 as u64) < arena.layout().geometry().process_slots).then(|| Self(arena.layout().process_slot(id)))
+    }
+    /// The state word.
+    pub fn state_word(self) -> WordAddress {
+        self.0
+    }
+    /// The decoded state.
+    pub fn state<P: Platform>(self, arena: &Arena<P>) -> ProcessState {
+        // Acquire: pairs with the release in `take`; the identity is filled in.
+        ProcessState::unpack(arena.platform().load(self.0, Acquire))
+    }
+    /// Who it is.
+    pub fn identity<P: Platform>(self, arena: &Arena<P>) -> ProcessIdentity {
+        // Relaxed: read under a state that is compared again afterwards.
+        let pid = arena.platform().load(self.0.offset(1), Relaxed) as u32;
+        let start_time = arena.platform().load(self.0.offset(2), Relaxed);
+        ProcessIdentity { pid, start_time }
+    }
+    /// Takes a free slot. The caller holds the liveness byte.
+    pub fn take<P: Platform>(self, arena: &Arena<P>, identity: ProcessIdentity) -> ProcessState {
+        let platform = arena.platform();
+        let generation = (self.state(arena).generation + 1) & ((1 << 40) - 1);
+        let state = ProcessState { generation, phase: ProcessPhase::Used };
+        // Relaxed: published by the state's release.
+        platform.store(self.0.offset(1), identity.pid as u64, Relaxed);
+        platform.store(self.0.offset(2), identity.start_time, Relaxed);
+        // Release: pairs with the acquire in `state`.
+        platform.store(self.0, state.pack(), Release);
+        state
+    }
+    /// Frees the slot if it still is in `state`. False: somebody else did.
+    pub fn free<P: Platform>(self, arena: &Arena<P>, state: ProcessState) -> bool {
+        let free = ProcessState { phase: ProcessPhase::Free, ..state };
+        arena.platform().compare_exchange(self.0, state.pack(), free.pack(), Release, Relaxed).is_ok()
+    }
+}

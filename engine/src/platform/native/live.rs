@@ -1,0 +1,226 @@
+//! Liveness bytes: byte N of the lock file is locked by the process that holds process slot N, for as long as it lives.
+//!
+//! The lock is a classic fcntl record lock, the only kind that ends with the process itself: flock and OFD locks belong
+//! to an open file and live on in every forked child. Classic locks have two properties that shape this module.
+//! - A process never sees its own locks, and may lock twice what it holds. So each process keeps a bitmap of its own bytes.
+//! - Closing *any* descriptor of the file ends *all* locks that the process has on it. So a process opens a lock file
+//!   once, whoever asks (two mappings of one space, two interpreters), and a table for the whole process, the only
+//!   global state of the native platform, knows which are open. Locks belong to processes, so their bookkeeping does.
+//!
+//! Invariants:
+//! 1. A lock file is open at most once in a process, but for descriptors that were handed over to it twice; those are
+//!    kept open as long as the first. (Only one who closes a duplicate behind our back can end the locks early; then we
+//!    are `Fenced` for the others, never dead.)
+//! 2. A bit of `mine` is set before its byte is locked and cleared after it is unlocked.
+//! 3. Nothing here waits for ever: the table may have been locked by a thread that a fork did not copy.
+
+use std::io;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::{Duration, Instant};
+
+use rustix::fs::fstat;
+use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
+
+use crate::word::ProcessSlotId;
+
+/// Longest wait for the table. Whoever has it makes a few system calls, microseconds; only a fork makes it longer.
+const TABLE_PATIENCE: Duration = Duration::from_secs(2);
+/// Slots are 16 bits, so this covers every geometry.
+const SLOT_WORDS: usize = (1 << 16) / 64;
+
+static OPEN: Mutex<Vec<Arc<LiveFile>>> = Mutex::new(Vec::new());
+
+/// Device and inode: which file it is, whatever its name.
+pub(super) type FileKey = (u64, u64);
+
+/// The lock file of one space, as this process has it open.
+#[derive(Debug)]
+pub(super) struct LiveFile {
+    key: FileKey,
+    file: OwnedFd,
+    /// Further descriptors of the same file that must not be closed before `file`.
+    duplicates: Mutex<Vec<OwnedFd>>,
+    /// The slots that this process holds.
+    mine: Box<[AtomicU64]>,
+    /// Whose slots `mine` are: not this process's in a fork that has not joined by itself.
+    owner: AtomicU32,
+}
+
+/// A share of a [`LiveFile`]; the last one closes it.
+#[derive(Debug)]
+pub(super) struct Membership(ManuallyDrop<Arc<LiveFile>>);
+
+impl Membership {
+    /// The lock file with this key: the open one, or what `open` opens.
+    pub(super) fn join(key: FileKey, open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
+        let mut table = table()?;
+        let known = table.iter().find(|live| live.key == key).cloned();
+        let live = match known {
+            Some(live) => live,
+            None => {
+                let live = Arc::new(LiveFile::new(key, open()?));
+                table.push(live.clone());
+                live
+            }
+        };
+        Ok(Self(ManuallyDrop::new(live)))
+    }
+
+    /// The lock file behind a descriptor that was handed over.
+    pub(super) fn adopt(file: OwnedFd) -> io::Result<Self> {
+        let key = key_of(file.as_fd())?;
+        let mut given = Some(file);
+        let joined = Self::join(key, || given.take().ok_or_else(|| io::ErrorKind::InvalidInput.into()));
+        match (joined, given) {
+            // Closing it would end the locks that this process holds through the first descriptor.
+            (Ok(membership), Some(duplicate)) => {
+                lock(&membership.duplicates).push(duplicate);
+                Ok(membership)
+            }
+            (Err(error), Some(unused)) => {
+                // The table was not to be had, so nobody knows whether closing does harm. A leak does none.
+                std::mem::forget(unused);
+                Err(error)
+            }
+            (joined, None) => joined,
+        }
+    }
+}
+
+impl Deref for Membership {
+    type Target = LiveFile;
+
+    fn deref(&self) -> &LiveFile {
+        &self.0
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        // Without the table the file stays open: better than to close it while another thread opens it anew.
+        let Ok(mut table) = table() else { return };
+        // Two: the table's and mine. Shares are made under the table's lock only, so nobody makes another now.
+        if Arc::strong_count(&self.0) == 2 {
+            table.retain(|live| !Arc::ptr_eq(live, &self.0));
+        }
+        // SAFETY: the field is not used again. Here and not by itself, so that the file is closed under the table's lock.
+        unsafe { ManuallyDrop::drop(&mut self.0) };
+    }
+}
+
+impl LiveFile {
+    fn new(key: FileKey, file: OwnedFd) -> Self {
+        Self {
+            key,
+            file,
+            duplicates: Mutex::default(),
+            mine: (0..SLOT_WORDS).map(|_| AtomicU64::new(0)).collect(),
+            owner: AtomicU32::new(std::process::id()),
+        }
+    }
+
+    /// The descriptor itself. Never close a duplicate of it in this process.
+    pub(super) fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Takes the byte of `slot`. False: somebody holds it, or the system refuses.
+    pub(super) fn claim(&self, slot: ProcessSlotId) -> bool {
+        let (word, bit) = self.bit(slot);
+        // AcqRel: of two threads that claim, one sees the other's bit; `release` must be over before we lock again.
+        if word.fetch_or(bit, AcqRel) & bit != 0 {
+            return false;
+        }
+        let locked = self.set_lock(slot, libc::F_WRLCK).is_ok();
+        if !locked {
+            word.fetch_and(!bit, AcqRel);
+        }
+        locked
+    }
+
+    /// Gives the byte of `slot` back.
+    pub(super) fn release(&self, slot: ProcessSlotId) {
+        let (word, bit) = self.bit(slot);
+        if word.load(Acquire) & bit != 0 {
+            // If this fails, the byte stays locked until the process ends: others take the slot for a living one.
+            let _ = self.set_lock(slot, libc::F_UNLCK);
+            word.fetch_and(!bit, AcqRel);
+        }
+    }
+
+    /// Whether a living process holds the byte of `slot`. What cannot be found out counts as held.
+    pub(super) fn is_held(&self, slot: ProcessSlotId) -> bool {
+        let (word, bit) = self.bit(slot);
+        // Acquire: pairs with `claim` and `release` of other threads.
+        if word.load(Acquire) & bit != 0 {
+            return true;
+        }
+        let wanted = Flock {
+            start: slot.0 as u64,
+            length: 1,
+            pid: None,
+            typ: FlockType::WriteLock,
+            offset_type: FlockOffsetType::Set,
+        };
+        !matches!(fcntl_getlk(&self.file, &wanted), Ok(None))
+    }
+
+    /// In a fork: forgets the parent's slots, once, whoever asks first. The descriptor is as good as a new one, for
+    /// locks belong to the process and not to what is open; closing it here does not touch the parent's either.
+    pub(super) fn rejoin(&self) -> io::Result<()> {
+        // Under the table's lock, so that nobody claims a slot between the question and the last word.
+        let _table = table()?;
+        let me = std::process::id();
+        if self.owner.swap(me, AcqRel) != me {
+            for word in &self.mine {
+                word.store(0, std::sync::atomic::Ordering::Release);
+            }
+        }
+        Ok(())
+    }
+
+    fn bit(&self, slot: ProcessSlotId) -> (&AtomicU64, u64) {
+        (&self.mine[slot.0 as usize / 64], 1 << (slot.0 % 64))
+    }
+
+    fn set_lock(&self, slot: ProcessSlotId, kind: i32) -> io::Result<()> {
+        // SAFETY: flock is plain numbers, for which zeros are a value.
+        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+        lock.l_type = kind as _;
+        lock.l_whence = libc::SEEK_SET as _;
+        lock.l_start = slot.0 as _;
+        lock.l_len = 1;
+        // SAFETY: F_SETLK reads one flock, which lives through the call; the descriptor is open.
+        match unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_SETLK, &lock) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Which file this is.
+pub(super) fn key_of(file: BorrowedFd<'_>) -> io::Result<FileKey> {
+    let stat = fstat(file)?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+/// The table of open lock files, within [`TABLE_PATIENCE`].
+fn table() -> io::Result<MutexGuard<'static, Vec<Arc<LiveFile>>>> {
+    let deadline = Instant::now() + TABLE_PATIENCE;
+    loop {
+        match OPEN.try_lock() {
+            Ok(table) => return Ok(table),
+            Err(TryLockError::Poisoned(poisoned)) => return Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::yield_now(),
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::Deadlock.into()),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,0 +1,219 @@
+//! Creating and attaching: from a place, or a descriptor, to a mapped space that may be trusted.
+//!
+//! Create: make the files under a temporary name (or a memfd), give them their full length, map them, commit the pages
+//! that every member relies on, format, write the header, publish. Attach: open without following links, check owner,
+//! header and length, and only then map. Nothing that a check refuses is ever mapped, and no check trusts a word that an
+//! earlier one has not covered.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+use rustix::fs::{
+    FileType, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create, open,
+    openat,
+};
+use rustix::io::{Errno, FdFlags, fcntl_setfd, pread};
+
+use super::live::{self, Membership};
+use super::place::{ARENA, Draft, LIVE, Place, check_owner, open_directory};
+use super::{Native, fork, mapping, process, system};
+use crate::arena::header::{HEADER_USED_WORDS, Header, HeaderWords};
+use crate::arena::{self, ArenaError, Geometry, HASH_KEY_WORD, HEADER_WORDS, Layout, MAXIMUM_BYTES, MINIMUM_BYTES};
+use crate::platform::{Memory, OutOfPages, System};
+use crate::word::WordAddress;
+
+/// What an anonymous space is called in messages, and its memfd in `/proc`.
+const ANONYMOUS: &str = "pso-anonymous";
+/// With these nobody can take pages away under a member, or unseal.
+const SEALS: SealFlags = SealFlags::GROW.union(SealFlags::SHRINK).union(SealFlags::SEAL);
+
+/// Makes a new space of about `bytes` (rounded up to whole superblocks).
+pub fn create(place: &Place, bytes: u64) -> Result<(Native, Layout), ArenaError> {
+    let path = place.directory()?;
+    let layout = layout_for(bytes)?;
+    // Only to spare the work: the rename below decides.
+    if fs::symlink_metadata(path.join(ARENA)).is_ok() {
+        return Err(ArenaError::AlreadyExists { path });
+    }
+    let draft = Draft::begin(&path)?;
+    let arena = draft.file(ARENA)?;
+    set_length(arena.as_fd(), &layout, &path)?;
+    let live = Membership::adopt(draft.file(LIVE)?).map_err(failed("open", &path))?;
+    let native = fill(Some(arena), live, &layout, path.clone())?;
+    draft.publish(&path)?;
+    Ok((native, layout))
+}
+
+/// Attaches to a space that exists.
+pub fn attach(place: &Place) -> Result<(Native, Layout), ArenaError> {
+    let path = place.directory()?;
+    let directory = open_directory(&path)?;
+    let arena_path = path.join(ARENA);
+    let arena = open_file(directory.as_fd(), ARENA, OFlags::RDWR, &arena_path)?;
+    let (header, layout) = read_header(arena.as_fd(), &arena_path)?;
+
+    let live_path = path.join(LIVE);
+    // O_PATH first: closing such a descriptor ends no locks, and it names the one file whatever happens to the name.
+    let found = open_file(directory.as_fd(), LIVE, OFlags::PATH, &live_path)?;
+    let key = live::key_of(found.as_fd()).map_err(failed("look at", &live_path))?;
+    let reopen = || {
+        let name = format!("/proc/self/fd/{}", found.as_raw_fd());
+        Ok(open(name, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
+    };
+    let live = Membership::join(key, reopen).map_err(failed("open", &live_path))?;
+    Ok((map(Some(arena), live, &layout, header.uuid, path)?, layout))
+}
+
+/// Makes a new space without a name, to be handed over by [`Native::descriptor`].
+pub fn create_anonymous(bytes: u64) -> Result<(Native, Layout), ArenaError> {
+    let path = Path::new(ANONYMOUS);
+    let layout = layout_for(bytes)?;
+    let file = memfd_create(ANONYMOUS, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
+    let file = file.map_err(|errno| failed("make", path)(errno.into()))?;
+    set_length(file.as_fd(), &layout, path)?;
+    fcntl_add_seals(&file, SEALS).map_err(|errno| failed("seal", path)(errno.into()))?;
+    let live = Membership::adopt(file).map_err(failed("open", path))?;
+    Ok((fill(None, live, &layout, path.to_path_buf())?, layout))
+}
+
+/// Attaches to an anonymous space that another process has handed over.
+pub fn attach_descriptor(descriptor: OwnedFd) -> Result<(Native, Layout), ArenaError> {
+    let path = Path::new(ANONYMOUS);
+    // Before all checks: a refusal that closed a duplicate would end the locks of this process on the first one.
+    let live = Membership::adopt(descriptor).map_err(failed("look at", path))?;
+    let file = live.file();
+    check_owner(file, path)?;
+    let seals = match fcntl_get_seals(file) {
+        Ok(seals) => seals,
+        Err(_) => return Err(ArenaError::Foreign { path: path.to_path_buf(), found: "not a memfd".into() }),
+    };
+    if !seals.contains(SealFlags::GROW | SealFlags::SHRINK) {
+        return Err(ArenaError::NotSealed { found: seals.bits(), expected: SEALS.bits() });
+    }
+    fcntl_setfd(file, FdFlags::CLOEXEC).map_err(|errno| failed("open", path)(errno.into()))?;
+    let (header, layout) = read_header(file, path)?;
+    Ok((map(None, live, &layout, header.uuid, path.to_path_buf())?, layout))
+}
+
+fn layout_for(bytes: u64) -> Result<Layout, ArenaError> {
+    let too_small = ArenaError::TooSmall { bytes, minimum: MINIMUM_BYTES };
+    match Geometry::for_bytes(bytes) {
+        Some(geometry) => Layout::new(geometry).ok_or(too_small),
+        None if bytes > MAXIMUM_BYTES => Err(ArenaError::TooLarge { bytes, maximum: MAXIMUM_BYTES }),
+        None => Err(too_small),
+    }
+}
+
+fn set_length(file: BorrowedFd<'_>, layout: &Layout, path: &Path) -> Result<(), ArenaError> {
+    ftruncate(file, layout.geometry().space_words * 8).map_err(|errno| failed("enlarge", path)(errno.into()))
+}
+
+/// Opens a file of a space; it has to be a plain one and this user's.
+fn open_file(directory: BorrowedFd<'_>, name: &str, access: OFlags, path: &Path) -> Result<OwnedFd, ArenaError> {
+    // NONBLOCK: so that a FIFO of this name is refused and not waited for.
+    let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = openat(directory, name, flags, Mode::empty()).map_err(|errno| failed("open", path)(errno.into()))?;
+    let stat = fstat(&file).map_err(|errno| failed("look at", path)(errno.into()))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(ArenaError::Foreign { path: path.to_path_buf(), found: "not a plain file".into() });
+    }
+    check_owner(file.as_fd(), path)?;
+    Ok(file)
+}
+
+/// The header of a file, with all checks.
+fn read_header(file: BorrowedFd<'_>, path: &Path) -> Result<(Header, Layout), ArenaError> {
+    let bytes = fstat(file).map_err(|errno| failed("look at", path)(errno.into()))?.st_size as u64;
+    if bytes < HEADER_WORDS * 8 {
+        return Err(ArenaError::Truncated { path: path.to_path_buf(), found: bytes, expected: HEADER_WORDS * 8 });
+    }
+    let mut buffer = [0u8; HEADER_USED_WORDS * 8];
+    let read = pread(file, &mut buffer, 0).map_err(|errno| failed("read", path)(errno.into()))?;
+    if read < buffer.len() {
+        return Err(ArenaError::Truncated { path: path.to_path_buf(), found: read as u64, expected: HEADER_WORDS * 8 });
+    }
+    let mut words: HeaderWords = [0; HEADER_USED_WORDS];
+    for (word, bytes) in words.iter_mut().zip(buffer.as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    let header = Header::decode(&words, path)?;
+    let layout = header.check(boot_id()?, bytes, path)?;
+    Ok((header, layout))
+}
+
+/// Maps a file of the right length.
+fn map(
+    arena: Option<OwnedFd>,
+    live: Membership,
+    layout: &Layout,
+    uuid: u128,
+    path: PathBuf,
+) -> Result<Native, ArenaError> {
+    let words = layout.geometry().space_words;
+    let identity = process::myself().map_err(failed("read", Path::new("/proc/self/stat")))?;
+    let file = arena.as_ref().map_or_else(|| live.file(), |arena| arena.as_fd());
+    let mapping = mapping::Mapping::new(file, words * 8, system::entropy()).map_err(|errno| match errno {
+        Errno::NOMEM => ArenaError::NoMemory { path: path.clone(), bytes: words * 8, source: errno.into() },
+        _ => failed("map", &path)(errno.into()),
+    })?;
+    let native = Native {
+        base: mapping.base(),
+        words,
+        fork: fork::ForkMark::armed(),
+        spin_ns: system::spin_ns(),
+        pid: AtomicU32::new(0),
+        start_time: AtomicU64::new(0),
+        uuid,
+        path,
+        arena,
+        live,
+        _mapping: mapping,
+    };
+    native.set_identity(identity);
+    Ok(native)
+}
+
+/// Maps an empty file and makes a space of it, header last.
+fn fill(arena: Option<OwnedFd>, live: Membership, layout: &Layout, path: PathBuf) -> Result<Native, ArenaError> {
+    let uuid = random_uuid();
+    let header = Header::new(*layout.geometry(), uuid, boot_id()?);
+    let native = map(arena, live, layout, uuid, path)?;
+    let commit = |address, words| native.commit_pages(address, words).map_err(|error| no_memory(&native.path, error));
+    commit(WordAddress::new(0), layout.tables_words())?;
+    commit(layout.superblock(0), layout.header_superblocks() * layout.geometry().superblock_words)?;
+    arena::format(&native, layout);
+    let hash_key = (native.load_plain(HASH_KEY_WORD), native.load_plain(HASH_KEY_WORD.offset(1)));
+    for (index, word) in header.encode(hash_key).into_iter().enumerate() {
+        native.store_plain(WordAddress::new(index as u64), word);
+    }
+    Ok(native)
+}
+
+fn no_memory(path: &Path, error: OutOfPages) -> ArenaError {
+    ArenaError::NoMemory {
+        path: path.to_path_buf(),
+        bytes: error.bytes,
+        source: io::Error::from_raw_os_error(error.errno),
+    }
+}
+
+/// A random (version 4) UUID.
+fn random_uuid() -> u128 {
+    let random = (system::entropy() as u128) << 64 | system::entropy() as u128;
+    (random & !(0xf << 76) & !(0x3 << 62)) | 0x4 << 76 | 0x2 << 62
+}
+
+/// Which run of the system this is.
+fn boot_id() -> Result<u128, ArenaError> {
+    let path = Path::new("/proc/sys/kernel/random/boot_id");
+    let text = fs::read_to_string(path).map_err(failed("read", path))?;
+    u128::from_str_radix(&text.trim().replace('-', ""), 16)
+        .map_err(|error| failed("read", path)(io::Error::new(io::ErrorKind::InvalidData, error)))
+}
+
+fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> ArenaError {
+    move |error| ArenaError::from_system(action, path, error)
+}

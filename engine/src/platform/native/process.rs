@@ -1,0 +1,106 @@
+//! What the kernel says about processes: who I am, and whether another one can still run.
+
+use std::fs;
+use std::io;
+
+use crate::platform::ProcessIdentity;
+
+/// Flag of the ninth field of `stat`: the thread is past its last instruction in user mode (PF_EXITING).
+const EXITING: u64 = 0x4;
+
+/// This process.
+pub(super) fn myself() -> io::Result<ProcessIdentity> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let start_time = parse(&stat).map(|stat| stat.start_time);
+    let start_time = start_time.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/self/stat"))?;
+    Ok(ProcessIdentity { pid: std::process::id(), start_time })
+}
+
+/// True if the process can never run another instruction: it is gone, its number belongs to another one, or all its
+/// threads are on their way out. What cannot be found out counts as running.
+pub(super) fn is_gone(identity: ProcessIdentity) -> bool {
+    let stat = match fs::read_to_string(format!("/proc/{}/stat", identity.pid)) {
+        Ok(stat) => stat,
+        Err(error) => return no_such_process(&error),
+    };
+    match parse(&stat) {
+        Some(stat) if stat.start_time != identity.start_time => true,
+        // A killed process stays a zombie until its parent looks, which may be never. But a leader that has left is a
+        // zombie, too, while its other threads go on.
+        Some(stat) if stat.exiting => threads_are_exiting(identity.pid),
+        _ => false,
+    }
+}
+
+fn threads_are_exiting(pid: u32) -> bool {
+    let threads = match fs::read_dir(format!("/proc/{pid}/task")) {
+        Ok(threads) => threads,
+        Err(error) => return no_such_process(&error),
+    };
+    threads.into_iter().all(|thread| match thread.and_then(|thread| fs::read_to_string(thread.path().join("stat"))) {
+        Ok(stat) => parse(&stat).is_some_and(|stat| stat.exiting),
+        Err(error) => no_such_process(&error),
+    })
+}
+
+/// Only these prove anything: too many open files, say, does not.
+fn no_such_process(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    exiting: bool,
+    start_time: u64,
+}
+
+/// Field 2 of `stat` is the command's name in brackets and may hold anything, brackets and spaces included.
+fn parse(stat: &str) -> Option<Stat> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_ascii_whitespace();
+    let state = fields.next()?; // field 3
+    let flags: u64 = fields.nth(5)?.parse().ok()?; // field 9
+    let start_time = fields.nth(12)?.parse().ok()?; // field 22
+    Some(Stat { exiting: matches!(state, "Z" | "X" | "x") || flags & EXITING != 0, start_time })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_does_not_shift_the_fields() {
+        let tail = "R 1 2 3 4 5 4194304 7 8 9 10 11 12 13 14 15 16 17 18 987654 20";
+        let expected = Some(Stat { exiting: false, start_time: 987_654 });
+        assert_eq!(parse(&format!("42 (cat) {tail}")), expected);
+        assert_eq!(parse(&format!("42 (a) R 1 (b) {tail}")), expected);
+        assert_eq!(parse("42 (cat) R 1"), None);
+        assert_eq!(parse(""), None);
+    }
+
+    #[test]
+    fn i_am_here_and_nobody_else_is_me() {
+        let me = myself().unwrap();
+        assert!(!is_gone(me));
+        assert!(is_gone(ProcessIdentity { start_time: me.start_time + 1, ..me }));
+        // Process numbers end at 2^22.
+        assert!(is_gone(ProcessIdentity { pid: 1 << 23, start_time: 1 }));
+    }
+
+    /// A killed child whose parent does not wait for it must not hold up anybody.
+    #[test]
+    fn a_zombie_is_gone() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        let identity = ProcessIdentity { pid: child.id(), start_time: parse(&stat).unwrap().start_time };
+        assert!(!is_gone(identity));
+        child.kill().unwrap();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while !is_gone(identity) {
+            assert!(std::time::Instant::now() < deadline, "the zombie still counts as running");
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(is_gone(identity));
+    }
+}

@@ -1,0 +1,182 @@
+//! One dead participant's last attempt.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+
+use crate::allocator;
+use crate::arena::Arena;
+use crate::participant::{
+    Claim, Entry, EntryKind, ProcessPhase, ProcessSlot, Slot, WaitingFor, entries, participant_is_dead, status_of,
+};
+use crate::platform::{Liveness, Platform};
+use crate::space::Space;
+use crate::waiting;
+use crate::word::{
+    AttemptId, CellAddress, ENTRY_MASK, Handle, LockWord, LockedBy, ParticipantId, State, Status, Version, WordAddress,
+};
+
+/// The right to recover one participant. Not given back when dropped: a panic in recovery is like a death.
+pub(super) struct Recoverer {
+    word: WordAddress,
+    me: u64,
+}
+
+impl Recoverer {
+    /// Takes the right, from nobody or from a process that is dead. `None`: somebody living has it.
+    pub(super) fn take<P: Platform>(space: &Space<P>, slot: Slot) -> Option<Self> {
+        let platform = space.arena().platform();
+        let me = Claim { process: space.process(), generation: space.generation() }.pack();
+        // Acquire: pairs with the release below; what the last recoverer did is seen.
+        let seen = platform.load(slot.recoverer(), Acquire);
+        if seen != 0 && !Claim::unpack(seen).is_none_or(|claim| process_is_dead(space.arena(), claim)) {
+            return None;
+        }
+        // AcqRel: as above.
+        platform.compare_exchange(slot.recoverer(), seen, me, AcqRel, Relaxed).ok()?;
+        Some(Self { word: slot.recoverer(), me })
+    }
+
+    pub(super) fn give_back<P: Platform>(self, arena: &Arena<P>) {
+        // AcqRel: releases what was done to the next recoverer or owner.
+        let _ = arena.platform().compare_exchange(self.word, self.me, 0, AcqRel, Relaxed);
+    }
+}
+
+/// Whether the process that a claim names is proven dead. Its own process is alive.
+pub(super) fn process_is_dead<P: Platform>(arena: &Arena<P>, claim: Claim) -> bool {
+    let Some(slot) = ProcessSlot::of(arena, claim.process) else { return true };
+    let state = slot.state(arena);
+    if state.generation != claim.generation || state.phase != ProcessPhase::Used {
+        return true;
+    }
+    arena.platform().liveness(claim.process, slot.identity(arena)) == Liveness::Dead
+}
+
+/// Ends the last attempt of a dead participant. Does nothing if somebody living is at it, or if it is not dead.
+pub fn finish_attempt<P: Platform>(space: &Space<P>, dead: ParticipantId) {
+    let arena = space.arena();
+    let Some(slot) = Slot::of(arena, dead) else { return };
+    let Some(right) = Recoverer::take(space, slot) else { return };
+    // Looked at again with the right in hand: the slot may have been recovered and given to somebody who lives.
+    if participant_is_dead(arena, dead) {
+        end_attempt(arena, dead, slot);
+    }
+    right.give_back(arena);
+}
+
+/// Steps 2 and 3. The caller holds the right and has seen the participant dead.
+pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, slot: Slot) {
+    let Some(decided) = decide(arena, slot) else { return };
+    let leftover = Leftover::of(arena, dead, slot, decided.seq);
+    match decided.state {
+        State::Committed => leftover.write_back(arena, slot),
+        State::Aborted => leftover.clear(arena),
+        _ => {}
+    }
+    let idle = Status { seq: (decided.seq + 1) & ((1 << 40) - 1), state: State::Idle };
+    if decided.state != State::Idle {
+        // AcqRel: whoever sees the seq gone sees the cells as we left them.
+        let _ = arena.platform().compare_exchange(slot.status(), decided.pack(), idle.pack(), AcqRel, Relaxed);
+    }
+    // Relaxed stores to the dead one's lines: nobody else writes them while we hold the right.
+    arena.platform().store(slot.waiting_for(), WaitingFor::Nothing as u64, Relaxed);
+    // Pairs with the fences of sleepers (W1).
+    arena.platform().fence(SeqCst);
+    if let Some(waiter) = AttemptId::unpack(arena.platform().load(slot.queue_to(), Acquire))
+        && let Some(waiter) = Slot::of(arena, waiter.participant)
+    {
+        waiting::ring(arena, waiter);
+    }
+    leftover.ring(arena, decided.state);
+}
+
+/// The fate of the dead one's attempt: COMMITTED and ABORTED stand, IDLE is at rest, all else becomes ABORTED.
+fn decide<P: Platform>(arena: &Arena<P>, slot: Slot) -> Option<Status> {
+    // Bounded: others only ever move it to ABORTED, once.
+    for _ in 0..4 {
+        let status = status_of(arena, slot).ok()?;
+        if matches!(status.state, State::Idle | State::Committed | State::Aborted) {
+            return Some(status);
+        }
+        let aborted = Status { state: State::Aborted, ..status };
+        if arena.platform().compare_exchange(slot.status(), status.pack(), aborted.pack(), AcqRel, Acquire).is_ok() {
+            return Some(aborted);
+        }
+    }
+    None
+}
+
+/// The record of a dead attempt.
+struct Leftover {
+    dead: ParticipantId,
+    slot: Slot,
+    seq: u64,
+    start: u64,
+    reserved: u64,
+}
+
+impl Leftover {
+    fn of<P: Platform>(arena: &Arena<P>, dead: ParticipantId, slot: Slot, seq: u64) -> Self {
+        let platform = arena.platform();
+        // Relaxed: the death of the owner was learned through the kernel; the status was read with acquire.
+        let start = platform.load(slot.record_start(), Relaxed);
+        let reserved = platform.load(slot.entries_reserved(), Relaxed);
+        Self { dead, slot, seq, start, reserved }
+    }
+
+    fn lock_word(&self, number: u64) -> u64 {
+        LockWord::locked(LockedBy { participant: self.dead, entry: number & ENTRY_MASK, seq: self.seq })
+    }
+
+    /// The cells that still hold a lock of this attempt, with their entries. An entry without its lock was never locked, or
+    /// is freed already, or belongs to an earlier attempt: its lock word would carry another seq.
+    fn held<'a, P: Platform>(&'a self, arena: &'a Arena<P>) -> impl Iterator<Item = (u64, CellAddress, Entry)> + 'a {
+        entries(arena, self.slot, self.start, self.reserved).filter_map(move |(number, entry)| {
+            let (EntryKind::Write, cell) = entry.target(arena)? else { return None };
+            // Acquire: the lock's compare-exchange released the entry.
+            let word = arena.platform().load(cell.lock_word(), Acquire);
+            (word == self.lock_word(number)).then_some((number, cell, entry))
+        })
+    }
+
+    /// COMMITTED: values, DONE, locks. The owner's order; running it again changes nothing.
+    fn write_back<P: Platform>(&self, arena: &Arena<P>, slot: Slot) {
+        let platform = arena.platform();
+        for (_, cell, entry) in self.held(arena) {
+            // Release: whoever reads a handle from the cell sees the block behind it.
+            platform.store(cell.value_word(), entry.new_value(arena), Release);
+        }
+        let version = Version(platform.load(slot.commit_version(), Relaxed));
+        for (_, entry) in entries(arena, self.slot, self.start, self.reserved) {
+            if let Some((EntryKind::Allocation, _)) = entry.target(arena)
+                && let Some(handle) = Handle::from_raw(entry.old_version(arena))
+                && allocator::check_fully(arena, handle).is_ok()
+            {
+                allocator::publish(arena, handle);
+            }
+        }
+        for (number, cell, _) in self.held(arena) {
+            // AcqRel: as the owner's release; only while the lock stands.
+            let free = LockWord::free(version);
+            let _ = platform.compare_exchange(cell.lock_word(), self.lock_word(number), free, AcqRel, Relaxed);
+        }
+    }
+
+    /// ABORTED: locks back to the versions before. Blocks are freed with the participant.
+    fn clear<P: Platform>(&self, arena: &Arena<P>) {
+        for (number, cell, entry) in self.held(arena) {
+            let free = LockWord::free(Version(entry.old_version(arena)));
+            // AcqRel: a thief may have the lock by now, then it is his.
+            let _ = arena.platform().compare_exchange(cell.lock_word(), self.lock_word(number), free, AcqRel, Relaxed);
+        }
+    }
+
+    fn ring<P: Platform>(&self, arena: &Arena<P>, state: State) {
+        for (_, entry) in entries(arena, self.slot, self.start, self.reserved) {
+            let Some((EntryKind::Write, cell)) = entry.target(arena) else { continue };
+            match state {
+                State::Committed => waiting::ring_changes(arena, cell),
+                _ => waiting::ring_cell(arena, cell),
+            }
+        }
+    }
+}

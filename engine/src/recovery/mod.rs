@@ -1,0 +1,20 @@
+//! Finishing what the dead left.
+//!
+//! Dead is proven by the platform, never guessed from silence. Recovery is a list of compare-exchanges, each with the dead
+//! attempt's seq or the slot's generation in its expected value, so that whoever recovers may die at any step and the next
+//! one begins again:
+//!
+//! 1. the participant's `recoverer` word: one recoverer, named by its process slot and that slot's generation; the next may
+//!    take over only when that process is proven dead, too;
+//! 2. the attempt: undecided becomes ABORTED and its locks are cleared; COMMITTED is written back in the owner's order
+//!    (values, DONE, locks), each value only while the cell still holds that lock; then IDLE with the next seq;
+//! 3. who waited for it is rung;
+//! 4. (whole participant) log cleared, pieces of its logs published, PRIVATE blocks freed, superblocks orphaned, claim freed.
+//!
+//! Invariants: I4 (one writer of a value word), I6 (no cell holds a lock of a seq that is gone), I11.
+
+mod attempt;
+mod process;
+
+pub use attempt::finish_attempt;
+pub use process::recover_dead;

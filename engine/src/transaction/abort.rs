@@ -1,0 +1,96 @@
+//! The end that leaves no trace.
+
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
+
+use super::{Participant, Pause};
+use crate::error::Stop;
+use crate::participant::{Entry, EntryKind};
+use crate::platform::Platform;
+use crate::waiting;
+use crate::word::{ENTRY_MASK, Handle, LockWord, LockedBy, State, Version};
+
+impl<P: Platform> Participant<P> {
+    /// Ends the attempt for good: nothing that it wrote exists, and the transaction's age ends. Does nothing between attempts
+    /// but to forget that age.
+    pub fn abort(&mut self) {
+        self.abort_attempt();
+        self.priority = None;
+        self.pause = Pause::No;
+        self.failures = 0;
+        self.counters.began_ns = None;
+    }
+
+    /// Somebody stopped the attempt, or it lost: clear up, come back with the same age.
+    pub(super) fn lost(&mut self) -> Stop {
+        if self.active != 0 {
+            self.counters.stops += 1;
+            self.pause = Pause::Stopped;
+            self.failures += 1;
+            self.abort_attempt();
+        }
+        Stop::Conflict
+    }
+
+    /// The attempt cannot go on: clear up, pass the reason on.
+    pub(super) fn fail(&mut self, reason: Stop) -> Stop {
+        self.abort_attempt();
+        reason
+    }
+
+    /// ABORTED, locks back, blocks back, IDLE, bells. A crash at any step leaves what recovery of an aborted attempt finds.
+    pub(super) fn abort_attempt(&mut self) {
+        if self.active == 0 {
+            return;
+        }
+        let arena = self.space.arena();
+        let platform = arena.platform();
+        let aborted = self.status(State::Aborted);
+        for state in [State::Active, State::Prepared, State::Waiting] {
+            // AcqRel: takes all own locks at once. At most one of the three succeeds; none if somebody was faster.
+            if platform
+                .compare_exchange(self.slot.status(), self.status(state), aborted, AcqRel, Relaxed)
+                .is_ok()
+            {
+                break;
+            }
+        }
+        for number in 0..self.entries {
+            self.undo(number);
+        }
+        let held = self.entries != 0;
+        self.rest();
+        // Pairs with F3 in `conflict` and the fence of the second row.
+        self.platform().fence(SeqCst);
+        self.ring_queue();
+        if held && self.anybody_sleeps() {
+            self.for_each_written(waiting::ring_cell);
+        }
+        self.pay_owed_wake();
+        self.entries = 0;
+    }
+
+    fn undo(&mut self, number: u64) {
+        let arena = self.space.arena();
+        let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
+        match entry.target(arena) {
+            Some((EntryKind::Write, cell)) => {
+                let by = LockedBy { participant: self.id, entry: number & ENTRY_MASK, seq: self.seq };
+                let free = LockWord::free(Version(entry.old_version(arena)));
+                // AcqRel: only while the lock is ours; a thief may have it. Passes on what the last committer released.
+                let _ = arena.platform().compare_exchange(
+                    cell.lock_word(),
+                    LockWord::locked(by),
+                    free,
+                    AcqRel,
+                    Relaxed,
+                );
+            }
+            Some((EntryKind::Allocation, _)) => {
+                if let Some(handle) = Handle::from_raw(entry.old_version(arena)) {
+                    self.cache.free(arena, self.id, handle);
+                }
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The start of an attempt, and the pauses before it.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+use super::{Participant, Pause, SAMPLE};
+use crate::arena::HotWord;
+use crate::error::Stop;
+use crate::participant::{Slot, WaitingFor, is_over, status_of};
+use crate::platform::Platform;
+use crate::waiting::{self, Bell};
+use crate::word::{AttemptId, CellAddress, LockWord, Priority, State};
+
+impl<P: Platform> Participant<P> {
+    /// Begins an attempt. Waits first if the last one was stopped or left a queue.
+    ///
+    /// Cost: five stores to the participant's own lines, one fence, one load of the version clock.
+    ///
+    /// # Errors
+    /// `Forked` in the child of a fork, `Corrupt` if damage was found before, `Interrupted` and `TimedOut` from the pause.
+    #[inline]
+    pub fn begin(&mut self) -> Result<(), Stop> {
+        if self.platform().forked() {
+            return Err(Stop::Forked);
+        }
+        if self.active != 0 {
+            self.abort();
+        }
+        if self.pause != Pause::No {
+            self.pause()?;
+        }
+        let layout = self.space.arena().layout();
+        let platform = self.space.arena().platform();
+        let poison = platform.load(layout.hot(HotWord::Poison), Relaxed);
+        if poison != 0 {
+            return Err(self.corrupt("the poison word", layout.hot(HotWord::Poison), poison));
+        }
+        self.counters.attempts += 1;
+        if self.counters.attempts.is_multiple_of(SAMPLE) {
+            self.sample();
+        }
+        if self.priority.is_none() {
+            let priority = Priority::new(self.tick(), self.id);
+            self.priority = Some(priority);
+            // Relaxed, here and below: read by policies, which may err.
+            self.platform().store(self.slot.priority(), priority.0, Relaxed);
+        }
+        let layout = self.space.arena().layout();
+        let platform = self.space.arena().platform();
+        self.active = self.status(State::Active);
+        let batch = platform.load(layout.hot(HotWord::Batch), Relaxed);
+        platform.store(self.slot.start(), batch, Relaxed);
+        // Release: whoever sees this attempt ACTIVE sees that the last one is at rest.
+        platform.store(self.slot.status(), self.active, Release);
+        self.read_version = platform.load(layout.hot(HotWord::VersionClock), Acquire);
+        // F1. With F2 in `commit`: if a writer's clock load saw less than ours, F2 comes before F1, and we see that writer at
+        // least PREPARED, never "ACTIVE with the old value" of a version that we count as the past. It also puts the store of
+        // `start` before every load of a cell, for whoever looks at the starts.
+        platform.fence(SeqCst);
+        Ok(())
+    }
+
+    #[cold]
+    fn sample(&mut self) {
+        self.raise_tick();
+        self.write_counters();
+        self.counters.began_ns = Some(self.platform().now_ns());
+    }
+
+    /// Waits, holding nothing, for what ended the last attempt.
+    #[cold]
+    fn pause(&mut self) -> Result<(), Stop> {
+        self.raise_tick();
+        let starving = self.starves();
+        self.platform().store(self.slot.starving(), starving as u64, Relaxed);
+        match std::mem::replace(&mut self.pause, Pause::No) {
+            Pause::No => Ok(()),
+            Pause::Stopped => self.wait_for_stopper(),
+            Pause::Cell(cell) => self.wait_in_second_row(cell),
+        }
+    }
+
+    /// Whoever was stopped does not come back before its stopper is done, or `restart_ns` has passed.
+    fn wait_for_stopper(&mut self) -> Result<(), Stop> {
+        let word = self.platform().swap(self.slot.stopped_by(), 0, Relaxed);
+        let Some(stopper) = AttemptId::unpack(word) else { return Ok(()) };
+        let began = self.platform().now_ns();
+        let spin_ns = self.platform().spin_ns();
+        // Bounded by `restart_ns`.
+        loop {
+            if is_over(self.arena(), stopper) {
+                return Ok(());
+            }
+            let waited = self.platform().now_ns().saturating_sub(began);
+            if waited >= self.parameters.restart_ns {
+                return Ok(());
+            }
+            if waited < spin_ns {
+                self.platform().spin_hint();
+            } else {
+                let bell = Bell::look(self.arena(), self.slot);
+                self.sleep(bell, self.parameters.restart_ns - waited)?;
+            }
+        }
+    }
+
+    /// The second row: holds nothing, is woken one at a time, the oldest first. One sleep of at most 2 ms, then an attempt
+    /// whatever happened, so that a ringer that died strands nobody.
+    fn wait_in_second_row(&mut self, cell: CellAddress) -> Result<(), Stop> {
+        const SLEEP_NS: u64 = 2_000_000;
+        let arena = self.space.arena();
+        let bell = Bell::look(arena, self.slot);
+        arena.platform().store(self.slot.waiting_for(), WaitingFor::Cell as u64, Release);
+        waiting::announce(arena, cell, self.id);
+        // Pairs with the fence after IDLE in `commit` and `abort`: either we see the cell free, or they see our bit (W1).
+        arena.platform().fence(SeqCst);
+        let slept = if self.is_in_use(cell) { self.sleep(bell, SLEEP_NS) } else { Ok(()) };
+        let arena = self.space.arena();
+        arena.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
+        if !waiting::withdraw(arena, cell, self.id) {
+            // Somebody rang for us and counts on us to pass it on when we are through.
+            self.owed_wake = Some(cell);
+        }
+        slept
+    }
+
+    /// True while a living attempt holds the cell.
+    fn is_in_use(&self, cell: CellAddress) -> bool {
+        let word = self.platform().load(cell.lock_word(), Acquire);
+        let LockWord::Locked(by) = LockWord::unpack(word) else { return false };
+        let Some(slot) = Slot::of(self.arena(), by.participant) else { return false };
+        status_of(self.arena(), slot)
+            .is_ok_and(|status| status.seq == by.seq && !matches!(status.state, State::Idle | State::Aborted))
+    }
+}

@@ -1,0 +1,191 @@
+//! The end that makes the writes exist.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+
+use super::Participant;
+use crate::allocator;
+use crate::arena::HotWord;
+use crate::error::Stop;
+use crate::participant::{Entry, EntryKind, is_over};
+use crate::platform::Platform;
+use crate::waiting;
+use crate::word::{AttemptId, Handle, LockWord, State, Status, Version, WordAddress};
+
+/// State of a record that is being written.
+pub(crate) const RECORD_OPEN: u64 = 0;
+/// State of a record whose values stand in their cells.
+pub(crate) const RECORD_DONE: u64 = 1;
+
+impl<P: Platform> Participant<P> {
+    /// Commits. An attempt that wrote nothing has nothing to do: its snapshot was consistent all along.
+    ///
+    /// # Errors
+    /// `Conflict`: somebody else went first; run the body again.
+    #[inline]
+    pub fn commit(&mut self) -> Result<(), Stop> {
+        if self.active == 0 {
+            return Err(Stop::Conflict);
+        }
+        if self.entries == 0 {
+            self.rest();
+            self.succeeded();
+            return Ok(());
+        }
+        self.commit_writes()
+    }
+
+    fn commit_writes(&mut self) -> Result<(), Stop> {
+        let version = self.prepare()?;
+        let prepared = self.status(State::Prepared);
+        // Relaxed: released by the compare-exchange that follows.
+        self.platform().store(self.slot.commit_version(), version.0, Relaxed);
+        // The moment at which the writes exist. AcqRel: releases record and version to whoever reads through the lock.
+        let committed = self.status(State::Committed);
+        if self.platform().compare_exchange(self.slot.status(), prepared, committed, AcqRel, Relaxed).is_err() {
+            return Err(self.lost());
+        }
+        self.write_back(version);
+        self.rest();
+        self.ring_after_commit();
+        self.succeeded();
+        Ok(())
+    }
+
+    /// ACTIVE to PREPARED, and all reads still hold. Gives the version of the commit.
+    fn prepare(&mut self) -> Result<Version, Stop> {
+        let prepared = self.status(State::Prepared);
+        if self.platform().compare_exchange(self.slot.status(), self.active, prepared, AcqRel, Relaxed).is_err() {
+            return Err(self.lost());
+        }
+        // F2: everybody sees us PREPARED before we load the clock and look at what we read. Pairs with F1 in `begin` and
+        // `extend`, and with the F2 of another committer (a Dekker handshake between two that read what the other writes).
+        self.platform().fence(SeqCst);
+        let clock = self.arena().layout().hot(HotWord::VersionClock);
+        let version = Version(self.platform().load(clock, Acquire));
+        if !self.validate(true)? {
+            return Err(self.lost());
+        }
+        Ok(version)
+    }
+
+    /// Values, then DONE, then locks. The order is what readers and recovery count on.
+    fn write_back(&mut self, version: Version) {
+        let arena = self.space.arena();
+        let platform = arena.platform();
+        for number in 0..self.entries {
+            let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
+            if let Some((EntryKind::Write, cell)) = entry.target(arena) {
+                // Release: whoever reads a handle from the cell sees the block behind it.
+                platform.store(cell.value_word(), entry.new_value(arena), Release);
+            }
+        }
+        let header = self.record_ring.address(self.record_start);
+        platform.store(header.offset(1), version.0, Relaxed);
+        // Release: a record that is DONE is whole, and its values stand in their cells.
+        platform.store(header.offset(2), RECORD_DONE, Release);
+        let free = LockWord::free(version);
+        for number in 0..self.entries {
+            let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
+            match entry.target(arena) {
+                // Release: pairs with the acquire in `read`. Whoever sees the free word sees the value stored before it.
+                Some((EntryKind::Write, cell)) => platform.store(cell.lock_word(), free, Release),
+                Some((EntryKind::Allocation, _)) => {
+                    if let Some(handle) = Handle::from_raw(entry.old_version(arena)) {
+                        allocator::publish(arena, handle);
+                    }
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// The attempt is decided and holds nothing any more: IDLE with the next seq.
+    #[inline]
+    pub(super) fn rest(&mut self) {
+        let platform = self.platform();
+        if self.reads != 0 {
+            // Release: the log is cleared after the last use of what it protects, and after DONE.
+            platform.store(self.slot.read_log_length(), 0, Release);
+        }
+        platform.store(self.slot.start(), 0, Release);
+        let seq = (self.seq + 1) & ((1 << 40) - 1);
+        // Release: whoever sees this seq gone sees the cells as we left them.
+        platform.store(self.slot.status(), Status { seq, state: State::Idle }.pack(), Release);
+        self.seq = seq;
+        self.active = 0;
+        self.reads = 0;
+    }
+
+    /// Wakes whoever waits for this attempt or for its cells. After IDLE: a waiter that looks too early waits again.
+    fn ring_after_commit(&mut self) {
+        let arena = self.space.arena();
+        // Pairs with F3 in `conflict` and with the fences after `announce`: either they see us over, or we see them.
+        arena.platform().fence(SeqCst);
+        self.ring_queue();
+        if self.anybody_sleeps() {
+            self.for_each_written(waiting::ring_changes);
+        }
+        self.pay_owed_wake();
+        self.record_start += 1 + self.entries;
+        self.entries = 0;
+    }
+
+    /// A few loads of one shared line, and none of the buckets' lines, where nobody sleeps.
+    pub(super) fn anybody_sleeps(&self) -> bool {
+        let arena = self.arena();
+        let summary = arena.layout().hot(HotWord::WaitSummary);
+        let words = arena.layout().geometry().wait_buckets.div_ceil(64);
+        // Relaxed: after the fence of the caller.
+        (0..words).any(|word| arena.platform().load(summary.offset(word), Relaxed) != 0)
+    }
+
+    pub(super) fn for_each_written(&self, visit: impl Fn(&crate::arena::Arena<P>, crate::word::CellAddress)) {
+        let arena = self.arena();
+        for number in 0..self.entries {
+            let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
+            if let Some((EntryKind::Write, cell)) = entry.target(arena) {
+                visit(arena, cell);
+            }
+        }
+    }
+
+    /// Rings whoever queues on this participant. A name that is over is taken out, so that nobody is rung for ever.
+    pub(super) fn ring_queue(&self) {
+        let arena = self.arena();
+        let word = arena.platform().load(self.slot.queue_to(), Acquire);
+        let Some(waiter) = AttemptId::unpack(word) else { return };
+        if is_over(arena, waiter) {
+            let _ = arena.platform().compare_exchange(self.slot.queue_to(), word, 0, AcqRel, Relaxed);
+        } else if let Some(slot) = crate::participant::Slot::of(arena, waiter.participant) {
+            waiting::ring(arena, slot);
+        }
+    }
+
+    pub(super) fn pay_owed_wake(&mut self) {
+        if let Some(cell) = self.owed_wake.take() {
+            waiting::ring_cell(self.space.arena(), cell);
+        }
+    }
+
+    /// The transaction is through: its age ends.
+    #[inline]
+    pub(super) fn succeeded(&mut self) {
+        self.counters.commits += 1;
+        self.priority = None;
+        if self.failures != 0 {
+            self.failures = 0;
+            self.platform().store(self.slot.starving(), 0, Relaxed);
+        }
+        if let Some(began) = self.counters.began_ns.take() {
+            let duration = self.platform().now_ns().saturating_sub(began);
+            let mean = self.counters.mean_duration_ns;
+            self.counters.mean_duration_ns = mean - mean / 8 + duration / 8;
+        }
+    }
+
+    /// First unit of the ring's elements, for tests of the layout.
+    #[doc(hidden)]
+    pub fn record_header(&self) -> WordAddress {
+        self.record_ring.address(self.record_start)
+    }
+}

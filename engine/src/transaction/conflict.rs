@@ -1,0 +1,269 @@
+//! Somebody else holds the cell: stop him, wait for him, or leave.
+//!
+//! The one-step queue of the seed: an owner has one place (`queue_to`), taken by whoever waits for it. A participant on
+//! which somebody waits does not itself wait: it leaves. So waits form no chains longer than one, and no cycles (I7):
+//! two that place themselves on each other at once each find, after the fence, that the other is WAITING, and rank decides.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+
+use super::{Participant, Pause};
+use crate::contention::Verdict;
+use crate::error::Stop;
+use crate::participant::{Slot, is_over, participant_is_dead, status_of};
+use crate::platform::Platform;
+use crate::recovery;
+use crate::waiting::{self, Bell};
+use crate::word::{AttemptId, CellAddress, LockedBy, State, Status};
+
+/// The first sleep; death of the owner is looked for after each.
+const FIRST_SLEEP_NS: u64 = 2_000_000;
+/// Sleeps double up to here.
+const LONGEST_SLEEP_NS: u64 = 100_000_000;
+
+impl<P: Platform> Participant<P> {
+    /// Flips somebody's attempt to ABORTED if it still is in `state`: all its locks are void from here on.
+    pub(super) fn stop(&self, slot: Slot, seq: u64, state: State) {
+        let platform = self.platform();
+        let from = Status { seq, state }.pack();
+        let to = Status { seq, state: State::Aborted }.pack();
+        // Before the status: a victim that finds itself stopped finds its stopper. If the exchange fails the name is of no
+        // consequence, for only a stopped attempt looks at it.
+        platform.store(slot.stopped_by(), self.me().pack(), Relaxed);
+        if platform.compare_exchange(slot.status(), from, to, AcqRel, Relaxed).is_ok() {
+            waiting::ring(self.arena(), slot);
+        }
+    }
+
+    /// PREPARED code is decided within nanoseconds. If it was put to sleep there, it is stopped: always safe, its commit's
+    /// compare-exchange then fails. Bounded by `prepared_ns`.
+    #[cold]
+    pub(super) fn meet_prepared(&mut self, slot: Slot, by: LockedBy) -> Result<(), Stop> {
+        let prepared = Status { seq: by.seq, state: State::Prepared }.pack();
+        let began = self.platform().now_ns();
+        loop {
+            if self.platform().load(slot.status(), Acquire) != prepared {
+                return Ok(());
+            }
+            if self.active != 0 && self.platform().load(self.slot.status(), Acquire) == self.status(State::Aborted) {
+                return Err(self.lost());
+            }
+            if self.platform().now_ns().saturating_sub(began) >= self.parameters.prepared_ns {
+                self.stop(slot, by.seq, State::Prepared);
+                return Ok(());
+            }
+            self.platform().spin_hint();
+        }
+    }
+
+    /// COMMITTED: the owner writes back. If it is dead, the one recoverer does. Bounded by the life of the owner.
+    #[cold]
+    pub(super) fn meet_committed(&mut self, slot: Slot, by: LockedBy) -> Result<(), Stop> {
+        let committed = Status { seq: by.seq, state: State::Committed }.pack();
+        let began = self.platform().now_ns();
+        let spin_ns = self.platform().spin_ns();
+        let mut sleep_ns = FIRST_SLEEP_NS / 8;
+        while self.platform().load(slot.status(), Acquire) == committed {
+            if !self.still(self.active) {
+                return Err(self.lost());
+            }
+            if self.platform().now_ns().saturating_sub(began) < spin_ns {
+                self.platform().spin_hint();
+                continue;
+            }
+            // Nobody rings for this: the owner is in the middle of a hundred nanoseconds, or it has no processor, or is dead.
+            let bell = Bell::look(self.arena(), self.slot);
+            if let Err(stop) = self.sleep(bell, sleep_ns) {
+                return Err(self.fail(stop));
+            }
+            sleep_ns = (sleep_ns * 2).min(FIRST_SLEEP_NS);
+            if participant_is_dead(self.arena(), by.participant) {
+                recovery::finish_attempt(&self.space, by.participant);
+            }
+        }
+        Ok(())
+    }
+
+    /// An undecided owner is in the way. `Ok`: look at the cell again.
+    #[cold]
+    pub(super) fn conflict(&mut self, cell: CellAddress, slot: Slot, by: LockedBy, state: State) -> Result<(), Stop> {
+        self.raise_tick();
+        let me = self.contender();
+        let owner = self.contender_at(slot);
+        let verdict = match state {
+            State::Waiting => self.parameters.meet_waiting(me, owner),
+            _ => self.parameters.meet_running(me, owner),
+        };
+        match verdict {
+            Verdict::Stop => {
+                self.stop(slot, by.seq, state);
+                Ok(())
+            }
+            Verdict::Leave => Err(self.leave_for(cell)),
+            Verdict::Wait => self.wait_for(cell, slot, by),
+        }
+    }
+
+    /// Ends the attempt and waits for the cell in the second row before the next.
+    fn leave_for(&mut self, cell: CellAddress) -> Stop {
+        self.counters.stops += 1;
+        self.failures += 1;
+        self.abort_attempt();
+        self.pause = Pause::Cell(cell);
+        Stop::Conflict
+    }
+
+    fn wait_for(&mut self, cell: CellAddress, slot: Slot, by: LockedBy) -> Result<(), Stop> {
+        let owner = AttemptId { participant: by.participant, seq: by.seq };
+        if self.spin_for(slot, owner)? {
+            return Ok(());
+        }
+        let queued_on_me = AttemptId::unpack(self.platform().load(self.slot.queue_to(), Acquire));
+        if queued_on_me.is_some_and(|waiter| !is_over(self.arena(), waiter)) || !self.take_place(slot) {
+            return Err(self.leave_for(cell));
+        }
+        let waited = self.wait_in_place(cell, slot, owner);
+        // Out of the queue, unless somebody older has taken the place.
+        let me = self.me().pack();
+        let _ = self.platform().compare_exchange(slot.queue_to(), me, 0, AcqRel, Relaxed);
+        match waited {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.leave_for(cell)),
+            Err(Stop::Conflict) => Err(self.lost()),
+            Err(stop) => Err(self.fail(stop)),
+        }
+    }
+
+    /// Spins about as long as a wake-up costs. True: the owner is over, or no longer running.
+    fn spin_for(&mut self, slot: Slot, owner: AttemptId) -> Result<bool, Stop> {
+        let running = Status { seq: owner.seq, state: State::Active }.pack();
+        let spin_ns = self.platform().spin_ns();
+        let began = self.platform().now_ns();
+        while self.platform().now_ns().saturating_sub(began) < spin_ns {
+            // Bounded: some turns between two looks at the clock.
+            for _ in 0..16 {
+                if self.platform().load(slot.status(), Acquire) != running {
+                    return Ok(true);
+                }
+                self.platform().spin_hint();
+            }
+            if !self.still(self.active) {
+                return Err(self.lost());
+            }
+        }
+        Ok(false)
+    }
+
+    /// The place at an owner: free, or held by somebody who is over, or by somebody younger by the threshold.
+    fn take_place(&self, slot: Slot) -> bool {
+        const TRIES: u32 = 8;
+        let me = self.me().pack();
+        // A lost exchange means that somebody else has just come: after a few of those there is no place.
+        for _ in 0..TRIES {
+            let word = self.platform().load(slot.queue_to(), Acquire);
+            let holder = AttemptId::unpack(word).filter(|&holder| !is_over(self.arena(), holder));
+            let holder_slot = holder.and_then(|holder| Slot::of(self.arena(), holder.participant));
+            if let (Some(_), Some(holder_slot)) = (holder, holder_slot) {
+                let other = self.contender_at(holder_slot);
+                if self.parameters.meet_running(self.contender(), other) != Verdict::Stop {
+                    return false;
+                }
+            }
+            // AcqRel: releases our priority and status to whoever looks at the queue.
+            if self.platform().compare_exchange(slot.queue_to(), word, me, AcqRel, Relaxed).is_ok() {
+                if let Some(holder_slot) = holder_slot {
+                    waiting::ring(self.arena(), holder_slot);
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    /// WAITING, until the owner is over. `Ok(true)`: look at the cell again; `Ok(false)`: leave; `Err(Conflict)`: stopped.
+    fn wait_in_place(&mut self, cell: CellAddress, slot: Slot, owner: AttemptId) -> Result<bool, Stop> {
+        let waiting = self.status(State::Waiting);
+        self.platform().store(self.slot.want(), cell.index(), Relaxed);
+        if self.platform().compare_exchange(self.slot.status(), self.active, waiting, AcqRel, Relaxed).is_err() {
+            return Err(Stop::Conflict);
+        }
+        // F3. With the fence after IDLE in `commit` and `abort`: either we see the owner over, or it sees us in its queue. With
+        // the F3 of somebody who places himself on us: one of us sees the other.
+        self.platform().fence(SeqCst);
+        let go_on = self.sleep_until_over(slot, owner, waiting);
+        let active = self.active;
+        match self.platform().compare_exchange(self.slot.status(), waiting, active, AcqRel, Relaxed) {
+            Ok(_) => go_on,
+            Err(_) => Err(Stop::Conflict),
+        }
+    }
+
+    fn sleep_until_over(&mut self, slot: Slot, owner: AttemptId, waiting: u64) -> Result<bool, Stop> {
+        let mut sleep_ns = FIRST_SLEEP_NS;
+        let mut sign_of_life = self.sign_of_life(slot);
+        let mut silent_since = self.platform().now_ns();
+        loop {
+            let bell = Bell::look(self.arena(), self.slot);
+            if self.platform().load(self.slot.status(), Acquire) != waiting {
+                return Err(Stop::Conflict);
+            }
+            let queued_on_me = AttemptId::unpack(self.platform().load(self.slot.queue_to(), Acquire));
+            if queued_on_me.is_some_and(|waiter| !is_over(self.arena(), waiter)) {
+                return Ok(false);
+            }
+            let status = status_of(self.arena(), slot)?;
+            if status.seq != owner.seq || matches!(status.state, State::Idle | State::Aborted) {
+                return Ok(true);
+            }
+            if status.state == State::Waiting {
+                // Nobody sleeps on a sleeper: the higher stops him, the lower leaves.
+                if !self.parameters.ranks_above(self.contender(), self.contender_at(slot)) {
+                    return Ok(false);
+                }
+                self.stop(slot, owner.seq, State::Waiting);
+                continue;
+            }
+            if self.platform().load(slot.queue_to(), Acquire) != self.me().pack() {
+                return Ok(false);
+            }
+            self.sleep(bell, sleep_ns)?;
+            sleep_ns = (sleep_ns * 2).min(LONGEST_SLEEP_NS);
+            if participant_is_dead(self.arena(), owner.participant) {
+                self.stop_dead(slot, owner);
+                continue;
+            }
+            let sign = self.sign_of_life(slot);
+            let now = self.platform().now_ns();
+            if sign != sign_of_life {
+                (sign_of_life, silent_since) = (sign, now);
+            } else if now.saturating_sub(silent_since) >= self.platform().load(slot.hung_limit(), Relaxed) {
+                self.stop_hung(slot, owner);
+            }
+        }
+    }
+
+    /// The dead owner's attempt: undecided it is stopped, committed it is finished.
+    fn stop_dead(&mut self, slot: Slot, owner: AttemptId) {
+        for state in [State::Active, State::Waiting, State::Prepared] {
+            self.stop(slot, owner.seq, state);
+        }
+        recovery::finish_attempt(&self.space, owner.participant);
+    }
+
+    /// An owner without any engine call for long: its locks are taken. Its patience doubles, so that a body that computes for
+    /// long finishes in the end.
+    fn stop_hung(&mut self, slot: Slot, owner: AttemptId) {
+        let limit = self.platform().load(slot.hung_limit(), Relaxed);
+        self.platform().store(slot.hung_limit(), limit.saturating_mul(2).max(1), Relaxed);
+        self.stop(slot, owner.seq, State::Active);
+    }
+
+    /// Changes with every engine call of an attempt.
+    fn sign_of_life(&self, slot: Slot) -> (u64, u64, u64) {
+        let platform = self.platform();
+        (
+            platform.load(slot.status(), Relaxed),
+            platform.load(slot.entries_reserved(), Relaxed),
+            platform.load(slot.read_log_length(), Relaxed),
+        )
+    }
+}

@@ -1,0 +1,210 @@
+//! Reading a cell, and moving the snapshot on.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+
+use super::Participant;
+use crate::arena::HotWord;
+use crate::error::Stop;
+use crate::participant::{Slot, foreign_entry, status_of};
+use crate::platform::Platform;
+use crate::word::{CellAddress, LockWord, LockedBy, State, Value, Version};
+
+/// What one look at a cell gave.
+enum Look {
+    Value(Version, Value),
+    /// The cell changed under our eyes, or somebody's lock was cleared: look again.
+    Again,
+}
+
+impl<P: Platform> Participant<P> {
+    /// Reads a cell. All reads of an attempt come from one state, its own writes included.
+    ///
+    /// Cost: writes three words of the participant's own read log; nothing that others write or read in passing.
+    ///
+    /// # Errors
+    /// `Conflict` if the attempt is over; then so are all further calls until `begin`.
+    #[inline]
+    pub fn read(&mut self, cell: CellAddress) -> Result<Value, Stop> {
+        let platform = self.space.arena().platform();
+        // Acquire: pairs with the release that freed the cell; the value stored before it is seen.
+        let word = platform.load(cell.lock_word(), Acquire);
+        // Acquire: the status check below must not move before it.
+        let value = platform.load(cell.value_word(), Acquire);
+        // The check comes after the loads: whoever stole a lock of ours stopped us before, so a value that the thief
+        // committed is never returned to an attempt that thinks it owns the cell.
+        if !self.still(self.active) || self.active == 0 {
+            return Err(self.lost());
+        }
+        if let LockWord::Free { version, .. } = LockWord::unpack(word)
+            && version.0 < self.read_version
+            && self.log_read(cell, version, Value::from_raw(value)).is_ok()
+        {
+            if self.space.arena().platform().load(cell.lock_word(), Relaxed) == word {
+                return Ok(Value::from_raw(value));
+            }
+            self.drop_read();
+        }
+        self.read_slowly(cell)
+    }
+
+    /// Reads a cell that is written once (absent, then one handle for ever). Once it is there it is not logged: it cannot
+    /// change, and the block that holds it keeps it alive. Before that it is read as any other.
+    #[inline]
+    pub fn read_stable(&mut self, cell: CellAddress) -> Result<Value, Stop> {
+        let platform = self.space.arena().platform();
+        // Acquire: what the committer wrote into the block behind the handle is seen.
+        let word = platform.load(cell.lock_word(), Acquire);
+        let value = Value::from_raw(platform.load(cell.value_word(), Acquire));
+        if matches!(LockWord::unpack(word), LockWord::Free { .. }) && !value.is_absent() {
+            return Ok(value);
+        }
+        self.read(cell)
+    }
+
+    /// All that is not the everyday case. Bounded: every turn means that somebody else has made a step.
+    #[cold]
+    #[inline(never)]
+    fn read_slowly(&mut self, cell: CellAddress) -> Result<Value, Stop> {
+        loop {
+            let platform = self.space.arena().platform();
+            let word = platform.load(cell.lock_word(), Acquire);
+            let value = Value::from_raw(platform.load(cell.value_word(), Acquire));
+            if !self.still(self.active) {
+                return Err(self.lost());
+            }
+            let look = match LockWord::unpack(word) {
+                LockWord::Free { version, .. } => Look::Value(version, value),
+                LockWord::Locked(by) if by.participant == self.id && by.seq == self.seq => {
+                    let entry = self.own_entry(by.entry, cell);
+                    let entry = entry.ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
+                    return Ok(Value::from_raw(entry.new_value(self.arena())));
+                }
+                LockWord::Locked(by) => self.look_past_lock(cell, word, by, value)?,
+            };
+            let Look::Value(version, seen) = look else {
+                self.platform().spin_hint();
+                continue;
+            };
+            if version.0 >= self.read_version {
+                self.extend(version)?;
+                continue;
+            }
+            if let Err(full) = self.log_read(cell, version, seen) {
+                return Err(self.fail(Stop::Full(full)));
+            }
+            let platform = self.space.arena().platform();
+            // The old value, taken under a lock, may have been replaced by a write-back while the lock still stands.
+            let took_cell = seen == value;
+            if platform.load(cell.lock_word(), Relaxed) == word
+                && (!took_cell || platform.load(cell.value_word(), Relaxed) == value.raw())
+            {
+                return Ok(seen);
+            }
+            self.drop_read();
+        }
+    }
+
+    /// The cell is locked by somebody else: whose value counts is a matter of his status.
+    fn look_past_lock(&mut self, cell: CellAddress, word: u64, by: LockedBy, value: Value) -> Result<Look, Stop> {
+        let arena = self.space.arena();
+        let slot = Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
+        let Some(entry) = foreign_entry(arena, slot, by.entry, cell) else {
+            return self.unless_unchanged(cell, word);
+        };
+        let old_version = Version(entry.old_version(arena));
+        let status = status_of(arena, slot)?;
+        if status.seq != by.seq {
+            return Ok(Look::Again);
+        }
+        match status.state {
+            State::Active | State::Waiting => Ok(Look::Value(old_version, value)),
+            State::Committed => {
+                // Read after the status: only then are they final. That the lock still stands is checked afterwards.
+                let version = arena.platform().load(slot.commit_version(), Relaxed);
+                Ok(Look::Value(Version(version), Value::from_raw(entry.new_value(arena))))
+            }
+            State::Aborted => {
+                // AcqRel: passes on what the cell's last committer released.
+                let free = LockWord::free(old_version);
+                let _ = arena.platform().compare_exchange(cell.lock_word(), word, free, AcqRel, Relaxed);
+                Ok(Look::Again)
+            }
+            State::Prepared => {
+                self.meet_prepared(slot, by)?;
+                Ok(Look::Again)
+            }
+            State::Idle => Ok(Look::Again),
+        }
+    }
+
+    /// No entry was found for a lock: if the lock still stands, and its attempt with it, the space is damaged.
+    fn unless_unchanged(&self, cell: CellAddress, word: u64) -> Result<Look, Stop> {
+        let LockWord::Locked(by) = LockWord::unpack(word) else { return Ok(Look::Again) };
+        let arena = self.arena();
+        let platform = arena.platform();
+        platform.fence(Acquire);
+        let stands = platform.load(cell.lock_word(), Acquire) == word;
+        if stands && self.is_orphan(by) {
+            return Err(self.corrupt("a lock word", cell.lock_word(), word));
+        }
+        Ok(Look::Again)
+    }
+
+    /// True for a lock whose attempt is long over: nothing of ours leaves one behind.
+    fn is_orphan(&self, by: LockedBy) -> bool {
+        let arena = self.arena();
+        match Slot::of(arena, by.participant).map(|slot| status_of(arena, slot)) {
+            Some(Ok(status)) => status.seq != by.seq || status.state == State::Idle,
+            _ => true,
+        }
+    }
+
+    /// Moves the snapshot past `version`: the clock is raised, every read validated, `read_version` follows.
+    pub(super) fn extend(&mut self, version: Version) -> Result<(), Stop> {
+        let clock = self.arena().layout().hot(HotWord::VersionClock);
+        let mut seen = self.platform().load(clock, Acquire);
+        // The only increment of the clock. Bounded: a lost race means that the clock has moved.
+        while seen <= version.0 {
+            match self.platform().compare_exchange(clock, seen, seen + 1, AcqRel, Acquire) {
+                Ok(_) => seen += 1,
+                Err(now) => seen = now,
+            }
+        }
+        // F1 again: everything validated below is at least as new as the clock just read.
+        self.platform().fence(SeqCst);
+        if !self.validate(false)? {
+            return Err(self.lost());
+        }
+        self.read_version = seen;
+        Ok(())
+    }
+
+    /// Notes a read. The entry also protects what the value names from being reclaimed, which is why a handle is looked at
+    /// once more after a fence (the hazard rule).
+    #[inline]
+    fn log_read(&mut self, cell: CellAddress, version: Version, value: Value) -> Result<(), crate::error::Full> {
+        if self.reads == self.read_log.capacity() {
+            self.read_log.grow(self.space.arena(), &mut self.cache, self.id)?;
+        }
+        let entry = self.read_log.address(self.reads);
+        let platform = self.space.arena().platform();
+        platform.store(entry, cell.index(), Relaxed);
+        platform.store(entry.offset(1), version.0, Relaxed);
+        platform.store(entry.offset(2), value.raw(), Relaxed);
+        self.reads += 1;
+        // Release: whoever scans this log sees the entry whole.
+        platform.store(self.slot.read_log_length(), self.reads, Release);
+        if value.as_handle().is_some() {
+            platform.light_fence();
+        }
+        // Acquire: the second look at the cell comes after the first look's loads.
+        platform.fence(Acquire);
+        Ok(())
+    }
+
+    #[inline]
+    fn drop_read(&mut self) {
+        self.reads -= 1;
+        self.platform().store(self.slot.read_log_length(), self.reads, Release);
+    }
+}

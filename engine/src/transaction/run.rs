@@ -1,0 +1,175 @@
+//! A body run until it commits, and the wait of one that asked for a change.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+
+use super::Participant;
+use crate::error::Stop;
+use crate::participant::WaitingFor;
+use crate::platform::Platform;
+use crate::waiting::{self, Bell};
+use crate::word::{CellAddress, LockWord, LockedBy, WordAddress};
+
+/// What surrounds a sleep of a participant.
+pub trait Sleeper {
+    /// Runs `sleep` (which blocks in the kernel for at most 50 ms) and says whether to go on. False: the wait is interrupted.
+    fn sleep(&mut self, sleep: &mut dyn FnMut()) -> bool;
+}
+
+/// Sleeps and goes on.
+pub(super) struct JustSleep;
+
+impl Sleeper for JustSleep {
+    fn sleep(&mut self, sleep: &mut dyn FnMut()) -> bool {
+        sleep();
+        true
+    }
+}
+
+impl<P: Platform> Participant<P> {
+    /// Runs `body` as one transaction, as often as it takes. Inside an attempt it joins it.
+    pub fn run<T>(&mut self, body: impl FnMut(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
+        self.run_until(None, body)
+    }
+
+    /// The same with an end to its patience, at `deadline_ns` of `System::now_ns`.
+    ///
+    /// # Errors
+    /// Whatever `body` stops with, but `Conflict` (run again) and `Retry` (run again after a change); `TimedOut`.
+    pub fn run_until<T>(
+        &mut self,
+        deadline_ns: Option<u64>,
+        mut body: impl FnMut(&mut Self) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        if self.in_attempt() {
+            return body(self);
+        }
+        self.set_deadline(deadline_ns);
+        let result = self.attempts(deadline_ns, &mut body);
+        self.set_deadline(None);
+        result
+    }
+
+    fn attempts<T>(
+        &mut self,
+        deadline_ns: Option<u64>,
+        body: &mut impl FnMut(&mut Self) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        // Each turn is an attempt of the protocol, which bounds them.
+        loop {
+            if let Err(stop) = self.begin() {
+                self.abort();
+                return Err(stop);
+            }
+            match body(self) {
+                Ok(value) => match self.commit() {
+                    Ok(()) => return Ok(value),
+                    Err(Stop::Conflict) => {}
+                    Err(stop) => {
+                        self.abort();
+                        return Err(stop);
+                    }
+                },
+                Err(Stop::Conflict) => {
+                    // Does nothing if the engine said so; ends the attempt if the body did.
+                    self.lost();
+                }
+                Err(Stop::Retry) => self.wait_for_change(deadline_ns)?,
+                Err(stop) => {
+                    self.abort();
+                    return Err(stop);
+                }
+            }
+        }
+    }
+
+    /// After [`Stop::Retry`]: ends the attempt and sleeps until a cell that it has read changes, or until `deadline_ns`. Then
+    /// the body is to be run again.
+    ///
+    /// # Errors
+    /// `TimedOut`, `Interrupted`; the attempt is over all the same.
+    pub fn wait_for_change(&mut self, deadline_ns: Option<u64>) -> Result<(), Stop> {
+        if self.active == 0 {
+            return Ok(());
+        }
+        self.set_deadline(deadline_ns);
+        let bell = Bell::look(self.arena(), self.slot);
+        self.platform().store(self.slot.waiting_for(), WaitingFor::Change as u64, Release);
+        self.for_each_read(|arena, cell, _| waiting::announce(arena, cell, self.id));
+        // F4. With the fence after IDLE in `commit`: either we see the change, or the committer sees our bit (W1).
+        self.platform().fence(SeqCst);
+        // The locks must go before the sleep, the log must stay: it says what to wait for.
+        let reads = self.reads;
+        let changed = !self.validate(false)?;
+        self.abort_attempt();
+        self.priority = None;
+        let waited = if changed { Ok(()) } else { self.sleep_until_changed(reads, bell) };
+        self.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
+        self.reads = reads;
+        self.for_each_read(|arena, cell, _| {
+            waiting::withdraw(arena, cell, self.id);
+        });
+        self.reads = 0;
+        self.set_deadline(None);
+        if waited.is_err() {
+            self.abort();
+        }
+        waited
+    }
+
+    /// Sleeps are timed and doubled, so that a committer killed between its commit and its rings strands nobody.
+    fn sleep_until_changed(&mut self, reads: u64, mut bell: Bell) -> Result<(), Stop> {
+        const FIRST_SLEEP_NS: u64 = 2_000_000;
+        const LONGEST_SLEEP_NS: u64 = 50_000_000;
+        let mut sleep_ns = FIRST_SLEEP_NS;
+        loop {
+            self.reads = reads;
+            let changed = self.any_read_changed();
+            self.reads = 0;
+            if changed {
+                return Ok(());
+            }
+            self.sleep(bell, sleep_ns)?;
+            sleep_ns = (sleep_ns * 2).min(LONGEST_SLEEP_NS);
+            bell = Bell::look(self.arena(), self.slot);
+        }
+    }
+
+    /// True once a cell of the log has another version, or one is being committed. The log is private history by now: it
+    /// protects nothing, only versions are compared.
+    fn any_read_changed(&self) -> bool {
+        let mut changed = false;
+        self.for_each_read(|arena, cell, version| {
+            // Acquire: pairs with whoever freed or locked the cell.
+            let word = arena.platform().load(cell.lock_word(), Acquire);
+            changed |= match LockWord::unpack(word) {
+                LockWord::Free { version: now, .. } => now.0 != version,
+                LockWord::Locked(by) => self.lock_means_change(by, cell, version),
+            };
+        });
+        changed
+    }
+
+    /// A lock of an attempt that has committed, or over another version, means that the cell changes.
+    fn lock_means_change(&self, by: LockedBy, cell: CellAddress, version: u64) -> bool {
+        use crate::participant::{Slot, foreign_entry, status_of};
+        use crate::word::State;
+        let Some(slot) = Slot::of(self.arena(), by.participant) else { return true };
+        let Some(entry) = foreign_entry(self.arena(), slot, by.entry, cell) else { return true };
+        match status_of(self.arena(), slot) {
+            Ok(status) if status.seq == by.seq => {
+                status.state == State::Committed || entry.old_version(self.arena()) != version
+            }
+            _ => true,
+        }
+    }
+
+    fn for_each_read(&self, mut visit: impl FnMut(&crate::arena::Arena<P>, CellAddress, u64)) {
+        let arena = self.space.arena();
+        for read in 0..self.reads {
+            let entry: WordAddress = self.read_log.address(read);
+            // Relaxed: this participant wrote them.
+            let cell = CellAddress::new(WordAddress::new(arena.platform().load(entry, Relaxed)));
+            visit(arena, cell, arena.platform().load(entry.offset(1), Relaxed));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Whether what was read still holds.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+use super::Participant;
+use crate::error::Stop;
+use crate::participant::{READ_WORDS, Slot, foreign_entry, status_of};
+use crate::platform::Platform;
+use crate::word::{CellAddress, LockWord, LockedBy, State, Version, WordAddress};
+
+/// What validation finds about one read.
+enum Finding {
+    Holds,
+    Changed,
+    /// Somebody made a step: look again.
+    Again,
+}
+
+impl<P: Platform> Participant<P> {
+    /// True if every cell of the read log still has the version that was read and nobody is about to change one. `prepared`:
+    /// my own status is PREPARED, so I decide by rank instead of waiting (two that read what the other writes: one sees the
+    /// other PREPARED, because each fences between its status and its validation).
+    ///
+    /// `Err` only for damage and interrupted waits. Cost: one load a read.
+    pub(super) fn validate(&mut self, prepared: bool) -> Result<bool, Stop> {
+        let mut read = 0;
+        while read < self.reads {
+            let (start, room) = self.read_log.run(read);
+            let run = room.min(self.reads - read);
+            for entry in 0..run {
+                if !self.holds(start.offset(entry * READ_WORDS), prepared)? {
+                    return Ok(false);
+                }
+            }
+            read += run;
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    fn holds(&mut self, entry: WordAddress, prepared: bool) -> Result<bool, Stop> {
+        let platform = self.space.arena().platform();
+        // Relaxed: this participant wrote them.
+        let cell = CellAddress::new(WordAddress::new(platform.load(entry, Relaxed)));
+        let version = Version(platform.load(entry.offset(1), Relaxed));
+        let word = platform.load(cell.lock_word(), Acquire);
+        if let LockWord::Free { version: now, .. } = LockWord::unpack(word) {
+            return Ok(now == version);
+        }
+        self.locked_read_holds(cell, version, prepared)
+    }
+
+    #[cold]
+    fn locked_read_holds(&mut self, cell: CellAddress, version: Version, prepared: bool) -> Result<bool, Stop> {
+        loop {
+            let word = self.platform().load(cell.lock_word(), Acquire);
+            let finding = match LockWord::unpack(word) {
+                LockWord::Free { version: now, .. } if now == version => Finding::Holds,
+                LockWord::Free { .. } => Finding::Changed,
+                LockWord::Locked(by) if by.participant == self.id && by.seq == self.seq => {
+                    let entry = self.own_entry(by.entry, cell);
+                    let entry = entry.ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
+                    if entry.old_version(self.arena()) == version.0 { Finding::Holds } else { Finding::Changed }
+                }
+                LockWord::Locked(by) => self.foreign_read_holds(cell, word, by, version, prepared)?,
+            };
+            match finding {
+                Finding::Holds => return Ok(true),
+                Finding::Changed => return Ok(false),
+                Finding::Again => self.platform().spin_hint(),
+            }
+            if self.active != 0 && !self.still_undecided() {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn foreign_read_holds(
+        &mut self,
+        cell: CellAddress,
+        word: u64,
+        by: LockedBy,
+        version: Version,
+        prepared: bool,
+    ) -> Result<Finding, Stop> {
+        let arena = self.space.arena();
+        let slot = Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
+        let Some(entry) = foreign_entry(arena, slot, by.entry, cell) else { return Ok(Finding::Again) };
+        let old_version = entry.old_version(arena);
+        let status = status_of(arena, slot)?;
+        if status.seq != by.seq || status.state == State::Idle {
+            return Ok(Finding::Again);
+        }
+        arena.platform().fence(Acquire);
+        if arena.platform().load(cell.lock_word(), Acquire) != word {
+            return Ok(Finding::Again);
+        }
+        if old_version != version.0 || status.state == State::Committed {
+            return Ok(Finding::Changed);
+        }
+        if status.state != State::Prepared {
+            return Ok(Finding::Holds);
+        }
+        if !prepared {
+            self.meet_prepared(slot, by)?;
+            return Ok(Finding::Again);
+        }
+        // Both prepared: the higher stops the lower, the lower gives way. Nobody waits.
+        if self.parameters.ranks_above(self.contender(), self.contender_at(slot)) {
+            self.stop(slot, by.seq, State::Prepared);
+            return Ok(Finding::Again);
+        }
+        Ok(Finding::Changed)
+    }
+
+    fn still_undecided(&self) -> bool {
+        let word = self.platform().load(self.slot.status(), Acquire);
+        word == self.active || word == self.status(State::Prepared)
+    }
+}

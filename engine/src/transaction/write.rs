@@ -1,0 +1,186 @@
+//! Writing a cell: entry first, lock second.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+use super::Participant;
+use crate::error::Stop;
+use crate::participant::{Entry, EntryKind, Slot, foreign_entry, status_of};
+use crate::platform::{Platform, WordKind};
+use crate::word::{CellAddress, ENTRY_MASK, Handle, LockWord, LockedBy, State, Value, Version, WordAddress};
+
+/// Records start at least so many units before the end of the ring, else at its beginning.
+const RECORD_ROOM: u64 = 32;
+
+impl<P: Platform> Participant<P> {
+    /// Gives a cell a new value, seen by others when the attempt commits. Takes the cell's lock at the first write.
+    ///
+    /// Cost: four words of the participant's own record, one compare-exchange on the cell.
+    ///
+    /// # Errors
+    /// `Conflict` if the attempt is over, `Full` if its record cannot grow, `Interrupted` and `TimedOut` from waiting.
+    #[inline]
+    pub fn write(&mut self, cell: CellAddress, value: Value) -> Result<(), Stop> {
+        // Bounded: every turn means that somebody else has made a step, or that we have waited.
+        loop {
+            let word = self.platform().load(cell.lock_word(), Acquire);
+            if !self.still(self.active) || self.active == 0 {
+                return Err(self.lost());
+            }
+            match LockWord::unpack(word) {
+                LockWord::Free { version, .. } if version.0 < self.read_version => {
+                    if self.lock(cell, word, version, value)? {
+                        return Ok(());
+                    }
+                }
+                LockWord::Free { version, .. } => self.extend_for(version)?,
+                LockWord::Locked(by) if by.participant == self.id && by.seq == self.seq => {
+                    let entry = self.own_entry(by.entry, cell);
+                    let entry = entry.ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
+                    entry.set_new_value(self.arena(), value.raw());
+                    return Ok(());
+                }
+                LockWord::Locked(by) => {
+                    if self.write_past_lock(cell, word, by, value)? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives a cell of a block that this attempt allocated its first value. Nobody else can reach it yet.
+    #[inline]
+    pub fn initialize(&mut self, cell: CellAddress, value: Value) {
+        let platform = self.platform();
+        platform.retype(cell.lock_word(), crate::word::CELL_WORDS, WordKind::Atomic);
+        // Relaxed: published with the block, by the release that frees the cell which names it.
+        platform.store(cell.lock_word(), LockWord::free(Version::INITIAL), Relaxed);
+        platform.store(cell.value_word(), value.raw(), Relaxed);
+    }
+
+    #[cold]
+    fn extend_for(&mut self, version: Version) -> Result<(), Stop> {
+        self.extend(version)
+    }
+
+    /// Fills an entry and puts the lock into the cell, over `word`. False: the cell changed in between.
+    #[inline]
+    fn lock(&mut self, cell: CellAddress, word: u64, version: Version, value: Value) -> Result<bool, Stop> {
+        if let Err(full) = self.entry_room() {
+            return Err(self.fail(Stop::Full(full)));
+        }
+        let number = self.entries;
+        let arena = self.space.arena();
+        let platform = arena.platform();
+        // The old value is read after the lock word and before the compare-exchange: it is the committed one of `version`.
+        let old_value = platform.load(cell.value_word(), Acquire);
+        let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
+        entry.fill(arena, EntryKind::Write, cell, [version.0, old_value, value.raw()]);
+        // Release: counted before the lock is tried for, so that whoever clears up after us finds every lock that we got.
+        platform.store(self.slot.entries_reserved(), number + 1, Release);
+        let by = LockedBy { participant: self.id, entry: number & ENTRY_MASK, seq: self.seq };
+        // AcqRel: releases the entry to whoever follows the lock, acquires what the last owner released.
+        let locked =
+            platform.compare_exchange(cell.lock_word(), word, LockWord::locked(by), AcqRel, Relaxed).is_ok();
+        if locked {
+            self.entries = number + 1;
+        }
+        Ok(locked)
+    }
+
+    /// The cell is locked by somebody else. True: it is mine now, with the new value.
+    #[cold]
+    fn write_past_lock(&mut self, cell: CellAddress, word: u64, by: LockedBy, value: Value) -> Result<bool, Stop> {
+        let arena = self.space.arena();
+        let slot = Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
+        let status = status_of(arena, slot)?;
+        if status.seq != by.seq || status.state == State::Idle {
+            self.unless_unchanged_lock(cell, word)?;
+            self.platform().spin_hint();
+            return Ok(false);
+        }
+        match status.state {
+            State::Aborted => self.steal(cell, word, by, slot, value),
+            State::Committed => {
+                self.meet_committed(slot, by)?;
+                Ok(false)
+            }
+            State::Prepared => {
+                self.meet_prepared(slot, by)?;
+                Ok(false)
+            }
+            State::Active | State::Waiting | State::Idle => {
+                self.conflict(cell, slot, by, status.state)?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Takes the lock of an aborted attempt over. The version to go back to is the victim's, never a newer one of ours.
+    fn steal(&mut self, cell: CellAddress, word: u64, by: LockedBy, slot: Slot, value: Value) -> Result<bool, Stop> {
+        let Some(entry) = foreign_entry(self.arena(), slot, by.entry, cell) else {
+            self.unless_unchanged_lock(cell, word)?;
+            return Ok(false);
+        };
+        let old_version = Version(entry.old_version(self.arena()));
+        self.platform().fence(Acquire);
+        if self.platform().load(cell.lock_word(), Acquire) != word {
+            return Ok(false);
+        }
+        if old_version.0 >= self.read_version {
+            self.extend_for(old_version)?;
+            return Ok(false);
+        }
+        self.lock(cell, word, old_version, value)
+    }
+
+    /// A lock whose attempt is over: it must be gone by now.
+    fn unless_unchanged_lock(&self, cell: CellAddress, word: u64) -> Result<(), Stop> {
+        // Acquire: pairs with whoever freed the cell.
+        if self.platform().load(cell.lock_word(), Acquire) == word {
+            return Err(self.corrupt("a lock word", cell.lock_word(), word));
+        }
+        Ok(())
+    }
+
+    /// The entry of this attempt that a lock of its own names.
+    #[inline]
+    pub(super) fn own_entry(&self, entry: u64, cell: CellAddress) -> Option<Entry> {
+        let mut number = entry;
+        // Bounded by entries / 4096 + 1.
+        while number < self.entries {
+            let candidate = Entry::at(self.record_ring.address(self.record_start + 1 + number));
+            if self.entries <= ENTRY_MASK + 1 || candidate.target(self.arena()) == Some((EntryKind::Write, cell)) {
+                return Some(candidate);
+            }
+            number += ENTRY_MASK + 1;
+        }
+        None
+    }
+
+    /// Starts the record of this attempt behind the last one. Every earlier record is DONE; nothing counts them yet, so the
+    /// ring is free all round.
+    pub(super) fn open_record(&mut self) {
+        if self.record_start + RECORD_ROOM > self.record_ring.capacity() {
+            self.record_start = 0;
+        }
+        let header = self.record_ring.address(self.record_start);
+        let platform = self.platform();
+        // Relaxed: published by the lock or by the status that leads here.
+        platform.store(header, self.seq, Relaxed);
+        platform.store(header.offset(2), super::commit::RECORD_OPEN, Relaxed);
+        platform.store(self.slot.record_start(), self.record_start, Relaxed);
+        platform.store(self.slot.entries_reserved(), 0, Relaxed);
+    }
+
+    /// Notes a block of this attempt, so that the commit publishes it and an abort frees it.
+    pub(super) fn note_allocation(&mut self, handle: Handle) {
+        let arena = self.space.arena();
+        let entry = Entry::at(self.record_ring.address(self.record_start + 1 + self.entries));
+        let nothing = CellAddress::new(WordAddress::new(0));
+        entry.fill(arena, EntryKind::Allocation, nothing, [handle.raw(), 0, 0]);
+        self.entries += 1;
+        // Release: recovery that reads the count finds the entry filled.
+        arena.platform().store(self.slot.entries_reserved(), self.entries, Release);
+    }
+}

@@ -1,0 +1,120 @@
+//! Wait buckets: bitmaps in which the sleepers of a cell are found.
+//!
+//! A cell belongs to a bucket by hash; a bucket has one bit a participant. Bits, not counters: a killed sleeper leaves a
+//! bit that whoever meets it clears. A summary of one bit a bucket keeps a commit that nobody waits for to a few loads
+//! of one shared line.
+//!
+//! Summary and bucket: a sleeper sets its bit, then the summary's. A ringer that finds a bucket empty clears the summary's
+//! bit, fences and looks at the bucket again; if a sleeper has come in between it sets the bit again. So a set bit is
+//! always found through the summary, or its owner is about to set the summary.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+
+use super::bell::ring;
+use crate::arena::{Arena, HotWord};
+use crate::participant::{Slot, WaitingFor};
+use crate::platform::Platform;
+use crate::word::{CellAddress, ParticipantId, WordAddress};
+
+fn bit_of<P: Platform>(arena: &Arena<P>, bucket: u64, id: ParticipantId) -> (WordAddress, u64) {
+    let (first, _) = arena.layout().wait_bucket(bucket);
+    (first.offset(id.0 as u64 / 64), 1 << (id.0 % 64))
+}
+
+fn summary_of<P: Platform>(arena: &Arena<P>, bucket: u64) -> (WordAddress, u64) {
+    (arena.layout().hot(HotWord::WaitSummary).offset(bucket / 64), 1 << (bucket % 64))
+}
+
+/// Makes `id` findable through `cell`. The caller has written why it waits, and fences and looks again afterwards (W1).
+pub fn announce<P: Platform>(arena: &Arena<P>, cell: CellAddress, id: ParticipantId) {
+    let bucket = arena.layout().wait_bucket_of(cell);
+    let (word, bit) = bit_of(arena, bucket, id);
+    // AcqRel: `waiting_for` and the priority, written before, are seen by a ringer that acquires the bit.
+    arena.platform().fetch_or(word, bit, AcqRel);
+    let (summary, summary_bit) = summary_of(arena, bucket);
+    arena.platform().fetch_or(summary, summary_bit, AcqRel);
+}
+
+/// Takes the bit back. Returns whether it still was there: if not, somebody rang for it.
+pub fn withdraw<P: Platform>(arena: &Arena<P>, cell: CellAddress, id: ParticipantId) -> bool {
+    let (word, bit) = bit_of(arena, arena.layout().wait_bucket_of(cell), id);
+    arena.platform().fetch_and(word, !bit, AcqRel) & bit != 0
+}
+
+/// True if the bucket of `cell` may have sleepers. The caller has fenced after changing the cell.
+#[inline]
+fn may_have_sleepers<P: Platform>(arena: &Arena<P>, bucket: u64) -> bool {
+    let (summary, bit) = summary_of(arena, bucket);
+    // Relaxed: the fence of the caller is one half of W1, the sleeper's fence the other.
+    arena.platform().load(summary, Relaxed) & bit != 0
+}
+
+/// After `cell` got a new value: wakes all who wait for a change in its bucket, and the oldest who waits for the cell.
+#[inline]
+pub fn ring_changes<P: Platform>(arena: &Arena<P>, cell: CellAddress) {
+    let bucket = arena.layout().wait_bucket_of(cell);
+    if may_have_sleepers(arena, bucket) {
+        ring_bucket(arena, bucket, true);
+    }
+}
+
+/// After `cell` became free without a new value: wakes the oldest who waits for it.
+#[inline]
+pub fn ring_cell<P: Platform>(arena: &Arena<P>, cell: CellAddress) {
+    let bucket = arena.layout().wait_bucket_of(cell);
+    if may_have_sleepers(arena, bucket) {
+        ring_bucket(arena, bucket, false);
+    }
+}
+
+#[cold]
+fn ring_bucket<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool) {
+    let platform = arena.platform();
+    let (first, words) = arena.layout().wait_bucket(bucket);
+    let mut oldest: Option<(u64, WordAddress, u64, Slot)> = None;
+    let mut empty = true;
+    for index in 0..words {
+        let word = first.offset(index);
+        // Acquire: pairs with `announce`.
+        let mut bits = platform.load(word, Acquire);
+        empty &= bits == 0;
+        while bits != 0 {
+            let bit = bits & bits.wrapping_neg();
+            bits &= bits - 1;
+            let id = ParticipantId((index * 64 + bit.trailing_zeros() as u64) as u16);
+            let Some(slot) = Slot::of(arena, id) else { continue };
+            let waits_for = platform.load(slot.waiting_for(), Acquire);
+            if waits_for == WaitingFor::Cell as u64 {
+                let priority = platform.load(slot.priority(), Relaxed);
+                if oldest.is_none_or(|(least, ..)| priority < least) {
+                    oldest = Some((priority, word, bit, slot));
+                }
+            } else if waits_for == WaitingFor::Nothing as u64 {
+                // It died or is just leaving: its bit means nothing.
+                platform.fetch_and(word, !bit, AcqRel);
+            } else if changed {
+                ring(arena, slot);
+            }
+        }
+    }
+    if let Some((_, word, bit, slot)) = oldest {
+        // The ringer clears the bit that it rings, so that the next ringer wakes the next.
+        platform.fetch_and(word, !bit, AcqRel);
+        ring(arena, slot);
+    }
+    if empty {
+        forget_summary(arena, bucket);
+    }
+}
+
+fn forget_summary<P: Platform>(arena: &Arena<P>, bucket: u64) {
+    let platform = arena.platform();
+    let (summary, bit) = summary_of(arena, bucket);
+    platform.fetch_and(summary, !bit, AcqRel);
+    // Pairs with the atomic additions of `announce`: a sleeper whose bit this look misses sets the summary after us.
+    platform.fence(SeqCst);
+    let (first, words) = arena.layout().wait_bucket(bucket);
+    if (0..words).any(|index| platform.load(first.offset(index), Acquire) != 0) {
+        platform.fetch_or(summary, bit, AcqRel);
+    }
+}

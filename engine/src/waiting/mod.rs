@@ -1,0 +1,15 @@
+//! How participants sleep and are woken: one bell each, and buckets in which sleepers can be found.
+//!
+//! Everybody sleeps on his own bell only. Whoever has news reads who waits (`queue_to`, the bitmap of a wait bucket) and
+//! rings that participant. Invariants of this module:
+//!
+//! - W1 no lost wake-up: a sleeper looks at its bell, announces itself, fences, looks at what it waits for, and sleeps only
+//!   if the bell has not rung since the first look. A ringer changes what is waited for, fences, then looks for sleepers.
+//! - W2 the kernel is called only for a bell whose word says SLEEPING.
+//! - W3 nothing here is torn by a kill: bells only count up, a dead sleeper's bit is cleared by whoever meets it.
+
+mod bell;
+mod bucket;
+
+pub use bell::{Bell, ring};
+pub use bucket::{announce, ring_cell, ring_changes, withdraw};
