@@ -14,7 +14,7 @@
 
 use crate::arena::Arena;
 use crate::error::Full;
-use crate::platform::{Memory, Platform, WordKind};
+use crate::platform::{Platform, WordKind};
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, Handle, ParticipantId, WordAddress};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
@@ -48,8 +48,7 @@ struct Magazine {
 
 impl Default for BlockCache {
     fn default() -> Self {
-        let empty =
-            |_| Magazine { length: 0, blocks: [WordAddress::new(0); MAGAZINE_BLOCKS], current: None, place: 0 };
+        let empty = |_| Magazine { length: 0, blocks: [WordAddress::new(0); MAGAZINE_BLOCKS], current: None, place: 0 };
         Self { magazines: Box::new(std::array::from_fn(empty)) }
     }
 }
@@ -247,7 +246,8 @@ pub fn set_free<P: Platform>(arena: &Arena<P>, handle: Handle, owner: Participan
             return false;
         }
         // AcqRel: Release pairs with the Acquire in `take` and in whoever looks for empty superblocks.
-        match arena.platform().compare_exchange(handle.block(), word, free_word(state.generation + 1), AcqRel, Relaxed) {
+        match arena.platform().compare_exchange(handle.block(), word, free_word(state.generation + 1), AcqRel, Relaxed)
+        {
             Ok(_) => return true,
             Err(now) => word = now,
         }

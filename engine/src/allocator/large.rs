@@ -10,7 +10,7 @@
 
 use crate::arena::Arena;
 use crate::error::Full;
-use crate::platform::{Memory, Platform, WordKind};
+use crate::platform::{Platform, WordKind};
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, Handle, ParticipantId};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 

@@ -1,56 +1,215 @@
-//! (signatures; the body follows)
+//! Blocks of memory that survive whoever made them: Hoard's superblocks (Berger et al., 2000) with one state word per
+//! block as the only truth.
+//!
+//! ```text
+//! class        how large a block of a superblock is                       superblock   the header and its state word
+//! supply       where superblocks come from                                cache        allocate and free, per participant
+//! large        blocks of whole superblocks                                recovery     what the dead left
+//! audit        what must hold, looked for
+//! ```
+//!
+//! A block is two header words, the state and the count word that reclamation will use, then payload. A block exists
+//! from the one store of PRIVATE on and ends with the one compare-exchange to (generation + 1, FREE). A killed allocator
+//! leaves a FREE block, or a PRIVATE block of a dead owner, and both are found by looking: there is no log. Every list,
+//! bitmap and index beside the state words is a hint whose loss costs time or memory until the next full search.
+//!
+//! Invariants:
+//! 1. A superblock has at most one owner, and only the owner turns its FREE blocks into PRIVATE ones.
+//! 2. A superblock's state word, and a block's once it is not FREE, change by compare-exchange from a word that contains
+//!    a generation. Whoever slept meanwhile fails.
+//! 3. A superblock becomes Unused, and so free for other sizes, only when all its blocks are FREE; generations of later
+//!    blocks are above those of all former ones there.
+//! 4. The count word is not written at allocation: it keeps the batch number of its last count.
+//! 5. Words read from the arena are checked against the sizes of the space before they lead to an access. Damage costs
+//!    an error or memory, never an access outside the space.
+//!
+//! A participant keeps superblocks that became empty until it leaves or the space is full; giving memory back to the
+//! system is not done yet.
+
+mod audit;
+mod cache;
+mod class;
+mod large;
+mod recovery;
+mod superblock;
+mod supply;
+
+pub use audit::{Damage, audit, fsck};
+pub use cache::BlockCache;
+pub use recovery::{recover, recover_while};
+pub use superblock::{SuperblockState, Use};
+
 use crate::arena::Arena;
-use crate::error::{Full, Stop};
+use crate::error::{Corrupt, Stale, Stop};
 use crate::platform::Platform;
-use crate::word::{BlockKind, BlockState, Handle, ParticipantId};
+use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, Handle, WordAddress};
+use class::SizeClass;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use superblock::Superblock;
 
-/// The private side of one participant's allocation: hints only, rebuilt from the arena at any time.
-#[derive(Debug, Default)]
-pub struct BlockCache {}
-
-impl BlockCache {
-    /// Makes a PRIVATE block of `owner` with at least `payload_words` words behind its header.
-    pub fn allocate<P: Platform>(
-        &mut self,
-        _arena: &Arena<P>,
-        _owner: ParticipantId,
-        _kind: BlockKind,
-        _payload_words: u64,
-    ) -> Result<Handle, Full> {
-        todo!()
-    }
-    /// PRIVATE (mine) or LIVE to FREE with the next generation. False: the handle was stale.
-    pub fn free<P: Platform>(&mut self, _arena: &Arena<P>, _owner: ParticipantId, _handle: Handle) -> bool {
-        todo!()
-    }
-}
+const PHASE_MASK: u64 = 0xff;
+const GENERATION_SHIFT: u32 = 40;
 
 /// PRIVATE to LIVE, by the owner after its commit or by recovery. Does nothing if it is LIVE or stale.
-pub fn publish<P: Platform>(_arena: &Arena<P>, _handle: Handle) {
-    todo!()
+#[inline]
+pub fn publish<P: Platform>(arena: &Arena<P>, handle: Handle) {
+    if !contains(arena, handle.block()) {
+        return;
+    }
+    // Relaxed: the compare-exchange decides.
+    let word = arena.platform().load(handle.block(), Relaxed);
+    if let Some(state) = BlockState::unpack(word)
+        && state.generation == handle.generation()
+        && state.phase == BlockPhase::Private
+    {
+        let live = BlockState { phase: BlockPhase::Live, ..state };
+        // Release: pairs with the Acquire in `check`. Failure: another has published it, or freed it since.
+        let _ = arena.platform().compare_exchange(handle.block(), word, live.pack(), AcqRel, Relaxed);
+    }
 }
+
 /// The quick check, for handles read from cells: inside the space, this generation, in use.
 #[inline]
-pub fn check<P: Platform>(_arena: &Arena<P>, _handle: Handle) -> Result<BlockState, Stop> {
-    todo!()
+pub fn check<P: Platform>(arena: &Arena<P>, handle: Handle) -> Result<BlockState, Stop> {
+    if !contains(arena, handle.block()) {
+        return Err(outside(handle));
+    }
+    check_state(arena, handle)
 }
+
 /// The full check, for handles that come from outside: also that a block starts there.
-pub fn check_fully<P: Platform>(_arena: &Arena<P>, _handle: Handle) -> Result<BlockState, Stop> {
-    todo!()
+pub fn check_fully<P: Platform>(arena: &Arena<P>, handle: Handle) -> Result<BlockState, Stop> {
+    match locate(arena, handle.block()) {
+        Some(_) => check_state(arena, handle),
+        None => Err(Stale { handle }.into()),
+    }
 }
+
 /// Payload words that the block has room for (its class, not what was asked for).
-pub fn payload_words<P: Platform>(_arena: &Arena<P>, _handle: Handle) -> Result<u64, Stop> {
-    todo!()
+#[inline]
+pub fn payload_words<P: Platform>(arena: &Arena<P>, handle: Handle) -> Result<u64, Stop> {
+    match locate(arena, handle.block()) {
+        Some((_, _, Place::Small { class, .. })) => Ok(class.payload_words()),
+        Some((_, _, Place::Large { superblocks })) => {
+            Ok(superblocks * arena.layout().geometry().superblock_words - BLOCK_HEADER_WORDS)
+        }
+        None => Err(outside(handle)),
+    }
 }
-/// Frees the PRIVATE blocks of a dead (or leaving) participant and orphans its superblocks. Re-runnable; any may die in it.
-pub fn recover<P: Platform>(_arena: &Arena<P>, _dead: ParticipantId) {
-    todo!()
-}
+
 /// Runs `visit` over all blocks that are not FREE.
-pub fn for_each_block<P: Platform>(_arena: &Arena<P>, _visit: impl FnMut(Handle, BlockState)) {
-    todo!()
+pub fn for_each_block<P: Platform>(arena: &Arena<P>, mut visit: impl FnMut(Handle, BlockState)) {
+    let mut visit_block = |block: WordAddress| {
+        // Acquire: pairs with `publish`; the visitor may read the payload of what is LIVE.
+        let state = BlockState::unpack(arena.platform().load(block, Acquire));
+        if let Some(state) = state.filter(|state| state.phase != BlockPhase::Free) {
+            visit(Handle::new(block, state.generation), state);
+        }
+    };
+    for number in 0..supply::frontier(arena) {
+        let Some(superblock) = Superblock::at(arena.layout(), number) else { continue };
+        match superblock.state(arena).map(|state| state.used_for) {
+            Some(Use::Small(class)) => (0..class.blocks(arena.layout().geometry()))
+                .for_each(|index| visit_block(superblock.block(class, index))),
+            Some(Use::LargeHead { .. }) => visit_block(superblock.first),
+            _ => {}
+        }
+    }
 }
-/// Superblock headers against block states and owners. `owner_lives(id)`: participant `id` is in use. Gives a sentence per finding.
-pub fn fsck<P: Platform>(_arena: &Arena<P>, _owner_lives: impl Fn(ParticipantId) -> bool, _report: impl FnMut(String)) {
-    todo!()
+
+/// How much of the space is used for what, in superblocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Superblocks that the space has room for, those that hold headers not counted.
+    pub superblocks: u64,
+    /// Given back, and not used again yet.
+    pub unused: u64,
+    /// Hold blocks of one size class.
+    pub small: u64,
+    /// Hold blocks of one size class and have no owner.
+    pub orphaned: u64,
+    /// Belong to blocks of several superblocks.
+    pub large: u64,
+    /// Have memory behind them, used or not.
+    pub committed: u64,
+}
+
+/// Counts superblocks. Reads every header.
+pub fn usage<P: Platform>(arena: &Arena<P>) -> Usage {
+    let layout = arena.layout();
+    let real = |to: u64| (0..to).filter(|number| !layout.is_header_superblock(*number)).count() as u64;
+    let committed = supply::committed(arena);
+    let mut usage = Usage { superblocks: real(layout.superblocks()), committed: real(committed), ..Usage::default() };
+    for number in 0..supply::frontier(arena) {
+        let state = Superblock::at(layout, number).and_then(|superblock| superblock.state(arena));
+        match state.map(|state| (state.used_for, state.owner)) {
+            Some((Use::Unused, _)) => usage.unused += 1,
+            Some((Use::Small(_), owner)) => {
+                usage.small += 1;
+                usage.orphaned += u64::from(owner.is_none());
+            }
+            Some((Use::LargeHead { .. } | Use::LargeTail { .. }, _)) => usage.large += 1,
+            None => {}
+        }
+    }
+    usage
+}
+
+/// Where in a superblock a block stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Small { class: SizeClass, index: u64 },
+    Large { superblocks: u64 },
+}
+
+/// The superblock of a block and its place there; `None` where no block starts.
+#[inline]
+fn locate<P: Platform>(arena: &Arena<P>, block: WordAddress) -> Option<(Superblock, SuperblockState, Place)> {
+    let layout = arena.layout();
+    let number = layout.superblock_of(block).filter(|number| *number < supply::frontier(arena))?;
+    let superblock = Superblock::at(layout, number)?;
+    let state = superblock.state(arena)?;
+    let offset = block.index() - superblock.first.index();
+    let place = match state.used_for {
+        Use::Small(class) => {
+            let index = class.quotient(offset);
+            let starts_here = index * class.words() == offset && index < class.blocks(layout.geometry());
+            starts_here.then_some(Place::Small { class, index })?
+        }
+        Use::LargeHead { superblocks } => {
+            (offset == 0 && superblocks <= layout.superblocks() - number).then_some(Place::Large { superblocks })?
+        }
+        Use::Unused | Use::LargeTail { .. } => return None,
+    };
+    Some((superblock, state, place))
+}
+
+/// True for an address among the superblocks that has room for a block header. Block addresses are even.
+#[inline]
+fn contains<P: Platform>(arena: &Arena<P>, block: WordAddress) -> bool {
+    let (first, end) = (arena.layout().tables_words(), arena.layout().geometry().space_words);
+    block.index().wrapping_sub(first) < end - first
+}
+
+#[inline]
+fn check_state<P: Platform>(arena: &Arena<P>, handle: Handle) -> Result<BlockState, Stop> {
+    // Acquire: pairs with the AcqRel in `publish`. The payload of what is LIVE is seen whole.
+    let word = arena.platform().load(handle.block(), Acquire);
+    if word >> GENERATION_SHIFT != handle.generation() || word & PHASE_MASK == BlockPhase::Free as u64 {
+        return Err(Stale { handle }.into());
+    }
+    BlockState::unpack(word)
+        .filter(|state| state.kind != BlockKind::None)
+        .ok_or_else(|| Corrupt { what: "the state of a block", byte_offset: handle.block().byte_offset(), word }.into())
+}
+
+#[cold]
+fn outside(handle: Handle) -> Stop {
+    Corrupt { what: "a handle to a block", byte_offset: handle.block().byte_offset(), word: handle.raw() }.into()
+}
+
+/// The generation of a FREE block; `None` for one that is in use or damaged.
+#[inline]
+fn free_generation(word: u64) -> Option<u64> {
+    (word & ((1 << GENERATION_SHIFT) - 1) == 0).then_some(word >> GENERATION_SHIFT)
 }

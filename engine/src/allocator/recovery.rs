@@ -13,7 +13,7 @@
 //! slept until the number belonged to somebody else fails: the words it read then have another generation.
 
 use crate::arena::Arena;
-use crate::platform::{Memory, Platform};
+use crate::platform::Platform;
 use crate::word::{BlockPhase, BlockState, Handle, ParticipantId, WordAddress};
 use std::sync::atomic::Ordering::Acquire;
 

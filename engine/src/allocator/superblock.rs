@@ -151,11 +151,6 @@ impl Superblock {
         arena.platform().load(self.header, Acquire)
     }
 
-    /// Byte offset of the header, for findings.
-    pub fn header_offset(&self) -> u64 {
-        self.header.byte_offset()
-    }
-
     /// Changes use and owner, if the state still is `from`. Gives the new state.
     pub fn change<P: Platform>(
         &self,

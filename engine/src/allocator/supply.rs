@@ -9,7 +9,7 @@
 
 use crate::arena::{Arena, HotWord, Layout};
 use crate::error::Full;
-use crate::platform::{Memory, OutOfPages, Platform, System};
+use crate::platform::{OutOfPages, Platform};
 use crate::word::ParticipantId;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
@@ -24,6 +24,13 @@ const SEARCH_WINDOW: u64 = 256;
 pub fn frontier<P: Platform>(arena: &Arena<P>) -> u64 {
     // Acquire: pairs with the AcqRel in `claim_untouched`; pages below are committed. Bounded: the word may be damaged.
     let word = arena.platform().load(arena.layout().hot(HotWord::SuperblockFrontier), Acquire);
+    word.min(arena.layout().superblocks())
+}
+
+/// Superblocks below this number have pages.
+pub fn committed<P: Platform>(arena: &Arena<P>) -> u64 {
+    // Acquire: pairs with the AcqRel in `commit`. Bounded: the word may be damaged.
+    let word = arena.platform().load(arena.layout().hot(HotWord::CommittedSuperblocks), Acquire);
     word.min(arena.layout().superblocks())
 }
 

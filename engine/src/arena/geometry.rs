@@ -60,7 +60,7 @@ impl Geometry {
             participants: if large { 1024 } else { 64 },
             wait_buckets: if large { 256 } else { 64 },
             superblock_words,
-            region_superblocks: if large { 1024 } else { 16 },
+            region_superblocks: if large { 1024 } else { 512 },
             commit_superblocks: if large { 16 } else { 1 },
             log_base: 128,
         })

@@ -10,7 +10,7 @@
 
 use crate::allocator;
 use crate::error::{Corrupt, Full, Stop};
-use crate::platform::{Memory, Ordering, Platform, WordKind};
+use crate::platform::{Ordering, Platform, WordKind};
 use crate::transaction::Participant;
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, Value, WordAddress};
 

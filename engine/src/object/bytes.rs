@@ -22,11 +22,7 @@ pub(super) fn encode_hashed<P: Platform>(tx: &mut Participant<P>, bytes: &[u8], 
 }
 
 /// Runs `reader` over the bytes of a block.
-pub fn with<P: Platform, R>(
-    tx: &Participant<P>,
-    handle: Handle,
-    reader: impl FnOnce(&[u8]) -> R,
-) -> Result<R, Stop> {
+pub fn with<P: Platform, R>(tx: &Participant<P>, handle: Handle, reader: impl FnOnce(&[u8]) -> R) -> Result<R, Stop> {
     payload::with(tx, handle, BlockKind::Bytes, reader)
 }
 

@@ -8,7 +8,7 @@
 use super::block::{allocate, fill_plain, fits, open, plain};
 use super::key::{small, trimmed};
 use crate::error::Stop;
-use crate::platform::{Memory, Platform, WordKind};
+use crate::platform::{Platform, WordKind};
 use crate::transaction::Participant;
 use crate::word::{BlockKind, Handle, Value};
 

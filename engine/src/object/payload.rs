@@ -6,7 +6,7 @@
 
 use super::block::{allocate, fill_plain, fits, open, plain};
 use crate::error::Stop;
-use crate::platform::{Memory, Platform};
+use crate::platform::Platform;
 use crate::transaction::Participant;
 use crate::word::{BlockKind, Handle, WordAddress};
 
@@ -29,11 +29,7 @@ pub(super) fn make<P: Platform>(
 }
 
 /// First word of the bytes and their number, checked against the block.
-fn locate<P: Platform>(
-    tx: &Participant<P>,
-    handle: Handle,
-    kind: BlockKind,
-) -> Result<(WordAddress, usize), Stop> {
+fn locate<P: Platform>(tx: &Participant<P>, handle: Handle, kind: BlockKind) -> Result<(WordAddress, usize), Stop> {
     let payload = open(tx, handle, kind, PREFIX_WORDS)?;
     let length = plain(tx, payload);
     fits(tx, handle, payload, length.div_ceil(8).checked_add(PREFIX_WORDS))?;

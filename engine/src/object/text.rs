@@ -22,11 +22,7 @@ pub(super) fn encode_hashed<P: Platform>(tx: &mut Participant<P>, text: &str, ha
 }
 
 /// Runs `reader` over the text of a block. Bytes that are not UTF-8 are damage: whoever encoded them had a str.
-pub fn with<P: Platform, R>(
-    tx: &Participant<P>,
-    handle: Handle,
-    reader: impl FnOnce(&str) -> R,
-) -> Result<R, Stop> {
+pub fn with<P: Platform, R>(tx: &Participant<P>, handle: Handle, reader: impl FnOnce(&str) -> R) -> Result<R, Stop> {
     let read = payload::with(tx, handle, BlockKind::Text, |bytes| std::str::from_utf8(bytes).map(reader))?;
     read.map_err(|error| {
         let address = handle.block().offset(BLOCK_HEADER_WORDS);

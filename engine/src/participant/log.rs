@@ -37,7 +37,8 @@ fn locate(base: u64, element: u64) -> (u64, u64) {
     if element < base {
         return (0, element);
     }
-    let piece = (element / base).ilog2() as u64 + 1;
+    // A power of two: a shift instead of a division.
+    let piece = (element >> base.trailing_zeros()).ilog2() as u64 + 1;
     (piece, element - (base << (piece - 1)))
 }
 

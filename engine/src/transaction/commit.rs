@@ -9,7 +9,7 @@ use crate::error::Stop;
 use crate::participant::{Entry, EntryKind, is_over};
 use crate::platform::Platform;
 use crate::waiting;
-use crate::word::{AttemptId, Handle, LockWord, State, Status, Version, WordAddress};
+use crate::word::{AttemptId, Handle, LockWord, State, Status, Version};
 
 /// State of a record that is being written.
 pub(crate) const RECORD_OPEN: u64 = 0;
@@ -175,17 +175,12 @@ impl<P: Platform> Participant<P> {
         if self.failures != 0 {
             self.failures = 0;
             self.platform().store(self.slot.starving(), 0, Relaxed);
+            self.platform().store(self.slot.hung_limit(), self.parameters.hung_ns, Relaxed);
         }
         if let Some(began) = self.counters.began_ns.take() {
             let duration = self.platform().now_ns().saturating_sub(began);
             let mean = self.counters.mean_duration_ns;
             self.counters.mean_duration_ns = mean - mean / 8 + duration / 8;
         }
-    }
-
-    /// First unit of the ring's elements, for tests of the layout.
-    #[doc(hidden)]
-    pub fn record_header(&self) -> WordAddress {
-        self.record_ring.address(self.record_start)
     }
 }

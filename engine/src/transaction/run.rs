@@ -99,10 +99,14 @@ impl<P: Platform> Participant<P> {
         self.platform().fence(SeqCst);
         // The locks must go before the sleep, the log must stay: it says what to wait for.
         let reads = self.reads;
-        let changed = !self.validate(false)?;
+        let holds = self.validate(false);
         self.abort_attempt();
         self.priority = None;
-        let waited = if changed { Ok(()) } else { self.sleep_until_changed(reads, bell) };
+        let waited = match holds {
+            Ok(true) => self.sleep_until_changed(reads, bell),
+            Ok(false) => Ok(()),
+            Err(stop) => Err(stop),
+        };
         self.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
         self.reads = reads;
         self.for_each_read(|arena, cell, _| {

@@ -21,13 +21,13 @@ use super::Dict;
 use super::entry::Entry;
 use crate::error::Stop;
 use crate::object::block::{
-    allocate, corrupt, fill_plain, fits, handle_of, open_part, plain, read_count, write_count,
+    allocate, corrupt, fill_plain, fits, handle_of, open_part, plain, read_count, within_space, write_count,
 };
 use crate::object::key::Key;
 use crate::object::vector::MOST_PLACES;
 use crate::platform::Platform;
 use crate::transaction::Participant;
-use crate::word::{BlockKind, CellAddress, Handle, Value};
+use crate::word::{BlockKind, CellAddress, Handle, Value, WordAddress};
 
 /// Buckets of a dict that gets its first key.
 const FIRST_BUCKETS: u64 = 8;
@@ -35,6 +35,10 @@ const FIRST_BUCKETS: u64 = 8;
 const SPLITS_PER_STEP: u64 = 4;
 /// An empty bucket that is split.
 const EMPTY: Value = Value::NONE;
+
+/// Up to so many pairs a bucket is read without asking for the room of its block: damage within that bound shows words of
+/// a neighbour, which are looked at as carefully as its own. Hardly any bucket of an undamaged dict has more.
+const SHORT_BUCKET: u64 = 4;
 
 /// Words before the pairs of a bucket block.
 pub(in crate::object) const BUCKET_PREFIX_WORDS: u64 = 1;
@@ -48,13 +52,18 @@ struct Pair {
     entry: Handle,
 }
 
-/// The entry of `key` among those of a bucket.
+/// The entry of `key` among those of a bucket of `dict`.
 #[inline]
-pub(super) fn search<P: Platform>(tx: &Participant<P>, bucket: Value, key: &Key) -> Result<Option<Entry>, Stop> {
+pub(super) fn search<P: Platform>(
+    tx: &Participant<P>,
+    dict: Dict,
+    bucket: Value,
+    key: &Key,
+) -> Result<Option<Entry>, Stop> {
     if bucket.is_absent() || bucket == EMPTY {
         return Ok(None);
     }
-    let handle = named(tx, bucket)?;
+    let handle = handle_of(bucket, dict.bucket_count_cell())?;
     if tx.kind(handle)? == BlockKind::DictBucket {
         return search_several(tx, handle, key);
     }
@@ -80,31 +89,29 @@ fn search_several<P: Platform>(tx: &Participant<P>, bucket: Handle, key: &Key) -
 }
 
 /// The first pair of a bucket block and their number, checked against the block.
-fn several<P: Platform>(tx: &Participant<P>, bucket: Handle) -> Result<(crate::word::WordAddress, u64), Stop> {
+fn several<P: Platform>(tx: &Participant<P>, bucket: Handle) -> Result<(WordAddress, u64), Stop> {
     let payload = open_part(tx, bucket, BlockKind::DictBucket, BUCKET_PREFIX_WORDS)?;
     let count = plain(tx, payload);
-    let words = count.checked_mul(BUCKET_PAIR_WORDS).and_then(|words| words.checked_add(BUCKET_PREFIX_WORDS));
-    fits(tx, bucket, payload, words)?;
+    if count <= SHORT_BUCKET {
+        within_space(tx, payload, BUCKET_PREFIX_WORDS + SHORT_BUCKET * BUCKET_PAIR_WORDS)?;
+    } else {
+        let words = count.checked_mul(BUCKET_PAIR_WORDS).and_then(|words| words.checked_add(BUCKET_PREFIX_WORDS));
+        fits(tx, bucket, payload, words)?;
+    }
     Ok((payload.offset(BUCKET_PREFIX_WORDS), count))
 }
 
-fn pair_entry<P: Platform>(tx: &Participant<P>, pair: crate::word::WordAddress) -> Result<Handle, Stop> {
+fn pair_entry<P: Platform>(tx: &Participant<P>, pair: WordAddress) -> Result<Handle, Stop> {
     let word = plain(tx, pair.offset(1));
     Handle::from_raw(word).ok_or_else(|| corrupt("an entry of a bucket", pair.offset(1), word))
 }
 
-#[inline]
-fn named<P: Platform>(tx: &Participant<P>, bucket: Value) -> Result<Handle, Stop> {
-    let _ = tx;
-    bucket.as_handle().ok_or_else(|| corrupt("a bucket", crate::word::WordAddress::new(0), bucket.raw()))
-}
-
-/// All entries of a bucket.
-fn pairs<P: Platform>(tx: &Participant<P>, bucket: Value) -> Result<Vec<Pair>, Stop> {
+/// All entries of what `cell` holds.
+fn pairs<P: Platform>(tx: &Participant<P>, cell: CellAddress, bucket: Value) -> Result<Vec<Pair>, Stop> {
     if bucket.is_absent() || bucket == EMPTY {
         return Ok(Vec::new());
     }
-    let handle = named(tx, bucket)?;
+    let handle = handle_of(bucket, cell)?;
     if tx.kind(handle)? != BlockKind::DictBucket {
         let entry = Entry::open(tx, handle)?;
         return Ok(vec![Pair { hash: entry.hash(tx), entry: handle }]);
@@ -156,12 +163,7 @@ impl Dict {
 
     /// What the bucket of `hash` holds, its own or that of the bucket that it waits to be split from.
     #[inline]
-    pub(super) fn bucket_of<P: Platform>(
-        self,
-        tx: &mut Participant<P>,
-        count: u64,
-        hash: u64,
-    ) -> Result<Value, Stop> {
+    pub(super) fn bucket_of<P: Platform>(self, tx: &mut Participant<P>, count: u64, hash: u64) -> Result<Value, Stop> {
         let bucket = hash & (count - 1);
         let value = self.buckets().read(tx, bucket)?;
         if !value.is_absent() || bucket < FIRST_BUCKETS {
@@ -195,7 +197,8 @@ impl Dict {
         let bit = split_bit(bucket);
         let lower = self.buckets().ensure(tx, bucket - bit)?;
         let both = tx.read(lower)?;
-        let (up, down): (Vec<Pair>, Vec<Pair>) = pairs(tx, both)?.into_iter().partition(|pair| pair.hash & bit != 0);
+        let (up, down): (Vec<Pair>, Vec<Pair>) =
+            pairs(tx, lower, both)?.into_iter().partition(|pair| pair.hash & bit != 0);
         if !up.is_empty() && !down.is_empty() {
             let value = value_of(tx, &down)?;
             tx.write(lower, value)?;
@@ -208,8 +211,17 @@ impl Dict {
         tx.write(upper, value)
     }
 
-    /// Makes the first buckets, or twice as many once there are as many keys as buckets, or splits a few of those that
-    /// wait for it. Gives the number of buckets.
+    /// The bucket below which all are split, of `count`.
+    fn split_so_far<P: Platform>(self, tx: &mut Participant<P>, count: u64) -> Result<u64, Stop> {
+        let split = read_count(tx, self.split_cell(), count)?;
+        if split < FIRST_BUCKETS.max(count / 2) {
+            return Err(corrupt("the splitting of a dict", self.split_cell().value_word(), split));
+        }
+        Ok(split)
+    }
+
+    /// Makes the first buckets, or twice as many once three of four have a key, or splits a few of those that wait for
+    /// it. Gives the number of buckets.
     pub(super) fn grow_buckets<P: Platform>(self, tx: &mut Participant<P>, keys: u64) -> Result<u64, Stop> {
         let count = self.bucket_count(tx)?;
         if count == 0 {
@@ -217,14 +229,14 @@ impl Dict {
             write_count(tx, self.bucket_count_cell(), FIRST_BUCKETS)?;
             return Ok(FIRST_BUCKETS);
         }
-        let split = read_count(tx, self.split_cell(), count)?;
+        let split = self.split_so_far(tx, count)?;
         if split < count {
             let end = count.min(split + SPLITS_PER_STEP);
             for bucket in split..end {
                 self.split(tx, bucket)?;
             }
             write_count(tx, self.split_cell(), end)?;
-        } else if keys >= count && count * 2 <= MOST_PLACES {
+        } else if keys >= count / 4 * 3 && count * 2 <= MOST_PLACES {
             write_count(tx, self.bucket_count_cell(), count * 2)?;
             return Ok(count * 2);
         }
@@ -240,7 +252,7 @@ impl Dict {
         entry: Handle,
     ) -> Result<(), Stop> {
         let (cell, bucket) = self.split_bucket_of(tx, count, hash)?;
-        let mut all = pairs(tx, bucket)?;
+        let mut all = pairs(tx, cell, bucket)?;
         all.push(Pair { hash, entry });
         let value = value_of(tx, &all)?;
         tx.write(cell, value)
@@ -255,7 +267,7 @@ impl Dict {
     ) -> Result<(), Stop> {
         let hash = entry.hash(tx);
         let (cell, bucket) = self.split_bucket_of(tx, count, hash)?;
-        let mut all = pairs(tx, bucket)?;
+        let mut all = pairs(tx, cell, bucket)?;
         let before = all.len();
         all.retain(|pair| pair.entry != entry.handle());
         if all.len() == before {
@@ -271,8 +283,8 @@ impl Dict {
         if count == 0 {
             return Ok(());
         }
-        let split = read_count(tx, self.split_cell(), count)?;
-        // Bound: each bucket that is split has memory. Those that wait may have been split out of turn.
+        let split = self.split_so_far(tx, count)?;
+        // Bound: each bucket below `split` has memory, and no more wait behind it. Some of those were split out of turn.
         for bucket in 0..count {
             match self.buckets().find(tx, bucket)? {
                 Some(cell) => {

@@ -107,7 +107,7 @@ impl Dict {
             return Ok(None);
         }
         let bucket = self.bucket_of(tx, count, key.hash())?;
-        bucket::search(tx, bucket, key)
+        bucket::search(tx, self, bucket, key)
     }
 
     /// Adds an entry for a key that is not there.
@@ -122,12 +122,12 @@ impl Dict {
         self.add_to_bucket(tx, count, key.hash(), entry)
     }
 
-    /// Takes an entry out; gives its key and its value.
-    fn take<P: Platform>(self, tx: &mut Participant<P>, entry: Entry) -> Result<(Value, Value), Stop> {
+    /// Takes an entry out; gives its key and its value. `last`: it is known that no entry stands behind it.
+    fn take<P: Platform>(self, tx: &mut Participant<P>, entry: Entry, last: bool) -> Result<(Value, Value), Stop> {
         let value = entry.value(tx)?;
         let count = self.grow_buckets(tx, 0)?;
         self.remove_from_bucket(tx, count, entry)?;
-        self.empty_place(tx, entry)?;
+        self.empty_place(tx, entry, last)?;
         Ok((entry.key(tx)?, value))
     }
 }
@@ -174,14 +174,10 @@ pub fn set<P: Platform>(
 }
 
 /// Removes `key`; returns the key as it was stored, and its value.
-pub fn remove<P: Platform>(
-    tx: &mut Participant<P>,
-    handle: Handle,
-    key: &Key,
-) -> Result<Option<(Value, Value)>, Stop> {
+pub fn remove<P: Platform>(tx: &mut Participant<P>, handle: Handle, key: &Key) -> Result<Option<(Value, Value)>, Stop> {
     let dict = Dict::open(tx, handle)?;
     match dict.find(tx, key)? {
-        Some(entry) => dict.take(tx, entry).map(Some),
+        Some(entry) => dict.take(tx, entry, false).map(Some),
         None => Ok(None),
     }
 }
@@ -233,7 +229,7 @@ pub fn last<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<Opti
 pub fn pop_last<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<Option<(Value, Value)>, Stop> {
     let dict = Dict::open(tx, handle)?;
     match dict.occupied_below(tx, u64::MAX)? {
-        Some((_, entry)) => dict.take(tx, entry).map(Some),
+        Some((_, entry)) => dict.take(tx, entry, true).map(Some),
         None => Ok(None),
     }
 }

@@ -6,8 +6,10 @@
 //! `to`. An insertion adds one place meanwhile, so it takes used/15 insertions. Order is kept throughout, for entries
 //! move down only, and never past another.
 //!
-//! Taking the last entry lowers `used` to its place, so that taking from the end again and again does not look at absent
-//! places again and again. If that goes below `from`, compaction is given up; it begins anew if it is still worth it.
+//! Taking the last entry lowers `used` to its place, so that taking from the end again and again does not look at the same
+//! absent places again and again. If that goes below `from`, compaction is given up; it begins anew if it is worth it.
+//! Taking the first again and again does look at the absent places before it (as the builtin does), until insertions
+//! compact them.
 
 use super::Dict;
 use super::entry::Entry;
@@ -66,8 +68,13 @@ impl Dict {
         Ok(None)
     }
 
-    /// Empties the place of an entry that is taken out.
-    pub(super) fn empty_place<P: Platform>(self, tx: &mut Participant<P>, entry: Entry) -> Result<(), Stop> {
+    /// Empties the place of an entry that is taken out. `last`: all places behind it are known to be absent.
+    pub(super) fn empty_place<P: Platform>(
+        self,
+        tx: &mut Participant<P>,
+        entry: Entry,
+        last: bool,
+    ) -> Result<(), Stop> {
         let place = entry.place(tx)?;
         let (used, removed) = self.counts(tx)?;
         match self.places().find(tx, place)? {
@@ -76,27 +83,24 @@ impl Dict {
             }
             _ => return Err(corrupt("an entry that is not at its place", entry.place_cell().value_word(), place)),
         }
-        if place + 1 < used {
+        let behind = used - place - 1;
+        if behind > 0 && !last {
             return write_count(tx, self.removed_cell(), removed + 1);
         }
-        self.shorten(tx, used, removed)
-    }
-
-    /// Lowers `used` past the absent places at the end, the last of which has just been emptied and not been counted.
-    fn shorten<P: Platform>(self, tx: &mut Participant<P>, used: u64, removed: u64) -> Result<(), Stop> {
-        let mut end = used - 1;
-        let mut removed = removed;
-        // Bound: as many as were counted as removed. Each was paid for by the removal that left it.
-        while removed > 0 && end > 0 && self.entry_at(tx, end - 1)?.is_none() {
-            end -= 1;
-            removed -= 1;
+        write_count(tx, self.used_cell(), place)?;
+        if behind > 0 {
+            let removed = removed.checked_sub(behind).ok_or_else(|| self.miscounted(removed))?;
+            write_count(tx, self.removed_cell(), removed)?;
         }
-        write_count(tx, self.used_cell(), end)?;
-        write_count(tx, self.removed_cell(), removed)?;
-        if end < read_count(tx, self.compaction_from_cell(), MOST_PLACES)? {
+        if place < read_count(tx, self.compaction_from_cell(), MOST_PLACES)? {
             self.end_compaction(tx)?;
         }
         Ok(())
+    }
+
+    #[cold]
+    fn miscounted(self, removed: u64) -> Stop {
+        corrupt("the counters of a dict", self.removed_cell().value_word(), removed)
     }
 
     /// One step of compaction, if it goes on or is worth beginning.
@@ -126,12 +130,9 @@ impl Dict {
             write_count(tx, self.compaction_from_cell(), from)?;
             return write_count(tx, self.compaction_to_cell(), to);
         }
-        let dropped = used - to;
-        if dropped > removed {
-            return Err(corrupt("the counters of a dict", self.removed_cell().value_word(), removed));
-        }
+        let removed = removed.checked_sub(used - to).ok_or_else(|| self.miscounted(removed))?;
         write_count(tx, self.used_cell(), to)?;
-        write_count(tx, self.removed_cell(), removed - dropped)?;
+        write_count(tx, self.removed_cell(), removed)?;
         self.end_compaction(tx)
     }
 

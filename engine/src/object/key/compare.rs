@@ -17,9 +17,7 @@ pub(super) fn equals<P: Platform>(tx: &Participant<P>, view: &KeyView, stored: V
         Some(Unpacked::Bool(value)) => Ok(equals_number(view, Number::Small(i64::from(value)))),
         Some(Unpacked::Int(value)) => Ok(equals_number(view, Number::Small(value))),
         Some(Unpacked::Float(value)) => Ok(equals_number(view, Number::float(value, &mut FloatInteger::new()))),
-        Some(Unpacked::Text(stored)) => {
-            Ok(matches!(view, KeyView::Text(text) if text.as_bytes() == stored.as_slice()))
-        }
+        Some(Unpacked::Text(stored)) => Ok(matches!(view, KeyView::Text(text) if text.as_bytes() == stored.as_slice())),
         Some(Unpacked::Bytes(stored)) => Ok(matches!(view, KeyView::Bytes(bytes) if *bytes == stored.as_slice())),
         Some(Unpacked::Handle(handle)) => equals_block(tx, view, handle),
         Some(Unpacked::Absent) | None => Err(corrupt("a key", WordAddress::new(0), stored.raw())),

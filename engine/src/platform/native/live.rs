@@ -14,11 +14,12 @@
 //! 2. A bit of `mine` is set before its byte is locked and cleared after it is unlocked.
 //! 3. Nothing here waits for ever: the table may have been locked by a thread that a fork did not copy.
 
+use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -38,7 +39,6 @@ static OPEN: Mutex<Vec<Arc<LiveFile>>> = Mutex::new(Vec::new());
 pub(super) type FileKey = (u64, u64);
 
 /// The lock file of one space, as this process has it open.
-#[derive(Debug)]
 pub(super) struct LiveFile {
     key: FileKey,
     file: OwnedFd,
@@ -145,7 +145,7 @@ impl LiveFile {
     /// Gives the byte of `slot` back.
     pub(super) fn release(&self, slot: ProcessSlotId) {
         let (word, bit) = self.bit(slot);
-        if word.load(Acquire) & bit != 0 {
+        if self.holds(slot) {
             // If this fails, the byte stays locked until the process ends: others take the slot for a living one.
             let _ = self.set_lock(slot, libc::F_UNLCK);
             word.fetch_and(!bit, AcqRel);
@@ -154,9 +154,7 @@ impl LiveFile {
 
     /// Whether a living process holds the byte of `slot`. What cannot be found out counts as held.
     pub(super) fn is_held(&self, slot: ProcessSlotId) -> bool {
-        let (word, bit) = self.bit(slot);
-        // Acquire: pairs with `claim` and `release` of other threads.
-        if word.load(Acquire) & bit != 0 {
+        if self.holds(slot) {
             return true;
         }
         let wanted = Flock {
@@ -177,10 +175,18 @@ impl LiveFile {
         let me = std::process::id();
         if self.owner.swap(me, AcqRel) != me {
             for word in &self.mine {
-                word.store(0, std::sync::atomic::Ordering::Release);
+                // Release: what this process claims from now on it claims in an empty bitmap.
+                word.store(0, Release);
             }
         }
         Ok(())
+    }
+
+    /// Whether this process holds the byte of `slot`.
+    fn holds(&self, slot: ProcessSlotId) -> bool {
+        let (word, bit) = self.bit(slot);
+        // Acquire: pairs with `claim` and `release` of other threads.
+        word.load(Acquire) & bit != 0
     }
 
     fn bit(&self, slot: ProcessSlotId) -> (&AtomicU64, u64) {
@@ -199,6 +205,14 @@ impl LiveFile {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
         }
+    }
+}
+
+impl fmt::Debug for LiveFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = (0..=u16::MAX).filter(|&slot| self.holds(ProcessSlotId(slot)));
+        let held: Vec<u16> = held.collect();
+        formatter.debug_struct("LiveFile").field("key", &self.key).field("file", &self.file).field("held", &held).finish()
     }
 }
 

@@ -67,7 +67,7 @@ impl System for Native {
     }
 
     fn commit_pages(&self, address: WordAddress, words: u64) -> Result<(), OutOfPages> {
-        let out_of_pages = |errno: Errno| OutOfPages { bytes: words * 8, errno: errno.raw_os_error() };
+        let out_of_pages = |errno: Errno| OutOfPages { bytes: words.saturating_mul(8), errno: errno.raw_os_error() };
         if address.index().checked_add(words).is_none_or(|end| end > self.words) {
             return Err(out_of_pages(Errno::INVAL));
         }

@@ -1,0 +1,100 @@
+//! Where the references of a block are: what `fsck` checks today and reclamation will count.
+
+use super::block::CELLS_PREFIX;
+use super::{dict, list, queue};
+use crate::arena::Arena;
+use crate::error::Corrupt;
+use crate::platform::Platform;
+use crate::word::{BLOCK_HEADER_WORDS, BlockKind, CELL_WORDS, CellAddress, Handle, WordAddress};
+
+/// A word of a block that holds a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// A cell, which transactions change.
+    Cell(CellAddress),
+    /// An immutable word.
+    Value(WordAddress),
+}
+
+/// A block whose room is known.
+struct Block<'a, P> {
+    arena: &'a Arena<P>,
+    payload: WordAddress,
+    room: u64,
+}
+
+impl<P: Platform> Block<'_, P> {
+    fn corrupt(&self, what: &'static str, word: u64) -> Corrupt {
+        Corrupt { what, byte_offset: self.payload.byte_offset(), word }
+    }
+
+    /// Checks that the block has `words` payload words (`None`: more than can be counted).
+    fn has(&self, words: Option<u64>) -> Result<(), Corrupt> {
+        match words {
+            Some(words) if words <= self.room => Ok(()),
+            _ => Err(self.corrupt("a length that does not fit its block", words.unwrap_or(u64::MAX))),
+        }
+    }
+
+    /// The first payload word: a length or a count, where the kind has one.
+    fn count(&self) -> Result<u64, Corrupt> {
+        self.has(Some(1))?;
+        Ok(self.arena.platform().load_plain(self.payload))
+    }
+
+    fn cells(&self, prefix: u64, cells: u64, visit: &mut dyn FnMut(Reference)) -> Result<(), Corrupt> {
+        self.has(cells.checked_mul(CELL_WORDS).and_then(|words| words.checked_add(prefix)))?;
+        let first = CellAddress::new(self.payload.offset(prefix));
+        (0..cells).for_each(|index| visit(Reference::Cell(first.offset(index))));
+        Ok(())
+    }
+
+    fn bytes(&self, prefix: u64, length: u64) -> Result<(), Corrupt> {
+        self.has(length.div_ceil(8).checked_add(prefix))
+    }
+}
+
+/// Runs `visit` over all words of a block that hold values. `payload_words` is the room of the block
+/// (`allocator::payload_words`), and no word outside it is looked at: what does not fit is `Corrupt`.
+pub fn references<P: Platform>(
+    arena: &Arena<P>,
+    handle: Handle,
+    kind: BlockKind,
+    payload_words: u64,
+    visit: &mut dyn FnMut(Reference),
+) -> Result<(), Corrupt> {
+    let payload = handle.block().offset(BLOCK_HEADER_WORDS);
+    let block = Block { arena, payload, room: payload_words };
+    match kind {
+        BlockKind::None | BlockKind::Log => Ok(()),
+        BlockKind::Text | BlockKind::Bytes => block.bytes(2, block.count()?),
+        BlockKind::Int => block.bytes(1, block.count()? & (u64::MAX >> 1)),
+        BlockKind::Float => block.has(Some(1)),
+        BlockKind::Tuple => {
+            let length = block.count()?;
+            block.has(length.checked_add(1))?;
+            (0..length).for_each(|index| visit(Reference::Value(payload.offset(1 + index))));
+            Ok(())
+        }
+        BlockKind::List => block.cells(0, list::CELLS, visit),
+        BlockKind::Dict => block.cells(0, dict::CELLS, visit),
+        BlockKind::Queue => block.cells(queue::PREFIX_WORDS, queue::CELLS, visit),
+        BlockKind::Cells => block.cells(CELLS_PREFIX, block.count()?, visit),
+        BlockKind::DictEntry => {
+            block.has(Some(dict::ENTRY_WORDS))?;
+            visit(Reference::Value(payload.offset(dict::ENTRY_KEY)));
+            visit(Reference::Cell(CellAddress::new(payload.offset(dict::ENTRY_PLACE))));
+            visit(Reference::Cell(CellAddress::new(payload.offset(dict::ENTRY_VALUE))));
+            Ok(())
+        }
+        BlockKind::DictBucket => {
+            let count = block.count()?;
+            let words = count.checked_mul(dict::BUCKET_PAIR_WORDS);
+            block.has(words.and_then(|words| words.checked_add(dict::BUCKET_PREFIX_WORDS)))?;
+            let handle_of = |index| dict::BUCKET_PREFIX_WORDS + index * dict::BUCKET_PAIR_WORDS + 1;
+            (0..count).for_each(|index| visit(Reference::Value(payload.offset(handle_of(index)))));
+            Ok(())
+        }
+        BlockKind::DictTable => Err(block.corrupt("a kind of block that nothing makes", kind as u64)),
+    }
+}

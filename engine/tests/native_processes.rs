@@ -1,0 +1,320 @@
+//! Processes that live, die, stop, fork and wake each other.
+//!
+//! The danger: a dead member taken for living holds everybody up; a living one taken for dead is robbed in mid-write.
+
+mod native_support;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use native_support::{BYTES, Helper, PATIENCE, Scratch, eventually, role, say, wait_for_parent};
+use pso_engine::arena::HotWord;
+use pso_engine::platform::native::{self, Native, Place};
+use pso_engine::platform::{Liveness, Memory, Ordering, ProcessIdentity, System, WaitOutcome};
+use pso_engine::word::ProcessSlotId;
+
+const SLOT: ProcessSlotId = ProcessSlotId(3);
+
+/// What the child processes of this file do.
+#[test]
+#[ignore = "run by the other tests, in processes of its own"]
+fn child_role() {
+    let Some((role, path)) = role() else { return };
+    if role == "fill_the_file_system" {
+        return fill_the_file_system(&path);
+    }
+    let (space, layout) = native::attach(&Place::Directory(path)).unwrap();
+    let identity = space.identity();
+    let introduce = || say(format!("{} {}", identity.pid, identity.start_time));
+    match role.as_str() {
+        "hold" => {
+            assert!(space.claim_liveness(SLOT));
+            introduce();
+            wait_for_parent();
+            space.release_liveness(SLOT);
+            say("released");
+            wait_for_parent();
+        }
+        "hold_and_fork" => {
+            assert!(space.claim_liveness(SLOT));
+            // The child keeps all descriptors and lives until the test ends.
+            if fork() == 0 {
+                while wait_for_parent() {}
+                exit_now(0);
+            }
+            introduce();
+            wait_for_parent();
+        }
+        "fork_and_rejoin" => fork_and_rejoin(&space),
+        "look" => {
+            introduce();
+            while wait_for_parent() {
+                say(format!("{:?}", space.liveness(SLOT, identity)));
+            }
+        }
+        "sleep" => {
+            let bell = layout.hot(HotWord::Root);
+            say("sleeping");
+            let start = Instant::now();
+            let outcome = space.wait(bell, 0, PATIENCE.as_nanos() as u64);
+            say(format!("{outcome:?} {}", start.elapsed() < PATIENCE / 2));
+        }
+        other => panic!("no such role: {other}"),
+    }
+}
+
+fn identity(said: &str) -> ProcessIdentity {
+    let (pid, start_time) = said.split_once(' ').unwrap();
+    ProcessIdentity { pid: pid.parse().unwrap(), start_time: start_time.parse().unwrap() }
+}
+
+#[test]
+fn a_killed_process_is_dead_and_its_byte_free_before_anybody_has_waited_for_it() {
+    let scratch = Scratch::new();
+    let (space, _) = scratch.space("space");
+    let mut child = Helper::start("hold", &scratch.path("space"));
+    let holder = identity(&child.hear());
+    assert_eq!(space.liveness(SLOT, holder), Liveness::Alive);
+    assert!(!space.claim_liveness(SLOT), "its byte is its own");
+
+    child.signal(libc::SIGSTOP);
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(space.liveness(SLOT, holder), Liveness::Alive, "stopped is not dead");
+
+    child.signal(libc::SIGKILL);
+    let start = Instant::now();
+    eventually("dead", || space.liveness(SLOT, holder) == Liveness::Dead);
+    eprintln!("a killed process was seen as dead after {:?}", start.elapsed());
+    assert!(space.claim_liveness(SLOT));
+    // Now the byte is ours and the process slot with it, so whoever asks for it hears of us.
+    assert_eq!(space.liveness(SLOT, holder), Liveness::Alive);
+    space.release_liveness(SLOT);
+    child.process.wait().unwrap();
+    assert_eq!(space.liveness(SLOT, holder), Liveness::Dead);
+}
+
+#[test]
+fn a_process_that_lost_its_byte_is_fenced_while_it_lives() {
+    let scratch = Scratch::new();
+    let (space, _) = scratch.space("space");
+    let mut child = Helper::start("hold", &scratch.path("space"));
+    let holder = identity(&child.hear());
+    child.go_on();
+    assert_eq!(child.hear(), "released");
+    assert_eq!(space.liveness(SLOT, holder), Liveness::Fenced);
+    let predecessor = ProcessIdentity { start_time: holder.start_time - 1, ..holder };
+    assert_eq!(space.liveness(SLOT, predecessor), Liveness::Dead, "the number of a process is used again");
+    child.go_on();
+    eventually("dead", || space.liveness(SLOT, holder) == Liveness::Dead);
+}
+
+/// flock and OFD locks would stay with the child, and the dead parent would count as living for as long as that runs.
+#[test]
+fn a_forked_child_does_not_keep_its_parent_alive() {
+    let scratch = Scratch::new();
+    let (space, _) = scratch.space("space");
+    let mut child = Helper::start("hold_and_fork", &scratch.path("space"));
+    let holder = identity(&child.hear());
+    assert_eq!(space.liveness(SLOT, holder), Liveness::Alive);
+    child.signal(libc::SIGKILL);
+    eventually("dead", || space.liveness(SLOT, holder) == Liveness::Dead);
+}
+
+/// Closing any descriptor of a file ends all classic locks of the process on it. A second mapping of the same space in
+/// the process, closed again, must not take the liveness of the first away.
+#[test]
+fn a_second_mapping_in_the_process_does_not_end_the_liveness_of_the_first() {
+    let scratch = Scratch::new();
+    let (first, _) = scratch.space("space");
+    assert!(first.claim_liveness(SLOT));
+    let mut child = Helper::start("look", &scratch.path("space"));
+    child.hear();
+    let (second, _) = native::attach(&scratch.place("space")).unwrap();
+    assert!(!second.claim_liveness(SLOT), "a slot is held once, in one process, too");
+    assert_eq!(second.liveness(SLOT, first.identity()), Liveness::Alive);
+    drop(second);
+    child.go_on();
+    assert_eq!(child.hear(), "Alive");
+    first.release_liveness(SLOT);
+    child.go_on();
+    assert_eq!(child.hear(), "Fenced");
+}
+
+/// The same for a descriptor that arrives twice, which is what unpickling two handles does.
+#[test]
+fn a_descriptor_handed_over_twice_does_not_end_the_liveness() {
+    let (first, _) = native::create_anonymous(BYTES).unwrap();
+    assert!(first.claim_liveness(SLOT));
+    let duplicate = || first.descriptor().unwrap().try_clone_to_owned().unwrap();
+    drop(native::attach_descriptor(duplicate()).unwrap());
+    let (second, _) = native::attach_descriptor(duplicate()).unwrap();
+    assert!(!second.claim_liveness(SLOT));
+    // Only another process can see our lock.
+    let pid = fork();
+    if pid == 0 {
+        let lock = rustix::process::Flock {
+            start: SLOT.0 as u64,
+            length: 1,
+            ..rustix::process::FlockType::WriteLock.into()
+        };
+        let held = rustix::process::fcntl_getlk(first.descriptor().unwrap(), &lock);
+        exit_now(if matches!(held, Ok(Some(_))) { 0 } else { 1 });
+    }
+    assert_eq!(exit_code(pid), 0, "the lock is gone");
+}
+
+#[test]
+fn a_fork_notices_that_it_is_one_and_joins_by_itself() {
+    let scratch = Scratch::new();
+    scratch.space("space");
+    let mut child = Helper::start("fork_and_rejoin", &scratch.path("space"));
+    assert_eq!(child.hear(), "code 0");
+}
+
+fn fork_and_rejoin(space: &Native) {
+    assert!(!space.forked());
+    assert!(space.claim_liveness(SLOT));
+    let parent = space.identity();
+    let pid = fork();
+    if pid == 0 {
+        let step = |number: i32, holds: bool| if !holds { exit_now(number) };
+        step(1, space.forked());
+        step(2, space.identity() != parent);
+        step(3, space.rejoin_after_fork().is_ok());
+        step(4, !space.forked());
+        step(5, space.identity().pid == std::process::id());
+        // The parent's byte is the parent's, and is seen as such now that it is not taken for ours.
+        step(6, !space.claim_liveness(SLOT));
+        step(7, space.liveness(SLOT, parent) == Liveness::Alive);
+        step(8, space.claim_liveness(ProcessSlotId(4)));
+        step(9, space.liveness(ProcessSlotId(4), space.identity()) == Liveness::Alive);
+        exit_now(0);
+    }
+    say(format!("code {}", exit_code(pid)));
+    assert!(!space.forked(), "the parent is not");
+}
+
+#[test]
+fn a_sleeper_is_woken_by_another_thread() {
+    let scratch = Scratch::new();
+    let (space, layout) = scratch.space("space");
+    let bell = layout.hot(HotWord::Root);
+    std::thread::scope(|scope| {
+        let sleeper = scope.spawn(|| {
+            let start = Instant::now();
+            assert_eq!(space.wait(bell, 0, PATIENCE.as_nanos() as u64), WaitOutcome::Woken);
+            start.elapsed()
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        space.store(bell, 1, Ordering::Release);
+        space.wake(bell);
+        assert!(sleeper.join().unwrap() < PATIENCE / 2);
+    });
+    assert_eq!(space.wait(bell, 0, u64::MAX), WaitOutcome::Woken, "the word has changed: no sleep");
+    let start = Instant::now();
+    // Only the lower half counts.
+    space.store(bell, 0xffff_ffff_0000_0005, Ordering::Release);
+    assert_eq!(space.wait(bell, 5, 5_000_000), WaitOutcome::TimedOut);
+    assert!(start.elapsed() >= Duration::from_millis(5));
+}
+
+/// A private futex would sleep until the time is over: the other process has the word at another address.
+#[test]
+fn a_sleeper_is_woken_by_another_process() {
+    let scratch = Scratch::new();
+    let (space, layout) = scratch.space("space");
+    let bell = layout.hot(HotWord::Root);
+    let mut child = Helper::start("sleep", &scratch.path("space"));
+    assert_eq!(child.hear(), "sleeping");
+    std::thread::sleep(Duration::from_millis(100));
+    space.store(bell, 1, Ordering::Release);
+    space.wake(bell);
+    assert_eq!(child.hear(), "Woken true");
+}
+
+/// Each transaction asks for the coarse time and whether it is in a fork: both must do without a system call.
+#[test]
+fn what_every_transaction_asks_costs_no_system_call() {
+    let scratch = Scratch::new();
+    let (space, _) = scratch.space("space");
+    let cost = |call: &dyn Fn() -> u64| {
+        let batch = |_| {
+            let start = Instant::now();
+            for _ in 0..1000 {
+                std::hint::black_box(call());
+            }
+            start.elapsed().as_nanos() as f64 / 1000.0
+        };
+        (0..50).map(batch).fold(f64::MAX, f64::min)
+    };
+    let system_call = cost(&|| rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get() as u64));
+    let coarse = cost(&|| space.coarse_ns());
+    let exact = cost(&|| space.now_ns());
+    let forked = cost(&|| space.forked().into());
+    eprintln!("ns: coarse {coarse:.1}, exact {exact:.1}, forked {forked:.1}, a system call {system_call:.1}");
+    assert!(coarse < system_call / 2.0, "{coarse} ns");
+    assert!(forked < system_call / 2.0, "{forked} ns");
+    let (before, now, later) = (space.now_ns(), space.coarse_ns(), space.now_ns());
+    assert!(now <= later && before.abs_diff(now) < 1_000_000_000, "both clocks count from the same moment");
+    assert_ne!(space.entropy(), space.entropy());
+    assert_ne!(space.thread_number(), 0);
+}
+
+/// A full file system is an error of `commit_pages`, never a SIGBUS in a store; and what exists goes on.
+#[test]
+fn a_full_file_system_is_an_error_and_not_a_crash() {
+    let scratch = Scratch::new();
+    std::fs::create_dir(scratch.path("mount")).unwrap();
+    let mount = scratch.path("mount");
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c"]);
+    command.arg("mount -t tmpfs -o size=3m none \"$PSO_TEST_PLACE\" || { echo 'child: cannot mount'; exit; }; exec \"$@\"");
+    command.arg("sh").arg(std::env::current_exe().unwrap());
+    if Command::new("unshare").arg("--version").output().is_err() {
+        return eprintln!("NOT SHOWN: a full file system, for there is no unshare command");
+    }
+    match Helper::run(command, "fill_the_file_system", &mount).hear().as_str() {
+        "done" => {}
+        other => eprintln!("NOT SHOWN: a full file system, for this system lets us mount none: {other}"),
+    }
+}
+
+fn fill_the_file_system(mount: &std::path::Path) {
+    let place = Place::Directory(mount.join("space"));
+    let (space, layout) = native::create(&place, 16 << 20).unwrap();
+    let word = layout.superblock(layout.header_superblocks());
+    space.commit_pages(word, 8192).unwrap();
+    space.store(word, 7, Ordering::Relaxed);
+    let error = space.commit_pages(word, 8 << 17).unwrap_err();
+    assert_eq!(error.errno, libc::ENOSPC);
+    assert_eq!(space.load(word, Ordering::Relaxed), 7);
+    let (attached, _) = native::attach(&place).unwrap();
+    assert_eq!(attached.load(word, Ordering::Relaxed), 7);
+
+    // What is left of the failed piece was given back, so something else has to take the room.
+    assert!(std::fs::write(mount.join("ballast"), vec![1; 4 << 20]).is_err());
+    let refused = native::create(&Place::Directory(mount.join("another")), 16 << 20).unwrap_err();
+    assert!(matches!(refused, pso_engine::arena::ArenaError::NoMemory { .. }), "{refused:?}");
+    assert_eq!(std::fs::read_dir(mount).unwrap().count(), 2, "the draft is gone");
+    say("done");
+}
+
+fn fork() -> i32 {
+    // SAFETY: the child runs what this file gives it and ends by `exit_now`: no destructor, no other thread's locks but
+    // the allocator's, which fork takes care of.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0);
+    pid
+}
+
+fn exit_now(code: i32) -> ! {
+    // SAFETY: ends the process and nothing else.
+    unsafe { libc::_exit(code) }
+}
+
+fn exit_code(pid: i32) -> i32 {
+    let mut status = 0;
+    // SAFETY: waits for a child of this process and writes to a live variable.
+    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+    if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 }
+}

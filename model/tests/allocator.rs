@@ -1,0 +1,626 @@
+//! The allocator on a heap in this process: what several participants allocate never overlaps, whatever they free,
+//! leave behind or die in the middle of; and nothing is lost when they do.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc;
+
+use proptest::prelude::*;
+use pso_engine::allocator::{self, BlockCache, Damage, Use};
+use pso_engine::arena::{Arena, Geometry, HotWord, Layout};
+use pso_engine::error::{Full, Stop};
+use pso_engine::platform::Memory;
+use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, Handle, ParticipantId, WordAddress};
+use pso_model::heap::{Heap, Killed};
+
+/// Small superblocks and regions, so that every border is met soon: 24 superblocks of 64 words in regions of 8, of which
+/// two hold headers; the largest class is 16 words.
+fn tiny() -> Geometry {
+    let geometry = Geometry {
+        space_words: 0,
+        process_slots: 4,
+        participants: 8,
+        wait_buckets: 4,
+        superblock_words: 64,
+        region_superblocks: 8,
+        commit_superblocks: 2,
+        log_base: 4,
+    };
+    // The tables take what they take.
+    let tables = Layout::new(Geometry { space_words: 1 << 20, ..geometry }).unwrap().tables_words();
+    Geometry { space_words: tables + 24 * 64, ..geometry }
+}
+
+fn arena(geometry: Geometry) -> (Heap, Arena<Heap>) {
+    let (heap, layout) = Heap::space(geometry);
+    heap.watch_pages();
+    (heap.clone(), Arena::new(heap, layout))
+}
+
+/// The same memory as another process sees it.
+fn another(heap: &Heap, arena: &Arena<Heap>) -> (Heap, Arena<Heap>) {
+    let process = heap.process();
+    (process.clone(), Arena::new(process, *arena.layout()))
+}
+
+fn damage(arena: &Arena<Heap>, lives: impl Fn(ParticipantId) -> bool) -> Vec<Damage> {
+    let mut found = Vec::new();
+    allocator::audit(arena, true, lives, |damage| found.push(damage));
+    found
+}
+
+/// Bytes that can be allocated until the space is full, from nothing to everything freed again.
+fn capacity(arena: &Arena<Heap>, owner: ParticipantId, payload_words: u64) -> usize {
+    let mut cache = BlockCache::default();
+    let mut blocks = Vec::new();
+    while let Ok(block) = cache.allocate(arena, owner, BlockKind::Cells, payload_words) {
+        blocks.push(block);
+    }
+    assert!(blocks.iter().all(|block| cache.free(arena, owner, *block)));
+    allocator::recover(arena, owner);
+    blocks.len()
+}
+
+const ME: ParticipantId = ParticipantId(0);
+const OTHER: ParticipantId = ParticipantId(1);
+
+#[derive(Clone, Debug)]
+enum Step {
+    Allocate { who: u16, words: u64 },
+    Free { who: u16, which: usize },
+    Publish { which: usize },
+    Leave { who: u16 },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0u16..3, prop_oneof![8 => 0u64..15, 2 => 15u64..400]).prop_map(|(who, words)| Step::Allocate { who, words }),
+        5 => (0u16..3, any::<usize>()).prop_map(|(who, which)| Step::Free { who, which }),
+        4 => any::<usize>().prop_map(|which| Step::Publish { which }),
+        1 => (0u16..3).prop_map(|who| Step::Leave { who }),
+    ];
+    proptest::collection::vec(step, 1..400)
+}
+
+/// What the test knows of a block.
+struct Known {
+    owner: ParticipantId,
+    words: u64,
+    private: bool,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// Any sequence of allocations, frees by anybody, publications and departures behaves as a map of disjoint blocks.
+    #[test]
+    fn blocks_never_overlap_and_no_handle_comes_back(steps in steps()) {
+        let (_, arena) = arena(tiny());
+        let mut caches: Vec<BlockCache> = (0..3).map(|_| BlockCache::default()).collect();
+        let mut blocks: BTreeMap<u64, (Handle, Known)> = BTreeMap::new();
+        let mut gone: Vec<Handle> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Allocate { who, words } => {
+                    let owner = ParticipantId(who);
+                    let Ok(handle) = caches[who as usize].allocate(&arena, owner, BlockKind::Text, words) else { continue };
+                    let room = allocator::payload_words(&arena, handle).unwrap();
+                    prop_assert!(room >= words);
+                    let (start, end) = (handle.block().index(), handle.block().index() + BLOCK_HEADER_WORDS + room);
+                    let before = blocks.range(..end).next_back();
+                    if let Some((other, (_, known))) = before {
+                        prop_assert!(other + BLOCK_HEADER_WORDS + known.words <= start, "overlap");
+                    }
+                    prop_assert!(end <= arena.layout().geometry().space_words);
+                    prop_assert!(!gone.contains(&handle), "a freed handle is valid again");
+                    (0..room).for_each(|word| arena.platform().store_plain(handle.block().offset(2 + word), u64::MAX));
+                    blocks.insert(start, (handle, Known { owner, words: room, private: true }));
+                }
+                Step::Free { who, which } => {
+                    let Some(start) = pick(&blocks, which) else { continue };
+                    let (handle, known) = &blocks[&start];
+                    let may = !known.private || known.owner == ParticipantId(who);
+                    prop_assert_eq!(caches[who as usize].free(&arena, ParticipantId(who), *handle), may);
+                    if may {
+                        prop_assert!(!caches[who as usize].free(&arena, ParticipantId(who), *handle), "freed twice");
+                        gone.push(*handle);
+                        blocks.remove(&start);
+                    }
+                }
+                Step::Publish { which } => {
+                    let Some(start) = pick(&blocks, which) else { continue };
+                    let (handle, known) = blocks.get_mut(&start).unwrap();
+                    allocator::publish(&arena, *handle);
+                    known.private = false;
+                }
+                Step::Leave { who } => {
+                    allocator::recover(&arena, ParticipantId(who));
+                    caches[who as usize] = BlockCache::default();
+                    let theirs = |known: &Known| known.private && known.owner == ParticipantId(who);
+                    gone.extend(blocks.values().filter(|(_, known)| theirs(known)).map(|(handle, _)| *handle));
+                    blocks.retain(|_, (_, known)| !theirs(known));
+                }
+            }
+            for (handle, known) in blocks.values() {
+                let phase = if known.private { BlockPhase::Private } else { BlockPhase::Live };
+                let state = allocator::check_fully(&arena, *handle).unwrap();
+                prop_assert_eq!((state.phase, state.owner, state.kind), (phase, known.owner, BlockKind::Text));
+                prop_assert_eq!(allocator::check(&arena, *handle).unwrap(), state);
+            }
+            for handle in &gone {
+                prop_assert!(matches!(allocator::check_fully(&arena, *handle), Err(Stop::Stale(_))));
+            }
+        }
+        let mut seen = Vec::new();
+        allocator::for_each_block(&arena, |handle, _| seen.push(handle));
+        prop_assert_eq!(seen, blocks.values().map(|(handle, _)| *handle).collect::<Vec<_>>());
+        prop_assert_eq!(damage(&arena, |_| true), vec![]);
+    }
+
+    /// A handle made of any word is refused or names a block, and reading up to the end of its payload stays inside.
+    #[test]
+    fn no_handle_leads_outside(words in proptest::collection::vec(0u64..60, 1..30), raw: u64, low in 0u64..1 << 12) {
+        let (_, arena) = arena(tiny());
+        let mut cache = BlockCache::default();
+        for words in words {
+            let _ = cache.allocate(&arena, ME, BlockKind::Text, words);
+        }
+        for word in [raw, low << 4, raw & !(u64::MAX >> 24) | low << 4] {
+            let handle = Handle::from_raw(word & !15 | Handle::TAG).unwrap();
+            if allocator::check_fully(&arena, handle).is_ok() {
+                let room = allocator::payload_words(&arena, handle).unwrap();
+                prop_assert!(handle.block().index() + BLOCK_HEADER_WORDS + room <= arena.layout().geometry().space_words);
+            } else {
+                prop_assert!(!cache.free(&arena, ME, handle));
+            }
+            let _ = allocator::payload_words(&arena, handle);
+        }
+        prop_assert_eq!(damage(&arena, |_| true), vec![]);
+    }
+
+    /// Any damage to headers and states costs an error at most: no panic, no access outside (the heap would panic).
+    #[test]
+    fn damaged_words_cost_errors_only(
+        hits in proptest::collection::vec((any::<u64>(), any::<u64>(), any::<bool>()), 1..20),
+        words in proptest::collection::vec(0u64..100, 1..60),
+    ) {
+        let (_, arena) = arena(tiny());
+        let mut cache = BlockCache::default();
+        let mut blocks = Vec::new();
+        for (index, words) in words.iter().enumerate() {
+            blocks.extend(cache.allocate(&arena, ME, BlockKind::Text, *words));
+            if let Some((place, value, flip)) = hits.get(index) {
+                let first = arena.layout().tables_words();
+                let committed = arena.platform().load(arena.layout().hot(HotWord::CommittedSuperblocks), Relaxed).min(24);
+                let place = WordAddress::new(first + place % (committed * 64).max(1));
+                let value = if *flip { arena.platform().load(place, Relaxed) ^ 1 << (value % 64) } else { *value };
+                arena.platform().store(place, value, Relaxed);
+            }
+        }
+        for block in &blocks {
+            let _ = (allocator::check(&arena, *block), allocator::check_fully(&arena, *block));
+            let _ = allocator::payload_words(&arena, *block);
+            allocator::publish(&arena, *block);
+            cache.free(&arena, ME, *block);
+        }
+        allocator::recover(&arena, ME);
+        allocator::for_each_block(&arena, |_, _| {});
+        damage(&arena, |_| false);
+        allocator::usage(&arena);
+    }
+}
+
+fn pick(blocks: &BTreeMap<u64, (Handle, Known)>, which: usize) -> Option<u64> {
+    let at = which.checked_rem(blocks.len())?;
+    blocks.keys().nth(at).copied()
+}
+
+#[test]
+fn a_full_space_says_so_and_has_room_again_after_a_free() {
+    let (_, arena) = arena(tiny());
+    let mut cache = BlockCache::default();
+    let mut blocks = Vec::new();
+    let full = loop {
+        match cache.allocate(&arena, ME, BlockKind::Text, 14) {
+            Ok(block) => blocks.push(block),
+            Err(full) => break full,
+        }
+    };
+    // Six superblocks a region hold blocks, four each.
+    assert_eq!(blocks.len(), 3 * 6 * 4);
+    let space_bytes = arena.layout().geometry().space_words * 8;
+    assert!(matches!(full, Full::Space { space_bytes: said, .. } if said == space_bytes), "{full}");
+    assert!(cache.allocate(&arena, ME, BlockKind::Text, 1).is_err(), "no other class has room either");
+    assert!(cache.free(&arena, ME, blocks[17]));
+    let again = cache.allocate(&arena, ME, BlockKind::Text, 14).unwrap();
+    assert_eq!(again.block(), blocks[17].block());
+    assert_ne!(again, blocks[17]);
+    assert!(cache.allocate(&arena, ME, BlockKind::Text, u64::MAX).is_err());
+    assert!(cache.allocate(&arena, ME, BlockKind::Text, u64::MAX / 8).is_err());
+}
+
+/// The memory of one class must not be lost for the others: empty superblocks are carved anew, and no handle of the
+/// former blocks becomes valid again.
+#[test]
+fn what_was_freed_serves_every_size() {
+    let (_, arena) = arena(tiny());
+    let mut cache = BlockCache::default();
+    let mut gone: Vec<Handle> = Vec::new();
+    for round in 0..20 {
+        for payload in [2, 14, 200, 6, 62, 63, 382] {
+            let mut blocks = Vec::new();
+            while let Ok(block) = cache.allocate(&arena, ME, BlockKind::Text, payload) {
+                for word in 0..allocator::payload_words(&arena, block).unwrap() {
+                    // What looks like a state word: LIVE text in the generation of the block.
+                    let forged = BlockState {
+                        generation: block.generation(),
+                        owner: ME,
+                        kind: BlockKind::Text,
+                        phase: BlockPhase::Live,
+                    };
+                    arena.platform().store_plain(block.block().offset(2 + word), forged.pack());
+                }
+                blocks.push(block);
+            }
+            assert!(
+                blocks.len() as u64 * (payload + 2) > 3 * 6 * 64 / 2,
+                "round {round}, {payload} words: {}",
+                blocks.len()
+            );
+            for block in &gone {
+                assert!(matches!(allocator::check_fully(&arena, *block), Err(Stop::Stale(_))));
+            }
+            assert_eq!(damage(&arena, |_| true), vec![]);
+            assert!(blocks.iter().all(|block| cache.free(&arena, ME, *block)));
+            gone = blocks;
+        }
+    }
+}
+
+/// A run never covers the headers of a region, and the largest is a region without them.
+#[test]
+fn large_blocks_stay_within_a_region() {
+    let (_, arena) = arena(tiny());
+    let mut cache = BlockCache::default();
+    let largest = 6 * 64 - BLOCK_HEADER_WORDS;
+    assert!(cache.allocate(&arena, ME, BlockKind::DictTable, largest + 1).is_err());
+    let small = cache.allocate(&arena, ME, BlockKind::Text, 2).unwrap();
+    let large = cache.allocate(&arena, ME, BlockKind::DictTable, largest).unwrap();
+    assert_eq!(allocator::payload_words(&arena, large).unwrap(), largest);
+    let second = cache.allocate(&arena, ME, BlockKind::DictTable, largest).unwrap();
+    assert!(cache.allocate(&arena, ME, BlockKind::DictTable, largest).is_err());
+    // What the frontier has skipped in the first region is found.
+    let rest = cache.allocate(&arena, ME, BlockKind::DictTable, 5 * 64 - BLOCK_HEADER_WORDS).unwrap();
+    assert_eq!(damage(&arena, |_| true), vec![]);
+    for block in [small, large, second, rest] {
+        assert!(cache.free(&arena, ME, block));
+    }
+    assert_eq!(allocator::usage(&arena).large, 0);
+}
+
+/// A system without memory is an error of the allocation that needed the page; what is committed goes on serving.
+#[test]
+fn out_of_pages_is_an_error_and_no_more() {
+    let (heap, arena) = arena(tiny());
+    heap.limit_pages(Some(arena.layout().tables_words() + 5 * 64));
+    let mut cache = BlockCache::default();
+    let mut blocks = Vec::new();
+    let full = loop {
+        match cache.allocate(&arena, ME, BlockKind::Text, 14) {
+            Ok(block) => blocks.push(block),
+            Err(full) => break full,
+        }
+    };
+    assert!(matches!(full, Full::System(_)), "{full}");
+    // Two of the five superblocks hold headers; the last one fits although a whole step does not.
+    assert_eq!(blocks.len(), 3 * 4);
+    assert!(cache.allocate(&arena, ME, BlockKind::Text, 100).is_err());
+    assert!(cache.free(&arena, ME, blocks[3]));
+    assert!(cache.allocate(&arena, ME, BlockKind::Text, 14).is_ok());
+    heap.limit_pages(None);
+    assert!(cache.allocate(&arena, ME, BlockKind::Text, 100).is_ok());
+    assert_eq!(damage(&arena, |_| true), vec![]);
+}
+
+/// Two recoverers clear up after the same dead, one step of each in turn is what threads on two cores do: nothing is
+/// freed twice, and what was LIVE stays.
+#[test]
+fn two_recoverers_at_once_lose_nothing() {
+    for _ in 0..30 {
+        let (heap, arena) = arena(tiny());
+        let mut cache = BlockCache::default();
+        let mut live = Vec::new();
+        for round in 0..24u64 {
+            let block = cache.allocate(&arena, OTHER, BlockKind::Text, [2, 6, 14, 100][round as usize % 4]);
+            if let (Ok(block), true) = (block, round % 3 == 0) {
+                allocator::publish(&arena, block);
+                live.push(block);
+            }
+        }
+        let (_, second) = another(&heap, &arena);
+        std::thread::scope(|scope| {
+            scope.spawn(|| allocator::recover(&arena, OTHER));
+            scope.spawn(|| allocator::recover(&second, OTHER));
+        });
+        assert_eq!(damage(&arena, |id| id != OTHER), vec![]);
+        let mut left = Vec::new();
+        allocator::for_each_block(&arena, |handle, _| left.push(handle));
+        live.sort_by_key(|block| block.block());
+        assert_eq!(left, live);
+    }
+}
+
+/// Whoever adopts an orphan finds the blocks that its former owner had not used and those that were freed meanwhile.
+#[test]
+fn orphans_are_adopted_with_all_that_is_free_in_them() {
+    let (_, arena) = arena(tiny());
+    let (mut mine, mut theirs) = (BlockCache::default(), BlockCache::default());
+    let blocks: Vec<Handle> = (0..10).map(|_| theirs.allocate(&arena, OTHER, BlockKind::Text, 2).unwrap()).collect();
+    blocks.iter().for_each(|block| allocator::publish(&arena, *block));
+    allocator::recover(&arena, OTHER);
+    assert_eq!(allocator::usage(&arena).orphaned, 1);
+    assert!(mine.free(&arena, ME, blocks[4]));
+    let again: Vec<Handle> = (0..7).map(|_| mine.allocate(&arena, ME, BlockKind::Text, 2).unwrap()).collect();
+    assert_eq!(allocator::usage(&arena).orphaned, 0);
+    assert_eq!(allocator::usage(&arena).small, 1, "7 blocks fit into the orphan of 16");
+    assert!(again.iter().any(|block| block.block() == blocks[4].block()));
+    assert_eq!(damage(&arena, |id| id == ME), vec![]);
+}
+
+/// One allocates, others free: the memory must come back to the one who owns it, without bound in time.
+#[test]
+fn blocks_freed_by_others_are_allocated_again() {
+    let (heap, arena) = arena(tiny());
+    let (sender, receiver) = mpsc::sync_channel::<Handle>(20);
+    std::thread::scope(|scope| {
+        let (_, theirs) = another(&heap, &arena);
+        scope.spawn(move || {
+            let mut cache = BlockCache::default();
+            for block in receiver {
+                let value = theirs.platform().load_plain(block.block().offset(2));
+                assert_eq!(value, block.raw(), "the block was given to somebody else");
+                assert!(cache.free(&theirs, OTHER, block));
+            }
+        });
+        let mut cache = BlockCache::default();
+        // The space holds 72 blocks of the larger class, the channel and two hands 22: 30,000 pass only if all return.
+        for round in 0..30_000u64 {
+            let block = cache.allocate(&arena, ME, BlockKind::Text, if round % 2 == 0 { 14 } else { 2 }).unwrap();
+            arena.platform().store_plain(block.block().offset(2), block.raw());
+            allocator::publish(&arena, block);
+            sender.send(block).unwrap();
+        }
+        drop(sender);
+    });
+    assert_eq!(damage(&arena, |_| true), vec![]);
+}
+
+/// All allocate and free at once, come and go, in a space that is nearly full.
+#[test]
+fn participants_that_come_and_go_keep_their_blocks_apart() {
+    let (heap, arena) = arena(tiny());
+    std::thread::scope(|scope| {
+        for who in 0..4 {
+            let (_, arena) = another(&heap, &arena);
+            scope.spawn(move || churn(&arena, ParticipantId(who), 4_000));
+        }
+    });
+    assert_eq!(damage(&arena, |_| false), vec![]);
+    let mut left = 0;
+    allocator::for_each_block(&arena, |_, _| left += 1);
+    assert_eq!(left, 0);
+    assert_eq!(capacity(&arena, ME, 382), 3, "every superblock is free again");
+}
+
+fn churn(arena: &Arena<Heap>, me: ParticipantId, rounds: u64) {
+    let mut cache = BlockCache::default();
+    let mut held: Vec<Handle> = Vec::new();
+    let mut random = u64::from(me.0) + 1;
+    for _ in 0..rounds {
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        let draw = random >> 40;
+        if draw % 64 == 0 {
+            allocator::recover(arena, me);
+            held.clear();
+            cache = BlockCache::default();
+        } else if draw % 2 == 0 && held.len() < 20 {
+            let words = [2, 2, 6, 14, 30, 100][(draw / 64 % 6) as usize];
+            if let Ok(block) = cache.allocate(arena, me, BlockKind::Text, words) {
+                arena.platform().store_plain(block.block().offset(2), block.raw() ^ u64::from(me.0));
+                held.push(block);
+            }
+        } else if !held.is_empty() {
+            let block = held.swap_remove((draw / 2) as usize % held.len());
+            let mark = arena.platform().load_plain(block.block().offset(2));
+            assert_eq!(mark, block.raw() ^ u64::from(me.0), "somebody else wrote to the block");
+            assert!(cache.free(arena, me, block));
+        }
+    }
+    allocator::recover(arena, me);
+}
+
+/// What a killed one was doing.
+fn work(arena: &Arena<Heap>, me: ParticipantId, live: &mut Vec<Handle>) {
+    let mut cache = BlockCache::default();
+    let small = cache.allocate(arena, me, BlockKind::Text, 14).unwrap();
+    allocator::publish(arena, small);
+    live.push(small);
+    let large = cache.allocate(arena, me, BlockKind::Text, 180).unwrap();
+    allocator::publish(arena, large);
+    let private = cache.allocate(arena, me, BlockKind::Text, 2).unwrap();
+    cache.free(arena, me, large);
+    cache.allocate(arena, me, BlockKind::Text, 100).unwrap();
+    cache.free(arena, me, private);
+    for _ in 0..6 {
+        cache.allocate(arena, me, BlockKind::Text, 14).unwrap();
+    }
+    allocator::recover(arena, me);
+}
+
+/// kill -9 between any two accesses of a participant that allocates, publishes, frees, takes runs apart and leaves; and
+/// of whoever recovers it, at every access too. Afterwards no block is lost and none is in two hands.
+#[test]
+fn killed_at_any_step_and_recovered_by_one_who_is_killed_too() {
+    let mut steps = 0;
+    for step in 0.. {
+        let (heap, arena) = arena(tiny());
+        let full = { capacity(&arena, ME, 14) };
+        let mut live = Vec::new();
+        let killed = kill_at(&heap, &arena, step, |arena| work(arena, OTHER, &mut live));
+        // A recoverer dies too, at a step that moves along with the other.
+        kill_at(&heap, &arena, step * 7 % 97, |arena| allocator::recover(arena, OTHER));
+        allocator::recover(&arena, OTHER);
+        assert_eq!(damage(&arena, |id| id == ME), vec![], "killed at step {step}");
+        let mut left = Vec::new();
+        allocator::for_each_block(&arena, |handle, state| left.push((handle, state.phase)));
+        // Published and then killed: LIVE for ever (a record or its recovery would know it). Nothing else may be left.
+        assert!(left.iter().all(|(_, phase)| *phase == BlockPhase::Live), "step {step}: {left:?}");
+        assert!(left.len() <= 2 && live.iter().all(|block| left.iter().any(|(handle, _)| handle == block)));
+        let mut cache = BlockCache::default();
+        left.iter().for_each(|(block, _)| assert!(cache.free(&arena, ME, *block)));
+        allocator::recover(&arena, ME);
+        assert_eq!(capacity(&arena, ME, 14), full, "killed at step {step}: memory is lost");
+        if !killed {
+            steps = step;
+            break;
+        }
+    }
+    assert!(steps > 200, "the work takes {steps} accesses");
+}
+
+fn kill_at(heap: &Heap, arena: &Arena<Heap>, step: u64, work: impl FnOnce(&Arena<Heap>)) -> bool {
+    let (process, arena) = another(heap, arena);
+    process.die_after(step);
+    match catch_unwind(AssertUnwindSafe(|| work(&arena))) {
+        Ok(()) => false,
+        Err(reason) if reason.is::<Killed>() => true,
+        Err(reason) => std::panic::resume_unwind(reason),
+    }
+}
+
+/// A recoverer slept while another finished and the number was given to somebody new. It wakes between any two of its
+/// accesses: the newcomer's blocks and superblocks must be left alone.
+#[test]
+fn a_recoverer_that_slept_leaves_the_newcomer_alone() {
+    for step in 0.. {
+        let (_, arena) = arena(tiny());
+        let mut dead = BlockCache::default();
+        for words in [2, 2, 14, 100] {
+            dead.allocate(&arena, OTHER, BlockKind::Text, words).unwrap();
+        }
+        let mut newcomer = BlockCache::default();
+        let mut blocks = Vec::new();
+        let asked = std::cell::Cell::new(0);
+        // The sleep falls between the answer "still dead" and the change that was asked for.
+        allocator::recover_while(&arena, OTHER, || {
+            asked.set(asked.get() + 1);
+            if asked.get() == step + 1 {
+                allocator::recover(&arena, OTHER);
+                blocks.extend(
+                    [2, 14, 100, 2].map(|words| newcomer.allocate(&arena, OTHER, BlockKind::Text, words).unwrap()),
+                );
+                return true;
+            }
+            asked.get() <= step
+        });
+        for block in &blocks {
+            assert!(allocator::check_fully(&arena, *block).is_ok(), "slept at question {step}");
+        }
+        assert_eq!(damage(&arena, |_| true), vec![], "slept at question {step}");
+        if asked.get() <= step {
+            assert!(step > 4, "only {step} questions");
+            break;
+        }
+    }
+}
+
+/// A checker that cannot fail is a defect: each kind of damage is made and must be found.
+#[test]
+fn every_kind_of_damage_is_found() {
+    type Inject = fn(&Arena<Heap>, Handle, Handle);
+    fn state_of(arena: &Arena<Heap>, block: Handle) -> WordAddress {
+        let number = arena.layout().superblock_of(block.block()).unwrap();
+        arena.layout().superblock_header(number)
+    }
+    fn set(arena: &Arena<Heap>, word: WordAddress, value: u64) {
+        arena.platform().store(word, value, Relaxed);
+    }
+    fn change(arena: &Arena<Heap>, block: Handle, change: impl FnOnce(&mut allocator::SuperblockState)) {
+        let word = state_of(arena, block);
+        let raw = arena.platform().load(word, Relaxed);
+        let mut state = allocator::SuperblockState::unpack(raw, arena.layout().geometry()).unwrap();
+        change(&mut state);
+        set(arena, word, state.pack());
+    }
+    let cases: Vec<(&str, Inject)> = vec![
+        ("contradict", |arena, _, _| set(arena, arena.layout().hot(HotWord::SuperblockFrontier), 20)),
+        ("contradict", |arena, _, _| set(arena, arena.layout().hot(HotWord::FreeSuperblockHint), 1 << 20)),
+        ("the header holds", |arena, small, _| set(arena, state_of(arena, small), 0xff << 2 | 1)),
+        ("never handed out", |arena, _, large| {
+            let number = arena.layout().superblock_of(large.block()).unwrap();
+            set(arena, arena.layout().hot(HotWord::SuperblockFrontier), number);
+        }),
+        ("belongs to participant 5", |arena, small, _| {
+            change(arena, small, |state| state.owner = Some(ParticipantId(5)))
+        }),
+        ("half made", |arena, _, large| change(arena, large, |state| state.owner = Some(ME))),
+        ("half made", |arena, _, large| {
+            change(arena, large, |state| state.used_for = Use::LargeHead { superblocks: 3 })
+        }),
+        ("half made", |arena, _, large| {
+            change(arena, large, |state| state.used_for = Use::LargeHead { superblocks: 1 })
+        }),
+        ("half made", |arena, _, large| set(arena, large.block(), (large.generation() + 1) << 40)),
+        ("half made", |arena, _, large| {
+            change(arena, large, |state| (state.used_for, state.owner) = (Use::Unused, Some(ME)))
+        }),
+        ("are said to be unused", |arena, small, _| set(arena, state_of(arena, small).offset(1), 0)),
+        ("are said to be unused", |arena, small, _| set(arena, state_of(arena, small).offset(1), 1 << 30)),
+        ("has the state", |arena, small, _| set(arena, small.block(), 7)),
+        ("has the state", |arena, small, _| set(arena, small.block(), 1 << 40 | 2)),
+        ("has the state", |arena, small, _| set(arena, small.block(), 1 << 40 | 1 << 8)),
+        ("is private to participant 5, who is gone", |arena, small, _| {
+            let state = BlockState {
+                generation: 0,
+                owner: ParticipantId(5),
+                kind: BlockKind::Text,
+                phase: BlockPhase::Private,
+            };
+            set(arena, small.block(), state.pack());
+        }),
+        ("a superblock of another", |arena, small, _| {
+            let state = BlockState { generation: 0, owner: OTHER, kind: BlockKind::Text, phase: BlockPhase::Private };
+            set(arena, small.block(), state.pack());
+        }),
+    ];
+    for (expected, inject) in cases {
+        let (_, arena) = arena(tiny());
+        let mut cache = BlockCache::default();
+        let small = cache.allocate(&arena, ME, BlockKind::Text, 2).unwrap();
+        let large = cache.allocate(&arena, ME, BlockKind::Text, 100).unwrap();
+        allocator::publish(&arena, large);
+        assert_eq!(damage(&arena, |id| id.0 < 2), vec![]);
+        inject(&arena, small, large);
+        let mut sentences = Vec::new();
+        allocator::fsck(&arena, |id| id.0 < 2, |sentence| sentences.push(sentence));
+        assert!(sentences.iter().any(|sentence| sentence.contains(expected)), "{expected}: {sentences:?}");
+    }
+}
+
+/// The sizes that ship: 64 KiB superblocks, classes up to 16 KiB, runs above.
+#[test]
+fn native_sizes_work() {
+    let (_, arena) = arena(Geometry::for_bytes(8 << 20).unwrap());
+    let mut cache = BlockCache::default();
+    let mut blocks = Vec::new();
+    for payload in (0..2046).step_by(13).chain([2046, 2047, 8190, 8191, 100_000]) {
+        let block = cache.allocate(&arena, ME, BlockKind::Text, payload).unwrap();
+        let room = allocator::payload_words(&arena, block).unwrap();
+        let fits = if payload <= 2046 { room <= payload + payload / 4 + 4 } else { room < payload + 8192 };
+        assert!(room >= payload && fits, "{payload} words in {room}");
+        blocks.push(block);
+    }
+    assert!(blocks.iter().all(|block| cache.free(&arena, ME, *block)));
+    assert_eq!(damage(&arena, |_| true), vec![]);
+}

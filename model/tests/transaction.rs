@@ -1,0 +1,317 @@
+//! The protocol on threads and on processes that die at chosen steps.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use pso_engine::arena::Geometry;
+use pso_engine::error::Stop;
+use pso_engine::platform::System;
+use pso_engine::space::Space;
+use pso_engine::transaction::Participant;
+use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, CELL_WORDS, CellAddress, Value};
+use pso_model::heap::{Heap, Killed};
+use pso_model::scenario::Bank;
+
+const MIB: u64 = 1 << 20;
+
+fn space() -> (Heap, Arc<Space<Heap>>) {
+    space_of(4 * MIB)
+}
+
+fn space_of(bytes: u64) -> (Heap, Arc<Space<Heap>>) {
+    let (heap, layout) = Heap::space(Geometry::for_bytes(bytes).unwrap());
+    let space = Space::join(heap.clone(), layout).unwrap();
+    (heap, space)
+}
+
+/// Another process of the same space.
+fn another(heap: &Heap, space: &Arc<Space<Heap>>) -> Arc<Space<Heap>> {
+    Space::join(heap.process(), *space.arena().layout()).unwrap()
+}
+
+fn cells(participant: &mut Participant<Heap>, count: u64) -> Vec<CellAddress> {
+    participant
+        .run(|tx| {
+            let handle = tx.allocate(BlockKind::Cells, count * CELL_WORDS)?;
+            let first = CellAddress::new(handle.block().offset(BLOCK_HEADER_WORDS));
+            for cell in 0..count {
+                tx.initialize(first.offset(cell), integer(0));
+            }
+            let root = tx.arena().root();
+            tx.write(root, Value::handle(handle))?;
+            Ok((0..count).map(|cell| first.offset(cell)).collect())
+        })
+        .unwrap()
+}
+
+fn integer(value: i64) -> Value {
+    Value::int(value).unwrap()
+}
+
+#[test]
+fn an_attempt_reads_its_own_writes_and_an_abort_leaves_no_trace() {
+    let (_, space) = space();
+    let mut one = space.participant().unwrap();
+    let cells = cells(&mut one, 2);
+    one.begin().unwrap();
+    one.write(cells[0], integer(7)).unwrap();
+    assert_eq!(one.read(cells[0]).unwrap(), integer(7));
+    one.write(cells[0], integer(8)).unwrap();
+    assert_eq!(one.read(cells[0]).unwrap(), integer(8));
+    one.abort();
+    assert_eq!(one.run(|tx| tx.read(cells[0])).unwrap(), integer(0));
+}
+
+#[test]
+fn a_reader_passes_an_uncommitted_lock_and_its_writer_then_makes_a_reading_writer_fail() {
+    let (heap, space) = space();
+    let other = another(&heap, &space);
+    let (mut one, mut two) = (space.participant().unwrap(), other.participant().unwrap());
+    let cells = cells(&mut one, 2);
+    one.begin().unwrap();
+    one.write(cells[0], integer(7)).unwrap();
+    two.begin().unwrap();
+    assert_eq!(two.read(cells[0]).unwrap(), integer(0));
+    one.commit().unwrap();
+    // Its snapshot is from before: it may go on reading, but not write on that ground.
+    assert_eq!(two.read(cells[1]).unwrap(), integer(0));
+    let committed = two.write(cells[1], integer(1)).and_then(|()| two.commit());
+    assert_eq!(committed, Err(Stop::Conflict));
+    assert_eq!(two.run(|tx| tx.read(cells[1])).unwrap(), integer(0));
+}
+
+#[test]
+fn two_that_read_what_the_other_writes_do_not_both_commit() {
+    // Write skew: at least one of the two cells stays 0.
+    let (_, space) = space();
+    let mut one = space.participant().unwrap();
+    let cells = cells(&mut one, 2);
+    let threads: Vec<_> = (0..2)
+        .map(|me| {
+            let (space, cells) = (Arc::clone(&space), cells.clone());
+            std::thread::spawn(move || {
+                let mut participant = space.participant().unwrap();
+                for _ in 0..20_000 {
+                    participant
+                        .run(|tx| {
+                            let other = tx.read(cells[1 - me])?;
+                            let mine = tx.read(cells[me])?;
+                            assert!(other == integer(0) || mine == integer(0), "skewed");
+                            tx.write(cells[me], if other == integer(0) { integer(1) } else { integer(0) })
+                        })
+                        .unwrap();
+                    participant.run(|tx| tx.write(cells[me], integer(0))).unwrap();
+                }
+                participant.leave();
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn sums_are_kept_in_every_attempt_of_every_thread() {
+    let (_, space) = space();
+    let mut one = space.participant().unwrap();
+    let bank = Bank::found(&mut one, 8).unwrap();
+    let threads: Vec<_> = (0..4u64)
+        .map(|me| {
+            let space = Arc::clone(&space);
+            std::thread::spawn(move || {
+                let mut participant = space.participant().unwrap();
+                for round in 0..10_000u64 {
+                    if round % 8 == me {
+                        // The assertion stands inside the body: attempts that abort are looked at, too.
+                        let sum = participant.run(|tx| {
+                            let sum = bank.sum_in(tx)?;
+                            assert_eq!(sum, bank.expected());
+                            Ok(sum)
+                        });
+                        assert_eq!(sum, Ok(bank.expected()));
+                    } else {
+                        bank.transfer(&mut participant, round * 7 + me, round * 3 + 1, 1).unwrap();
+                    }
+                }
+                participant.leave();
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(bank.sum(&mut one), Ok(bank.expected()));
+}
+
+#[test]
+fn a_transaction_of_many_thousand_cells_commits_and_aborts() {
+    // More entries than a lock word can number (4,096), more than one piece of the logs.
+    let (heap, space) = space_of(64 * MIB);
+    let mut one = space.participant().unwrap();
+    let all: Vec<CellAddress> = (0..40).flat_map(|_| cells(&mut one, 512)).collect();
+    one.begin().unwrap();
+    for (number, &cell) in all.iter().enumerate() {
+        one.write(cell, integer(number as i64)).unwrap();
+    }
+    let mut two = another(&heap, &space).participant().unwrap();
+    two.run(|tx| {
+        for &cell in &all {
+            assert_eq!(tx.read(cell)?, integer(0));
+        }
+        Ok(())
+    })
+    .unwrap();
+    for (number, &cell) in all.iter().enumerate().rev() {
+        assert_eq!(one.read(cell).unwrap(), integer(number as i64));
+    }
+    one.commit().unwrap();
+    one.begin().unwrap();
+    for &cell in &all {
+        one.write(cell, integer(-1)).unwrap();
+    }
+    one.abort();
+    two.run(|tx| {
+        for (number, &cell) in all.iter().enumerate() {
+            assert_eq!(tx.read(cell)?, integer(number as i64));
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn retry_sleeps_until_a_cell_that_was_read_changes() {
+    let (_, space) = space();
+    let mut one = space.participant().unwrap();
+    let cells = cells(&mut one, 1);
+    let waiter = {
+        let (space, cells) = (Arc::clone(&space), cells.clone());
+        std::thread::spawn(move || {
+            let mut participant = space.participant().unwrap();
+            for round in 1..=500 {
+                let seen = participant.run(|tx| {
+                    let value = tx.read(cells[0])?.as_int().unwrap();
+                    if value < round { Err(Stop::Retry) } else { Ok(value) }
+                });
+                assert!(seen.unwrap() >= round);
+            }
+        })
+    };
+    for round in 1..=500 {
+        one.run(|tx| tx.write(cells[0], integer(round))).unwrap();
+        if round % 5 == 0 {
+            std::thread::yield_now();
+        }
+    }
+    waiter.join().unwrap();
+}
+
+#[test]
+fn a_wait_ends_when_its_time_is_over() {
+    let (heap, space) = space();
+    let mut one = space.participant().unwrap();
+    let cells = cells(&mut one, 1);
+    let deadline = heap.now_ns() + 5_000_000;
+    let ended: Result<(), Stop> = one.run_until(Some(deadline), |tx| tx.read(cells[0]).and(Err(Stop::Retry)));
+    assert_eq!(ended, Err(Stop::TimedOut));
+    assert!(!one.in_attempt());
+    one.run(|tx| tx.write(cells[0], integer(1))).unwrap();
+}
+
+#[test]
+fn a_waiter_goes_on_when_the_owner_dies_undecided() {
+    let (heap, space) = space();
+    let mut one = space.participant().unwrap();
+    let cells = cells(&mut one, 1);
+    let doomed = another(&heap, &space);
+    let mut two = doomed.participant().unwrap();
+    two.begin().unwrap();
+    two.write(cells[0], integer(9)).unwrap();
+    heap.kill_process(doomed.process());
+    one.run(|tx| {
+        assert_eq!(tx.read(cells[0])?, integer(0));
+        tx.write(cells[0], integer(1))
+    })
+    .unwrap();
+    assert_eq!(one.run(|tx| tx.read(cells[0])), Ok(integer(1)));
+}
+
+/// Kills a process at its n-th access to memory while it does `body`, for every n until it gets through, and has a
+/// survivor check the sum, transfer and clear up after each death.
+fn killed_at_every_step(body: impl Fn(&Bank, &mut Participant<Heap>) -> Result<(), Stop>) -> u64 {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload().downcast_ref::<Killed>().is_none() {
+            hook(info);
+        }
+    }));
+    let (heap, space) = space();
+    let mut survivor = space.participant().unwrap();
+    let bank = Bank::found(&mut survivor, 4).unwrap();
+    for step in 1.. {
+        let process = heap.process();
+        let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
+        let mut participant = doomed.participant().unwrap();
+        process.die_after(step);
+        let outcome = catch_unwind(AssertUnwindSafe(|| body(&bank, &mut participant)));
+        let survived = process.live_on() > 0 && outcome.is_ok();
+        std::mem::forget(participant);
+        heap.kill_process(doomed.process());
+        assert_eq!(bank.sum(&mut survivor), Ok(bank.expected()), "sum after a kill at step {step}");
+        bank.transfer(&mut survivor, step, step + 1, 1).unwrap();
+        space.recover_dead();
+        assert_eq!(bank.sum(&mut survivor), Ok(bank.expected()), "sum after recovery from a kill at step {step}");
+        if survived {
+            return step;
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn a_transfer_killed_at_every_step_is_wholly_there_or_not_at_all() {
+    let steps = killed_at_every_step(|bank, participant| bank.transfer(participant, 0, 1, 5));
+    assert!(steps > 30, "only {steps} steps: the kill does not reach the protocol");
+}
+
+#[test]
+fn an_abort_killed_at_every_step_leaves_no_trace() {
+    killed_at_every_step(|bank, participant| {
+        participant.begin()?;
+        bank.transfer_in(participant, 2, 3, 7)?;
+        let _ = participant.allocate(BlockKind::Cells, 8)?;
+        participant.abort();
+        Ok(())
+    });
+}
+
+#[test]
+fn everybody_gets_through_when_many_want_the_same_cell() {
+    let (_, space) = space();
+    let mut one = space.participant().unwrap();
+    let cells = cells(&mut one, 1);
+    let stop = Arc::new(AtomicBool::new(false));
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let (space, cells, stop) = (Arc::clone(&space), cells.clone(), Arc::clone(&stop));
+            std::thread::spawn(move || {
+                let mut participant = space.participant().unwrap();
+                let mut done = 0u64;
+                while !stop.load(Relaxed) {
+                    participant
+                        .run(|tx| {
+                            let value = tx.read(cells[0])?.as_int().unwrap();
+                            tx.write(cells[0], integer(value + 1))
+                        })
+                        .unwrap();
+                    done += 1;
+                }
+                done
+            })
+        })
+        .collect();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    stop.store(true, Relaxed);
+    let counts: Vec<u64> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let total = one.run(|tx| tx.read(cells[0])).unwrap().as_int().unwrap();
+    assert_eq!(counts.iter().sum::<u64>(), total as u64, "lost updates");
+    assert!(counts.iter().all(|&count| count > 0), "somebody starved: {counts:?}");
+}
