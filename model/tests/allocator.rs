@@ -1,6 +1,7 @@
 //! The allocator on a heap in this process: what several participants allocate never overlaps, whatever they free,
 //! leave behind or die in the middle of; and nothing is lost when they do.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
@@ -509,22 +510,21 @@ fn a_recoverer_that_slept_leaves_the_newcomer_alone() {
         for words in [2, 2, 14, 100] {
             dead.allocate(&arena, OTHER, BlockKind::Text, words).unwrap();
         }
-        let mut newcomer = BlockCache::default();
-        let mut blocks = Vec::new();
-        let asked = std::cell::Cell::new(0);
+        let asked = Cell::new(0);
+        let newcomer = RefCell::new((BlockCache::default(), Vec::new()));
         // The sleep falls between the answer "still dead" and the change that was asked for.
         allocator::recover_while(&arena, OTHER, || {
             asked.set(asked.get() + 1);
             if asked.get() == step + 1 {
                 allocator::recover(&arena, OTHER);
-                blocks.extend(
-                    [2, 14, 100, 2].map(|words| newcomer.allocate(&arena, OTHER, BlockKind::Text, words).unwrap()),
-                );
-                return true;
+                let (cache, blocks) = &mut *newcomer.borrow_mut();
+                for words in [2, 14, 100, 2] {
+                    blocks.push(cache.allocate(&arena, OTHER, BlockKind::Text, words).unwrap());
+                }
             }
-            asked.get() <= step
+            asked.get() <= step + 1
         });
-        for block in &blocks {
+        for block in &newcomer.borrow().1 {
             assert!(allocator::check_fully(&arena, *block).is_ok(), "slept at question {step}");
         }
         assert_eq!(damage(&arena, |_| true), vec![], "slept at question {step}");

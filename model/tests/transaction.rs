@@ -234,27 +234,43 @@ fn a_waiter_goes_on_when_the_owner_dies_undecided() {
     assert_eq!(one.run(|tx| tx.read(cells[0])), Ok(integer(1)));
 }
 
-/// Kills a process at its n-th access to memory while it does `body`, for every n until it gets through, and has a
-/// survivor check the sum, transfer and clear up after each death.
-fn killed_at_every_step(body: impl Fn(&Bank, &mut Participant<Heap>) -> Result<(), Stop>) -> u64 {
+/// Deaths are panics: only those of tests that fail are for people to see.
+fn hide_deaths() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if info.payload().downcast_ref::<Killed>().is_none() {
             hook(info);
         }
     }));
+}
+
+/// A process that dies at its access number `step` while it does `body`. True: it got through before.
+fn dies_at(
+    heap: &Heap,
+    space: &Arc<Space<Heap>>,
+    step: u64,
+    body: impl FnOnce(&mut Participant<Heap>, &Arc<Space<Heap>>),
+) -> bool {
+    let process = heap.process();
+    let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
+    let mut participant = doomed.participant().unwrap();
+    process.die_after(step);
+    let outcome = catch_unwind(AssertUnwindSafe(|| body(&mut participant, &doomed)));
+    let survived = process.live_on() > 0 && outcome.is_ok();
+    std::mem::forget(participant);
+    heap.kill_process(doomed.process());
+    survived
+}
+
+/// Kills a process at its n-th access to memory while it does `body`, for every n until it gets through, and has a
+/// survivor check the sum, transfer and clear up after each death.
+fn killed_at_every_step(body: impl Fn(&Bank, &mut Participant<Heap>)) -> u64 {
+    hide_deaths();
     let (heap, space) = space();
     let mut survivor = space.participant().unwrap();
     let bank = Bank::found(&mut survivor, 4).unwrap();
     for step in 1.. {
-        let process = heap.process();
-        let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
-        let mut participant = doomed.participant().unwrap();
-        process.die_after(step);
-        let outcome = catch_unwind(AssertUnwindSafe(|| body(&bank, &mut participant)));
-        let survived = process.live_on() > 0 && outcome.is_ok();
-        std::mem::forget(participant);
-        heap.kill_process(doomed.process());
+        let survived = dies_at(&heap, &space, step, |participant, _| body(&bank, participant));
         assert_eq!(bank.sum(&mut survivor), Ok(bank.expected()), "sum after a kill at step {step}");
         bank.transfer(&mut survivor, step, step + 1, 1).unwrap();
         space.recover_dead();
@@ -268,18 +284,17 @@ fn killed_at_every_step(body: impl Fn(&Bank, &mut Participant<Heap>) -> Result<(
 
 #[test]
 fn a_transfer_killed_at_every_step_is_wholly_there_or_not_at_all() {
-    let steps = killed_at_every_step(|bank, participant| bank.transfer(participant, 0, 1, 5));
+    let steps = killed_at_every_step(|bank, participant| bank.transfer(participant, 0, 1, 5).unwrap());
     assert!(steps > 30, "only {steps} steps: the kill does not reach the protocol");
 }
 
 #[test]
 fn an_abort_killed_at_every_step_leaves_no_trace() {
     killed_at_every_step(|bank, participant| {
-        participant.begin()?;
-        bank.transfer_in(participant, 2, 3, 7)?;
-        let _ = participant.allocate(BlockKind::Cells, 8)?;
+        participant.begin().unwrap();
+        bank.transfer_in(participant, 2, 3, 7).unwrap();
+        participant.allocate(BlockKind::Cells, 8).unwrap();
         participant.abort();
-        Ok(())
     });
 }
 
@@ -314,4 +329,41 @@ fn everybody_gets_through_when_many_want_the_same_cell() {
     let total = one.run(|tx| tx.read(cells[0])).unwrap().as_int().unwrap();
     assert_eq!(counts.iter().sum::<u64>(), total as u64, "lost updates");
     assert!(counts.iter().all(|&count| count > 0), "somebody starved: {counts:?}");
+}
+
+#[test]
+fn a_recovery_killed_at_every_step_is_finished_by_the_next() {
+    // The first dies in its transfer (at steps spread over it: after COMMITTED above all), the second while it recovers the
+    // first, at every step; the third finds all at rest after its own recovery.
+    hide_deaths();
+    let (heap, space) = space();
+    let mut survivor = space.participant().unwrap();
+    let bank = Bank::found(&mut survivor, 4).unwrap();
+    let mut transfers_done = 0;
+    for first in (1..).step_by(3) {
+        let mut through = false;
+        for second in (1..).step_by(2) {
+            let before = survivor.run(|tx| tx.read(bank.account(1))).unwrap();
+            // Joining recovers the dead, too: the second joins while the first still lives.
+            let process = heap.process();
+            let recoverer = Space::join(process.clone(), *space.arena().layout()).unwrap();
+            through = dies_at(&heap, &space, first, |participant, _| {
+                bank.transfer(participant, 0, 1, 1).unwrap();
+            });
+            process.die_after(second);
+            let outcome = catch_unwind(AssertUnwindSafe(|| recoverer.recover_dead()));
+            let recovered = process.live_on() > 0 && outcome.is_ok();
+            heap.kill_process(recoverer.process());
+            space.recover_dead();
+            assert_eq!(bank.sum(&mut survivor), Ok(bank.expected()), "kills at {first} and {second}");
+            transfers_done += (survivor.run(|tx| tx.read(bank.account(1))).unwrap() != before) as u64;
+            if recovered {
+                break;
+            }
+        }
+        if through {
+            break;
+        }
+    }
+    assert!(transfers_done > 100, "only {transfers_done} kills fell after the commit");
 }
