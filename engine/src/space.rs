@@ -1,6 +1,7 @@
 //! The face of the engine: a space that this process has joined.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use crate::arena::{Arena, HotWord, Layout};
@@ -14,8 +15,8 @@ use crate::word::{ParticipantId, ProcessSlotId};
 #[derive(Debug)]
 pub struct Space<P: Platform> {
     arena: Arena<P>,
-    process: ProcessSlotId,
-    generation: u64,
+    /// The claim of this process, packed. Atomic only because the child of a fork takes another slot: see `rejoin`.
+    claim: AtomicU64,
 }
 
 /// Why a process or a thread cannot take part.
@@ -46,15 +47,24 @@ impl<P: Platform> Space<P> {
     /// Joins the space in `platform`: takes a process slot, clears up after the dead.
     pub fn join(platform: P, layout: Layout) -> Result<Arc<Self>, JoinError> {
         let arena = Arena::new(platform, layout);
-        let (process, generation) = Self::take_process_slot(&arena)?;
-        let space = Arc::new(Self { arena, process, generation });
+        let claim = Self::take_process_slot(&arena)?;
+        let space = Arc::new(Self { arena, claim: AtomicU64::new(claim.pack()) });
         recovery::recover_dead(&space);
         Ok(space)
     }
 
+    /// In the child of a fork, once its platform has joined by itself: takes a process slot of the child's own. The
+    /// parent's participants are not the child's: it drops them without leaving, and takes new ones.
+    pub fn rejoin(&self) -> Result<(), JoinError> {
+        let claim = Self::take_process_slot(&self.arena)?;
+        // Relaxed: a child has one thread; whoever it starts later synchronizes by being started.
+        self.claim.store(claim.pack(), Relaxed);
+        Ok(())
+    }
+
     /// A slot whose liveness byte we get. If a dead process is still named there, the slot's generation rises: its
     /// participants' claims name a generation that is gone, which proves them dead to everybody.
-    fn take_process_slot(arena: &Arena<P>) -> Result<(ProcessSlotId, u64), JoinError> {
+    fn take_process_slot(arena: &Arena<P>) -> Result<Claim, JoinError> {
         let slots = arena.layout().geometry().process_slots;
         for reuse in [false, true, false] {
             for number in 0..slots {
@@ -75,7 +85,7 @@ impl<P: Platform> Space<P> {
                     continue;
                 }
                 let state = slot.take(arena, arena.platform().identity());
-                return Ok((id, state.generation));
+                return Ok(Claim { process: id, generation: state.generation });
             }
         }
         Err(JoinError::Processes { slots })
@@ -86,13 +96,16 @@ impl<P: Platform> Space<P> {
     pub fn arena(&self) -> &Arena<P> {
         &self.arena
     }
+    /// The claim of this process: its slot, and which life of the slot this is.
+    #[inline]
+    pub fn claim(&self) -> Claim {
+        // Relaxed: see `rejoin`. What is stored is a claim.
+        let word = self.claim.load(Relaxed);
+        Claim::unpack(word).unwrap_or(Claim { process: ProcessSlotId(0), generation: 0 })
+    }
     /// The slot of this process.
     pub fn process(&self) -> ProcessSlotId {
-        self.process
-    }
-    /// Which life of the slot this is.
-    pub fn generation(&self) -> u64 {
-        self.generation
+        self.claim().process
     }
 
     /// Somebody who can run transactions: takes a place in the participant table.
@@ -106,7 +119,7 @@ impl<P: Platform> Space<P> {
     }
 
     fn claim_participant(self: &Arc<Self>) -> Result<Option<Participant<P>>, JoinError> {
-        let claim = Claim { process: self.process, generation: self.generation }.pack();
+        let claim = self.claim().pack();
         for number in 0..self.arena.layout().geometry().participants {
             let id = ParticipantId(number as u16);
             let Some(slot) = Slot::of(&self.arena, id) else { continue };
@@ -134,13 +147,14 @@ impl<P: Platform> Space<P> {
         if platform.forked() {
             return;
         }
-        if let Some(slot) = ProcessSlot::of(&self.arena, self.process) {
+        let claim = self.claim();
+        if let Some(slot) = ProcessSlot::of(&self.arena, claim.process) {
             let state = slot.state(&self.arena);
-            if state.generation == self.generation && state.phase == ProcessPhase::Used {
+            if state.generation == claim.generation && state.phase == ProcessPhase::Used {
                 slot.free(&self.arena, state);
             }
         }
-        platform.release_liveness(self.process);
+        platform.release_liveness(claim.process);
     }
 
     /// Marks the space as damaged: every `begin` refuses from here on. The first finder's number stays.

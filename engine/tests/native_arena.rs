@@ -287,8 +287,12 @@ fn a_space_of_another_user_is_refused() {
     scratch.space("space");
     if fs::metadata(scratch.path("space")).unwrap().uid() != 0 {
         // Not root: then somebody else's directory is at hand.
-        assert_refused!(native::attach(&Place::Directory("/etc".into())), ArenaError::NotOwner { owner: 0, .. }, "/etc");
-        fs::set_permissions(scratch.path("space"), PermissionsExt::from_mode(0)).unwrap();
+        assert_refused!(
+            native::attach(&Place::Directory("/etc".into())),
+            ArenaError::NotOwner { owner: 0, .. },
+            "/etc"
+        );
+        fs::set_permissions(scratch.path("space"), PermissionsExt::from_mode(0o000)).unwrap();
         assert_refused!(native::attach(&scratch.place("space")), ArenaError::Permission { .. }, "open");
         return;
     }

@@ -4,6 +4,7 @@
 
 mod native_support;
 
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,15 @@ fn child_role() {
             space.release_liveness(SLOT);
             say("released");
             wait_for_parent();
+            drop(space);
+            say("closed");
+            wait_for_parent();
+        }
+        "hold_and_start_another_program" => {
+            assert!(space.claim_liveness(SLOT));
+            introduce();
+            wait_for_parent();
+            panic!("{}", Command::new("cat").exec());
         }
         "hold_and_fork" => {
             assert!(space.claim_liveness(SLOT));
@@ -105,7 +115,21 @@ fn a_process_that_lost_its_byte_is_fenced_while_it_lives() {
     let predecessor = ProcessIdentity { start_time: holder.start_time - 1, ..holder };
     assert_eq!(space.liveness(SLOT, predecessor), Liveness::Dead, "the number of a process is used again");
     child.go_on();
+    assert_eq!(child.hear(), "closed");
+    assert_eq!(space.liveness(SLOT, holder), Liveness::Dead, "it lives, but cannot reach the space any more");
+}
+
+/// After `exec` a process has the same number and start time, and would be fenced for as long as it lives.
+#[test]
+fn a_process_that_started_another_program_is_dead_to_the_space() {
+    let scratch = Scratch::new();
+    let (space, _) = scratch.space("space");
+    let mut child = Helper::start("hold_and_start_another_program", &scratch.path("space"));
+    let holder = identity(&child.hear());
+    assert_eq!(space.liveness(SLOT, holder), Liveness::Alive);
+    child.go_on();
     eventually("dead", || space.liveness(SLOT, holder) == Liveness::Dead);
+    assert!(child.process.try_wait().unwrap().is_none(), "it is the living that this is about");
 }
 
 /// flock and OFD locks would stay with the child, and the dead parent would count as living for as long as that runs.
@@ -152,11 +176,8 @@ fn a_descriptor_handed_over_twice_does_not_end_the_liveness() {
     // Only another process can see our lock.
     let pid = fork();
     if pid == 0 {
-        let lock = rustix::process::Flock {
-            start: SLOT.0 as u64,
-            length: 1,
-            ..rustix::process::FlockType::WriteLock.into()
-        };
+        let lock =
+            rustix::process::Flock { start: SLOT.0 as u64, length: 1, ..rustix::process::FlockType::WriteLock.into() };
         let held = rustix::process::fcntl_getlk(first.descriptor().unwrap(), &lock);
         exit_now(if matches!(held, Ok(Some(_))) { 0 } else { 1 });
     }
@@ -177,7 +198,11 @@ fn fork_and_rejoin(space: &Native) {
     let parent = space.identity();
     let pid = fork();
     if pid == 0 {
-        let step = |number: i32, holds: bool| if !holds { exit_now(number) };
+        let step = |number: i32, holds: bool| {
+            if !holds {
+                exit_now(number)
+            }
+        };
         step(1, space.forked());
         step(2, space.identity() != parent);
         step(3, space.rejoin_after_fork().is_ok());
@@ -268,7 +293,9 @@ fn a_full_file_system_is_an_error_and_not_a_crash() {
     let mount = scratch.path("mount");
     let mut command = Command::new("unshare");
     command.args(["-rm", "sh", "-c"]);
-    command.arg("mount -t tmpfs -o size=3m none \"$PSO_TEST_PLACE\" || { echo 'child: cannot mount'; exit; }; exec \"$@\"");
+    command.arg(
+        "mount -t tmpfs -o size=3m none \"$PSO_TEST_PLACE\" || { echo 'child: cannot mount'; exit; }; exec \"$@\"",
+    );
     command.arg("sh").arg(std::env::current_exe().unwrap());
     if Command::new("unshare").arg("--version").output().is_err() {
         return eprintln!("NOT SHOWN: a full file system, for there is no unshare command");

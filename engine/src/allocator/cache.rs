@@ -179,11 +179,12 @@ impl BlockCache {
             let Some(superblock) = Superblock::at(arena.layout(), number) else { continue };
             let Some(state) = superblock.state(arena) else { continue };
             match state.used_for {
-                Use::Small(class) if state.owner.is_none_or(|of| of == owner) => {
-                    if give_back_if_empty(arena, &superblock, state, class) {
-                        let words = arena.layout().geometry().superblock_words;
-                        self.magazines[class.number()].strike(&superblock, words);
-                    }
+                Use::Small(class)
+                    if state.owner.is_none_or(|of| of == owner)
+                        && give_back_if_empty(arena, &superblock, state, class) =>
+                {
+                    let words = arena.layout().geometry().superblock_words;
+                    self.magazines[class.number()].strike(&superblock, words);
                 }
                 Use::LargeHead { .. } if state.owner.is_none() => large::dismantle(arena, &superblock, state, owner),
                 _ => {}
@@ -346,7 +347,7 @@ fn take_hinted<P: Platform>(magazine: &mut Magazine, arena: &Arena<P>, class: Si
     let mut groups = superblock.take_hints(arena);
     while groups != 0 {
         let group = u64::from(groups.trailing_zeros());
-        for index in group << shift..(group + 1 << shift).min(used) {
+        for index in group << shift..((group + 1) << shift).min(used) {
             let block = superblock.block(class, index);
             // Relaxed: `take` looks again.
             let is_free = free_generation(arena.platform().load(block, Relaxed)).is_some();

@@ -166,7 +166,8 @@ enum Place {
 #[inline]
 fn locate<P: Platform>(arena: &Arena<P>, block: WordAddress) -> Option<(Superblock, SuperblockState, Place)> {
     let layout = arena.layout();
-    let number = layout.superblock_of(block).filter(|number| *number < supply::frontier(arena))?;
+    // Between the frontier and there all headers say Unused.
+    let number = layout.superblock_of(block).filter(|number| *number < supply::committed(arena))?;
     let superblock = Superblock::at(layout, number)?;
     let state = superblock.state(arena)?;
     let offset = block.index() - superblock.first.index();

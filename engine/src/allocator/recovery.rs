@@ -40,12 +40,10 @@ pub fn recover_while<P: Platform>(arena: &Arena<P>, dead: ParticipantId, still_d
         match state.used_for {
             Use::Small(class) if of_the_dead => clear_small(arena, &superblock, state, class, dead, &still_dead),
             Use::Unused if of_the_dead => give_back(arena, &superblock, state, &still_dead),
-            Use::LargeTail { distance } if of_the_dead => {
-                // The tail was read first: had its run been taken apart and its head used anew since, the tail would have
-                // been given back before, and the compare-exchange fails.
-                if !large::has_head(arena, number, distance) {
-                    give_back(arena, &superblock, state, &still_dead);
-                }
+            // The tail was read first: had its run been taken apart and its head used anew since, the tail would have been
+            // given back before, and the compare-exchange fails.
+            Use::LargeTail { distance } if of_the_dead && !large::has_head(arena, number, distance) => {
+                give_back(arena, &superblock, state, &still_dead);
             }
             Use::LargeHead { .. } if of_the_dead && still_dead() => large::dismantle(arena, &superblock, state, dead),
             Use::LargeHead { .. } if state.owner.is_none() => {

@@ -98,7 +98,7 @@ impl SuperblockState {
     fn next_generation(self) -> u64 {
         match self.generation {
             0 => 1,
-            generation => (generation + 1 & Handle::GENERATION_MASK).max(2),
+            generation => ((generation + 1) & Handle::GENERATION_MASK).max(2),
         }
     }
 

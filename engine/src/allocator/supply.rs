@@ -22,9 +22,10 @@ const SEARCH_WINDOW: u64 = 256;
 /// Superblocks below this number may be looked at.
 #[inline]
 pub fn frontier<P: Platform>(arena: &Arena<P>) -> u64 {
-    // Acquire: pairs with the AcqRel in `claim_untouched`; pages below are committed. Bounded: the word may be damaged.
+    // Acquire: pairs with the AcqRel in `raise_frontier`; pages below are committed. Read first, for the committed count
+    // is raised first: the bound is for a damaged word.
     let word = arena.platform().load(arena.layout().hot(HotWord::SuperblockFrontier), Acquire);
-    word.min(arena.layout().superblocks())
+    word.min(committed(arena))
 }
 
 /// Superblocks below this number have pages.
@@ -46,8 +47,16 @@ pub fn claim<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64) ->
     claim_untouched(arena, owner, count)
 }
 
-/// The same among all superblocks given back, the hint not trusted: for when everything else is used up.
+/// The same among all superblocks given back, the hint not trusted: for when everything else is used up. Untouched
+/// superblocks, too few for a run by themselves, are added to those given back: a run may lie on both sides.
 pub fn claim_anywhere<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64) -> Option<u64> {
+    place_from(arena.layout(), 0, count)?;
+    // Relaxed: the compare-exchange decides.
+    let seen = arena.platform().load(arena.layout().hot(HotWord::SuperblockFrontier), Relaxed);
+    let end = arena.layout().superblocks();
+    if seen < end && commit(arena, end).is_ok() {
+        raise_frontier(arena, seen, end);
+    }
     search(arena, owner, count, 0, frontier(arena))
 }
 
@@ -132,15 +141,14 @@ fn claim_run<P: Platform>(arena: &Arena<P>, owner: ParticipantId, first: u64, co
 fn claim_untouched<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<u64, Full> {
     let layout = arena.layout();
     loop {
-        let seen = frontier(arena);
+        // Relaxed: the compare-exchange decides.
+        let seen = arena.platform().load(layout.hot(HotWord::SuperblockFrontier), Relaxed);
         let Some(first) = place_from(layout, seen, count) else {
             let bytes = count.saturating_mul(layout.geometry().superblock_words * 8);
             return Err(Full::Space { bytes, space_bytes: layout.geometry().space_words * 8 });
         };
         commit(arena, first + count)?;
-        // AcqRel: pairs with the Acquire in `frontier`. Its pages are committed for whoever sees a superblock below.
-        let word = layout.hot(HotWord::SuperblockFrontier);
-        if arena.platform().compare_exchange(word, seen, first + count, AcqRel, Acquire).is_ok() {
+        if raise_frontier(arena, seen, first + count) {
             if let Some(skipped) = (seen..first).find(|number| !layout.is_header_superblock(*number)) {
                 note_returned(arena, skipped);
             }
@@ -154,11 +162,18 @@ fn claim_untouched<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u
     }
 }
 
+/// Moves the frontier to `to`, below which everything is committed, if it still is where it was seen.
+fn raise_frontier<P: Platform>(arena: &Arena<P>, seen: u64, to: u64) -> bool {
+    let word = arena.layout().hot(HotWord::SuperblockFrontier);
+    // AcqRel: pairs with the Acquire in `frontier`. The pages are there for whoever sees a superblock below it.
+    arena.platform().compare_exchange(word, seen, to, AcqRel, Relaxed).is_ok()
+}
+
 /// Where a run of `count` may begin at or after `from`: behind the headers of a region and within it.
 fn place_from(layout: &Layout, from: u64, count: u64) -> Option<u64> {
     let region = layout.geometry().region_superblocks;
     let headers = layout.header_superblocks();
-    if count > region - headers {
+    if count > region - headers || from > layout.superblocks() {
         return None;
     }
     let within = (from & (region - 1)).max(headers);

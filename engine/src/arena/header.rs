@@ -188,7 +188,12 @@ impl Header {
         }
         let expected = checksum(words);
         if words[CHECKSUM_WORD] != expected {
-            return Err(ArenaError::Corrupt { path: path(), what: "its checksum", found: words[CHECKSUM_WORD], expected });
+            return Err(ArenaError::Corrupt {
+                path: path(),
+                what: "its checksum",
+                found: words[CHECKSUM_WORD],
+                expected,
+            });
         }
         let format_major = (words[1] >> 32) as u32;
         if format_major < FORMAT_MAJOR {
@@ -276,7 +281,7 @@ impl Header {
                 return Err((what, found, found.next_power_of_two()));
             }
         }
-        if geometry.space_words != self.maximum_bytes / 8 || self.maximum_bytes % 8 != 0 {
+        if geometry.space_words != self.maximum_bytes / 8 || !self.maximum_bytes.is_multiple_of(8) {
             return Err(("its number of words", geometry.space_words, self.maximum_bytes / 8));
         }
         Layout::new(*geometry).ok_or(("its geometry", geometry.space_words, geometry.space_words.saturating_mul(2)))

@@ -24,7 +24,7 @@ impl Recoverer {
     /// Takes the right, from nobody or from a process that is dead. `None`: somebody living has it.
     pub(super) fn take<P: Platform>(space: &Space<P>, slot: Slot) -> Option<Self> {
         let platform = space.arena().platform();
-        let me = Claim { process: space.process(), generation: space.generation() }.pack();
+        let me = space.claim().pack();
         // Acquire: pairs with the release below; what the last recoverer did is seen.
         let seen = platform.load(slot.recoverer(), Acquire);
         if seen != 0 && !Claim::unpack(seen).is_none_or(|claim| process_is_dead(space.arena(), claim)) {

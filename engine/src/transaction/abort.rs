@@ -22,6 +22,10 @@ impl<P: Platform> Participant<P> {
 
     /// Somebody stopped the attempt, or it lost: clear up, come back with the same age.
     pub(super) fn lost(&mut self) -> Stop {
+        if self.is_foreign() {
+            self.forget();
+            return Stop::Forked;
+        }
         if self.active != 0 {
             self.counters.stops += 1;
             self.pause = Pause::Stopped;
@@ -41,6 +45,9 @@ impl<P: Platform> Participant<P> {
     pub(super) fn abort_attempt(&mut self) {
         if self.active == 0 {
             return;
+        }
+        if self.is_foreign() {
+            return self.forget();
         }
         let arena = self.space.arena();
         let platform = arena.platform();
@@ -67,6 +74,15 @@ impl<P: Platform> Participant<P> {
         }
         self.pay_owed_wake();
         self.entries = 0;
+    }
+
+    /// In the child of a fork: the attempt goes on in the parent, nothing shared is touched here.
+    pub(super) fn forget(&mut self) {
+        self.active = 0;
+        self.reads = 0;
+        self.entries = 0;
+        self.owed_wake = None;
+        self.pause = Pause::No;
     }
 
     fn undo(&mut self, number: u64) {

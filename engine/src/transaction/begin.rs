@@ -19,7 +19,8 @@ impl<P: Platform> Participant<P> {
     /// `Forked` in the child of a fork, `Corrupt` if damage was found before, `Interrupted` and `TimedOut` from the pause.
     #[inline]
     pub fn begin(&mut self) -> Result<(), Stop> {
-        if self.platform().forked() {
+        if self.is_foreign() {
+            self.forget();
             return Err(Stop::Forked);
         }
         if self.active != 0 {

@@ -23,8 +23,8 @@ impl<P: Platform> Participant<P> {
     /// `Conflict`: somebody else went first; run the body again.
     #[inline]
     pub fn commit(&mut self) -> Result<(), Stop> {
-        if self.active == 0 {
-            return Err(Stop::Conflict);
+        if self.active == 0 || self.is_foreign() {
+            return Err(self.lost());
         }
         if self.entries == 0 {
             self.rest();

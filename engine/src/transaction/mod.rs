@@ -57,6 +57,8 @@ pub struct Participant<P: Platform> {
     space: Arc<Space<P>>,
     id: ParticipantId,
     slot: Slot,
+    /// Of the process that took the slot. A fork copies this value, and must not use it.
+    claim: Claim,
     /// Of the attempt under way, or of the next one.
     seq: u64,
     /// The status word of the attempt under way; 0 between attempts (no ACTIVE status is 0).
@@ -127,6 +129,7 @@ impl<P: Platform> Participant<P> {
         Ok(Self {
             id,
             slot,
+            claim: space.claim(),
             seq: status.seq,
             active: 0,
             read_version: 0,
@@ -186,6 +189,11 @@ impl<P: Platform> Participant<P> {
         self.deadline_ns = deadline_ns;
     }
 
+    /// True in a child of the process that took the slot, joined by itself or not: the slot is the parent's.
+    #[inline]
+    fn is_foreign(&self) -> bool {
+        self.platform().forked() || self.claim != self.space.claim()
+    }
     fn me(&self) -> AttemptId {
         AttemptId { participant: self.id, seq: self.seq }
     }
@@ -265,13 +273,15 @@ impl<P: Platform> Participant<P> {
 
     /// Gives the slot back. An attempt under way is aborted.
     pub fn leave(mut self) {
+        if self.is_foreign() {
+            return;
+        }
         self.abort();
         self.write_counters();
         let arena = self.space.arena();
         allocator::recover(arena, self.id);
-        let claim = Claim { process: self.space.process(), generation: self.space.generation() }.pack();
         // Release: pairs with the acquire of the next claim; the slot is at rest.
-        let _ = arena.platform().compare_exchange(self.slot.claim(), claim, 0, Release, Relaxed);
+        let _ = arena.platform().compare_exchange(self.slot.claim(), self.claim.pack(), 0, Release, Relaxed);
     }
 
     fn write_counters(&self) {

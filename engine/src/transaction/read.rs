@@ -32,7 +32,7 @@ impl<P: Platform> Participant<P> {
         let value = platform.load(cell.value_word(), Acquire);
         // The check comes after the loads: whoever stole a lock of ours stopped us before, so a value that the thief
         // committed is never returned to an attempt that thinks it owns the cell.
-        if !self.still(self.active) || self.active == 0 {
+        if !self.still(self.active) || self.active == 0 || platform.forked() {
             return Err(self.lost());
         }
         if let LockWord::Free { version, .. } = LockWord::unpack(word)

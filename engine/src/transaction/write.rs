@@ -23,7 +23,7 @@ impl<P: Platform> Participant<P> {
         // Bounded: every turn means that somebody else has made a step, or that we have waited.
         loop {
             let word = self.platform().load(cell.lock_word(), Acquire);
-            if !self.still(self.active) || self.active == 0 {
+            if !self.still(self.active) || self.active == 0 || self.platform().forked() {
                 return Err(self.lost());
             }
             match LockWord::unpack(word) {

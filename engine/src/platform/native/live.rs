@@ -212,7 +212,12 @@ impl fmt::Debug for LiveFile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = (0..=u16::MAX).filter(|&slot| self.holds(ProcessSlotId(slot)));
         let held: Vec<u16> = held.collect();
-        formatter.debug_struct("LiveFile").field("key", &self.key).field("file", &self.file).field("held", &held).finish()
+        formatter
+            .debug_struct("LiveFile")
+            .field("key", &self.key)
+            .field("file", &self.file)
+            .field("held", &held)
+            .finish()
     }
 }
 

@@ -40,12 +40,7 @@ impl Mapping {
         let hint = (randomness as usize) & ((1 << PLACE_BITS) - 1);
         // SAFETY: without MAP_FIXED nothing that exists is replaced.
         let start = unsafe {
-            mmap_anonymous(
-                hint as *mut _,
-                reserved,
-                ProtFlags::empty(),
-                MapFlags::PRIVATE | MapFlags::NORESERVE,
-            )?
+            mmap_anonymous(hint as *mut _, reserved, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)?
         };
         // The reservation is one guard longer than it needs to be, so that the space can begin at a multiple of it.
         let base = (start as usize + GUARD_BYTES).next_multiple_of(GUARD_BYTES);
@@ -69,7 +64,8 @@ impl Mapping {
             return Err(errno);
         }
         // Give back what alignment left over at either end; a failure costs address space only.
-        let (first, end) = (base - GUARD_BYTES, base + bytes.next_multiple_of(rustix::param::page_size()) + GUARD_BYTES);
+        let (first, end) =
+            (base - GUARD_BYTES, base + bytes.next_multiple_of(rustix::param::page_size()) + GUARD_BYTES);
         if first > start as usize {
             unmap(start as usize, first - start as usize);
         }

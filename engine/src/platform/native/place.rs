@@ -88,7 +88,8 @@ pub fn unlink(place: &Place) -> Result<(), ArenaError> {
 /// Names of the spaces of this user, sorted.
 pub fn list_spaces() -> Vec<String> {
     let entries = fs::read_dir(SHARED_MEMORY).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok()?.strip_prefix(PREFIX).map(String::from));
+    let names =
+        entries.filter_map(|entry| entry.file_name().into_string().ok()?.strip_prefix(PREFIX).map(String::from));
     let mut names: Vec<String> = names
         .filter(|name| {
             let directory = Place::Name(name.clone()).directory().and_then(|path| open_directory(&path));
@@ -141,7 +142,8 @@ impl Draft {
             }
             _ => ArenaError::from_system("make a space in", parent, errno.into()),
         };
-        let me = process::myself().map_err(|error| ArenaError::from_system("read", Path::new("/proc/self/stat"), error))?;
+        let me =
+            process::myself().map_err(|error| ArenaError::from_system("read", Path::new("/proc/self/stat"), error))?;
         let path = parent.join(draft_name(me, system::entropy()));
         mkdirat(CWD, &path, Mode::RWXU).map_err(failed)?;
         let directory = open_directory(&path)?;
@@ -271,7 +273,8 @@ mod tests {
     fn a_drafts_name_names_its_maker() {
         let maker = ProcessIdentity { pid: 42, start_time: 4711 };
         assert_eq!(draft_maker(OsStr::new(&draft_name(maker, 7))), Some(maker));
-        for other in ["pso.42.4711.0000000000000007", ".pso-42.4711", ".pso-x.4711.0000000000000007", ".pso-42.4711.7"] {
+        for other in ["pso.42.4711.0000000000000007", ".pso-42.4711", ".pso-x.4711.0000000000000007", ".pso-42.4711.7"]
+        {
             assert_eq!(draft_maker(OsStr::new(other)), None, "{other}");
         }
     }

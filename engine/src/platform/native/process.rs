@@ -1,7 +1,10 @@
-//! What the kernel says about processes: who I am, and whether another one can still run.
+//! What the kernel says about processes: who I am, and whether another one can still run, or reach a space.
 
 use std::fs;
 use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::fstat;
 
 use crate::platform::ProcessIdentity;
 
@@ -41,6 +44,27 @@ fn threads_are_exiting(pid: u32) -> bool {
         Ok(stat) => parse(&stat).is_some_and(|stat| stat.exiting),
         Err(error) => no_such_process(&error),
     })
+}
+
+/// True if the process runs but does not map `file` (any more): it has started another program, or has closed the space
+/// without leaving it. Believed only if this process, which maps the file, is shown to do so: file systems that show
+/// another number there than `stat` says prove nothing.
+pub(super) fn has_no_access(identity: ProcessIdentity, file: BorrowedFd<'_>) -> bool {
+    let Ok(stat) = fstat(file) else { return false };
+    let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+    let (device, inode) = (format!("{major:02x}:{minor:02x}"), stat.st_ino.to_string());
+    let maps = |process: &str| {
+        let maps = fs::read_to_string(format!("/proc/{process}/maps")).ok()?;
+        // Empty: the first thread has left and others have not.
+        (!maps.is_empty()).then(|| maps.lines().any(|line| is_mapping_of(line, &device, &inode)))
+    };
+    maps(&identity.pid.to_string()) == Some(false) && maps("self") == Some(true)
+}
+
+/// A line is `range access offset device inode path`.
+fn is_mapping_of(line: &str, device: &str, inode: &str) -> bool {
+    let mut fields = line.split_ascii_whitespace().skip(3);
+    fields.next() == Some(device) && fields.next() == Some(inode)
 }
 
 /// Only these prove anything: too many open files, say, does not.

@@ -51,10 +51,8 @@ impl System for Native {
         self.spin_ns
     }
     fn wait(&self, bell: WordAddress, expected: u32, timeout_ns: u64) -> WaitOutcome {
-        let timeout = Timespec {
-            tv_sec: (timeout_ns / 1_000_000_000) as i64,
-            tv_nsec: (timeout_ns % 1_000_000_000) as _,
-        };
+        let timeout =
+            Timespec { tv_sec: (timeout_ns / 1_000_000_000) as i64, tv_nsec: (timeout_ns % 1_000_000_000) as _ };
         // No flags: a shared futex, found by file and offset, for the other side has it mapped elsewhere.
         match futex::wait(self.bell(bell), futex::Flags::empty(), expected, Some(&timeout)) {
             Err(Errno::TIMEDOUT) => WaitOutcome::TimedOut,
@@ -99,7 +97,7 @@ impl System for Native {
     fn liveness(&self, slot: ProcessSlotId, identity: ProcessIdentity) -> Liveness {
         if self.live.is_held(slot) {
             Liveness::Alive
-        } else if process::is_gone(identity) {
+        } else if process::is_gone(identity) || process::has_no_access(identity, self.file()) {
             Liveness::Dead
         } else {
             Liveness::Fenced
@@ -107,8 +105,10 @@ impl System for Native {
     }
     fn identity(&self) -> ProcessIdentity {
         // Relaxed: see `set_identity`.
-        let opened =
-            ProcessIdentity { pid: self.pid.load(Ordering::Relaxed), start_time: self.start_time.load(Ordering::Relaxed) };
+        let opened = ProcessIdentity {
+            pid: self.pid.load(Ordering::Relaxed),
+            start_time: self.start_time.load(Ordering::Relaxed),
+        };
         if self.forked() { process::myself().unwrap_or(opened) } else { opened }
     }
     fn thread_number(&self) -> u64 {
@@ -143,7 +143,12 @@ pub(super) fn entropy() -> u64 {
             Ok(_) | Err(Errno::INTR) => {}
             // Forbidden by a sandbox, at worst: names of files and places in memory get by with what a standard hasher
             // is seeded with.
-            Err(_) => return std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), nanoseconds(ClockId::Monotonic)),
+            Err(_) => {
+                return std::hash::BuildHasher::hash_one(
+                    &std::hash::RandomState::new(),
+                    nanoseconds(ClockId::Monotonic),
+                );
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Functions whose machine code `tests/native_codegen.rs` compares: the same access through the `Memory` trait and by hand.
+//! Functions whose machine code `native_codegen.rs` compares: the same access through the `Memory` trait and by hand.
 //!
 //! Not a program to run. Each `generic_*` has a `hand_*` that must compile to the same instructions, and `other_*` must not
 //! (so that the comparison can be seen to fail).

@@ -1,0 +1,277 @@
+//! Dict against a `Vec` of pairs in the order of insertion.
+
+use proptest::prelude::*;
+use pso_engine::error::Stop;
+use pso_engine::object::dict;
+use pso_engine::object::key::{Key, KeyView};
+use pso_engine::word::{Handle, Value};
+
+use crate::keys::{TestKey, any_key, decode};
+use crate::support::{MIB, Tx, aborted, generate, integer, one, run_steps, two};
+
+#[derive(Clone, Debug)]
+enum Op {
+    Set(TestKey, i64),
+    Get(TestKey),
+    Remove(TestKey),
+    PopLast,
+    Clear,
+}
+
+type Pairs = Vec<(TestKey, i64)>;
+
+fn operation() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        8 => (any_key(), any::<i32>()).prop_map(|(key, value)| Op::Set(key, i64::from(value))),
+        2 => any_key().prop_map(Op::Get),
+        5 => any_key().prop_map(Op::Remove),
+        2 => Just(Op::PopLast),
+        1 => proptest::bool::weighted(0.1).prop_map(|clear| if clear { Op::Clear } else { Op::PopLast }),
+    ]
+}
+
+fn find(pairs: &Pairs, key: &TestKey) -> Option<usize> {
+    pairs.iter().position(|(present, _)| present.equals(key))
+}
+
+fn apply(tx: &mut Tx, dict: Handle, pairs: &mut Pairs, operation: &Op) -> Result<(), Stop> {
+    match operation {
+        Op::Set(key, value) => {
+            let old = key.with(tx, |tx, key| dict::set(tx, dict, key, integer(*value)))?;
+            match find(pairs, key) {
+                Some(index) => {
+                    assert_eq!(old, Some(integer(pairs[index].1)));
+                    pairs[index].1 = *value;
+                }
+                None => {
+                    assert_eq!(old, None);
+                    pairs.push((key.clone(), *value));
+                }
+            }
+        }
+        Op::Get(key) => {
+            let expected = find(pairs, key).map(|index| integer(pairs[index].1));
+            assert_eq!(key.with(tx, |tx, key| dict::get(tx, dict, key))?, expected);
+            assert_eq!(key.with(tx, |tx, key| dict::contains(tx, dict, key))?, expected.is_some());
+        }
+        Op::Remove(key) => {
+            let removed = key.with(tx, |tx, key| dict::remove(tx, dict, key))?;
+            let expected = find(pairs, key).map(|index| pairs.remove(index));
+            same_pair(tx, removed, expected);
+        }
+        Op::PopLast => {
+            let last = dict::last(tx, dict)?;
+            let popped = dict::pop_last(tx, dict)?;
+            assert_eq!(last, popped);
+            same_pair(tx, popped, pairs.pop());
+        }
+        Op::Clear => {
+            dict::clear(tx, dict)?;
+            pairs.clear();
+        }
+    }
+    Ok(())
+}
+
+fn same_pair(tx: &Tx, seen: Option<(Value, Value)>, expected: Option<(TestKey, i64)>) {
+    match (seen, expected) {
+        (None, None) => {}
+        (Some((key, value)), Some(expected)) => {
+            assert!(decode(tx, key).equals(&expected.0));
+            assert_eq!(value, integer(expected.1));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Length, order both ways, and each key.
+fn compare(tx: &mut Tx, dict: Handle, pairs: &Pairs) -> Result<(), Stop> {
+    assert_eq!(dict::len(tx, dict)?, pairs.len() as u64);
+    let (mut place, mut below) = (0, u64::MAX);
+    for (ahead, back) in pairs.iter().zip(pairs.iter().rev()) {
+        let (next, key, value) = dict::next(tx, dict, place)?.unwrap();
+        same_pair(tx, Some((key, value)), Some(ahead.clone()));
+        place = next;
+        let (next, key, value) = dict::previous(tx, dict, below)?.unwrap();
+        same_pair(tx, Some((key, value)), Some(back.clone()));
+        below = next;
+        assert_eq!(ahead.0.with(tx, |tx, key| dict::get(tx, dict, key))?, Some(integer(ahead.1)));
+    }
+    assert_eq!(dict::next(tx, dict, place)?, None);
+    assert_eq!(dict::previous(tx, dict, below)?, None);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_dict_is_a_list_of_pairs(steps in generate::steps(operation(), 40)) {
+        let mut participants = two(4 * MIB);
+        let dict = participants[0].run(dict::create).unwrap();
+        run_steps(
+            &mut participants,
+            &mut Vec::new(),
+            &steps,
+            |tx, pairs, operation| apply(tx, dict, pairs, operation),
+            |tx, pairs| compare(tx, dict, pairs),
+        );
+    }
+
+    /// Few keys go in, many out, at random: compaction begins, goes on, and is given up, at all moments.
+    #[test]
+    fn order_survives_compaction(seed in proptest::collection::vec((0i64..200, 0u8..10), 1000..2000)) {
+        let mut tx = one(4 * MIB);
+        let dict = tx.run(dict::create).unwrap();
+        let mut pairs: Pairs = Vec::new();
+        for (number, (key, dice)) in seed.iter().enumerate() {
+            // Waves: first more goes in than out, then the other way round.
+            let inserts = if number / 250 % 2 == 0 { 8 } else { 3 };
+            let operation = match *dice {
+                dice if dice < inserts => Op::Set(TestKey::Int(*key), number as i64),
+                9 => Op::PopLast,
+                _ => Op::Remove(TestKey::Int(*key)),
+            };
+            tx.run(|tx| {
+                let mut now = pairs.clone();
+                apply(tx, dict, &mut now, &operation)?;
+                Ok(now)
+            })
+            .map(|now| pairs = now)
+            .unwrap();
+            if number % 16 == 0 {
+                tx.run(|tx| compare(tx, dict, &pairs)).unwrap();
+            }
+        }
+        tx.run(|tx| compare(tx, dict, &pairs)).unwrap();
+    }
+}
+
+fn number(tx: &Tx, value: i64) -> Key<'static> {
+    Key::new(tx.arena().hash_key(), KeyView::Int(value))
+}
+
+/// A dict grows to 100,000 keys, one transaction each thousand, shrinks to a tenth, and is filled again: nothing is lost,
+/// nothing comes out of order, and the places that were given up are used again.
+#[test]
+fn a_large_dict_keeps_everything_in_order() {
+    const KEYS: i64 = 100_000;
+    let mut tx = one(256 * MIB);
+    let dict = tx.run(dict::create).unwrap();
+    for thousand in 0..KEYS / 1000 {
+        tx.run(|tx| {
+            for key in thousand * 1000..(thousand + 1) * 1000 {
+                let key_view = number(tx, key);
+                assert_eq!(dict::set(tx, dict, &key_view, integer(key * 2))?, None);
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    let keys = |tx: &mut Tx| {
+        tx.run(|tx| {
+            let (mut place, mut keys) = (0, Vec::new());
+            while let Some((next, key, value)) = dict::next(tx, dict, place)? {
+                assert_eq!(key.as_int().unwrap() * 2, value.as_int().unwrap());
+                keys.push(key.as_int().unwrap());
+                place = next;
+            }
+            assert_eq!(dict::len(tx, dict)?, keys.len() as u64);
+            Ok((place, keys))
+        })
+        .unwrap()
+    };
+    assert_eq!(keys(&mut tx).1, (0..KEYS).collect::<Vec<_>>());
+    for key in (0..KEYS).filter(|key| key % 10 != 0) {
+        let key = number(&tx, key);
+        assert!(tx.run(|tx| dict::remove(tx, dict, &key)).unwrap().is_some());
+    }
+    let tenth: Vec<i64> = (0..KEYS).step_by(10).collect();
+    assert_eq!(keys(&mut tx).1, tenth);
+    for key in KEYS..KEYS + 20_000 {
+        let key_view = number(&tx, key);
+        assert_eq!(tx.run(|tx| dict::set(tx, dict, &key_view, integer(key * 2))).unwrap(), None);
+    }
+    let (places, all) = keys(&mut tx);
+    assert_eq!(all, tenth.into_iter().chain(KEYS..KEYS + 20_000).collect::<Vec<_>>());
+    assert!(places < 40_000, "{places} places for 30,000 keys: nothing was compacted");
+    for key in [0, 10, KEYS, KEYS + 19_999] {
+        let key_view = number(&tx, key);
+        assert_eq!(tx.run(|tx| dict::get(tx, dict, &key_view)).unwrap(), Some(integer(key * 2)));
+    }
+}
+
+#[test]
+fn a_key_that_is_set_again_keeps_its_place_and_its_spelling() {
+    let mut tx = one(MIB);
+    let dict = tx.run(dict::create).unwrap();
+    tx.run(|tx| {
+        TestKey::Int(1).with(tx, |tx, key| dict::set(tx, dict, key, integer(10)))?;
+        TestKey::Int(2).with(tx, |tx, key| dict::set(tx, dict, key, integer(20)))?;
+        TestKey::Float(1.0).with(tx, |tx, key| dict::set(tx, dict, key, integer(11)))?;
+        TestKey::Bool(true).with(tx, |tx, key| dict::set(tx, dict, key, integer(12)))?;
+        assert_eq!(dict::next(tx, dict, 0)?, Some((1, integer(1), integer(12))));
+        assert_eq!(dict::len(tx, dict)?, 2);
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn nan_is_never_found_and_a_live_object_is_found_as_itself() {
+    let mut tx = one(MIB);
+    tx.run(|tx| {
+        let dict = dict::create(tx)?;
+        let nan = TestKey::Float(f64::NAN);
+        nan.with(tx, |tx, key| dict::set(tx, dict, key, integer(1)))?;
+        assert_eq!(nan.with(tx, |tx, key| dict::get(tx, dict, key))?, None);
+        let (hash_key, other) = (tx.arena().hash_key(), dict::create(tx)?);
+        let identity = |handle| Key::new(hash_key, KeyView::Identity(handle));
+        dict::set(tx, dict, &identity(other), integer(2))?;
+        assert_eq!(dict::get(tx, dict, &identity(other))?, Some(integer(2)));
+        assert_eq!(dict::get(tx, dict, &identity(dict))?, None);
+        assert_eq!(dict::last(tx, dict)?, Some((Value::handle(other), integer(2))));
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// Two open transactions change different present keys: neither stops the other. This is the bound that the layout is for.
+#[test]
+fn updates_of_different_keys_do_not_conflict() {
+    let [mut one, mut two] = two(4 * MIB);
+    let dict = one.run(dict::create).unwrap();
+    for key in 0..100 {
+        let key_view = number(&one, key);
+        one.run(|tx| dict::set(tx, dict, &key_view, integer(0))).unwrap();
+    }
+    for round in 1..50 {
+        one.begin().unwrap();
+        two.begin().unwrap();
+        let (first, second) = (number(&one, round), number(&two, round + 50));
+        dict::set(&mut one, dict, &first, integer(round)).unwrap();
+        dict::set(&mut two, dict, &second, integer(round)).unwrap();
+        let third = number(&one, (round + 7) % 100);
+        dict::get(&mut one, dict, &third).unwrap();
+        one.commit().unwrap();
+        two.commit().unwrap();
+    }
+}
+
+#[test]
+fn what_was_aborted_never_was() {
+    let [mut one, mut two] = two(4 * MIB);
+    let dict = one.run(dict::create).unwrap();
+    aborted(&mut one, |tx| {
+        for key in 0..1000 {
+            let key_view = number(tx, key);
+            dict::set(tx, dict, &key_view, integer(key))?;
+        }
+        assert_eq!(dict::len(tx, dict)?, 1000);
+        Ok(())
+    });
+    two.run(|tx| compare(tx, dict, &Vec::new())).unwrap();
+    two.run(|tx| TestKey::Int(5).with(tx, |tx, key| dict::set(tx, dict, key, integer(1)))).unwrap();
+    aborted(&mut one, |tx| dict::clear(tx, dict));
+    one.run(|tx| compare(tx, dict, &vec![(TestKey::Int(5), 1)])).unwrap();
+}
