@@ -42,7 +42,8 @@ fn recover_participant<P: Platform>(space: &Space<P>, id: ParticipantId, slot: S
         platform.store(slot.read_log_length(), 0, Relaxed);
         platform.store(slot.start(), 0, Relaxed);
         publish_logs(arena, slot);
-        allocator::recover(arena, id);
+        // Asked between reading a word and changing it: once the claim is freed, the number may be somebody else's.
+        allocator::recover_while(arena, id, || platform.load(slot.claim(), Acquire) == claim.pack());
         // AcqRel: the next owner of the slot sees it at rest.
         let _ = platform.compare_exchange(slot.claim(), claim.pack(), 0, AcqRel, Relaxed);
     }
