@@ -13,7 +13,7 @@ use super::slot::{PIECES, Slot};
 use crate::allocator::{self, BlockCache};
 use crate::arena::Arena;
 use crate::error::{Corrupt, Full};
-use crate::platform::Platform;
+use crate::platform::{Platform, WordKind};
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, ENTRY_MASK, Handle, ParticipantId, WordAddress};
 
 /// Words of a unit of the record ring: a record's header, or one entry.
@@ -112,10 +112,12 @@ impl Pieces {
             return Err(Full::Space { bytes: words * 8, space_bytes });
         }
         let handle = cache.allocate(arena, owner, BlockKind::Log, words)?;
+        let start = handle.block().offset(BLOCK_HEADER_WORDS);
+        arena.platform().retype(start, words, WordKind::Atomic);
         // Release: pairs with the acquire of whoever follows a lock into this piece, and of the next owner.
         arena.platform().store(self.first_handle.offset(self.count), handle.raw(), Release);
         allocator::publish(arena, handle);
-        self.starts[self.count as usize] = handle.block().offset(BLOCK_HEADER_WORDS);
+        self.starts[self.count as usize] = start;
         self.count += 1;
         Ok(())
     }
