@@ -75,6 +75,23 @@ fn what_one_mapping_stores_another_loads() {
     assert_eq!(attached.load_plain(payload.offset(1)) >> 24, u64::MAX >> 24, "the tail of the last word is kept");
 }
 
+/// Not only in shared memory: a directory on an ordinary disk does, if its file system can allocate ahead.
+#[test]
+fn a_directory_on_a_disk_works_the_same() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let place = Place::Directory(directory.path().join("space"));
+    match native::create(&place, BYTES) {
+        Ok((creator, layout)) => {
+            creator.store(layout.hot(HotWord::Root), 3, Relaxed);
+            let (attached, _) = native::attach(&place).unwrap();
+            assert_eq!(attached.load(layout.hot(HotWord::Root), Relaxed), 3);
+            native::unlink(&place).unwrap();
+        }
+        Err(error) => eprintln!("NOT SHOWN: {error}"),
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
 #[test]
 fn a_space_outlives_its_members_until_it_is_unlinked() {
     let scratch = Scratch::new();

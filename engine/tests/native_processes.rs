@@ -12,7 +12,7 @@ use native_support::{BYTES, Helper, PATIENCE, Scratch, eventually, role, say, wa
 use pso_engine::arena::HotWord;
 use pso_engine::platform::native::{self, Native, Place};
 use pso_engine::platform::{Liveness, Memory, Ordering, ProcessIdentity, System, WaitOutcome};
-use pso_engine::word::ProcessSlotId;
+use pso_engine::word::{ProcessSlotId, WordAddress};
 
 const SLOT: ProcessSlotId = ProcessSlotId(3);
 
@@ -55,7 +55,7 @@ fn child_role() {
             introduce();
             wait_for_parent();
         }
-        "fork_and_rejoin" => fork_and_rejoin(&space),
+        "fork_and_rejoin" => fork_and_rejoin(&space, layout.hot(HotWord::Root)),
         "look" => {
             introduce();
             while wait_for_parent() {
@@ -192,7 +192,7 @@ fn a_fork_notices_that_it_is_one_and_joins_by_itself() {
     assert_eq!(child.hear(), "code 0");
 }
 
-fn fork_and_rejoin(space: &Native) {
+fn fork_and_rejoin(space: &Native, signal: WordAddress) {
     assert!(!space.forked());
     assert!(space.claim_liveness(SLOT));
     let parent = space.identity();
@@ -213,8 +213,22 @@ fn fork_and_rejoin(space: &Native) {
         step(7, space.liveness(SLOT, parent) == Liveness::Alive);
         step(8, space.claim_liveness(ProcessSlotId(4)));
         step(9, space.liveness(ProcessSlotId(4), space.identity()) == Liveness::Alive);
+        space.store(signal, 1, Ordering::Release);
+        space.wake(signal);
+        let deadline = Instant::now() + PATIENCE;
+        while space.liveness(SLOT, parent) != Liveness::Fenced {
+            step(10, Instant::now() < deadline);
+        }
         exit_now(0);
     }
+    while space.load(signal, Ordering::Acquire) == 0 {
+        // Or the child has ended with the number of a step.
+        space.wait(signal, 0, 1_000_000);
+        if has_ended(pid) {
+            break;
+        }
+    }
+    space.release_liveness(SLOT);
     say(format!("code {}", exit_code(pid)));
     assert!(!space.forked(), "the parent is not");
 }
@@ -337,6 +351,15 @@ fn fork() -> i32 {
 fn exit_now(code: i32) -> ! {
     // SAFETY: ends the process and nothing else.
     unsafe { libc::_exit(code) }
+}
+
+/// Whether a child has ended; it can still be waited for.
+fn has_ended(pid: i32) -> bool {
+    // SAFETY: siginfo_t is plain numbers, for which zeros are a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: looks at a child of this process and writes to a live variable, whose pid stays 0 while the child runs.
+    unsafe { libc::waitid(libc::P_PID, pid as u32, &mut info, options) == 0 && info.si_pid() != 0 }
 }
 
 fn exit_code(pid: i32) -> i32 {

@@ -1,1 +1,53 @@
-fn main() {}
+//! The command `pso`: shows, measures, torments and inspects shared spaces.
+//!
+//! Each subcommand is a folder or file of its own; this file chooses among them and turns failures into exit codes:
+//! 0 all is well, 1 something that should hold does not or cannot be done, 2 the command line makes no sense (clap).
+
+mod bench;
+mod cli;
+mod demo;
+mod failure;
+mod fsck;
+mod inspect;
+mod interrupt;
+mod listing;
+mod machine;
+mod place;
+mod python;
+mod scripts;
+mod table;
+mod torture;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Command, Options};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    match run(options.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output has enough: `pso inspect | head`.
+        Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("pso: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    interrupt::install()?;
+    match command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Torture(options) => torture::run(&options),
+        Command::TortureWorker(options) => torture::work(&options),
+        Command::BankWorker(options) => bench::native::work(&options),
+        Command::Fsck(options) => fsck::run(&options),
+        Command::Inspect(options) => inspect::run(&options),
+        Command::List(options) => listing::run(&options),
+    }
+}

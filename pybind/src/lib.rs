@@ -1,1 +1,40 @@
-//! ext
+//! `pso._core`: shared objects as Python objects.
+//!
+//! - [`ffi`]: the safe layer over CPython, the only unsafe code of the crate.
+//! - [`registry`]: what this process has joined; shared by its interpreters.
+//! - [`interpreter`]: what one interpreter has: types, exceptions, open spaces, transactions under way.
+//! - [`space`], [`member`], [`transaction`]: who runs operations, alone or as part of a body.
+//! - [`key`], [`plan`], [`fetch`]: values on their way in and out.
+//! - [`dict`], [`list`], [`queue`], [`iterate`]: the proxies.
+//!
+//! Two rules keep Python out of the engine:
+//! 1. *Convert, operate, convert.* What comes from Python is made a [`plan`] or a key first; the engine runs; what it gave
+//!    is made Python objects after. In between no Python code runs but signal handlers in a sleep, and those meet no
+//!    participant: it is taken out of its place while it works.
+//! 2. A slot never holds a `RefCell` borrow across a call that may run Python code.
+#![deny(unsafe_code)]
+
+#[allow(unsafe_code)]
+mod ffi;
+
+mod dict;
+mod errors;
+mod fetch;
+mod functions;
+mod interpreter;
+mod iterate;
+mod key;
+mod list;
+mod list_more;
+mod member;
+mod plan;
+mod proxy;
+mod queue;
+mod registry;
+mod snapshot;
+mod space;
+mod transaction;
+
+/// The module. One definition for all interpreters, state in each.
+pub static MODULE: ffi::module::Module<interpreter::Core> =
+    ffi::module::Module::new(c"pso._core", c"The compiled part of pso.", functions::TABLE);

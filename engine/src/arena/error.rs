@@ -160,17 +160,15 @@ pub enum ArenaError {
         expected: u32,
     },
     /// The system has no memory for the space.
-    #[error("the system has no memory for {} ({bytes} bytes asked for)", path.display())]
+    #[error("the system has no memory for {}: {source}", path.display())]
     NoMemory {
         /// Where.
         path: PathBuf,
-        /// Asked for.
-        bytes: u64,
         /// What the system said.
         source: io::Error,
     },
     /// A system call failed for another reason.
-    #[error("could not {action} {}", path.display())]
+    #[error("could not {action} {}: {source}", path.display())]
     System {
         /// What was tried.
         action: &'static str,
@@ -191,7 +189,7 @@ impl ArenaError {
             Some(libc::EACCES | libc::EPERM) => Self::Permission { action, path },
             Some(libc::ELOOP) => Self::Foreign { path, found: "a symbolic link".into() },
             Some(libc::ENOTDIR) => Self::Foreign { path, found: "a link, or not a directory".into() },
-            Some(libc::ENOSPC | libc::ENOMEM | libc::EDQUOT) => Self::NoMemory { path, bytes: 0, source: error },
+            Some(libc::ENOSPC | libc::ENOMEM | libc::EDQUOT) => Self::NoMemory { path, source: error },
             _ => Self::System { action, path, source: error },
         }
     }

@@ -76,6 +76,10 @@ pub struct Layout {
     wait_buckets: u64,
     bucket_words: u64,
     regions: u64,
+    superblocks: u64,
+    header_superblocks: u64,
+    // Superblocks are located for every block that is freed, and a division costs as much as all the rest.
+    superblock_shift: u32,
 }
 
 /// A word that many touch, alone on its lines.
@@ -120,7 +124,18 @@ impl Layout {
         let bucket_words = geometry.participants.div_ceil(64);
         let tables_end = wait_buckets.checked_add(geometry.wait_buckets.checked_mul(bucket_words)?)?;
         let regions = tables_end.next_multiple_of(geometry.superblock_words);
-        let layout = Self { geometry, process_slots: tables, participants, wait_buckets, bucket_words, regions };
+        let header_words = geometry.region_superblocks.checked_mul(SUPERBLOCK_HEADER_WORDS)?;
+        let layout = Self {
+            geometry,
+            process_slots: tables,
+            participants,
+            wait_buckets,
+            bucket_words,
+            regions,
+            superblocks: geometry.space_words.saturating_sub(regions) / geometry.superblock_words,
+            header_superblocks: header_words.div_ceil(geometry.superblock_words),
+            superblock_shift: geometry.superblock_words.trailing_zeros(),
+        };
         let least = regions.checked_add((layout.header_superblocks() + 2) * geometry.superblock_words)?;
         (least <= geometry.space_words
             && geometry.participants <= 2046
@@ -176,41 +191,35 @@ impl Layout {
     /// Superblocks at the start of each region that hold the headers of the region.
     #[inline]
     pub fn header_superblocks(&self) -> u64 {
-        (self.geometry.region_superblocks * SUPERBLOCK_HEADER_WORDS + self.geometry.superblock_words - 1)
-            >> self.superblock_shift()
+        self.header_superblocks
     }
     /// Superblocks of all regions, header superblocks included. They are numbered from 0 through all regions.
     #[inline]
     pub fn superblocks(&self) -> u64 {
-        (self.geometry.space_words - self.regions) >> self.superblock_shift()
+        self.superblocks
     }
     /// First word of a superblock.
     #[inline]
     pub fn superblock(&self, number: u64) -> WordAddress {
         debug_assert!(number < self.superblocks());
-        WordAddress::new(self.regions + number * self.geometry.superblock_words)
+        WordAddress::new(self.regions + (number << self.superblock_shift))
     }
     /// True for a superblock that holds headers.
     #[inline]
     pub fn is_header_superblock(&self, number: u64) -> bool {
-        number & (self.geometry.region_superblocks - 1) < self.header_superblocks()
+        number & (self.geometry.region_superblocks - 1) < self.header_superblocks
     }
     /// First word of a superblock's header.
     #[inline]
     pub fn superblock_header(&self, number: u64) -> WordAddress {
-        let region = number >> self.geometry.region_superblocks.trailing_zeros();
         let within = number & (self.geometry.region_superblocks - 1);
-        WordAddress::new(self.regions + region * self.region_words() + within * SUPERBLOCK_HEADER_WORDS)
+        let region = (number - within) << self.superblock_shift;
+        WordAddress::new(self.regions + region + within * SUPERBLOCK_HEADER_WORDS)
     }
     /// The superblock in which a word lies; `None` for a word outside all superblocks.
     #[inline]
     pub fn superblock_of(&self, address: WordAddress) -> Option<u64> {
-        let number = address.index().checked_sub(self.regions)? >> self.superblock_shift();
-        (number < self.superblocks()).then_some(number)
-    }
-    /// Superblocks are located for every block that is freed: shifts, for a division costs as much as all the rest.
-    #[inline]
-    fn superblock_shift(&self) -> u32 {
-        self.geometry.superblock_words.trailing_zeros()
+        let number = address.index().checked_sub(self.regions)? >> self.superblock_shift;
+        (number < self.superblocks).then_some(number)
     }
 }

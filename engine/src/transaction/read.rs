@@ -163,7 +163,11 @@ impl<P: Platform> Participant<P> {
     pub(super) fn extend(&mut self, version: Version) -> Result<(), Stop> {
         let clock = self.arena().layout().hot(HotWord::VersionClock);
         let mut seen = self.platform().load(clock, Acquire);
-        // The only increment of the clock. Bounded: a lost race means that the clock has moved.
+        // Every version was loaded from the clock before it was released to us, so none is ahead of it.
+        if version.0 > seen {
+            return Err(self.corrupt("the version of a cell", clock, version.0));
+        }
+        // The only increment of the clock. Bounded: by the check, and a lost race means that the clock has moved.
         while seen <= version.0 {
             match self.platform().compare_exchange(clock, seen, seen + 1, AcqRel, Acquire) {
                 Ok(_) => seen += 1,

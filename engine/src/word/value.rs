@@ -144,12 +144,14 @@ impl Value {
 
     #[inline]
     fn short(bytes: &[u8], tag: u64) -> Option<Self> {
-        if bytes.len() > INLINE_BYTES_MAX {
-            return None;
-        }
-        let mut word = [0u8; 8];
-        word[1..=bytes.len()].copy_from_slice(bytes);
-        Some(Self(u64::from_le_bytes(word) | (bytes.len() as u64) << 4 | tag))
+        // From two overlapping loads: bytes stored one by one and loaded as a word would wait for the stores.
+        let half = |from: usize| bytes.get(from..from + 4).and_then(|half| half.try_into().ok()).map(u32::from_le_bytes);
+        let word = match bytes.len() {
+            length @ 4..=INLINE_BYTES_MAX => u64::from(half(0)?) | u64::from(half(length - 4)?) << (8 * (length - 4)),
+            0..=3 => bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+            _ => return None,
+        };
+        Some(Self(word << 8 | (bytes.len() as u64) << 4 | tag))
     }
 
     /// What the word says; `None` for a word that nothing of ours writes.

@@ -7,13 +7,10 @@
 //! 3. A key that has an in-place form carries it: comparing it with a stored key of the same form compares words.
 
 mod compare;
+mod hash;
 mod number;
 
-use std::hash::Hasher;
-
-use siphasher::sip::SipHasher13;
-
-use self::number::{FloatInteger, Number};
+use self::hash::{HashKey, hash_view};
 pub(super) use self::number::{small, trimmed};
 use crate::error::Stop;
 use crate::object::{bytes, float, int, text, tuple};
@@ -61,11 +58,14 @@ impl<'a> Key<'a> {
     /// Hashes `view` under the key of the space (`Arena::hash_key`).
     #[inline]
     pub fn new(hash_key: (u64, u64), view: KeyView<'a>) -> Self {
-        let hasher = SipHasher13::new_with_keys(hash_key.0, hash_key.1);
+        let hash_key = HashKey::new(hash_key);
         let (hash, word) = match &view {
-            KeyView::Text(text) => (hasher.hash(text.as_bytes()), Value::text(text.as_bytes())),
-            KeyView::Int(value) => (hash_int(&hasher, *value), Value::int(*value)),
-            other => (hash_view(&hasher, other), word_of(other)),
+            KeyView::Text(text) => match Value::text(text.as_bytes()) {
+                Some(word) => (hash_key.short_bytes(word, text.len()), Some(word)),
+                None => (hash_key.bytes(text.as_bytes()), None),
+            },
+            KeyView::Int(value) => (hash_key.int(*value), Value::int(*value)),
+            other => (hash_view(hash_key, other), word_of(other)),
         };
         Self { hash, word: word.unwrap_or(Value::ABSENT), view }
     }
@@ -133,59 +133,6 @@ fn word_of(view: &KeyView) -> Option<Value> {
         KeyView::Bytes(bytes) => Value::bytes(bytes),
         KeyView::Identity(handle) => Some(Value::handle(*handle)),
         KeyView::LargeInt { .. } | KeyView::Tuple(_) => None,
-    }
-}
-
-/// What is hashed of keys that are neither numbers nor bytes starts with one of these words.
-const NONE_TAG: u64 = 0x6e6f_6e65;
-const IDENTITY_TAG: u64 = 0x6964;
-const TUPLE_TAG: u64 = 0x7475_706c_65;
-const LARGE_TAG: u64 = 0x6c61_7267_65;
-const FRACTION_TAG: u64 = 0x666c_6f61_74;
-
-#[inline]
-fn hash_int(hasher: &SipHasher13, value: i64) -> u64 {
-    hasher.hash(&value.to_le_bytes())
-}
-
-fn hash_words(hasher: &SipHasher13, words: [u64; 2]) -> u64 {
-    let mut hasher = *hasher;
-    hasher.write(&words[0].to_le_bytes());
-    hasher.write(&words[1].to_le_bytes());
-    hasher.finish()
-}
-
-fn hash_view(hasher: &SipHasher13, view: &KeyView) -> u64 {
-    match view {
-        KeyView::None => hash_words(hasher, [NONE_TAG, 0]),
-        KeyView::Bool(value) => hash_int(hasher, i64::from(*value)),
-        KeyView::Int(value) => hash_int(hasher, *value),
-        KeyView::LargeInt { negative, magnitude } => hash_number(hasher, Number::integer(*negative, magnitude)),
-        KeyView::Float(value) => hash_number(hasher, Number::float(*value, &mut FloatInteger::new())),
-        KeyView::Text(text) => hasher.hash(text.as_bytes()),
-        KeyView::Bytes(bytes) => hasher.hash(bytes),
-        KeyView::Identity(handle) => hash_words(hasher, [IDENTITY_TAG, handle.raw()]),
-        KeyView::Tuple(items) => {
-            let mut all = *hasher;
-            all.write(&TUPLE_TAG.to_le_bytes());
-            for item in items {
-                all.write(&hash_view(hasher, item).to_le_bytes());
-            }
-            all.finish()
-        }
-    }
-}
-
-fn hash_number(hasher: &SipHasher13, number: Number) -> u64 {
-    match number {
-        Number::Small(value) => hash_int(hasher, value),
-        Number::Fraction(value) => hash_words(hasher, [FRACTION_TAG, value.to_bits()]),
-        Number::Large { negative, magnitude } => {
-            let mut hasher = *hasher;
-            hasher.write(&(LARGE_TAG << 1 | u64::from(negative)).to_le_bytes());
-            hasher.write(magnitude);
-            hasher.finish()
-        }
     }
 }
 

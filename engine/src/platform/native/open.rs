@@ -15,14 +15,14 @@ use rustix::fs::{
     FileType, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create,
     open, openat,
 };
-use rustix::io::{Errno, FdFlags, fcntl_setfd, pread};
+use rustix::io::{FdFlags, fcntl_setfd, pread};
 
 use super::live::{self, Membership};
 use super::place::{ARENA, Draft, LIVE, Place, check_owner, open_directory};
 use super::{Native, fork, mapping, process, system};
 use crate::arena::header::{HEADER_USED_WORDS, Header, HeaderWords};
 use crate::arena::{self, ArenaError, Geometry, HASH_KEY_WORD, HEADER_WORDS, Layout, MAXIMUM_BYTES, MINIMUM_BYTES};
-use crate::platform::{Memory, OutOfPages, System};
+use crate::platform::{Memory, System};
 use crate::word::WordAddress;
 
 /// What an anonymous space is called in messages, and its memfd in `/proc`.
@@ -155,10 +155,8 @@ fn map(
     let words = layout.geometry().space_words;
     let identity = process::myself().map_err(failed("read", Path::new("/proc/self/stat")))?;
     let file = arena.as_ref().map_or_else(|| live.file(), |arena| arena.as_fd());
-    let mapping = mapping::Mapping::new(file, words * 8, system::entropy()).map_err(|errno| match errno {
-        Errno::NOMEM => ArenaError::NoMemory { path: path.clone(), bytes: words * 8, source: errno.into() },
-        _ => failed("map", &path)(errno.into()),
-    })?;
+    let mapping = mapping::Mapping::new(file, words * 8, system::entropy())
+        .map_err(|errno| failed("map", &path)(errno.into()))?;
     let native = Native {
         base: mapping.base(),
         words,
@@ -181,7 +179,10 @@ fn fill(arena: Option<OwnedFd>, live: Membership, layout: &Layout, path: PathBuf
     let uuid = random_uuid();
     let header = Header::new(*layout.geometry(), uuid, boot_id()?);
     let native = map(arena, live, layout, uuid, path)?;
-    let commit = |address, words| native.commit_pages(address, words).map_err(|error| no_memory(&native.path, error));
+    let commit = |address, words| {
+        let committed = native.commit_pages(address, words);
+        committed.map_err(|error| failed("allocate", &native.path)(io::Error::from_raw_os_error(error.errno)))
+    };
     commit(WordAddress::new(0), layout.tables_words())?;
     commit(layout.superblock(0), layout.header_superblocks() * layout.geometry().superblock_words)?;
     arena::format(&native, layout);
@@ -190,14 +191,6 @@ fn fill(arena: Option<OwnedFd>, live: Membership, layout: &Layout, path: PathBuf
         native.store_plain(WordAddress::new(index as u64), word);
     }
     Ok(native)
-}
-
-fn no_memory(path: &Path, error: OutOfPages) -> ArenaError {
-    ArenaError::NoMemory {
-        path: path.to_path_buf(),
-        bytes: error.bytes,
-        source: io::Error::from_raw_os_error(error.errno),
-    }
 }
 
 /// A random (version 4) UUID.

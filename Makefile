@@ -1,0 +1,74 @@
+# What people and continuous integration call. `make` alone says what there is.
+#
+# Needs Rust (rustup or a package), a C compiler, Python 3.11 or later, make. Works offline once .venv, the crates and the
+# build are there. PYTHON=/path/to/python chooses the interpreter.
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory
+SHELL := bash
+
+PYTHON ?=
+VENV := .venv/bin
+STEP := @scripts/step.sh
+PSO := target/release/pso
+# Cargo alone, outside maturin: do not look for a libpython to link the extension with.
+export PYO3_BUILD_EXTENSION_MODULE := 1
+# The folder of the outputs is part of what the demo promises.
+export CARGO_TARGET_DIR := $(CURDIR)/target
+
+.PHONY: help setup venv build install demo check test test-rust test-python bench torture clean
+
+help:
+	@echo 'make demo      build all; count and index the standard library in shared objects while workers are killed'
+	@echo 'make test      everything that must hold: check, all Rust and Python tests, stubs, kill tests, a sampled demo'
+	@echo 'make check     the quick part: format, lints, unit tests'
+	@echo 'make bench     the measurements in results/'
+	@echo 'make torture   2,000 random kills of native writers'
+	@echo 'make setup     .venv with the pinned tools, the package in it, and the command target/release/pso'
+	@echo 'make clean     removes target and .venv'
+	@echo 'PYTHON=...     the interpreter to use (3.11 or later)'
+
+setup: build install
+
+venv:
+	$(STEP) 'virtual environment' bash -c 'scripts/venv.sh "$$(scripts/python.sh "$(PYTHON)")"'
+
+# The command and, in the same build directory and profile, the extension: the engine is compiled once.
+build: venv
+	$(STEP) 'build the command pso' cargo build --release --locked -p pso-harness
+
+install: venv
+	$(STEP) 'build and install the package' env VIRTUAL_ENV=$(CURDIR)/.venv $(VENV)/maturin develop --release --locked --quiet -m pybind/Cargo.toml
+
+demo: setup
+	$(STEP) 'demo' $(PSO) demo $(DEMO)
+
+check: venv
+	$(STEP) 'rustfmt' cargo fmt --all --check
+	$(STEP) 'clippy' cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	$(STEP) 'ruff' bash -c '$(VENV)/ruff check . && $(VENV)/ruff format --check .'
+	$(STEP) 'unit tests' scripts/rust-tests.sh unit
+
+# Each step prints its name and time. What is quick comes first, so that a mistake shows early.
+test: check test-rust setup test-python
+	$(STEP) 'sampled demo' $(PSO) demo --sample 0.1 --kills 3 --seed 7
+	@echo && echo 'make test: ok'
+
+test-rust:
+	$(STEP) 'Rust tests, with the kill tests' scripts/rust-tests.sh all
+
+test-python: install
+	$(STEP) 'Python tests' $(VENV)/python -m pytest pybind -q
+	$(STEP) 'stubs' $(VENV)/python -m mypy.stubtest pso
+
+bench: setup
+	$(STEP) 'bank, native' $(PSO) bench native --out results/bank-native.json
+	$(STEP) 'bank, Python' $(PSO) bench bank --out results/bank.json
+	$(STEP) 'single operations' $(PSO) bench micro --out results/micro.json
+
+torture: build
+	$(STEP) 'torture' $(PSO) torture --kills 2000 $(TORTURE)
+
+clean:
+	rm -rf target .venv .pytest_cache .hypothesis .ruff_cache .mypy_cache

@@ -1,0 +1,43 @@
+"""The bank on `multiprocessing.Manager` with a lock: what the standard library offers for the same."""
+
+import multiprocessing
+import time
+from typing import Any
+
+from .bank import BALANCE, pairs
+
+
+def run(accounts: int, processes: int, seconds: float, seed: int) -> dict[str, Any]:
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        bank = manager.dict({account: BALANCE for account in range(accounts)})
+        lock = manager.Lock()
+        barrier = context.Barrier(processes)
+        reports = context.SimpleQueue()
+        arguments = [
+            (bank, lock, accounts, seconds, seed * 1000 + number, barrier, reports) for number in range(processes)
+        ]
+        workers = [context.Process(target=_work, args=each) for each in arguments]
+        for worker in workers:
+            worker.start()
+        counts = [reports.get() for _ in workers]
+        for worker in workers:
+            worker.join()
+        total = sum(bank.values())
+    kept = total == BALANCE * accounts and all(worker.exitcode == 0 for worker in workers)
+    return {"rates": [count / spent for count, spent in counts], "sum_kept": kept}
+
+
+def _work(bank: Any, lock: Any, accounts: int, seconds: float, seed: int, barrier: Any, reports: Any) -> None:
+    drawn = pairs(accounts, seed)
+    barrier.wait()
+    started = time.perf_counter()
+    deadline = started + seconds
+    count = 0
+    while time.perf_counter() < deadline:
+        debtor, creditor = drawn[count % len(drawn)]
+        with lock:
+            bank[debtor] -= 1
+            bank[creditor] += 1
+        count += 1
+    reports.put((count, time.perf_counter() - started))

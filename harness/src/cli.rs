@@ -1,0 +1,247 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Python objects in shared memory: shows, measures, torments and inspects shared spaces.
+#[derive(Parser)]
+#[command(name = "pso", version, arg_required_else_help = true)]
+pub struct Options {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// The main job: worker processes count and index Python's standard library in shared objects while some are killed.
+    Demo(Demo),
+    /// Measures the Python package against builtins and multiprocessing.Manager, and the engine by itself.
+    Bench(Bench),
+    /// Kills native writers at random times and checks the space after each kill.
+    Torture(Torture),
+    /// Walks a space and reports damage. Exit code 1 if there is any.
+    Fsck(SpaceChoice),
+    /// Shows who takes part in a space, its memory and its rates, each second.
+    Inspect(Inspect),
+    /// Lists the spaces of this machine that are yours.
+    List(List),
+    /// (internal) One writer of `torture`.
+    #[command(hide = true)]
+    TortureWorker(TortureWorker),
+    /// (internal) One process of `bench native`.
+    #[command(hide = true)]
+    BankWorker(BankWorker),
+}
+
+#[derive(Args)]
+pub struct Demo {
+    /// Worker processes.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub workers: u32,
+    /// How many workers are killed with SIGKILL in mid-run, at seeded moments; each is replaced.
+    #[arg(long, default_value_t = 3)]
+    pub kills: u32,
+    /// Part of the files that is read, above 0 and at most 1.
+    #[arg(long, default_value_t = 1.0, value_parser = part_of_one)]
+    pub sample: f64,
+    /// Chooses the sample and the moments of the kills. Printed; random if absent.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// The Python that runs the job. Default: the repository's .venv, an active virtual environment, python3.
+    #[arg(long)]
+    pub python: Option<PathBuf>,
+    /// Leaves out multiprocessing.Manager, which runs on every 20th file for comparison.
+    #[arg(long)]
+    pub no_manager: bool,
+    /// Keeps the space afterwards, for `pso inspect`, `pso fsck` and pso.attach().
+    #[arg(long)]
+    pub keep: bool,
+    /// Size of the space. Memory is taken only as it is used.
+    #[arg(long, default_value = "4G")]
+    pub size: String,
+}
+
+#[derive(Args)]
+pub struct Bench {
+    #[command(subcommand)]
+    pub what: BenchKind,
+}
+
+#[derive(Subcommand)]
+pub enum BenchKind {
+    /// Transfers between accounts: pso with 1 and 2 processes, multiprocessing.Manager with a lock; then fairness of 4 on 4 accounts.
+    Bank(BenchBank),
+    /// Nanoseconds of single operations beside the builtins', with pyperf.
+    Micro(BenchMicro),
+    /// Transfers between accounts by native processes, without Python.
+    Native(BenchNative),
+}
+
+#[derive(Args)]
+pub struct BenchBank {
+    /// Accounts of the main part.
+    #[arg(long, default_value_t = 1000)]
+    pub accounts: u32,
+    /// Seconds of each run.
+    #[arg(long, default_value_t = 1.0)]
+    pub seconds: f64,
+    /// Runs of each contestant, alternated; medians are quoted.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Seconds of the fairness part (4 processes, 4 accounts).
+    #[arg(long, default_value_t = 10.0)]
+    pub fairness_seconds: f64,
+    /// Chooses the accounts.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The Python that runs it.
+    #[arg(long)]
+    pub python: Option<PathBuf>,
+    /// Writes the numbers to this file (JSON), with command, seed, commit and machine class.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct BenchMicro {
+    /// The Python that runs it.
+    #[arg(long)]
+    pub python: Option<PathBuf>,
+    /// Fewer and shorter runs.
+    #[arg(long)]
+    pub fast: bool,
+    /// Writes the numbers to this file (JSON).
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct BenchNative {
+    /// Accounts.
+    #[arg(long, default_value_t = 1000)]
+    pub accounts: u64,
+    /// Processes; each count is a contestant of its own.
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4")]
+    pub processes: Vec<u32>,
+    /// Seconds of each run.
+    #[arg(long, default_value_t = 1.0)]
+    pub seconds: f64,
+    /// Runs of each contestant, alternated; medians are quoted.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Chooses the accounts.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Writes the numbers to this file (JSON).
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Torture {
+    /// Kills.
+    #[arg(long, default_value_t = 2000)]
+    pub kills: u32,
+    /// Writers that run at any time.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=32))]
+    pub writers: u32,
+    /// Chooses victims, moments and what the writers do. Printed; random if absent.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// The longest time that a survivor may go without a commit after a kill.
+    #[arg(long, default_value_t = 2000)]
+    pub patience_ms: u64,
+    /// Says nothing but the closing line.
+    #[arg(long)]
+    pub quiet: bool,
+    /// Writes the numbers to this file (JSON).
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct TortureWorker {
+    /// Folder of the round, which holds the space.
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// Which writer.
+    #[arg(long)]
+    pub writer: u32,
+    /// What it does.
+    #[arg(long)]
+    pub seed: u64,
+}
+
+#[derive(Args)]
+pub struct BankWorker {
+    /// Directory of the space.
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// Seconds.
+    #[arg(long)]
+    pub seconds: f64,
+    /// Which accounts.
+    #[arg(long)]
+    pub seed: u64,
+}
+
+/// Which space: exactly one of the two.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub struct SpaceChoice {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its directory.
+    #[arg(long, value_name = "PATH")]
+    pub dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Inspect {
+    #[command(flatten)]
+    pub space: SpaceChoice,
+    /// Shows it once, with rates over a fifth of a second, and ends.
+    #[arg(long)]
+    pub once: bool,
+}
+
+#[derive(Args)]
+pub struct List {
+    /// Names only, one a line.
+    #[arg(long)]
+    pub names: bool,
+}
+
+fn part_of_one(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(part) if part > 0.0 && part <= 1.0 => Ok(part),
+        _ => Err("a number above 0 and at most 1 is wanted".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn a_space_is_named_in_exactly_one_way() {
+        assert!(Options::try_parse_from(["pso", "fsck"]).is_err());
+        assert!(Options::try_parse_from(["pso", "fsck", "shop", "--dir", "state"]).is_err());
+        assert!(Options::try_parse_from(["pso", "fsck", "shop"]).is_ok());
+        assert!(Options::try_parse_from(["pso", "inspect", "--dir", "state"]).is_ok());
+    }
+
+    #[test]
+    fn a_sample_is_a_part_of_one() {
+        for (text, good) in [("0.1", true), ("1", true), ("0", false), ("1.5", false), ("NaN", false), ("x", false)] {
+            assert_eq!(Options::try_parse_from(["pso", "demo", "--sample", text]).is_ok(), good, "{text}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What stands beside each number: command, commit, machine class, time. No names of machines.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Where numbers come from.
+#[derive(Serialize)]
+pub struct Provenance {
+    command: String,
+    commit: String,
+    machine: Machine,
+    date: String,
+}
+
+#[derive(Serialize)]
+struct Machine {
+    processor: String,
+    processors: usize,
+    memory_gib: u64,
+    kernel: String,
+}
+
+impl Provenance {
+    /// That of this process.
+    pub fn here() -> Self {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        Self {
+            command: format!("pso {}", arguments.join(" ")),
+            commit: commit().unwrap_or_else(|| "unknown".into()),
+            machine: Machine {
+                processor: field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.into()),
+                processors: std::thread::available_parallelism().map_or(1, Into::into),
+                memory_gib: field("/proc/meminfo", "MemTotal").and_then(|text| gibibytes(&text)).unwrap_or(0),
+                kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().into(),
+            },
+            date: today(),
+        }
+    }
+}
+
+/// Writes `numbers` with their provenance to `file`.
+pub fn write_results(file: &Path, numbers: &impl Serialize) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Results<'a, T> {
+        provenance: Provenance,
+        numbers: &'a T,
+    }
+    let what = format!("writing {}", file.display());
+    let mut text = serde_json::to_string_pretty(&Results { provenance: Provenance::here(), numbers })
+        .map_err(|error| Failure::Wrong(format!("{what}: {error}")))?;
+    text.push('\n');
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).map_err(Failure::system(format!("making {}", folder.display())))?;
+    }
+    std::fs::write(file, text).map_err(Failure::system(what))
+}
+
+/// The middle of some numbers; of an even count, the mean of the two in the middle. 0 of none.
+pub fn median(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => 0.0,
+        count if count % 2 == 1 => sorted[count / 2],
+        count => (sorted[count / 2 - 1] + sorted[count / 2]) / 2.0,
+    }
+}
+
+fn commit() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).stderr(std::process::Stdio::null()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let hash = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.is_empty());
+    Some(if changed { format!("{hash} with changes") } else { hash })
+}
+
+fn field(file: &str, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+fn gibibytes(kibibytes: &str) -> Option<u64> {
+    Some(kibibytes.split(' ').next()?.parse::<u64>().ok()?.div_ceil(1 << 20))
+}
+
+/// Year, month and day of now, in UTC.
+fn today() -> String {
+    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (year, month, day) = civil((seconds / 86_400) as i64);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// Days since 1970-01-01 to a date (Hinnant, chrono-compatible low-level date algorithms: eras of 400 years from 1 March).
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(&[]), 0.0);
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+    }
+
+    #[test]
+    fn days_become_dates() {
+        assert_eq!(civil(0), (1970, 1, 1));
+        assert_eq!(civil(11_016), (2000, 2, 29));
+        assert_eq!(civil(20_454), (2026, 1, 1));
+    }
+
+    #[test]
+    fn memory_is_read_in_gibibytes() {
+        assert_eq!(gibibytes("25165824 kB"), Some(24));
+    }
+}

@@ -1,0 +1,109 @@
+//! The writer processes: started, killed, replaced.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::failure::Failure;
+use crate::python::last_lines;
+
+/// How long a writer may take to leave once it is told to.
+const LEAVING: Duration = Duration::from_secs(20);
+
+/// The writers, by number. Whoever is left when this goes is killed.
+pub struct Crew {
+    folder: PathBuf,
+    writers: Vec<Child>,
+}
+
+impl Crew {
+    /// Starts `count` writers on the space in `folder`.
+    pub fn start(folder: &Path, count: u32, mut seed: impl FnMut() -> u64) -> Result<Self, Failure> {
+        let mut crew = Self { folder: folder.into(), writers: Vec::new() };
+        for writer in 0..count {
+            let process = crew.spawn(writer, seed())?;
+            crew.writers.push(process);
+        }
+        Ok(crew)
+    }
+
+    /// Kills a writer with SIGKILL and waits until it is gone.
+    pub fn kill(&mut self, writer: u32) -> Result<(), Failure> {
+        let process = &mut self.writers[writer as usize];
+        process.kill().map_err(Failure::system(format!("killing writer {writer}")))?;
+        process.wait().map_err(Failure::system(format!("waiting for writer {writer}")))?;
+        Ok(())
+    }
+
+    /// Starts a writer in the place of one that is gone.
+    pub fn replace(&mut self, writer: u32, seed: u64) -> Result<(), Failure> {
+        self.writers[writer as usize] = self.spawn(writer, seed)?;
+        Ok(())
+    }
+
+    /// An error if a writer has ended by itself.
+    pub fn check(&mut self, writer: u32) -> Result<(), Failure> {
+        match self.writers[writer as usize].try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(self.failure(writer, status.to_string())),
+            Err(error) => Err(Failure::system(format!("looking at writer {writer}"))(error)),
+        }
+    }
+
+    /// Waits for all, who are told to leave.
+    pub fn dismiss(&mut self) -> Result<(), Failure> {
+        let deadline = Instant::now() + LEAVING;
+        for writer in 0..self.writers.len() {
+            let status = loop {
+                match self.writers[writer].try_wait().map_err(Failure::system("waiting for a writer"))? {
+                    Some(status) => break status,
+                    None if Instant::now() > deadline => {
+                        let what = format!("writer {writer} does not leave");
+                        return Err(Failure::Stalled { what, seconds: LEAVING.as_secs() });
+                    }
+                    None => std::thread::sleep(Duration::from_millis(1)),
+                }
+            };
+            if !status.success() {
+                return Err(self.failure(writer as u32, status.to_string()));
+            }
+        }
+        self.writers.clear();
+        Ok(())
+    }
+
+    fn spawn(&self, writer: u32, seed: u64) -> Result<Child, Failure> {
+        let executable = std::env::current_exe().map_err(Failure::system("finding this executable"))?;
+        let errors = self.errors(writer);
+        let file = std::fs::File::create(&errors).map_err(Failure::system(format!("making {}", errors.display())))?;
+        Command::new(executable)
+            .arg("torture-worker")
+            .arg("--dir")
+            .arg(&self.folder)
+            .args(["--writer", &writer.to_string(), "--seed", &seed.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .map_err(Failure::system("starting a writer"))
+    }
+
+    fn failure(&self, writer: u32, status: String) -> Failure {
+        let errors = std::fs::read(self.errors(writer)).unwrap_or_default();
+        Failure::Child { who: format!("writer {writer}"), status, last_words: last_lines(&errors, 25) }
+    }
+
+    fn errors(&self, writer: u32) -> PathBuf {
+        self.folder.join(format!("writer-{writer}.err"))
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        for process in &mut self.writers {
+            // It may have ended already; there is nobody left to tell.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! From the engine's errors to exceptions. The classes are written in Python (`pso/_errors.py`).
+
+use pso_engine::arena::ArenaError;
+use pso_engine::error::{Full, Stop};
+use pso_engine::space::JoinError;
+
+use crate::ffi::error::{raise_call, taken};
+use crate::ffi::{Kind, Object, Python, Raised, Result, Visitor};
+
+/// The exception classes of one interpreter.
+pub struct Errors {
+    /// `pso.Error`
+    pub base: Object,
+    /// `pso.NoSpaceError`
+    pub no_space: Object,
+    /// `pso.SpaceClosedError`
+    pub closed: Object,
+    /// `pso.NotShareableError`
+    pub not_shareable: Object,
+    /// `pso.CrossSpaceError`
+    pub cross_space: Object,
+    /// `pso.StaleHandleError`
+    pub stale: Object,
+    /// `pso.ArenaFull`
+    pub full: Object,
+    /// `pso.CorruptSpaceError`
+    pub corrupt: Object,
+    /// `pso.ForeignFileError`
+    pub foreign: Object,
+    /// `pso.VersionError`
+    pub version: Object,
+    /// `pso.OlderFormatError`
+    pub older: Object,
+    /// `pso.NewerFormatError`
+    pub newer: Object,
+    /// `pso.OtherBootError`
+    pub other_boot: Object,
+    /// `pso.ForkedInTransactionError`
+    pub forked: Object,
+    /// `pso.TransactionTimeout`
+    pub timeout: Object,
+    /// `pso.ConflictError`
+    pub conflict: Object,
+    /// `pso._errors.RetryRequest`
+    pub retry: Object,
+    file_exists: Object,
+    file_not_found: Object,
+    permission: Object,
+    os: Object,
+    /// `Exception`: what a body may handle.
+    pub exception: Object,
+}
+
+impl Errors {
+    /// Finds the classes.
+    pub fn load(py: Python<'_>) -> Result<Self> {
+        let own = py.import(c"pso._errors")?;
+        let builtins = py.import(c"builtins")?;
+        Ok(Self {
+            base: own.attribute(py, c"Error")?,
+            no_space: own.attribute(py, c"NoSpaceError")?,
+            closed: own.attribute(py, c"SpaceClosedError")?,
+            not_shareable: own.attribute(py, c"NotShareableError")?,
+            cross_space: own.attribute(py, c"CrossSpaceError")?,
+            stale: own.attribute(py, c"StaleHandleError")?,
+            full: own.attribute(py, c"ArenaFull")?,
+            corrupt: own.attribute(py, c"CorruptSpaceError")?,
+            foreign: own.attribute(py, c"ForeignFileError")?,
+            version: own.attribute(py, c"VersionError")?,
+            older: own.attribute(py, c"OlderFormatError")?,
+            newer: own.attribute(py, c"NewerFormatError")?,
+            other_boot: own.attribute(py, c"OtherBootError")?,
+            forked: own.attribute(py, c"ForkedInTransactionError")?,
+            timeout: own.attribute(py, c"TransactionTimeout")?,
+            conflict: own.attribute(py, c"ConflictError")?,
+            retry: own.attribute(py, c"RetryRequest")?,
+            file_exists: builtins.attribute(py, c"FileExistsError")?,
+            file_not_found: builtins.attribute(py, c"FileNotFoundError")?,
+            permission: builtins.attribute(py, c"PermissionError")?,
+            os: builtins.attribute(py, c"OSError")?,
+            exception: builtins.attribute(py, c"Exception")?,
+        })
+    }
+
+    /// Shows every class to the collector.
+    pub fn traverse(&self, visitor: &Visitor) {
+        for class in [
+            &self.base,
+            &self.no_space,
+            &self.closed,
+            &self.not_shareable,
+            &self.cross_space,
+            &self.stale,
+            &self.full,
+            &self.corrupt,
+            &self.foreign,
+            &self.version,
+            &self.older,
+            &self.newer,
+            &self.other_boot,
+            &self.forked,
+            &self.timeout,
+            &self.conflict,
+            &self.retry,
+            &self.file_exists,
+            &self.file_not_found,
+            &self.permission,
+            &self.os,
+            &self.exception,
+        ] {
+            visitor.object(class);
+        }
+    }
+
+    /// Raises what stopped an attempt. `closed`: the space was closed while somebody slept in it.
+    #[cold]
+    pub fn stopped(&self, py: Python<'_>, stop: Stop, closed: bool) -> Raised {
+        match stop {
+            Stop::Conflict => Raised::with(py, &self.conflict, "another transaction went first: this attempt is run again"),
+            Stop::Retry => Raised::with(py, &self.retry, "this attempt waits for a change"),
+            Stop::Interrupted if closed => self.space_closed(py),
+            // A signal handler raised, and its exception is still set.
+            Stop::Interrupted => taken(py).unwrap_or_else(|| Kind::Runtime.raise(py, stop.to_string())),
+            Stop::TimedOut => Raised::with(py, &self.timeout, stop.to_string()),
+            Stop::Full(full) => self.no_room(py, full),
+            Stop::Stale(_) | Stop::WrongKind { .. } => Raised::with(py, &self.stale, stop.to_string()),
+            Stop::Corrupt(_) => Raised::with(py, &self.corrupt, stop.to_string()),
+            Stop::Forked => self.forked_inside(py),
+            other => Raised::with(py, &self.base, other.to_string()),
+        }
+    }
+
+    /// Raises that a space is closed.
+    #[cold]
+    pub fn space_closed(&self, py: Python<'_>) -> Raised {
+        Raised::with(py, &self.closed, "the space is closed")
+    }
+
+    /// Raises that this is a fork inside a transaction.
+    #[cold]
+    pub fn forked_inside(&self, py: Python<'_>) -> Raised {
+        let message = "this process was forked inside a transaction, which goes on in its parent only";
+        Raised::with(py, &self.forked, message)
+    }
+
+    /// Raises that there is no room.
+    #[cold]
+    pub fn no_room(&self, py: Python<'_>, full: Full) -> Raised {
+        Raised::with(py, &self.full, full.to_string())
+    }
+
+    /// Raises why this process or thread cannot take part.
+    #[cold]
+    pub fn not_joined(&self, py: Python<'_>, error: &JoinError) -> Raised {
+        let class = match error {
+            JoinError::Full(_) => &self.full,
+            JoinError::Corrupt(_) => &self.corrupt,
+            _ => &self.base,
+        };
+        Raised::with(py, class, error.to_string())
+    }
+
+    /// Raises why a space cannot be made, opened or removed.
+    #[cold]
+    pub fn arena(&self, py: Python<'_>, error: &ArenaError) -> Raised {
+        let class = match error {
+            ArenaError::AlreadyExists { .. } => return self.system(py, &self.file_exists, libc_errno::EEXIST, error),
+            ArenaError::NotFound { .. } => return self.system(py, &self.file_not_found, libc_errno::ENOENT, error),
+            ArenaError::NotOwner { .. } | ArenaError::Permission { .. } => {
+                return self.system(py, &self.permission, libc_errno::EACCES, error);
+            }
+            ArenaError::System { source, .. } => {
+                return self.system(py, &self.os, source.raw_os_error().unwrap_or(0), error);
+            }
+            ArenaError::BadName { .. } | ArenaError::TooSmall { .. } | ArenaError::TooLarge { .. } => {
+                return Kind::Value.raise(py, error.to_string());
+            }
+            ArenaError::Foreign { .. } | ArenaError::NotSealed { .. } => &self.foreign,
+            ArenaError::Older { .. } => &self.older,
+            ArenaError::Newer { .. } => &self.newer,
+            ArenaError::OtherLayout { .. } | ArenaError::OtherFeatures { .. } | ArenaError::OtherFences { .. } => {
+                &self.version
+            }
+            ArenaError::OtherBoot { .. } => &self.other_boot,
+            ArenaError::Corrupt { .. } | ArenaError::Truncated { .. } => &self.corrupt,
+            ArenaError::NoMemory { .. } => &self.full,
+            _ => &self.base,
+        };
+        Raised::with(py, class, error.to_string())
+    }
+
+    fn system(&self, py: Python<'_>, class: &Object, errno: i32, error: &ArenaError) -> Raised {
+        let mut message = error.to_string();
+        if let Some(source) = std::error::Error::source(error) {
+            message = format!("{message}: {source}");
+        }
+        match (py.int(i64::from(errno)), py.str(&message)) {
+            (Ok(errno), Ok(message)) => raise_call(py, class, &[&errno, &message]),
+            (Err(raised), _) | (_, Err(raised)) => raised,
+        }
+    }
+}
+
+/// The three numbers of Linux that we need, the same on all its platforms.
+mod libc_errno {
+    pub const ENOENT: i32 = 2;
+    pub const EACCES: i32 = 13;
+    pub const EEXIST: i32 = 17;
+}

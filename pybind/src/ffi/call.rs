@@ -1,0 +1,196 @@
+//! Calling Python, and being called by a vectorcall.
+
+use std::ffi::CStr;
+
+use pyo3_ffi as c;
+
+use super::entry::{conjure, enter};
+use super::error::check;
+use super::slot::Comparison;
+use super::{Any, Class, Instance, Object, Python, Result};
+
+/// A vectorcall on its way through: passed on as it came, without a look at the arguments.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    args: *const *mut c::PyObject,
+    count: usize,
+    names: *mut c::PyObject,
+    _arguments: std::marker::PhantomData<&'a Any>,
+}
+
+impl<'a> Call<'a> {
+    /// The positional arguments.
+    #[inline]
+    pub fn positional(&self) -> &'a [&'a Any] {
+        // SAFETY: the flag bit masked away, this is the number of live references in the vector; none means no vector.
+        unsafe {
+            let count = c::PyVectorcall_NARGS(self.count) as usize;
+            if count == 0 { &[] } else { std::slice::from_raw_parts(self.args.cast::<&Any>(), count) }
+        }
+    }
+    /// The arguments with names.
+    pub fn named(&self) -> &'a [&'a Any] {
+        let positional = self.positional().len();
+        // SAFETY: behind the positional arguments stands one for each name.
+        unsafe {
+            match Any::from_nullable::<'a>(self.names) {
+                None => &[],
+                Some(names) => {
+                    let count = c::PyTuple_GET_SIZE(names.as_ptr()) as usize;
+                    std::slice::from_raw_parts(self.args.add(positional).cast::<&Any>(), count)
+                }
+            }
+        }
+    }
+    /// Calls `function` with the same arguments.
+    #[inline]
+    pub fn pass_to(&self, py: Python<'_>, function: &Any) -> Result<Object> {
+        // SAFETY: the vector, the count and the names are as CPython gave them to us, and still alive.
+        unsafe {
+            Object::from_owned(py, c::PyObject_Vectorcall(function.as_ptr(), self.args, self.count, self.names))
+        }
+    }
+}
+
+pub(super) unsafe extern "C" fn vectorcall<T: Class, F>(
+    this: *mut c::PyObject,
+    args: *const *mut c::PyObject,
+    count: usize,
+    names: *mut c::PyObject,
+) -> *mut c::PyObject
+where
+    F: for<'a> Fn(&'a Instance<T>, Python<'a>, Call<'a>) -> Result<Object> + Copy,
+{
+    let call = Call { args, count, names, _arguments: std::marker::PhantomData };
+    // SAFETY: the pointer stands in instances of T only (`FunctionExtra::calling`).
+    enter(|py| conjure::<F>()(unsafe { Instance::from_ptr(this) }, py, call))
+}
+
+impl Any {
+    /// `self(*arguments)`
+    pub fn call(&self, py: Python<'_>, arguments: &[&Any]) -> Result<Object> {
+        self.call_named(py, arguments, &[], None)
+    }
+    /// `self(*positional, **dict(zip(names, named)))`
+    pub fn call_named(
+        &self,
+        py: Python<'_>,
+        positional: &[&Any],
+        named: &[&Any],
+        names: Option<&Any>,
+    ) -> Result<Object> {
+        let all: Vec<*mut c::PyObject> = positional.iter().chain(named).map(|argument| argument.as_ptr()).collect();
+        let names = names.map_or(std::ptr::null_mut(), Any::as_ptr);
+        // SAFETY: live references, as many as the counts say.
+        unsafe {
+            Object::from_owned(py, c::PyObject_Vectorcall(self.as_ptr(), all.as_ptr(), positional.len(), names))
+        }
+    }
+    /// `self.name(*arguments)`
+    pub fn call_method(&self, py: Python<'_>, name: &CStr, arguments: &[&Any]) -> Result<Object> {
+        self.attribute(py, name)?.call(py, arguments)
+    }
+    /// `self.name`
+    pub fn attribute(&self, py: Python<'_>, name: &CStr) -> Result<Object> {
+        // SAFETY: a live object and a C string.
+        unsafe { Object::from_owned(py, c::PyObject_GetAttrString(self.as_ptr(), name.as_ptr())) }
+    }
+    /// `hasattr(self, name)`, but errors other than AttributeError pass.
+    pub fn has_attribute(&self, py: Python<'_>, name: &CStr) -> Result<bool> {
+        match self.attribute(py, name) {
+            Ok(_) => Ok(true),
+            Err(raised) if super::Kind::Attribute.is_set(py) => {
+                raised.clear(py);
+                Ok(false)
+            }
+            Err(raised) => Err(raised),
+        }
+    }
+    /// `callable(self)`
+    pub fn is_callable(&self) -> bool {
+        // SAFETY: a live object.
+        unsafe { c::PyCallable_Check(self.as_ptr()) != 0 }
+    }
+    /// `self <op> other`, whatever that gives.
+    pub fn compare(&self, py: Python<'_>, other: &Any, comparison: Comparison) -> Result<Object> {
+        // SAFETY: live objects.
+        unsafe {
+            let result = c::PyObject_RichCompare(self.as_ptr(), other.as_ptr(), comparison.into_raw());
+            Object::from_owned(py, result)
+        }
+    }
+    /// `self is other or self == other`, as containers compare items.
+    pub fn equals(&self, py: Python<'_>, other: &Any) -> Result<bool> {
+        // SAFETY: live objects, kept by whoever lent them to us.
+        let status = unsafe { c::PyObject_RichCompareBool(self.as_ptr(), other.as_ptr(), c::Py_EQ) };
+        Ok(check(py, status)? != 0)
+    }
+    /// `bool(self)`
+    pub fn is_true(&self, py: Python<'_>) -> Result<bool> {
+        // SAFETY: a live object.
+        Ok(check(py, unsafe { c::PyObject_IsTrue(self.as_ptr()) })? != 0)
+    }
+    /// `hash(self)`, for its errors.
+    pub fn check_hashable(&self, py: Python<'_>) -> Result<()> {
+        // SAFETY: a live object.
+        check(py, if unsafe { c::PyObject_Hash(self.as_ptr()) } == -1 { -1 } else { 0 }).map(drop)
+    }
+    /// `repr(self)`
+    pub fn repr(&self, py: Python<'_>) -> Result<Object> {
+        // SAFETY: a live object.
+        unsafe { Object::from_owned(py, c::PyObject_Repr(self.as_ptr())) }
+    }
+    /// `iter(self)`
+    pub fn iterate(&self, py: Python<'_>) -> Result<Iterator> {
+        // SAFETY: a live object.
+        unsafe { Ok(Iterator(Object::from_owned(py, c::PyObject_GetIter(self.as_ptr()))?)) }
+    }
+    /// `isinstance(self, class)`
+    pub fn is_instance(&self, py: Python<'_>, class: &Any) -> Result<bool> {
+        // SAFETY: live objects.
+        Ok(check(py, unsafe { c::PyObject_IsInstance(self.as_ptr(), class.as_ptr()) })? != 0)
+    }
+}
+
+impl Python<'_> {
+    /// `types.MethodType(function, instance)`
+    pub fn bind(self, function: &Any, instance: &Any) -> Result<Object> {
+        // SAFETY: live objects.
+        unsafe { Object::from_owned(self, c::PyMethod_New(function.as_ptr(), instance.as_ptr())) }
+    }
+    /// `origin[arguments]`
+    pub fn generic_alias(self, origin: &Any, arguments: &Any) -> Result<Object> {
+        // SAFETY: live objects.
+        unsafe { Object::from_owned(self, c::Py_GenericAlias(origin.as_ptr(), arguments.as_ptr())) }
+    }
+    /// Runs `body` one level deeper, or raises RecursionError.
+    pub fn deeper<T>(self, place: &CStr, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        // SAFETY: a C string; left again below, whatever `body` gives. A panic ends in `enter`, one level too deep, once.
+        check(self, -c_int_from(unsafe { c::Py_EnterRecursiveCall(place.as_ptr()) } != 0))?;
+        let result = body();
+        // SAFETY: entered above.
+        unsafe { c::Py_LeaveRecursiveCall() };
+        result
+    }
+}
+
+fn c_int_from(value: bool) -> std::ffi::c_int {
+    value.into()
+}
+
+/// A Python iterator.
+pub struct Iterator(Object);
+
+impl Iterator {
+    /// The next item; `None` at the end.
+    pub fn next(&self, py: Python<'_>) -> Result<Option<Object>> {
+        // SAFETY: a live iterator; NULL without an exception is the end.
+        unsafe {
+            let item = c::PyIter_Next(self.0.as_ptr());
+            if item.is_null() {
+                return super::error::taken(py).map_or(Ok(None), Err);
+            }
+            Object::from_owned(py, item).map(Some)
+        }
+    }
+}

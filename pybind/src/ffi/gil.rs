@@ -1,0 +1,81 @@
+//! Giving the interpreter's lock up while the engine sleeps, and telling threads apart.
+//!
+//! A thread that wants the lock back from an interpreter that is being finalized would be ended by CPython in the
+//! middle of our frames, which Rust does not survive. So an exit hook raises [`FINALIZING`], waits until nobody is
+//! between [`RESTORING`] and the lock, and from then on whoever wakes stays asleep: such a thread is a daemon's, and the
+//! process is about to end.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use pyo3_ffi as c;
+
+use super::Python;
+
+static FINALIZING: AtomicBool = AtomicBool::new(false);
+static RESTORING: AtomicUsize = AtomicUsize::new(0);
+
+/// Runs `sleep` without the lock, then Python's signal handlers. False: one of them raised, and the exception is set.
+///
+/// The calling thread holds the lock (CPython ends the process if it does not).
+pub fn sleep_without_lock(sleep: &mut dyn FnMut()) -> bool {
+    // SAFETY: saved and restored by the same thread, and in between runs only what knows no Python. An exception that
+    // a handler raises is left set, and said so.
+    unsafe {
+        let state = c::PyEval_SaveThread();
+        sleep();
+        RESTORING.fetch_add(1, Ordering::AcqRel);
+        // Acquire: pairs with the Release in `finalize`. Either it sees our count, or we see its flag: both are changed by
+        // read-modify-write before the other is read.
+        if FINALIZING.fetch_or(false, Ordering::AcqRel) {
+            RESTORING.fetch_sub(1, Ordering::AcqRel);
+            loop {
+                std::thread::park();
+            }
+        }
+        c::PyEval_RestoreThread(state);
+        RESTORING.fetch_sub(1, Ordering::AcqRel);
+        c::PyErr_CheckSignals() == 0
+    }
+}
+
+/// Runs Python's signal handlers. False: one of them raised.
+pub fn check_signals(_py: Python<'_>) -> bool {
+    // SAFETY: the lock is held.
+    unsafe { c::PyErr_CheckSignals() == 0 }
+}
+
+/// Before the main interpreter ends: nobody takes its lock again who comes from a sleep.
+pub fn finalize(_py: Python<'_>) {
+    const PATIENCE: usize = 200;
+    // SAFETY: compares two pointers of the runtime.
+    if unsafe { c::PyInterpreterState_Get() != c::PyInterpreterState_Main() } {
+        return;
+    }
+    FINALIZING.fetch_or(true, Ordering::AcqRel);
+    for _ in 0..PATIENCE {
+        // Acquire: pairs with the read-modify-writes of `sleep_without_lock`.
+        if RESTORING.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        // SAFETY: as in `sleep_without_lock`; finalization has not begun, so the lock comes back.
+        unsafe {
+            let state = c::PyEval_SaveThread();
+            std::thread::sleep(Duration::from_millis(1));
+            c::PyEval_RestoreThread(state);
+        }
+    }
+}
+
+/// A child of a fork has none of the threads that were counted, and is not ending.
+pub fn forked(_py: Python<'_>) {
+    RESTORING.store(0, Ordering::Relaxed);
+    FINALIZING.store(false, Ordering::Relaxed);
+}
+
+/// Which thread of which interpreter this is, for as long as it lives.
+#[inline]
+pub fn thread(_py: Python<'_>) -> usize {
+    // SAFETY: the lock is held, so there is a thread state.
+    unsafe { c::PyThreadState_Get() as usize }
+}

@@ -1,0 +1,225 @@
+//! What one interpreter keeps: types, exceptions, open spaces, and the transactions that its threads are in.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::ops::Deref;
+use std::rc::Rc;
+
+use crate::dict::Dict;
+use crate::errors::Errors;
+use crate::ffi::gil;
+use crate::ffi::module::State;
+use crate::ffi::weak::WeakTable;
+use crate::ffi::{Any, Instance, Object, Own, Python, Raised, Result, Type, Visitor};
+use crate::iterate::{DictIterator, ListIterator};
+use crate::list::List;
+use crate::queue::Queue;
+use crate::space::Space;
+use crate::transaction::{Transaction, Transactional};
+
+/// The classes of ours.
+pub struct Types {
+    /// `pso.Space`
+    pub space: Type<Space>,
+    /// `pso.Dict`
+    pub dict: Type<Dict>,
+    /// `pso.List`
+    pub list: Type<List>,
+    /// `pso.Queue`
+    pub queue: Type<Queue>,
+    /// Iterators over dicts.
+    pub dict_iterator: Type<DictIterator>,
+    /// Iterators over lists.
+    pub list_iterator: Type<ListIterator>,
+    /// Decorated functions.
+    pub transactional: Type<Transactional>,
+}
+
+/// Functions of the package that are written in Python.
+#[derive(Clone)]
+pub struct Helpers {
+    /// `pso._views.DictKeys`
+    pub keys: Object,
+    /// `pso._views.DictValues`
+    pub values: Object,
+    /// `pso._views.DictItems`
+    pub items: Object,
+    /// `pso._pickle.reduce_space`
+    pub reduce_space: Object,
+    /// `pso._pickle.reduce_object`
+    pub reduce_object: Object,
+    /// `queue.Empty`
+    pub empty: Object,
+    /// `queue.Full`
+    pub full: Object,
+    /// `functools.update_wrapper`
+    pub update_wrapper: Object,
+}
+
+/// The state.
+pub struct Interpreter {
+    /// Classes.
+    pub types: Types,
+    /// Exceptions.
+    pub errors: Errors,
+    /// Spaces that are open here, by uuid.
+    pub spaces: Rc<WeakTable<[u8; 16], Space>>,
+    helpers: OnceCell<Helpers>,
+    default: RefCell<Option<Own<Space>>>,
+    /// One for each thread that is in a transaction. Nearly always empty or alone.
+    transactions: RefCell<Vec<Rc<Transaction>>>,
+    under_way: Cell<usize>,
+}
+
+/// The module's share of the interpreter's state. Spaces hold others, so the classes live as long as any object of theirs.
+pub struct Core(Rc<Interpreter>);
+
+impl Deref for Core {
+    type Target = Rc<Interpreter>;
+    fn deref(&self) -> &Rc<Interpreter> {
+        &self.0
+    }
+}
+
+impl State for Core {
+    fn create(py: Python<'_>, module: &Any) -> Result<Self> {
+        let types = Types {
+            space: Space::class(py, module)?,
+            dict: Dict::class(py, module)?,
+            list: List::class(py, module)?,
+            queue: Queue::class(py, module)?,
+            dict_iterator: DictIterator::class(py, module)?,
+            list_iterator: ListIterator::class(py, module)?,
+            transactional: Transactional::class(py, module)?,
+        };
+        module.add_to_module(py, c"Space", types.space.as_any())?;
+        module.add_to_module(py, c"Dict", types.dict.as_any())?;
+        module.add_to_module(py, c"List", types.list.as_any())?;
+        module.add_to_module(py, c"Queue", types.queue.as_any())?;
+        module.add_to_module(py, c"Transactional", types.transactional.as_any())?;
+        Ok(Self(Rc::new(Interpreter {
+            types,
+            errors: Errors::load(py)?,
+            spaces: Rc::default(),
+            helpers: OnceCell::new(),
+            default: RefCell::new(None),
+            transactions: RefCell::default(),
+            under_way: Cell::new(0),
+        })))
+    }
+
+    fn traverse(&self, visitor: &Visitor) {
+        let types = &self.types;
+        visitor.class(&types.space);
+        visitor.class(&types.dict);
+        visitor.class(&types.list);
+        visitor.class(&types.queue);
+        visitor.class(&types.dict_iterator);
+        visitor.class(&types.list_iterator);
+        visitor.class(&types.transactional);
+        self.errors.traverse(visitor);
+        if let Some(helpers) = self.helpers.get() {
+            for object in [
+                &helpers.keys,
+                &helpers.values,
+                &helpers.items,
+                &helpers.reduce_space,
+                &helpers.reduce_object,
+                &helpers.empty,
+                &helpers.full,
+                &helpers.update_wrapper,
+            ] {
+                visitor.object(object);
+            }
+        }
+        if let Ok(default) = self.default.try_borrow()
+            && let Some(space) = default.as_ref()
+        {
+            visitor.own(space);
+        }
+    }
+
+    fn clear(&self) {
+        drop(self.default.take());
+    }
+}
+
+impl Interpreter {
+    /// Python functions of the package, looked up at their first use (the package is complete by then).
+    pub fn helpers(&self, py: Python<'_>) -> Result<&Helpers> {
+        if let Some(helpers) = self.helpers.get() {
+            return Ok(helpers);
+        }
+        let views = py.import(c"pso._views")?;
+        let pickle = py.import(c"pso._pickle")?;
+        let queue = py.import(c"queue")?;
+        let helpers = Helpers {
+            keys: views.attribute(py, c"DictKeys")?,
+            values: views.attribute(py, c"DictValues")?,
+            items: views.attribute(py, c"DictItems")?,
+            reduce_space: pickle.attribute(py, c"reduce_space")?,
+            reduce_object: pickle.attribute(py, c"reduce_object")?,
+            empty: queue.attribute(py, c"Empty")?,
+            full: queue.attribute(py, c"Full")?,
+            update_wrapper: py.import(c"functools")?.attribute(py, c"update_wrapper")?,
+        };
+        // The imports may have let somebody else come first: his will do.
+        Ok(self.helpers.get_or_init(|| helpers))
+    }
+
+    /// The space in which `pso.List()` and its like live.
+    pub fn default_space(&self, py: Python<'_>) -> Result<Own<Space>> {
+        let space = self.default.borrow().clone();
+        space.ok_or_else(|| {
+            let message = "no space is open: make one with pso.create() or pso.open(name), or name one: space.List(...)";
+            Raised::with(py, &self.errors.no_space, message)
+        })
+    }
+    /// Makes `space` the default one; `first_only`: unless there is one.
+    pub fn set_default(&self, space: &Instance<Space>, first_only: bool) {
+        if first_only && self.default.borrow().is_some() {
+            return;
+        }
+        let before = self.default.replace(Some(space.own()));
+        drop(before);
+    }
+    /// A closed space is nobody's default.
+    pub fn forget_default(&self, space: &Space) {
+        let is_it = self.default.borrow().as_ref().is_some_and(|default| std::ptr::eq::<Space>(&***default, space));
+        if is_it {
+            drop(self.default.take());
+        }
+    }
+
+    /// The transaction that this thread is in.
+    #[inline]
+    pub fn current(&self, py: Python<'_>) -> Option<Rc<Transaction>> {
+        if self.under_way.get() == 0 { None } else { self.current_of(gil::thread(py)) }
+    }
+    fn current_of(&self, thread: usize) -> Option<Rc<Transaction>> {
+        self.transactions.borrow().iter().find(|transaction| transaction.thread() == thread).cloned()
+    }
+    /// The thread is in `transaction` from now on.
+    pub fn enter(&self, transaction: Rc<Transaction>) {
+        self.under_way.set(self.under_way.get() + 1);
+        self.transactions.borrow_mut().push(transaction);
+    }
+    /// It no longer is.
+    pub fn exit(&self, transaction: &Rc<Transaction>) {
+        let mut transactions = self.transactions.borrow_mut();
+        if let Some(place) = transactions.iter().rposition(|known| Rc::ptr_eq(known, transaction)) {
+            self.under_way.set(self.under_way.get() - 1);
+            drop(transactions.swap_remove(place));
+        }
+    }
+    /// All transactions under way in `space`.
+    pub fn transactions_in(&self, space: &Space) -> Vec<Rc<Transaction>> {
+        self.transactions.borrow().iter().filter(|transaction| transaction.is_in(space)).cloned().collect()
+    }
+    /// In a child of a fork: only this thread is left.
+    pub fn forked(&self, py: Python<'_>) {
+        let me = gil::thread(py);
+        let mut transactions = self.transactions.borrow_mut();
+        transactions.retain(|transaction| transaction.thread() == me);
+        self.under_way.set(transactions.len());
+    }
+}

@@ -1,0 +1,173 @@
+//! Dict keys on their way in. Short ones reach the engine without allocation.
+//!
+//! Lookups take what the builtin takes: an object that hashes but cannot be stored is in no dict of ours, unless it is an
+//! instance of a subclass of a native type (`IntEnum`), which equals its base value. Stores take natives only.
+
+use pso_engine::object::key::{Key, KeyView};
+
+use crate::ffi::natives::{Integer, Native, Text};
+use crate::ffi::{Any, Kind, Object, Python, Raised, Result};
+use crate::proxy;
+use crate::space::Space;
+
+/// Tuples in tuples, in keys and values: what a damaged space may not exceed either.
+pub const MOST_NESTED_TUPLES: usize = 200;
+
+/// What a key is wanted for.
+#[derive(Clone, Copy)]
+pub enum Purpose<'a> {
+    /// Looking up or deleting.
+    Lookup,
+    /// Storing; gives the name of the container, for messages.
+    Store(&'a dyn Fn() -> String),
+}
+
+/// A key that lives by itself.
+pub enum OwnedKey {
+    /// `None`
+    None,
+    /// `True` or `False`
+    Bool(bool),
+    /// An int of 64 bits.
+    Int(i64),
+    /// A larger one: sign and magnitude.
+    Large(bool, Vec<u8>),
+    /// A float.
+    Float(f64),
+    /// A str.
+    Text(Text),
+    /// Bytes.
+    Bytes(Object),
+    /// A tuple.
+    Tuple(Vec<OwnedKey>),
+}
+
+/// Runs `body` with the key that `object` is; with none for one that no dict of ours can hold.
+#[inline]
+pub fn with_key<R>(
+    py: Python<'_>,
+    space: &Space,
+    object: &Any,
+    purpose: Purpose<'_>,
+    body: impl FnOnce(Option<&Key<'_>>) -> Result<R>,
+) -> Result<R> {
+    let view = match object.native() {
+        Native::Str => object.utf8_if_any(py).map(KeyView::Text),
+        Native::Int => object.small_int().map(KeyView::Int),
+        _ => None,
+    };
+    match view {
+        Some(view) => body(Some(&Key::new(space.hash_key(), view))),
+        None => match owned(py, space, object, purpose)? {
+            Some(owned) => body(Some(&Key::new(space.hash_key(), owned.view()))),
+            None => body(None),
+        },
+    }
+}
+
+/// The key that `object` is; none for one that no dict of ours can hold.
+#[cold]
+pub fn owned(py: Python<'_>, space: &Space, object: &Any, purpose: Purpose<'_>) -> Result<Option<OwnedKey>> {
+    OwnedKey::new(py, space, object, purpose, 0)
+}
+
+/// The key to store.
+pub fn stored(py: Python<'_>, space: &Space, object: &Any, container: &dyn Fn() -> String) -> Result<OwnedKey> {
+    match OwnedKey::new(py, space, object, Purpose::Store(container), 0)? {
+        Some(key) => Ok(key),
+        None => Err(refused(py, space, object, container)),
+    }
+}
+
+impl OwnedKey {
+    fn new(
+        py: Python<'_>,
+        space: &Space,
+        object: &Any,
+        purpose: Purpose<'_>,
+        depth: usize,
+    ) -> Result<Option<Self>> {
+        let native = match (object.native(), purpose) {
+            (Native::Other, Purpose::Lookup) => object.native_base(),
+            (native, _) => native,
+        };
+        Ok(Some(match native {
+            Native::None => Self::None,
+            Native::Bool => Self::Bool(object.is_true_constant()),
+            Native::Float => Self::Float(object.float()),
+            Native::Bytes => Self::Bytes(object.to_object()),
+            Native::Int => match object.integer(py)? {
+                Integer::Small(value) => Self::Int(value),
+                Integer::Large { negative, magnitude } => Self::Large(negative, magnitude),
+            },
+            Native::Str => match object.to_text(py) {
+                Ok(text) => Self::Text(text),
+                Err(raised) if Kind::Unicode.is_set(py) => {
+                    raised.clear(py);
+                    return match purpose {
+                        Purpose::Lookup => Ok(None),
+                        Purpose::Store(container) => {
+                            Err(lone_surrogates(py, space, &path_of(py, object, container)))
+                        }
+                    };
+                }
+                Err(raised) => return Err(raised),
+            },
+            Native::Tuple if depth >= MOST_NESTED_TUPLES => {
+                return Err(Kind::Recursion.raise(py, "a key of too many nested tuples"));
+            }
+            Native::Tuple => {
+                let mut items = Vec::new();
+                let mut known = true;
+                for item in object.tuple_items() {
+                    // All are looked at, so that an unhashable one raises as it does in a builtin.
+                    match Self::new(py, space, &item, purpose, depth + 1)? {
+                        Some(item) => items.push(item),
+                        None => known = false,
+                    }
+                }
+                if !known {
+                    return Ok(None);
+                }
+                Self::Tuple(items)
+            }
+            Native::List | Native::Dict | Native::Other => {
+                object.check_hashable(py)?;
+                return match purpose {
+                    Purpose::Lookup => Ok(None),
+                    Purpose::Store(container) => Err(refused(py, space, object, container)),
+                };
+            }
+        }))
+    }
+
+    /// The key as the engine wants it.
+    pub fn view(&self) -> KeyView<'_> {
+        match self {
+            Self::None => KeyView::None,
+            Self::Bool(value) => KeyView::Bool(*value),
+            Self::Int(value) => KeyView::Int(*value),
+            Self::Large(negative, magnitude) => KeyView::LargeInt { negative: *negative, magnitude },
+            Self::Float(value) => KeyView::Float(*value),
+            Self::Text(text) => KeyView::Text(text.as_str()),
+            Self::Bytes(bytes) => KeyView::Bytes(bytes.bytes()),
+            Self::Tuple(items) => KeyView::Tuple(items.iter().map(Self::view).collect()),
+        }
+    }
+}
+
+fn path_of(py: Python<'_>, object: &Any, container: &dyn Fn() -> String) -> String {
+    format!("the key {} of {}", object.repr_text(py), container())
+}
+
+#[cold]
+fn refused(py: Python<'_>, space: &Space, object: &Any, container: &dyn Fn() -> String) -> Raised {
+    proxy::not_shareable(py, space, object, &path_of(py, object, container))
+}
+
+/// Raises that a str cannot be shared.
+#[cold]
+pub fn lone_surrogates(py: Python<'_>, space: &Space, path: &str) -> Raised {
+    let message = format!("cannot share {path}: a str with lone surrogates has no UTF-8");
+    Raised::with(py, &space.interpreter().errors.not_shareable, message)
+}

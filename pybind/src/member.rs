@@ -1,0 +1,45 @@
+//! Who runs operations: a participant of the engine, with a sleeper that gives the interpreter's lock up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pso_engine::platform::native::Native;
+use pso_engine::space::JoinError;
+use pso_engine::transaction::{Participant, Sleeper};
+
+use crate::ffi::gil;
+use crate::registry::Membership;
+
+/// A participant and its share of the membership. Belongs to the space object of one interpreter; whoever uses it has
+/// taken it out of its place, so nobody meets it at work.
+pub struct Member {
+    /// The engine's.
+    pub participant: Participant<Native>,
+    _membership: Arc<Membership>,
+}
+
+impl Member {
+    /// Takes a place in the participant table. `closed` ends its sleeps.
+    pub fn join(membership: &Arc<Membership>, closed: &Arc<AtomicBool>) -> Result<Box<Self>, JoinError> {
+        let mut participant = membership.participant()?;
+        participant.set_sleeper(Box::new(PythonSleeper { closed: Arc::clone(closed) }));
+        Ok(Box::new(Self { participant, _membership: Arc::clone(membership) }))
+    }
+    /// Gives the place back.
+    pub fn leave(self: Box<Self>) {
+        let Self { participant, _membership } = *self;
+        participant.leave();
+    }
+}
+
+/// Sleeps without the interpreter's lock and runs signal handlers after.
+struct PythonSleeper {
+    closed: Arc<AtomicBool>,
+}
+
+impl Sleeper for PythonSleeper {
+    fn sleep(&mut self, sleep: &mut dyn FnMut()) -> bool {
+        // Acquire: pairs with the Release in `Space::close`, though nothing else is published by it.
+        gil::sleep_without_lock(sleep) && !self.closed.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,117 @@
+//! What all proxies have: a space, a handle, their place in the identity table.
+
+use std::cell::Cell;
+
+use pso_engine::allocator;
+use pso_engine::error::{Stale, Stop};
+use pso_engine::word::{BlockKind, Handle};
+
+use crate::ffi::weak::Identity;
+use crate::ffi::{Any, Class, Instance, Kind, Object, Own, Python, Raised, Result};
+use crate::interpreter::Interpreter;
+use crate::space::Space;
+
+/// The common part. Held without a collector's help: a proxy refers to its space, and a space to no proxy.
+pub struct Proxy<T: Class> {
+    space: Own<Space>,
+    handle: Handle,
+    identity: Identity<u64, T>,
+    /// What this interpreter has added and removed, for iterators that began before.
+    size_change: Cell<i64>,
+    /// Rises with every change by this interpreter: what an iterator has read ahead is old.
+    writes: Cell<u64>,
+}
+
+impl<T: Class> Proxy<T> {
+    /// The part of a proxy of `handle`.
+    pub fn new(space: Own<Space>, identity: Identity<u64, T>, handle: Handle) -> Self {
+        Self { space, handle, identity, size_change: Cell::new(0), writes: Cell::new(0) }
+    }
+    /// Where it is.
+    #[inline]
+    pub fn space(&self) -> &Instance<Space> {
+        &self.space
+    }
+    /// What it names.
+    #[inline]
+    pub fn handle(&self) -> Handle {
+        self.handle
+    }
+    /// Its place in the identity table.
+    pub fn identity(&self) -> &Identity<u64, T> {
+        &self.identity
+    }
+    /// Notes a change.
+    #[inline]
+    pub fn wrote(&self, size_change: i64) {
+        self.writes.set(self.writes.get().wrapping_add(1));
+        if size_change != 0 {
+            self.size_change.set(self.size_change.get() + size_change);
+        }
+    }
+    /// What was added less what was removed.
+    #[inline]
+    pub fn size_change(&self) -> i64 {
+        self.size_change.get()
+    }
+    /// How many changes there were.
+    #[inline]
+    pub fn writes(&self) -> u64 {
+        self.writes.get()
+    }
+    /// What the object is called in messages about its items.
+    pub fn name(&self, py: Python<'_>, kind: &str) -> String {
+        if Space::is_root(&self.space, py, self.handle) { "root".to_owned() } else { kind.to_owned() }
+    }
+    /// Arguments for the helper that pickles.
+    pub fn reduce(&self, py: Python<'_>, this: &Any, kind: BlockKind) -> Result<Object> {
+        let helper = self.space.interpreter().helpers(py)?.reduce_object.clone();
+        let handle = py.unsigned(self.handle.raw())?;
+        let kind = py.int(kind as i64)?;
+        helper.call(py, &[self.space.as_any(), &kind, &handle, this])
+    }
+}
+
+/// The handle and space of any proxy of this interpreter.
+pub fn of<'a>(interpreter: &Interpreter, object: &'a Any) -> Option<(&'a Instance<Space>, Handle)> {
+    let types = &interpreter.types;
+    if let Some(dict) = types.dict.cast(object) {
+        return Some((dict.proxy().space(), dict.proxy().handle()));
+    }
+    if let Some(list) = types.list.cast(object) {
+        return Some((list.proxy().space(), list.proxy().handle()));
+    }
+    let queue = types.queue.cast(object)?;
+    Some((queue.proxy().space(), queue.proxy().handle()))
+}
+
+/// The space of an argument: a space, or a proxy's.
+pub fn space_of(interpreter: &Interpreter, object: &Any) -> Option<Own<Space>> {
+    match interpreter.types.space.cast(object) {
+        Some(space) => Some(space.own()),
+        None => of(interpreter, object).map(|(space, _)| space.own()),
+    }
+}
+
+/// The proxy of a handle that came from outside (a pickle): checked as nothing else is.
+pub fn from_outside(py: Python<'_>, space: &Instance<Space>, kind: i64, raw: u64) -> Result<Object> {
+    let Some(handle) = Handle::from_raw(raw) else {
+        return Err(Kind::Value.raise(py, "not a handle"));
+    };
+    let Some(kind) = usize::try_from(kind).ok().and_then(|kind| BlockKind::ALL.get(kind).copied()) else {
+        return Err(Kind::Value.raise(py, "not a kind of object"));
+    };
+    let state = space.with_arena(py, |arena| allocator::check_fully(arena, handle))?;
+    match state {
+        Ok(state) if state.kind == kind => Space::proxy(space, py, kind, handle),
+        Ok(_) | Err(Stop::Stale(_)) => Err(space.stopped(py, Stop::Stale(Stale { handle }))),
+        Err(stop) => Err(space.stopped(py, stop)),
+    }
+}
+
+/// Raises that an object cannot be shared, naming where it stands.
+#[cold]
+pub fn not_shareable(py: Python<'_>, space: &Space, object: &Any, path: &str) -> Raised {
+    let message = format!("cannot share {path}: '{}' objects are local to a process", object.class_name());
+    Raised::with(py, &space.interpreter().errors.not_shareable, message)
+}

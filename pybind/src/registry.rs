@@ -1,0 +1,166 @@
+//! One mapping of a space per process, whoever asks: a table of what this process has joined.
+//!
+//! The table is process-wide and knows no Python. Interpreters share what it holds: one mapping, one process slot. A
+//! [`Membership`] is one share; when the last one ends, the process leaves the space. A participant holds a share, too,
+//! so nobody leaves under a thread that still sleeps inside.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
+use std::time::{Duration, Instant};
+
+use pso_engine::arena::{ArenaError, Layout};
+use pso_engine::platform::System;
+use pso_engine::platform::native::{self, Native, Place};
+use pso_engine::space::{JoinError, Space};
+use pso_engine::transaction::Participant;
+
+/// Longest wait for the table. Only a fork in the middle of somebody's look-up makes it longer than microseconds.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+static SPACES: Mutex<Option<HashMap<[u8; 16], Weak<Membership>>>> = Mutex::new(None);
+
+/// Where a space is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// By name.
+    Name(String),
+    /// In a directory, absolute.
+    Directory(PathBuf),
+    /// Nowhere: handed over by descriptor.
+    Anonymous,
+}
+
+/// Why a space cannot be had.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The files are wrong.
+    Arena(ArenaError),
+    /// The space takes no more.
+    Join(JoinError),
+}
+
+impl From<ArenaError> for OpenError {
+    fn from(error: ArenaError) -> Self {
+        Self::Arena(error)
+    }
+}
+impl From<JoinError> for OpenError {
+    fn from(error: JoinError) -> Self {
+        Self::Join(error)
+    }
+}
+
+/// A share of this process's membership in a space.
+pub struct Membership {
+    space: Arc<Space<Native>>,
+    uuid: [u8; 16],
+}
+
+impl Membership {
+    /// The engine's face of it.
+    pub fn space(&self) -> &Arc<Space<Native>> {
+        &self.space
+    }
+    /// The mapping.
+    pub fn native(&self) -> &Native {
+        self.space.arena().platform()
+    }
+    /// The space's name among all spaces.
+    pub fn uuid(&self) -> [u8; 16] {
+        self.uuid
+    }
+    /// In a child of a fork: takes a process slot of its own, once, whoever of the process's interpreters asks first.
+    pub fn rejoin(&self) -> Result<(), OpenError> {
+        if self.native().forked() {
+            self.native().rejoin_after_fork()?;
+            self.space.rejoin()?;
+        }
+        Ok(())
+    }
+    /// Somebody who can run transactions.
+    pub fn participant(&self) -> Result<Participant<Native>, JoinError> {
+        self.space.participant()
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        // A courtesy: whoever does not get here leaves by being dead.
+        self.space.leave();
+        if let Some(spaces) = table().as_mut()
+            && spaces.get(&self.uuid).is_some_and(|known| known.strong_count() == 0)
+        {
+            spaces.remove(&self.uuid);
+        }
+    }
+}
+
+/// Joins what was mapped, or shares what this process has joined already.
+fn join(native: Native, layout: Layout) -> Result<Arc<Membership>, OpenError> {
+    let uuid = native.uuid();
+    let mut table = table();
+    let spaces = table.get_or_insert_default();
+    if let Some(known) = spaces.get(&uuid).and_then(Weak::upgrade) {
+        return Ok(known);
+    }
+    let membership = Arc::new(Membership { space: Space::join(native, layout)?, uuid });
+    spaces.insert(uuid, Arc::downgrade(&membership));
+    Ok(membership)
+}
+
+/// Makes a space.
+pub fn create(place: &Location, bytes: u64) -> Result<Arc<Membership>, OpenError> {
+    let (native, layout) = match place.place() {
+        Some(place) => native::create(&place, bytes)?,
+        None => native::create_anonymous(bytes)?,
+    };
+    join(native, layout)
+}
+
+/// Opens a space that exists. Anonymous ones have no place: see [`attach_descriptor`].
+pub fn attach(place: &Place) -> Result<Arc<Membership>, OpenError> {
+    let (native, layout) = native::attach(place)?;
+    join(native, layout)
+}
+
+/// Opens the anonymous space that process `pid` has open as descriptor `number`.
+pub fn attach_descriptor(pid: u32, number: i32) -> Result<Arc<Membership>, OpenError> {
+    let path = PathBuf::from(format!("/proc/{pid}/fd/{number}"));
+    let file = std::fs::File::options().read(true).write(true).open(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => ArenaError::NotFound { path },
+        std::io::ErrorKind::PermissionDenied => ArenaError::Permission { action: "open", path },
+        _ => ArenaError::System { action: "open", path, source: error },
+    })?;
+    let (native, layout) = native::attach_descriptor(file.into())?;
+    join(native, layout)
+}
+
+/// What this process has joined of the spaces with this name, if it has.
+pub fn known(uuid: &[u8; 16]) -> Option<Arc<Membership>> {
+    table().as_ref()?.get(uuid)?.upgrade()
+}
+
+impl Location {
+    /// What the engine calls it; `None` for an anonymous space.
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Self::Name(name) => Some(Place::Name(name.clone())),
+            Self::Directory(path) => Some(Place::Directory(path.clone())),
+            Self::Anonymous => None,
+        }
+    }
+}
+
+fn table() -> MutexGuard<'static, Option<HashMap<[u8; 16], Weak<Membership>>>> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match SPACES.try_lock() {
+            Ok(table) => return table,
+            Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::yield_now(),
+            // A thread that a fork did not copy holds it for ever.
+            Err(TryLockError::WouldBlock) => panic!("the table of spaces was in use at the moment of a fork"),
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! `pso.Space`: an open space of one interpreter. Runs operations; finds and makes proxies; opens, closes, joins anew.
+//!
+//! An operation outside a transaction is a transaction of one operation. It takes a participant from the pool, and puts
+//! it back after; a thread that sleeps keeps its own, so there are as many as threads that work at once. An operation
+//! inside a transaction uses the transaction's.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pso_engine::arena::Arena;
+use pso_engine::error::Stop;
+use pso_engine::object;
+use pso_engine::platform::System;
+use pso_engine::platform::native::Native;
+use pso_engine::transaction::Participant;
+use pso_engine::word::{BlockKind, Handle, Value};
+
+use crate::dict::Dict;
+use crate::ffi::weak::{Identity, WeakTable};
+use crate::ffi::{Any, Class, Instance, Kind, Object, Own, Python, Raised, Result};
+use crate::interpreter::Interpreter;
+use crate::list::List;
+use crate::member::Member;
+use crate::queue::Queue;
+use crate::registry::{Location, Membership, OpenError};
+use crate::transaction::Transaction;
+
+pub mod methods;
+
+/// A participant at work.
+pub type Tx = Participant<Native>;
+
+/// An open space.
+pub struct Space {
+    identity: Identity<[u8; 16], Space>,
+    interpreter: Rc<Interpreter>,
+    location: Location,
+    bytes: u64,
+    hash_key: (u64, u64),
+    /// `None` once it is closed.
+    membership: RefCell<Option<Arc<Membership>>>,
+    closed: Arc<AtomicBool>,
+    /// The pool: one place that costs nothing, and the rest.
+    spare: Cell<Option<Box<Member>>>,
+    others: RefCell<Vec<Box<Member>>>,
+    /// A transaction that is over, to be used again.
+    idle: Cell<Option<Rc<Transaction>>>,
+    root: OnceCell<Handle>,
+    dicts: Rc<WeakTable<u64, Dict>>,
+    lists: Rc<WeakTable<u64, List>>,
+    queues: Rc<WeakTable<u64, Queue>>,
+}
+
+impl Class for Space {
+    type Extra = crate::ffi::WeakExtra;
+
+    fn retire(&self, _this: &Any) {
+        self.end();
+    }
+}
+
+impl Space {
+    /// The interpreter's object for `membership`.
+    pub fn open(
+        py: Python<'_>,
+        interpreter: &Rc<Interpreter>,
+        membership: Arc<Membership>,
+        location: Location,
+    ) -> Result<Own<Self>> {
+        if let Some(known) = interpreter.spaces.get(py, &membership.uuid()) {
+            if !known.is_closed() {
+                return Ok(known);
+            }
+            *known.membership.borrow_mut() = Some(membership);
+            known.closed.store(false, Ordering::Release);
+            interpreter.set_default(&known, true);
+            return Ok(known);
+        }
+        let uuid = membership.uuid();
+        let make = |identity| Self {
+            identity,
+            interpreter: Rc::clone(interpreter),
+            location,
+            bytes: membership.native().bytes(),
+            hash_key: membership.space().arena().hash_key(),
+            membership: RefCell::new(Some(membership)),
+            closed: Arc::new(AtomicBool::new(false)),
+            spare: Cell::new(None),
+            others: RefCell::default(),
+            idle: Cell::new(None),
+            root: OnceCell::new(),
+            dicts: Rc::default(),
+            lists: Rc::default(),
+            queues: Rc::default(),
+        };
+        let space = interpreter.spaces.create(py, &interpreter.types.space, uuid, make, |space| &space.identity)?;
+        space.find_root(py)?;
+        interpreter.set_default(&space, true);
+        Ok(space)
+    }
+
+    /// The root dict is made by whoever looks first.
+    fn find_root(&self, py: Python<'_>) -> Result<Handle> {
+        if let Some(root) = self.root.get() {
+            return Ok(*root);
+        }
+        let found = self.operate_alone(py, None, |tx| {
+            let cell = tx.arena().root();
+            let value = tx.read(cell)?;
+            if let Some(handle) = value.as_handle() {
+                // Opened here so that a damaged root is refused now and not later.
+                object::dict::len(tx, handle)?;
+                return Ok(handle);
+            }
+            if !value.is_absent() {
+                let at = cell.value_word();
+                let what = "the root cell";
+                return Err(Stop::Corrupt(pso_engine::error::Corrupt { what, byte_offset: at.byte_offset(), word: value.raw() }));
+            }
+            let handle = object::dict::create(tx)?;
+            tx.write(cell, Value::handle(handle))?;
+            Ok(handle)
+        })?;
+        Ok(*self.root.get_or_init(|| found))
+    }
+
+    /// The state of the interpreter.
+    #[inline]
+    pub fn interpreter(&self) -> &Rc<Interpreter> {
+        &self.interpreter
+    }
+    /// Key of the hash function of the space.
+    #[inline]
+    pub fn hash_key(&self) -> (u64, u64) {
+        self.hash_key
+    }
+    /// Whether it was closed here.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+    /// Where it is.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+    /// The share of this process's membership.
+    pub fn membership(&self, py: Python<'_>) -> Result<Arc<Membership>> {
+        self.membership.borrow().clone().ok_or_else(|| self.interpreter.errors.space_closed(py))
+    }
+    /// Raises what stopped an attempt.
+    #[cold]
+    pub fn stopped(&self, py: Python<'_>, stop: Stop) -> Raised {
+        self.interpreter.errors.stopped(py, stop, self.is_closed())
+    }
+
+    /// Runs `body` once, as a part of the thread's transaction, or as a transaction of its own as often as it takes.
+    #[inline]
+    pub fn operate<T>(&self, py: Python<'_>, body: impl FnMut(&mut Tx) -> Result<T, Stop>) -> Result<T> {
+        match self.interpreter.current(py) {
+            None => self.operate_alone(py, None, body),
+            Some(transaction) => self.operate_inside(py, &transaction, body),
+        }
+    }
+
+    /// The same with an end to the waits of a lone operation, in ns of the system's clock.
+    pub fn operate_until<T>(
+        &self,
+        py: Python<'_>,
+        deadline_ns: Option<u64>,
+        body: impl FnMut(&mut Tx) -> Result<T, Stop>,
+    ) -> Result<T> {
+        match self.interpreter.current(py) {
+            None => self.operate_alone(py, deadline_ns, body),
+            Some(transaction) => self.operate_inside(py, &transaction, body),
+        }
+    }
+
+    #[inline]
+    fn operate_alone<T>(
+        &self,
+        py: Python<'_>,
+        deadline_ns: Option<u64>,
+        mut body: impl FnMut(&mut Tx) -> Result<T, Stop>,
+    ) -> Result<T> {
+        let mut member = match self.spare.take() {
+            Some(member) => member,
+            None => self.take_member(py)?,
+        };
+        let result = match deadline_ns {
+            None => member.participant.run(&mut body),
+            some => member.participant.run_until(some, &mut body),
+        };
+        match result {
+            Ok(value) => {
+                self.put_member(member);
+                Ok(value)
+            }
+            Err(Stop::Forked) => {
+                // The participant is the parent's: dropped, not given back.
+                drop(member);
+                self.rejoin(py)?;
+                self.operate_alone(py, deadline_ns, body)
+            }
+            Err(stop) => {
+                self.put_member(member);
+                Err(self.stopped(py, stop))
+            }
+        }
+    }
+
+    fn operate_inside<T>(
+        &self,
+        py: Python<'_>,
+        transaction: &Rc<Transaction>,
+        mut body: impl FnMut(&mut Tx) -> Result<T, Stop>,
+    ) -> Result<T> {
+        if !transaction.is_in(self) {
+            return Err(self.crossed(py));
+        }
+        if let Some(stop) = transaction.stop() {
+            return Err(self.stopped(py, stop));
+        }
+        let mut guard = transaction.work(py, self)?;
+        match body(guard.participant()) {
+            Ok(value) => Ok(value),
+            Err(stop) => {
+                drop(guard);
+                transaction.set_stop(stop);
+                Err(self.stopped(py, stop))
+            }
+        }
+    }
+
+    /// Raises that the thread is in a transaction of another space.
+    #[cold]
+    pub fn crossed(&self, py: Python<'_>) -> Raised {
+        let message = "this thread is in a transaction of another space: a transaction belongs to one space";
+        Raised::with(py, &self.interpreter.errors.cross_space, message)
+    }
+
+    /// A participant that is not at work.
+    pub fn take_member(&self, py: Python<'_>) -> Result<Box<Member>> {
+        if let Some(member) = self.spare.take() {
+            return Ok(member);
+        }
+        if let Some(member) = self.others.borrow_mut().pop() {
+            return Ok(member);
+        }
+        let membership = self.membership(py)?;
+        if membership.native().forked() {
+            self.rejoin(py)?;
+        }
+        Member::join(&membership, &self.closed).map_err(|error| self.interpreter.errors.not_joined(py, &error))
+    }
+    /// Gives it back.
+    #[inline]
+    pub fn put_member(&self, member: Box<Member>) {
+        if let Some(other) = self.spare.replace(Some(member)) {
+            self.others.borrow_mut().push(other);
+        }
+        if self.is_closed() {
+            self.dismiss();
+        }
+    }
+    #[cold]
+    fn dismiss(&self) {
+        for member in self.spare.take().into_iter().chain(self.others.take()) {
+            member.leave();
+        }
+    }
+    /// A transaction object that is over, if one is at hand.
+    pub fn take_idle(&self) -> Option<Rc<Transaction>> {
+        self.idle.take()
+    }
+    /// Keeps one for the next time.
+    pub fn put_idle(&self, transaction: Rc<Transaction>) {
+        self.idle.set(Some(transaction));
+    }
+
+    /// In a child of a fork: forgets what is the parent's and takes a place of the process's own.
+    #[cold]
+    pub fn rejoin(&self, py: Python<'_>) -> Result<()> {
+        for transaction in self.interpreter.transactions_in(self) {
+            transaction.forked();
+        }
+        self.interpreter.forked(py);
+        // Dropped without leaving: the places are the parent's.
+        drop((self.spare.take(), self.others.take(), self.idle.take()));
+        let Some(membership) = self.membership.borrow().clone() else { return Ok(()) };
+        membership.rejoin().map_err(|error| self.open_failed(py, &error))
+    }
+    fn open_failed(&self, py: Python<'_>, error: &OpenError) -> Raised {
+        open_failed(py, &self.interpreter, error)
+    }
+
+    /// Closes it in this interpreter.
+    fn end(&self) {
+        // Release: see `member`.
+        self.closed.store(true, Ordering::Release);
+        self.interpreter.forget_default(self);
+        self.dismiss();
+        drop(self.idle.take());
+        let membership = self.membership.take();
+        drop(membership);
+    }
+
+    /// The proxy of a shared object.
+    pub fn proxy(this: &Instance<Self>, py: Python<'_>, kind: BlockKind, handle: Handle) -> Result<Object> {
+        match kind {
+            BlockKind::Dict => Self::dict(this, py, handle).map(Own::into_object),
+            BlockKind::List => Self::list(this, py, handle).map(Own::into_object),
+            BlockKind::Queue => Self::queue(this, py, handle).map(Own::into_object),
+            other => {
+                let message = format!("a {other:?} block stands where an object should be");
+                Err(Raised::with(py, &this.interpreter.errors.corrupt, message))
+            }
+        }
+    }
+    /// The one proxy of a dict.
+    pub fn dict(this: &Instance<Self>, py: Python<'_>, handle: Handle) -> Result<Own<Dict>> {
+        if let Some(known) = this.dicts.get(py, &handle.raw()) {
+            return Ok(known);
+        }
+        let make = |identity| Dict::new(this.own(), identity, handle);
+        this.dicts.create(py, &this.interpreter.types.dict, handle.raw(), make, |dict| dict.proxy().identity())
+    }
+    /// The one proxy of a list.
+    pub fn list(this: &Instance<Self>, py: Python<'_>, handle: Handle) -> Result<Own<List>> {
+        if let Some(known) = this.lists.get(py, &handle.raw()) {
+            return Ok(known);
+        }
+        let make = |identity| List::new(this.own(), identity, handle);
+        this.lists.create(py, &this.interpreter.types.list, handle.raw(), make, |list| list.proxy().identity())
+    }
+    /// The one proxy of a queue.
+    pub fn queue(this: &Instance<Self>, py: Python<'_>, handle: Handle) -> Result<Own<Queue>> {
+        if let Some(known) = this.queues.get(py, &handle.raw()) {
+            return Ok(known);
+        }
+        let make = |identity| Queue::new(this.own(), identity, handle);
+        this.queues.create(py, &this.interpreter.types.queue, handle.raw(), make, |queue| queue.proxy().identity())
+    }
+
+    /// Now and `seconds` later, in ns of the system's clock.
+    pub fn deadline(&self, py: Python<'_>, seconds: f64) -> Result<u64> {
+        if seconds.is_nan() || seconds < 0.0 {
+            return Err(Kind::Value.raise(py, "'timeout' must be a non-negative number"));
+        }
+        let now = self.membership(py)?.native().now_ns();
+        Ok(now.saturating_add((seconds * 1e9).min(u64::MAX as f64) as u64))
+    }
+
+    /// The memory of the space.
+    pub fn with_arena<T>(&self, py: Python<'_>, body: impl FnOnce(&Arena<Native>) -> T) -> Result<T> {
+        let membership = self.membership(py)?;
+        Ok(body(membership.space().arena()))
+    }
+}
+
+/// Raises why a space cannot be had.
+#[cold]
+pub fn open_failed(py: Python<'_>, interpreter: &Interpreter, error: &OpenError) -> Raised {
+    match error {
+        OpenError::Arena(error) => interpreter.errors.arena(py, error),
+        OpenError::Join(error) => interpreter.errors.not_joined(py, error),
+    }
+}

@@ -1,0 +1,280 @@
+"""What the suite's child processes run. Functions at the top of a module: spawn and forkserver look them up by name.
+
+A child gets a pipe as its first argument. It says "ready" on it just before the moment that the test is about.
+"""
+
+import faulthandler
+import multiprocessing
+import os
+import signal
+import sys
+import time
+
+END_SECONDS = 20
+
+
+class Child:
+    """A process of the suite, with a pipe to it."""
+
+    def __init__(self, method, function, arguments):
+        context = multiprocessing.get_context(method)
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_main, args=(theirs, function, arguments), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def receive(self, seconds=END_SECONDS):
+        """What the child says next."""
+        if not self.pipe.poll(seconds):
+            # Where it hangs: see `_main`.
+            os.kill(self.process.pid, signal.SIGUSR1)
+            time.sleep(0.2)
+            raise AssertionError(f"child {self.process.pid} said nothing for {seconds} s")
+        return self.pipe.recv()
+
+    def ready(self, seconds=END_SECONDS):
+        """Waits until the child is where the test wants it."""
+        said = self.receive(seconds)
+        assert said == "ready", said
+        return self
+
+    def asleep(self, seconds=END_SECONDS):
+        """Waits until the child is ready and its main thread sleeps in the kernel."""
+        self.ready(seconds)
+        deadline = time.monotonic() + seconds
+        calm = 0
+        while calm < 3:
+            assert time.monotonic() < deadline, "the child never came to rest"
+            with open(f"/proc/{self.process.pid}/stat") as stat:
+                calm = calm + 1 if stat.read().rpartition(")")[2].split()[0] == "S" else 0
+            time.sleep(0.01)
+        return self
+
+    def ask(self, *what):
+        """Sends and waits for the answer."""
+        self.pipe.send(what)
+        return self.receive()
+
+    def kill(self):
+        """SIGKILL, and waits until it is over."""
+        self.process.kill()
+        self.process.join(END_SECONDS)
+
+    def finish(self, seconds=END_SECONDS):
+        """Waits for a good end."""
+        self.process.join(seconds)
+        if self.process.is_alive():
+            os.kill(self.process.pid, signal.SIGUSR1)
+            time.sleep(0.2)
+            raise AssertionError(f"child {self.process.pid} goes on after {seconds} s")
+        assert self.process.exitcode == 0, f"child ended with {self.process.exitcode}"
+
+    def end(self):
+        """Ends it, whatever it does."""
+        if self.process.is_alive():
+            self.process.kill()
+        self.process.join(END_SECONDS)
+        self.pipe.close()
+
+
+def _main(pipe, function, arguments):
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True, file=sys.__stderr__)
+    function(pipe, *arguments)
+
+
+# --- Taking part -----------------------------------------------------------------------------------------------------
+
+
+def echo(pipe, value):
+    """Sends back what it was given."""
+    pipe.send(value)
+
+
+def describe(pipe, shared):
+    """Sends what it sees in a shared object."""
+    pipe.send(shared.to_python())
+
+
+def change(pipe, shared, key, value):
+    """Stores under a key."""
+    shared[key] = value
+
+
+def count(pipe, space, counters, key, times):
+    """Adds 1 so many times, each in a transaction."""
+
+    def add():
+        counters[key] += 1
+
+    pipe.send("ready")
+    for _ in range(times):
+        space.run(add)
+
+
+def attach_and_change(pipe, place, key, value):
+    """Attaches by name or directory, and stores under a key of the root."""
+    import pso
+
+    with_place = pso.attach(**place)
+    with_place.root[key] = value
+    with_place.close()
+
+
+def make_and_send(pipe, space):
+    """Makes an object and sends its handle; ends when it is told so."""
+    made = space.List([1, [2, "made by a child"]])
+    pipe.send(made)
+    pipe.recv()
+
+
+def look_up(pipe, shared, keys):
+    """Sends what it finds under the keys, and its hash of a str, which differs from process to process."""
+    pipe.send(([shared.get(key, "nothing") for key in keys], hash("a str")))
+
+
+# --- Waiting ---------------------------------------------------------------------------------------------------------
+
+
+def get(pipe, queue, times=1):
+    """Takes from a queue, so many times, and sends what it got."""
+    pipe.send("ready")
+    for _ in range(times):
+        pipe.send(queue.get())
+
+
+def put(pipe, queue, items):
+    """Puts items, and says when it is through."""
+    pipe.send("ready")
+    for item in items:
+        queue.put(item)
+    pipe.send("done")
+
+
+def wait_for(pipe, space, shared, key):
+    """Sleeps in `retry` until something true stands under a key; sends it."""
+    import pso
+
+    def body():
+        return shared.get(key) or pso.retry()
+
+    pipe.send("ready")
+    pipe.send(space.run(body))
+
+
+def produce(pipe, queue, producer, number):
+    """Puts (producer, 0), (producer, 1), ..."""
+    for item in range(number):
+        queue.put((producer, item))
+
+
+def consume(pipe, queue):
+    """Takes until it meets None; sends what it took."""
+    taken = []
+    while (item := queue.get()) is not None:
+        taken.append(item)
+    pipe.send(taken)
+
+
+# --- Being killed ----------------------------------------------------------------------------------------------------
+
+
+def hold_locks(pipe, space, shared, keys):
+    """Writes in a transaction and never ends it. Says so in the first attempt only."""
+    attempts = []
+
+    def body():
+        for key in keys:
+            shared[key] = "never seen"
+        attempts.append(1)
+        if len(attempts) == 1:
+            pipe.send("ready")
+        time.sleep(1000)
+
+    space.run(body)
+
+
+def stop_in_transaction(pipe, space, shared, key):
+    """Adds 1 in a transaction, and stops itself in the middle of its first attempt."""
+    attempts = []
+
+    def body():
+        shared[key] += 1
+        attempts.append(1)
+        if len(attempts) == 1:
+            pipe.send("ready")
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    space.run(body)
+    pipe.send(len(attempts))
+
+
+def transfer_for_ever(pipe, space, accounts, seed):
+    """Moves money until somebody kills it."""
+    import random
+
+    chance = random.Random(seed)
+    number = len(accounts)
+
+    def transfer(source, target, amount):
+        accounts[source] -= amount
+        accounts[target] += amount
+
+    pipe.send("ready")
+    while True:
+        source, target = chance.sample(range(number), 2)
+        space.run(transfer, source, target, chance.randrange(100))
+
+
+def grow_for_ever(pipe, space, shared, seed):
+    """Inserts, appends and removes until somebody kills it: every structure in the middle of every change."""
+    import random
+
+    chance = random.Random(seed)
+
+    def step():
+        key = f"key number {chance.randrange(200)}"
+        shared["words"][key] = shared["words"].get(key, 0) + 1
+        shared["list"].append(key)
+        shared["total"] += 1
+        if chance.random() < 0.1:
+            for word in list(shared["words"])[:5]:
+                shared["total"] -= shared["words"].pop(word)
+            del shared["list"][: len(shared["list"]) - shared["total"]]
+
+    pipe.send("ready")
+    while True:
+        space.run(step)
+
+
+def work_off(pipe, space, tasks, done):
+    """Moves tasks from a queue to a list, one transaction each, until it meets None."""
+
+    def step():
+        task = tasks.get()
+        if task is not None:
+            done.append(task)
+        return task
+
+    pipe.send("ready")
+    while space.run(step) is not None:
+        pass
+
+
+# --- The other process of the state machines -------------------------------------------------------------------------
+
+
+def obey(pipe):
+    """Runs operations on the shared objects that it is sent, until it is told to end."""
+    import operations
+
+    subject = None
+    while True:
+        command, *arguments = pipe.recv()
+        if command == "end":
+            return
+        if command == "subject":
+            (subject,) = arguments
+            pipe.send("ready")
+        else:
+            pipe.send(getattr(operations, command)(subject, *arguments))

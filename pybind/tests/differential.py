@@ -1,0 +1,61 @@
+"""What an operation does, in a form in which a shared object and its builtin can be compared."""
+
+import re
+
+import pso
+
+SHARED = (pso.Dict, pso.List, pso.Queue)
+VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
+
+
+def plain(value):
+    """`value` without anything shared in it."""
+    if isinstance(value, SHARED):
+        return value.to_python()
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(item) for item in value)
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if type(value).__name__.lower().endswith(("iterator", "iter")) or isinstance(value, VIEWS):
+        return [plain(item) for item in value]
+    return value
+
+
+def described(value):
+    """A result with the types that `==` hides: 1, 1.0 and True differ, and so do list and tuple."""
+    value = plain(value)
+    if isinstance(value, (list, tuple)):
+        return (type(value).__name__, [described(item) for item in value])
+    if isinstance(value, dict):
+        return ("dict", [(described(key), described(item)) for key, item in value.items()])
+    return (type(value).__name__, repr(value))
+
+
+def message(error):
+    """What an error says, with the builtin's names for our types."""
+    text = str(error)
+    text = re.sub(r"\bpso(\._core)?\.(?=List|Dict)", "", text)
+    return re.sub(r"\b(List|Dict)\b", lambda found: found[0].lower(), text)
+
+
+def outcome(function, *arguments):
+    """The result of a call, or the error that it raised."""
+    try:
+        return ("gives", described(function(*arguments)))
+    except RecursionError:
+        return ("raises", "RecursionError", "")
+    except Exception as error:
+        return ("raises", type(error).__name__, message(error))
+
+
+def run_text(text, **names):
+    """Runs statements, the last of which may be an expression: gives its value."""
+    *statements, last = text.split("; ")
+    for statement in statements:
+        exec(statement, names)
+    try:
+        code = compile(last, last, "eval")
+    except SyntaxError:
+        exec(last, names)
+        return names.get("result")
+    return eval(code, names)
