@@ -19,6 +19,7 @@ pub mod allocator;
 pub mod arena;
 pub mod contention;
 pub mod error;
+pub mod fsck;
 pub mod object;
 pub mod participant;
 pub mod platform;

@@ -1,6 +1,5 @@
 //! `pso fsck`: walks a space and reports damage.
 
-// use pso_engine::fsck;
 use pso_engine::platform::native::Native;
 use pso_engine::space::Space;
 
@@ -30,6 +29,5 @@ pub fn run(choice: &SpaceChoice) -> Result<(), Failure> {
 
 /// What is wrong with a space, a sentence each. Others may be at work in it.
 pub fn findings(space: &Space<Native>) -> Vec<String> {
-    let _ = space;
-    Vec::new()
+    pso_engine::fsck::fsck(space).iter().map(ToString::to_string).collect()
 }

@@ -4,8 +4,8 @@
 //! no Python code. Tuples could start a collection, proxies look into tables; they wait until the engine is done.
 
 use pso_engine::error::{Corrupt, Stop};
-use pso_engine::object::{bytes, float, int, text, tuple};
-use pso_engine::word::{BlockKind, Handle, InlineBytes, Unpacked, Value};
+use pso_engine::object::{View, bytes, int, text, tuple, view};
+use pso_engine::word::{BlockKind, Handle, InlineBytes, Value};
 
 use crate::ffi::{Instance, Object, Python, Raised, Result};
 use crate::key::MOST_NESTED_TUPLES;
@@ -42,47 +42,38 @@ fn corrupt(what: &'static str, word: u64) -> Stop {
 /// Looks at a value.
 #[inline]
 pub fn fetch(py: Python<'_>, tx: &Tx, value: Value) -> Result<Fetched, Stop> {
-    match value.unpack() {
-        Some(Unpacked::Int(value)) => Ok(Fetched::Int(value)),
-        _ => fetch_other(py, tx, value, 0),
+    match value.as_int() {
+        Some(value) => Ok(Fetched::Int(value)),
+        None => fetch_other(py, tx, value, 0),
     }
 }
 
 fn fetch_other(py: Python<'_>, tx: &Tx, value: Value, depth: usize) -> Result<Fetched, Stop> {
-    match value.unpack() {
-        Some(Unpacked::None) => Ok(Fetched::None),
-        Some(Unpacked::Bool(value)) => Ok(Fetched::Bool(value)),
-        Some(Unpacked::Int(value)) => Ok(Fetched::Int(value)),
-        Some(Unpacked::Float(value)) => Ok(Fetched::Float(value)),
-        Some(Unpacked::Text(short)) => Ok(Fetched::ShortText(short)),
-        Some(Unpacked::Bytes(short)) => Ok(Fetched::ShortBytes(short)),
-        Some(Unpacked::Handle(handle)) => fetch_block(py, tx, handle, depth),
-        Some(Unpacked::Absent) | None => Err(corrupt("a value", value.raw())),
-    }
-}
-
-fn fetch_block(py: Python<'_>, tx: &Tx, handle: Handle, depth: usize) -> Result<Fetched, Stop> {
-    match tx.kind(handle)? {
-        BlockKind::Text => text::with(tx, handle, |text| Fetched::Object(py.str(text))),
-        BlockKind::Bytes => bytes::with(tx, handle, |bytes| Fetched::Object(py.bytes(bytes))),
-        BlockKind::Int => int::with(tx, handle, |negative, magnitude| Fetched::Large(negative, magnitude.to_vec())),
-        BlockKind::Float => float::decode(tx, handle).map(Fetched::Float),
-        BlockKind::Tuple => {
-            if depth >= MOST_NESTED_TUPLES {
-                return Err(corrupt("a tuple that holds itself", handle.raw()));
-            }
+    Ok(match view(tx, value)? {
+        View::None => Fetched::None,
+        View::Bool(value) => Fetched::Bool(value),
+        View::Int(value) => Fetched::Int(value),
+        View::Float(value) => Fetched::Float(value),
+        View::ShortText(short) => Fetched::ShortText(short),
+        View::ShortBytes(short) => Fetched::ShortBytes(short),
+        View::Text(handle) => text::with(tx, handle, |text| Fetched::Object(py.str(text)))?,
+        View::Bytes(handle) => bytes::with(tx, handle, |bytes| Fetched::Object(py.bytes(bytes)))?,
+        View::LargeInt(handle) => {
+            int::with(tx, handle, |negative, magnitude| Fetched::Large(negative, magnitude.to_vec()))?
+        }
+        View::Tuple(_) if depth >= MOST_NESTED_TUPLES => return Err(corrupt("a tuple that holds itself", value.raw())),
+        View::Tuple(handle) => {
             let mut items = Vec::new();
             for index in 0..tuple::len(tx, handle)? {
                 match tuple::item(tx, handle, index)? {
                     Some(item) => items.push(fetch_other(py, tx, item, depth + 1)?),
-                    None => return Err(corrupt("a tuple", handle.raw())),
+                    None => return Err(corrupt("a tuple", value.raw())),
                 }
             }
-            Ok(Fetched::Tuple(items))
+            Fetched::Tuple(items)
         }
-        kind @ (BlockKind::Dict | BlockKind::List | BlockKind::Queue) => Ok(Fetched::Shared(kind, handle)),
-        other => Err(corrupt("a value", other as u64)),
-    }
+        View::Shared(kind, handle) => Fetched::Shared(kind, handle),
+    })
 }
 
 impl Fetched {
@@ -91,11 +82,17 @@ impl Fetched {
     pub fn into_object(self, py: Python<'_>, space: &Instance<Space>) -> Result<Object> {
         match self {
             Self::Int(value) => py.int(value),
-            other => other.into_object_slowly(py, space),
+            other => other.into_object_with(py, space, &mut |kind, handle| Space::proxy(space, py, kind, handle)),
         }
     }
 
-    fn into_object_slowly(self, py: Python<'_>, space: &Instance<Space>) -> Result<Object> {
+    /// The Python object, where `shared` gives those of live objects.
+    pub fn into_object_with(
+        self,
+        py: Python<'_>,
+        space: &Instance<Space>,
+        shared: &mut dyn FnMut(BlockKind, Handle) -> Result<Object>,
+    ) -> Result<Object> {
         match self {
             Self::None => Ok(py.none()),
             Self::Bool(value) => Ok(py.bool(value)),
@@ -111,19 +108,20 @@ impl Fetched {
             Self::Tuple(items) => {
                 let mut objects = Vec::with_capacity(items.len());
                 for item in items {
-                    objects.push(item.into_object_slowly(py, space)?);
+                    objects.push(item.into_object_with(py, space, shared)?);
                 }
                 py.tuple(objects)
             }
-            Self::Shared(kind, handle) => Space::proxy(space, py, kind, handle),
+            Self::Shared(kind, handle) => shared(kind, handle),
         }
     }
 
-    /// Whether it is a live object of its own.
-    pub fn shared(&self) -> Option<(BlockKind, Handle)> {
+    /// Calls `visit` with every live object in it, those in tuples included.
+    pub fn each_shared(&self, visit: &mut impl FnMut(BlockKind, Handle)) {
         match self {
-            Self::Shared(kind, handle) => Some((*kind, *handle)),
-            _ => None,
+            Self::Shared(kind, handle) => visit(*kind, *handle),
+            Self::Tuple(items) => items.iter().for_each(|item| item.each_shared(visit)),
+            _ => {}
         }
     }
 }

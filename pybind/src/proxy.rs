@@ -4,11 +4,15 @@ use std::cell::Cell;
 
 use pso_engine::allocator;
 use pso_engine::error::{Stale, Stop};
-use pso_engine::word::{BlockKind, Handle};
+use pso_engine::word::{BlockKind, Handle, Value};
 
+use crate::ffi::class::Receiver;
+use crate::ffi::method::Signature;
+use crate::ffi::natives::Native;
 use crate::ffi::weak::Identity;
-use crate::ffi::{Any, Class, Instance, Kind, Object, Own, Python, Raised, Result};
+use crate::ffi::{Any, Arguments, Class, Instance, Kind, Object, Own, Python, Raised, Result};
 use crate::interpreter::Interpreter;
+use crate::plan;
 use crate::space::Space;
 
 /// The common part. Held without a collector's help: a proxy refers to its space, and a space to no proxy.
@@ -60,8 +64,8 @@ impl<T: Class> Proxy<T> {
         self.writes.get()
     }
     /// What the object is called in messages about its items.
-    pub fn name(&self, py: Python<'_>, kind: &str) -> String {
-        if Space::is_root(&self.space, py, self.handle) { "root".to_owned() } else { kind.to_owned() }
+    pub fn name(&self, kind: &str) -> String {
+        if self.space.is_root(self.handle) { "root".to_owned() } else { kind.to_owned() }
     }
     /// Arguments for the helper that pickles.
     pub fn reduce(&self, py: Python<'_>, this: &Any, kind: BlockKind) -> Result<Object> {
@@ -114,4 +118,28 @@ pub fn from_outside(py: Python<'_>, space: &Instance<Space>, kind: i64, raw: u64
 pub fn not_shareable(py: Python<'_>, space: &Space, object: &Any, path: &str) -> Raised {
     let message = format!("cannot share {path}: '{}' objects are local to a process", object.class_name());
     Raised::with(py, &space.interpreter().errors.not_shareable, message)
+}
+
+/// A new shared object from a plain copy, noted in the memo of `copy.deepcopy`.
+pub fn deepcopy(py: Python<'_>, space: &Instance<Space>, plain: &Any, this: &Any, memo: &Any) -> Result<Object> {
+    let (plan, draft) = plan::draft(py, space, plain, &|| plain.class_name())?;
+    let handle = space.operate(py, |tx| plan.carry_out(tx)?.value(tx, &draft).map(Value::as_handle))?;
+    let Some(handle) = handle else { return Err(Kind::System.raise(py, "a container was not made a block")) };
+    let kind = if plain.native() == Native::List { BlockKind::List } else { BlockKind::Dict };
+    let copy = Space::proxy(space, py, kind, handle)?;
+    if memo.native() == Native::Dict {
+        py.set_item(memo, &*py.unsigned(this.address() as u64)?, &copy)?;
+    }
+    Ok(copy)
+}
+
+/// `Class[item]`
+pub fn class_getitem(class: Receiver<'_>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+    const GETITEM: Signature<1> =
+        Signature { function: "__class_getitem__", names: [""], required: 1, positional: 1 };
+    let [item] = arguments.take(py, &GETITEM)?;
+    match item {
+        Some(item) => py.generic_alias(class.as_any(), item),
+        None => Ok(py.none()),
+    }
 }

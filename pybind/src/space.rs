@@ -106,7 +106,7 @@ impl Space {
         if let Some(root) = self.root.get() {
             return Ok(*root);
         }
-        let found = self.operate_alone(py, None, |tx| {
+        let found = self.operate_alone(py, |tx| {
             let cell = tx.arena().root();
             let value = tx.read(cell)?;
             if let Some(handle) = value.as_handle() {
@@ -126,6 +126,10 @@ impl Space {
         Ok(*self.root.get_or_init(|| found))
     }
 
+    /// Whether `handle` is the root's.
+    pub fn is_root(&self, handle: Handle) -> bool {
+        self.root.get() == Some(&handle)
+    }
     /// The state of the interpreter.
     #[inline]
     pub fn interpreter(&self) -> &Rc<Interpreter> {
@@ -158,54 +162,58 @@ impl Space {
     #[inline]
     pub fn operate<T>(&self, py: Python<'_>, body: impl FnMut(&mut Tx) -> Result<T, Stop>) -> Result<T> {
         match self.interpreter.current(py) {
-            None => self.operate_alone(py, None, body),
+            None => self.operate_alone(py, body),
             Some(transaction) => self.operate_inside(py, &transaction, body),
         }
     }
 
-    /// The same with an end to the waits of a lone operation, in ns of the system's clock.
-    pub fn operate_until<T>(
+    /// The same with an end to the waits of a lone operation, in ns of the system's clock. `None`: the time is over.
+    pub fn operate_or_time_out<T>(
         &self,
         py: Python<'_>,
         deadline_ns: Option<u64>,
         body: impl FnMut(&mut Tx) -> Result<T, Stop>,
-    ) -> Result<T> {
+    ) -> Result<Option<T>> {
         match self.interpreter.current(py) {
-            None => self.operate_alone(py, deadline_ns, body),
-            Some(transaction) => self.operate_inside(py, &transaction, body),
+            Some(transaction) => self.operate_inside(py, &transaction, body).map(Some),
+            None => match self.alone(py, deadline_ns, body)? {
+                Ok(value) => Ok(Some(value)),
+                Err(Stop::TimedOut) => Ok(None),
+                Err(stop) => Err(self.stopped(py, stop)),
+            },
         }
     }
 
     #[inline]
-    fn operate_alone<T>(
+    fn operate_alone<T>(&self, py: Python<'_>, body: impl FnMut(&mut Tx) -> Result<T, Stop>) -> Result<T> {
+        self.alone(py, None, body)?.map_err(|stop| self.stopped(py, stop))
+    }
+
+    #[inline]
+    fn alone<T>(
         &self,
         py: Python<'_>,
         deadline_ns: Option<u64>,
         mut body: impl FnMut(&mut Tx) -> Result<T, Stop>,
-    ) -> Result<T> {
-        let mut member = match self.spare.take() {
-            Some(member) => member,
-            None => self.take_member(py)?,
-        };
-        let result = match deadline_ns {
-            None => member.participant.run(&mut body),
-            some => member.participant.run_until(some, &mut body),
-        };
-        match result {
-            Ok(value) => {
-                self.put_member(member);
-                Ok(value)
-            }
-            Err(Stop::Forked) => {
+    ) -> Result<Result<T, Stop>> {
+        // Twice at most: a fork joins by itself, then goes on.
+        loop {
+            let mut member = match self.spare.take() {
+                Some(member) => member,
+                None => self.take_member(py)?,
+            };
+            let result = match deadline_ns {
+                None => member.participant.run(&mut body),
+                some => member.participant.run_until(some, &mut body),
+            };
+            if matches!(result, Err(Stop::Forked)) {
                 // The participant is the parent's: dropped, not given back.
                 drop(member);
                 self.rejoin(py)?;
-                self.operate_alone(py, deadline_ns, body)
+                continue;
             }
-            Err(stop) => {
-                self.put_member(member);
-                Err(self.stopped(py, stop))
-            }
+            self.put_member(member);
+            return Ok(result);
         }
     }
 

@@ -5,18 +5,17 @@ import re
 import pso
 
 SHARED = (pso.Dict, pso.List, pso.Queue)
-VIEWS = (type({}.keys()), type({}.values()), type({}.items()))
 
 
 def plain(value):
-    """`value` without anything shared in it."""
+    """`value` without anything shared or lazy in it."""
     if isinstance(value, SHARED):
         return value.to_python()
     if isinstance(value, (list, tuple)):
         return type(value)(plain(item) for item in value)
     if isinstance(value, dict):
         return {plain(key): plain(item) for key, item in value.items()}
-    if type(value).__name__.lower().endswith(("iterator", "iter")) or isinstance(value, VIEWS):
+    if type(value).__name__.lower().endswith(("iterator", "iter")):
         return [plain(item) for item in value]
     return value
 
@@ -26,6 +25,8 @@ def described(value):
     value = plain(value)
     if isinstance(value, (list, tuple)):
         return (type(value).__name__, [described(item) for item in value])
+    if isinstance(value, (set, frozenset)):
+        return ("set", sorted(map(described, value)))
     if isinstance(value, dict):
         return ("dict", [(described(key), described(item)) for key, item in value.items()])
     return (type(value).__name__, repr(value))
@@ -33,8 +34,10 @@ def described(value):
 
 def message(error):
     """What an error says, with the builtin's names for our types."""
-    text = str(error)
-    text = re.sub(r"\bpso(\._core)?\.(?=List|Dict)", "", text)
+    if isinstance(error, KeyError):
+        return repr(error.args)
+    text = re.sub(r"\bpso(\._\w+)?\.(?=[A-Z])", "", str(error))
+    text = re.sub(r"\bDict(Keys|Values|Items)\b", lambda found: f"dict_{found[1].lower()}", text)
     return re.sub(r"\b(List|Dict)\b", lambda found: found[0].lower(), text)
 
 
@@ -49,7 +52,7 @@ def outcome(function, *arguments):
 
 
 def run_text(text, **names):
-    """Runs statements, the last of which may be an expression: gives its value."""
+    """Runs statements, divided by `; `. The last may be an expression: gives its value, or what `result` is after all."""
     *statements, last = text.split("; ")
     for statement in statements:
         exec(statement, names)
@@ -59,3 +62,10 @@ def run_text(text, **names):
         exec(last, names)
         return names.get("result")
     return eval(code, names)
+
+
+def compare(text, shared, builtin, **names):
+    """Runs the text on both as `x`: the same outcome, and the same contents afterwards."""
+    expected = outcome(lambda: run_text(text, x=builtin, **names))
+    assert outcome(lambda: run_text(text, x=shared, **names)) == expected
+    assert described(shared) == described(builtin)

@@ -1,1 +1,332 @@
-# being written
+"""`pso.List` beside `list`. The danger: code that works with a list meets a corner in which ours behaves otherwise.
+
+Each operation runs on both; result, error and message, and the contents afterwards have to agree.
+"""
+
+import collections.abc
+import copy
+import functools
+import operator
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from differential import compare, described, outcome
+
+START = [3, 1, 2, 5, 4, 1]
+
+OPERATIONS = """
+x[0], x[-1], x[5], x[-6]
+x[6]
+x[-7]
+x[10**30]
+x[-10**30]
+x["a"]
+x[1.0]
+x[None]
+x[()]
+x[True]
+x[Index(2)]
+x[0] = "zero"
+x[-1] = [1, {"two": 3}]
+x[6] = 1
+x[-7] = 1
+x["a"] = 1
+x[10**30] = 1
+del x[0]
+del x[-1]
+del x[6]
+del x["a"]
+x.append(9)
+x.append()
+x.append(1, 2)
+x.append([1])
+x.append(x); repr(x), x[-1] is x
+x.append({"me": x}); repr(x)
+x.extend([7, 8])
+x.extend("ab")
+x.extend(x)
+x.extend(range(3))
+x.extend(i for i in x)
+x.extend(5)
+x.extend({"k": 1})
+x.extend(None)
+x.insert(0, "first")
+x.insert(-1, "last but one")
+x.insert(3, "third")
+x.insert(100, "end")
+x.insert(-100, "start")
+x.insert("a", 1)
+x.insert(1)
+x.insert(10**30, 1)
+x.pop()
+x.pop(0)
+x.pop(-2)
+x.pop(6)
+x.pop(-7)
+x.pop("a")
+x.pop(1, 2)
+x.clear(); x.pop()
+x.remove(1)
+x.remove(99)
+x.remove()
+x.index(1)
+x.index(1, 2)
+x.index(1, 2, 4)
+x.index(1, -1)
+x.index(99)
+x.index(1, 0, 10**30)
+x.index(1, "a")
+x.index()
+x.count(1), x.count(99), x.count(1.0), x.count(True)
+x.reverse()
+x.reverse(1)
+x.sort()
+x.sort(reverse=True)
+x.sort(key=lambda i: -i)
+x.sort(key=str, reverse=True)
+x.sort(key=lambda i: i % 2)
+x.sort(key=lambda i: i % 2, reverse=True)
+x.sort(lambda i: i)
+x.sort(key=5)
+x.sort(key=functools.cmp_to_key(lambda a, b: b - a))
+x.append("a"); x.sort()
+x.append(None); x.sort()
+x.sort(key=lambda i: x.append(i))
+x.sort(key=lambda i: 1 // (i - 5))
+x.copy()
+x.copy() is x
+x.clear()
+len(x), bool(x)
+x.clear(); len(x), bool(x), repr(x), list(x)
+1 in x, 99 in x, 1.0 in x, "1" in x
+x + [1]
+[1] + x
+x + x
+x + (1,)
+(1,) + x
+x + 5
+5 + x
+x += [7, 8]
+x += (7, 8)
+x += "ab"
+x += x
+x += 5
+x * 2
+2 * x
+x * 0
+x * -1
+x * "a"
+x * 1.5
+x * x
+x *= 2
+x *= 0
+x *= -1
+x *= "a"
+x == [3, 1, 2, 5, 4, 1], [3, 1, 2, 5, 4, 1] == x
+x != [3], [3] != x
+x == (3, 1, 2, 5, 4, 1)
+x == x, x == 5
+x < [4], x <= [3], x > [3, 1], x >= [9]
+[4] < x, [3] <= x, [3, 1] > x, [9] >= x
+x < x, x <= x
+x < (1,)
+x < 5
+x < ["a"]
+hash(x)
+{x}
+repr(x), str(x), f"{x}"
+f"{x:5}"
+list(x), tuple(x), set(x)
+list(reversed(x))
+reversed(x)
+sorted(x), min(x), max(x), sum(x)
+a, *b = x; result = (a, b)
+a, b = x
+print(*x, end="")
+x()
+x.missing
+x.append = 1
+x.new = 1
+x[:]
+x[:] is x
+x[1:3], x[-3:], x[:-2], x[4:1], x[9:], x[-99:99]
+x[::2], x[::-1], x[4:0:-2], x[::-3], x[10**30:], x[:10**30:10**30]
+x[::0]
+x["a":]
+x[1:"b"]
+x[Index(1):Index(3)]
+x[1:3] = [7, 8, 9]
+x[1:3] = []
+x[1:1] = [7, 8]
+x[:] = []
+x[:] = x
+x[2:] = x
+x[9:] = [7]
+x[4:1] = [7]
+x[1:3] = "ab"
+x[1:3] = (i for i in range(4))
+x[1:3] = 5
+x[1:3] = None
+x[::2] = [7, 8, 9]
+x[::2] = [7, 8]
+x[::2] = 5
+x[::-1] = x
+x[::-1] = [1, 2, 3, 4, 5, 6]
+x[5:0:-2] = "abc"
+x[::0] = []
+x[4:1:1] = [7]
+x[4:1:2] = []
+x[::2] = "abc"
+del x[1:3]
+del x[:]
+del x[::2]
+del x[::-2]
+del x[4:1]
+del x[::0]
+del x[-2:]
+it = iter(x); next(it); x.append(9); list(it)
+it = iter(x); next(it); del x[1:]; list(it)
+it = iter(x); list(it); x.append(9); list(it)
+it = iter(x); next(it); x.clear(); next(it)
+it = iter(x); next(it); x[1] = "changed ahead"; next(it)
+it = iter(x); next(it); x.insert(0, "before"); next(it)
+it = reversed(x); next(it); x.append(9); list(it)
+it = reversed(x); next(it); x.clear(); list(it)
+it = reversed(x); next(it); x.pop(0); list(it)
+operator.length_hint(iter(x)), operator.length_hint(reversed(x))
+it = iter(x); next(it); operator.length_hint(it)
+it = iter(x); iter(it) is it
+for i in x: x.remove(i)
+for i, v in enumerate(x): x[i] = v * 2
+result = [i for i in x if i > 2]
+isinstance(x, collections.abc.MutableSequence), isinstance(x, collections.abc.Hashable)
+callable(type(x)[int])
+type(x)(5)
+type(x)("abc")
+type(x)([1], [2])
+type(x)(a=1)
+type(x)(x) == x, type(x)(x) is x
+type(x)()
+x.__len__(), x.__getitem__(0), x.__contains__(3)
+x.__getitem__()
+copy.copy(x) == x, copy.copy(x) is x
+copy.deepcopy(x) == x
+x.append([]); copy.copy(x)[-1] is x[-1], copy.deepcopy(x)[-1] is x[-1]
+x.append([1]); x[-1] += [2]
+x[0] += 10
+x.append(x); len(x[-1][-1][-1])
+x.append(x); copy.deepcopy(x)[-1][-1][0]
+x.append(float("nan")); x == x.copy()
+x.extend([1, "a", None, 2.5, b"b", (1, (2,)), True]); repr(x)
+x.clear(); x.extend([[1, 2], [1], [0, 5]]); x.sort()
+x.clear(); x.extend([True, 1, 1.0, 0.0, -0.0, False])
+x.clear(); x.extend(["b", "a", "c"] * 20); x.sort()
+operator.concat(x, [1])
+operator.iadd(x, [1]) is x
+operator.imul(x, 2) is x
+""".strip().splitlines()
+
+
+class Index:
+    """Counts as an int where an index is wanted."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __index__(self):
+        return self.value
+
+
+NAMES = {"copy": copy, "operator": operator, "functools": functools, "collections": collections, "Index": Index}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_operation_does_what_list_does(space, operation):
+    compare(operation, space.List(START), list(START), **NAMES)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_and_does_it_inside_a_transaction(space, operation):
+    shared = space.List(START)
+
+    def body():
+        shared[:] = START  # An attempt may be run again.
+        compare(operation, shared, list(START), **NAMES)
+
+    space.run(body)
+
+
+def test_match_takes_it_for_a_sequence(space):
+    match space.List([1, 2, 3]):
+        case [first, *rest]:
+            assert (first, rest) == (1, [2, 3])
+        case _:
+            pytest.fail("not a sequence")
+
+
+bounds = st.none() | st.integers(-12, 12)
+slices = st.builds(slice, bounds, bounds, st.none() | st.integers(-4, 4))
+items = st.lists(st.integers(-5, 5) | st.text(max_size=9), max_size=10)
+
+
+@given(items, slices, items)
+def test_any_slice_is_read_replaced_and_deleted_as_in_list(space, content, where, new):
+    def replace(target):
+        target[where] = new
+
+    def delete(target):
+        del target[where]
+
+    for change in [lambda target: target[where], replace, delete]:
+        builtin, shared = list(content), space.List(content)
+        assert outcome(change, shared) == outcome(change, builtin)
+        assert described(shared) == described(builtin)
+
+
+@given(items, items)
+def test_lists_compare_as_lists_do(space, one, two):
+    comparisons = [operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge]
+    for compared in comparisons:
+        expected = outcome(compared, one, two)
+        assert outcome(compared, space.List(one), two) == expected
+        assert outcome(compared, one, space.List(two)) == expected
+        assert outcome(compared, space.List(one), space.List(two)) == expected
+
+
+def test_it_grows_and_shrinks_by_thousands(space):
+    chance = random.Random(1)
+    builtin, shared = [], space.List()
+    for number in range(5000):
+        builtin.append(number)
+        shared.append(number)
+    for _ in range(300):
+        place = chance.randrange(len(builtin))
+        builtin.insert(place, "in between")
+        shared.insert(place, "in between")
+        place = chance.randrange(len(builtin))
+        assert shared.pop(place) == builtin.pop(place)
+    assert shared == builtin
+    del builtin[10:4900], shared[10:4900]
+    assert shared == builtin and list(reversed(shared)) == list(reversed(builtin))
+
+
+def test_sorting_is_stable_and_large_lists_are_sorted(space):
+    chance = random.Random(2)
+    content = [(chance.randrange(20), number) for number in range(2000)]
+    shared = space.List(content)
+    shared.sort(key=lambda pair: pair[0])
+    assert shared == sorted(content, key=lambda pair: pair[0])
+    shared.sort(key=lambda pair: pair[0], reverse=True)
+    assert shared == sorted(sorted(content), key=lambda pair: pair[0], reverse=True)
+
+
+def test_a_queue_of_its_ends_stays_small(space):
+    shared = space.List()
+    for number in range(3000):
+        shared.append(number)
+        if number >= 5:
+            assert shared.pop(0) == number - 5
+    assert shared == [2995, 2996, 2997, 2998, 2999]

@@ -6,6 +6,8 @@ been merged; see `coordinator.put_back`.
 """
 
 import json
+import os
+import threading
 
 import pso
 
@@ -15,6 +17,7 @@ from .parse import Parsed, parse
 
 
 def work(space_name: str, worker: str) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     space = pso.attach(space_name)
     root = space.root
     queue, in_progress, results = root["queue"], root["in_progress"], root["results"]
@@ -41,3 +44,10 @@ def work(space_name: str, worker: str) -> None:
     del in_progress[worker]
     print(json.dumps({"files": files, "take": attempts["take"], "done": attempts["done"]}), flush=True)
     space.close()
+
+
+def _end_with_parent() -> None:
+    """Ends this process, as a kill would, when standard input ends: whoever started us holds its other end open."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)

@@ -7,6 +7,8 @@ use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, CELL_WORDS, CellAddress, H
 
 /// What every account starts with.
 const START: i64 = 100;
+/// A `Cells` block begins with the number of its cells.
+const PREFIX_WORDS: u64 = 2;
 
 /// Accounts in one block of cells, found through the root cell.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +21,9 @@ impl Bank {
     /// Makes the accounts and puts them into the root cell, in one transaction.
     pub fn found<P: Platform>(participant: &mut Participant<P>, accounts: u64) -> Result<Self, Stop> {
         participant.run(|tx| {
-            let handle = tx.allocate(BlockKind::Cells, accounts * CELL_WORDS)?;
+            let handle = tx.allocate(BlockKind::Cells, PREFIX_WORDS + accounts * CELL_WORDS)?;
             let bank = Self::at(handle, accounts);
+            tx.arena().platform().store_plain(handle.block().offset(BLOCK_HEADER_WORDS), accounts);
             for account in 0..accounts {
                 tx.initialize(bank.account(account), integer(START));
             }
@@ -39,7 +42,7 @@ impl Bank {
     }
 
     fn at(handle: Handle, accounts: u64) -> Self {
-        Self { first: CellAddress::new(handle.block().offset(BLOCK_HEADER_WORDS)), accounts }
+        Self { first: CellAddress::new(handle.block().offset(BLOCK_HEADER_WORDS + PREFIX_WORDS)), accounts }
     }
 
     /// The cell of an account.

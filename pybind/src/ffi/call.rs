@@ -86,6 +86,10 @@ impl Any {
             Object::from_owned(py, c::PyObject_Vectorcall(self.as_ptr(), all.as_ptr(), positional.len(), names))
         }
     }
+    /// `self(*positional, **named)`, the named arguments being those of `like`.
+    pub fn call_like(&self, py: Python<'_>, positional: &[&Any], like: &super::Arguments<'_>) -> Result<Object> {
+        self.call_named(py, positional, like.named_values(), like.names())
+    }
     /// `self.name(*arguments)`
     pub fn call_method(&self, py: Python<'_>, name: &CStr, arguments: &[&Any]) -> Result<Object> {
         self.attribute(py, name)?.call(py, arguments)

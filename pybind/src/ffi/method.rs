@@ -249,6 +249,22 @@ impl<'a> Arguments<'a> {
         let views = positional.iter().chain(&named).map(|object| object.as_ptr()).collect();
         Ok(TupleArguments { positional, names, named, views })
     }
+    /// One positional argument.
+    pub fn one(argument: &'a &'a Any) -> Self {
+        Self { positional: std::slice::from_ref(argument), named: &[], names: None }
+    }
+    /// The same without the first `count` positional ones.
+    pub fn without(&self, count: usize) -> Self {
+        Self { positional: self.positional.get(count..).unwrap_or_default(), ..*self }
+    }
+    /// The names, as a tuple, in the order of `named_values`.
+    pub(super) fn names(&self) -> Option<&'a Any> {
+        self.names
+    }
+    /// The values that have names.
+    pub fn named_values(&self) -> &'a [&'a Any] {
+        self.named
+    }
     /// The positional ones.
     #[inline]
     pub fn positional(&self) -> &'a [&'a Any] {

@@ -86,6 +86,16 @@ impl<S: State> Module<S> {
         };
         state.ok_or_else(|| Kind::System.raise(py, "the module pso._core is not initialised"))
     }
+    /// The state behind an object, if it is of a class of this module.
+    pub fn state_behind<'a>(&'static self, py: Python<'_>, object: &'a Any) -> Option<&'a S> {
+        match self.state_of_class(py, &Receiver::new(object.class())) {
+            Ok(state) => Some(state),
+            Err(raised) => {
+                raised.clear(py);
+                None
+            }
+        }
+    }
     /// The state behind a class of this module.
     pub fn state_of_class<'a>(&'static self, py: Python<'_>, class: &Receiver<'a>) -> Result<&'a S> {
         // SAFETY: a live type; the module is found along its bases or an exception is set. The type keeps it alive.

@@ -191,6 +191,13 @@ impl Any {
             (0..count).map(|place| Object::from_borrowed(c::PyTuple_GET_ITEM(self.as_ptr(), place))).collect()
         }
     }
+    /// The items of a tuple, as long as it is borrowed: it does not change.
+    pub fn tuple_refs(&self) -> impl ExactSizeIterator<Item = &Any> {
+        // SAFETY: callers have seen that it is a tuple; its items are alive while it is.
+        let count = unsafe { c::PyTuple_GET_SIZE(self.as_ptr()) as usize };
+        // SAFETY: as above.
+        (0..count).map(|place| unsafe { Any::from_ptr(c::PyTuple_GET_ITEM(self.as_ptr(), place as c::Py_ssize_t)) })
+    }
     /// The items of a list, counted.
     pub fn list_items(&self) -> Vec<Object> {
         // SAFETY: callers have seen that it is a list; nothing runs between the reads of its size and items.

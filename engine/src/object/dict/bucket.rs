@@ -64,12 +64,15 @@ pub(super) fn search<P: Platform>(
         return Ok(None);
     }
     let handle = handle_of(bucket, dict.bucket_count_cell())?;
-    if tx.kind(handle)? == BlockKind::DictBucket {
-        return search_several(tx, handle, key);
+    match tx.kind(handle)? {
+        BlockKind::DictEntry => {
+            let entry = Entry::of_kind_known(tx, handle)?;
+            let found = entry.hash(tx) == key.hash() && key.matches(tx, entry.raw_key(tx))?;
+            Ok(found.then_some(entry))
+        }
+        BlockKind::DictBucket => search_several(tx, handle, key),
+        other => Err(corrupt("what a bucket names", handle.block(), other as u64)),
     }
-    let entry = Entry::open(tx, handle)?;
-    let found = entry.hash(tx) == key.hash() && key.matches(tx, entry.raw_key(tx))?;
-    Ok(found.then_some(entry))
 }
 
 fn search_several<P: Platform>(tx: &Participant<P>, bucket: Handle, key: &Key) -> Result<Option<Entry>, Stop> {

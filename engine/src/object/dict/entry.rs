@@ -1,7 +1,9 @@
 //! One key of a dict: `[hash][key][place cell][value cell]`, with its header just one cache line.
 
 use crate::error::Stop;
-use crate::object::block::{allocate, corrupt, count_value, fill_absent, fill_plain, open_part, plain, read_count};
+use crate::object::block::{
+    allocate, corrupt, count_value, fill_absent, fill_plain, open_part, plain, read_count, within_space,
+};
 use crate::object::vector::MOST_PLACES;
 use crate::platform::Platform;
 use crate::transaction::Participant;
@@ -44,6 +46,13 @@ impl Entry {
     #[inline]
     pub(super) fn open<P: Platform>(tx: &Participant<P>, handle: Handle) -> Result<Self, Stop> {
         open_part(tx, handle, BlockKind::DictEntry, ENTRY_WORDS)?;
+        Ok(Self { handle })
+    }
+
+    /// The same, by whoever has just looked at the state word and found the kind.
+    #[inline]
+    pub(super) fn of_kind_known<P: Platform>(tx: &Participant<P>, handle: Handle) -> Result<Self, Stop> {
+        within_space(tx, handle.block(), BLOCK_HEADER_WORDS + ENTRY_WORDS)?;
         Ok(Self { handle })
     }
 

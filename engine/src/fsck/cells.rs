@@ -1,0 +1,84 @@
+//! Every cell and every immutable value of every LIVE block.
+
+use std::sync::atomic::Ordering::Acquire;
+
+use super::Finding;
+use crate::allocator;
+use crate::arena::{Arena, HotWord};
+use crate::object::layout::{Reference, references};
+use crate::participant::{Claim, Slot, status_of};
+use crate::platform::Platform;
+use crate::word::{
+    BlockKind, BlockPhase, CellAddress, Handle, LockWord, LockedBy, State, Unpacked, Value, WordAddress,
+};
+
+pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut impl FnMut(Finding)) {
+    check_cell(arena, arena.root(), at_rest, report);
+    allocator::for_each_block(arena, |handle, state| {
+        if state.phase == BlockPhase::Live && !matches!(state.kind, BlockKind::Log | BlockKind::None) {
+            check_block(arena, handle, state.kind, at_rest, report);
+        }
+    });
+}
+
+fn check_block<P: Platform>(
+    arena: &Arena<P>,
+    handle: Handle,
+    kind: BlockKind,
+    at_rest: bool,
+    report: &mut impl FnMut(Finding),
+) {
+    let Ok(room) = allocator::payload_words(arena, handle) else {
+        return report(Finding::Block { at: handle.block(), word: handle.raw() });
+    };
+    let contradiction = references(arena, handle, kind, room, &mut |reference| match reference {
+        Reference::Cell(cell) => check_cell(arena, cell, at_rest, report),
+        Reference::Value(at) => check_value(arena, at, arena.platform().load_plain(at), report),
+    });
+    if let Err(corrupt) = contradiction {
+        report(Finding::Block { at: WordAddress::new(corrupt.byte_offset / 8), word: corrupt.word });
+    }
+}
+
+fn check_cell<P: Platform>(arena: &Arena<P>, cell: CellAddress, at_rest: bool, report: &mut impl FnMut(Finding)) {
+    let platform = arena.platform();
+    // Acquire: as a reader's; what the value names is seen.
+    let word = platform.load(cell.lock_word(), Acquire);
+    let value = platform.load(cell.value_word(), Acquire);
+    let unchanged = || platform.load(cell.lock_word(), Acquire) == word;
+    match LockWord::unpack(word) {
+        LockWord::Free { version, grantee } => {
+            // Loaded after the version: a living clock is past it.
+            let clock = platform.load(arena.layout().hot(HotWord::VersionClock), Acquire);
+            if version.0 > clock || grantee.is_some() {
+                report(Finding::Version { cell, version: version.0 });
+            }
+        }
+        LockWord::Locked(by) if at_rest || !is_held(arena, by) => {
+            if unchanged() {
+                report(Finding::Lock { cell, word });
+            }
+        }
+        LockWord::Locked(_) => {}
+    }
+    if unchanged() {
+        check_value(arena, cell.value_word(), value, report);
+    }
+}
+
+/// Whether the lock belongs to an attempt that somebody runs.
+fn is_held<P: Platform>(arena: &Arena<P>, by: LockedBy) -> bool {
+    let Some(slot) = Slot::of(arena, by.participant) else { return false };
+    let claimed = Claim::unpack(arena.platform().load(slot.claim(), Acquire)).is_some();
+    claimed && status_of(arena, slot).is_ok_and(|status| status.seq == by.seq && status.state != State::Idle)
+}
+
+fn check_value<P: Platform>(arena: &Arena<P>, at: WordAddress, word: u64, report: &mut impl FnMut(Finding)) {
+    match Value::from_raw(word).unpack() {
+        None => report(Finding::Value { at, word }),
+        Some(Unpacked::Handle(handle)) if allocator::check_fully(arena, handle).is_err() => {
+            report(Finding::Dangling { at, word });
+        }
+        Some(_) => {}
+    }
+}

@@ -1,0 +1,145 @@
+//! What must hold of a space, looked for word by word. Reads only; mending is `Space::recover_dead`'s business.
+//!
+//! - superblock headers against block states, hints against both, owners against participants (`allocator::audit`);
+//! - participants against processes: nothing is held by the dead;
+//! - every cell of every LIVE block: its lock word names a living attempt or a version that the clock has reached, its value
+//!   decodes, a handle in it names a block in use;
+//! - every immutable value likewise.
+//!
+//! A space may be checked while others work in it. Then what the living are in the middle of is not damage, and a word that
+//! changed while it was looked at is looked at again.
+
+mod cells;
+mod members;
+
+use std::fmt;
+
+use crate::allocator::{self, Damage};
+use crate::arena::HotWord;
+use crate::platform::{Ordering, Platform};
+use crate::space::Space;
+use crate::word::{CellAddress, ParticipantId, ProcessSlotId, WordAddress};
+
+/// Something that does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// Somebody found damage before and said so.
+    Poisoned {
+        /// The number that he left.
+        reason: u64,
+    },
+    /// Superblocks and blocks.
+    Memory(Damage),
+    /// A process slot names a process that is dead and was not cleared up after.
+    DeadProcess {
+        /// Which.
+        slot: ProcessSlotId,
+    },
+    /// A participant slot is claimed by a process that is dead or gone.
+    HeldByTheDead {
+        /// Which.
+        participant: ParticipantId,
+    },
+    /// A status word that nothing of ours writes, or one that is not at rest where it must be.
+    Status {
+        /// Whose.
+        participant: ParticipantId,
+        /// What was read.
+        word: u64,
+    },
+    /// A lock of an attempt that is over, or of nobody.
+    Lock {
+        /// The cell.
+        cell: CellAddress,
+        /// What was read.
+        word: u64,
+    },
+    /// A version that the clock has not reached.
+    Version {
+        /// The cell.
+        cell: CellAddress,
+        /// What was read.
+        version: u64,
+    },
+    /// A word that is no value.
+    Value {
+        /// Where.
+        at: WordAddress,
+        /// What was read.
+        word: u64,
+    },
+    /// A handle that names no block in use.
+    Dangling {
+        /// Where.
+        at: WordAddress,
+        /// What was read.
+        word: u64,
+    },
+    /// A block whose counts contradict its room.
+    Block {
+        /// Where.
+        at: WordAddress,
+        /// What was read.
+        word: u64,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Poisoned { reason } => write!(f, "somebody found damage before and closed the space (reason {reason})"),
+            Self::Memory(damage) => damage.fmt(f),
+            Self::DeadProcess { slot } => write!(f, "process slot {} belongs to a process that is dead", slot.0),
+            Self::HeldByTheDead { participant } => {
+                write!(f, "participant {} belongs to a process that is dead", participant.0)
+            }
+            Self::Status { participant, word } => {
+                write!(f, "participant {}: the status is {word:#018x}", participant.0)
+            }
+            Self::Lock { cell, word } => {
+                let at = cell.lock_word().byte_offset();
+                write!(f, "the cell at byte {at} is locked by nobody who runs ({word:#018x})")
+            }
+            Self::Version { cell, version } => {
+                let at = cell.lock_word().byte_offset();
+                write!(f, "the cell at byte {at} has the version {version}, which the clock has not reached")
+            }
+            Self::Value { at, word } => write!(f, "the word at byte {} is no value ({word:#018x})", at.byte_offset()),
+            Self::Dangling { at, word } => {
+                write!(f, "the handle at byte {} names no block in use ({word:#018x})", at.byte_offset())
+            }
+            Self::Block { at, word } => {
+                write!(f, "the block around byte {} contradicts its size ({word:#018x})", at.byte_offset())
+            }
+        }
+    }
+}
+
+/// Checks a space in which others may be at work.
+pub fn fsck<P: Platform>(space: &Space<P>) -> Vec<Finding> {
+    check(space, false)
+}
+
+/// Checks a space at rest: nobody is in an attempt. Every lock is a finding then.
+pub fn fsck_at_rest<P: Platform>(space: &Space<P>) -> Vec<Finding> {
+    check(space, true)
+}
+
+fn check<P: Platform>(space: &Space<P>, at_rest: bool) -> Vec<Finding> {
+    let arena = space.arena();
+    let mut findings = Vec::new();
+    let poison = arena.platform().load(arena.layout().hot(HotWord::Poison), Ordering::Relaxed);
+    if poison != 0 {
+        findings.push(Finding::Poisoned { reason: poison });
+    }
+    members::check(arena, at_rest, &mut |finding| findings.push(finding));
+    allocator::audit(
+        arena,
+        at_rest,
+        |id| members::is_claimed(arena, id),
+        |damage| findings.push(Finding::Memory(damage)),
+    );
+    cells::check(arena, at_rest, &mut |finding| findings.push(finding));
+    findings
+}

@@ -1,0 +1,66 @@
+//! The command as people meet it: exit codes, and sentences that say what to do.
+
+use std::process::{Command, Output, Stdio};
+
+use pso_engine::platform::native::{Place, create};
+
+fn pso(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
+    command.args(arguments).stdin(Stdio::null()).output().expect("pso starts")
+}
+
+fn complaint(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_missing_space_is_named() {
+    for subcommand in ["fsck", "inspect"] {
+        let said = complaint(&pso(&[subcommand, "no-such-space-here"]));
+        assert!(said.starts_with("pso: no-such-space-here: "), "{said}");
+    }
+}
+
+#[test]
+fn nonsense_on_the_command_line_is_exit_code_2() {
+    for arguments in [&["fsck"][..], &["demo", "--sample", "2"], &["torture", "--writers", "1"], &["dance"], &[]] {
+        assert_eq!(pso(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_python_without_the_package_is_told_from_a_missing_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let bare = folder.path().join("python");
+    std::fs::write(&bare, "#!/bin/sh\necho \"ModuleNotFoundError: No module named 'pso'\" >&2\nexit 1\n").unwrap();
+    std::fs::set_permissions(&bare, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let said = complaint(&pso(&["demo", "--python", bare.to_str().unwrap()]));
+    assert!(said.contains("make setup") && said.contains("No module named 'pso'"), "{said}");
+    let said = complaint(&pso(&["demo", "--python", "/nowhere/python"]));
+    assert!(said.contains("/nowhere/python") && said.contains("No such file"), "{said}");
+}
+
+#[test]
+fn a_new_space_is_clean_and_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("space");
+    let _space = create(&Place::Directory(directory.clone()), 8 << 20).unwrap();
+    let directory = directory.to_str().unwrap();
+    let output = pso(&["fsck", "--dir", directory]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("is clean"), "{output:?}");
+    let output = pso(&["inspect", "--dir", directory, "--once"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("0 participants"), "{output:?}");
+}
+
+#[test]
+fn a_foreign_file_is_refused_and_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("arena");
+    std::fs::write(&file, vec![7u8; 1 << 20]).unwrap();
+    let said = complaint(&pso(&["fsck", "--dir", folder.path().to_str().unwrap()]));
+    assert!(!said.contains("panicked"), "{said}");
+    assert!(std::fs::read(&file).unwrap().iter().all(|byte| *byte == 7));
+}

@@ -1,0 +1,177 @@
+//! A checker that cannot fail is a defect: each kind of damage is made, and found; and a space that was only worked in, or
+//! killed in and recovered, is clean.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use pso_engine::arena::{Geometry, HotWord};
+use pso_engine::fsck::{Finding, fsck, fsck_at_rest};
+use pso_engine::object::{dict, key, list, text};
+use pso_engine::platform::{Memory, Ordering::Relaxed};
+use pso_engine::space::Space;
+use pso_engine::transaction::Participant;
+use pso_engine::word::{CellAddress, Handle, LockWord, LockedBy, ParticipantId, Value, Version};
+use pso_model::heap::{Heap, Killed};
+use pso_model::scenario::Bank;
+
+fn space() -> (Heap, Arc<Space<Heap>>) {
+    let (heap, layout) = Heap::space(Geometry::for_bytes(8 << 20).unwrap());
+    let space = Space::join(heap.clone(), layout).unwrap();
+    (heap, space)
+}
+
+/// A bank whose first account is damaged by `damage`; what fsck says.
+fn after(damage: impl Fn(&Heap, &Arc<Space<Heap>>, CellAddress)) -> Vec<Finding> {
+    let (heap, space) = space();
+    let mut participant = space.participant().unwrap();
+    let bank = Bank::found(&mut participant, 4).unwrap();
+    assert_eq!(fsck_at_rest(&space), vec![], "clean before the damage");
+    damage(&heap, &space, bank.account(0));
+    fsck(&space)
+}
+
+#[test]
+fn a_space_with_all_kinds_of_objects_is_clean() {
+    let (_, space) = space();
+    let mut participant = space.participant().unwrap();
+    participant
+        .run(|tx| {
+            let root = dict::create(tx)?;
+            let cell = tx.arena().root();
+            tx.write(cell, Value::handle(root))?;
+            let hash_key = tx.arena().hash_key();
+            for number in 0..500i64 {
+                let name = format!("a key that is longer than a word {number}");
+                let items = list::create(tx)?;
+                let value = text::encode(tx, &name)?;
+                list::push(tx, items, value)?;
+                let key = key::Key::new(hash_key, key::KeyView::Text(&name));
+                dict::set(tx, root, &key, Value::handle(items))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(fsck(&space), vec![]);
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+#[test]
+fn a_lock_of_an_attempt_that_is_over_is_found() {
+    let by = LockedBy { participant: ParticipantId(0), entry: 0, seq: 77 };
+    let findings = after(|heap, _, cell| heap.store(cell.lock_word(), LockWord::locked(by), Relaxed));
+    assert!(matches!(findings[..], [Finding::Lock { .. }]), "{findings:?}");
+}
+
+#[test]
+fn a_version_ahead_of_the_clock_is_found() {
+    let findings =
+        after(|heap, _, cell| heap.store(cell.lock_word(), LockWord::free(Version(1 << 40)), Relaxed));
+    assert!(matches!(findings[..], [Finding::Version { .. }]), "{findings:?}");
+}
+
+#[test]
+fn a_word_that_is_no_value_is_found() {
+    let findings = after(|heap, _, cell| heap.store(cell.value_word(), 0xf, Relaxed));
+    assert!(matches!(findings[..], [Finding::Value { .. }]), "{findings:?}");
+}
+
+#[test]
+fn a_handle_to_nothing_is_found() {
+    let findings = after(|heap, space, cell| {
+        let block = Handle::from_raw(heap.load(space.arena().root().value_word(), Relaxed)).unwrap();
+        let stale = Handle::new(block.block(), block.generation() + 1);
+        heap.store(cell.value_word(), stale.raw(), Relaxed);
+    });
+    assert!(matches!(findings[..], [Finding::Dangling { .. }]), "{findings:?}");
+}
+
+#[test]
+fn poison_is_found() {
+    let findings = after(|_, space, _| space.poison(3));
+    assert!(matches!(findings[..], [Finding::Poisoned { reason: 3 }]), "{findings:?}");
+}
+
+#[test]
+fn a_frontier_beyond_the_space_is_found() {
+    let findings = after(|heap, space, _| {
+        let word = space.arena().layout().hot(HotWord::SuperblockFrontier);
+        heap.store(word, u64::MAX, Relaxed);
+    });
+    assert!(findings.iter().any(|finding| matches!(finding, Finding::Memory(_))), "{findings:?}");
+}
+
+#[test]
+fn what_the_dead_hold_is_found_until_it_is_recovered() {
+    let (heap, space) = space();
+    let mut participant = space.participant().unwrap();
+    let bank = Bank::found(&mut participant, 4).unwrap();
+    let doomed = Space::join(heap.process(), *space.arena().layout()).unwrap();
+    let mut victim = doomed.participant().unwrap();
+    victim.begin().unwrap();
+    bank.transfer_in(&mut victim, 0, 1, 5).unwrap();
+    assert_eq!(fsck(&space), vec![], "the living may hold locks");
+    assert!(fsck_at_rest(&space).iter().any(|finding| matches!(finding, Finding::Lock { .. })));
+    heap.kill_process(doomed.process());
+    let findings = fsck(&space);
+    assert!(findings.iter().any(|finding| matches!(finding, Finding::HeldByTheDead { .. })), "{findings:?}");
+    assert!(findings.iter().any(|finding| matches!(finding, Finding::DeadProcess { .. })), "{findings:?}");
+    space.recover_dead();
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+/// Every step of work that allocates, grows and drops: killed there, recovered, the space is clean.
+#[test]
+fn a_space_is_clean_after_a_kill_at_every_step_of_work_on_objects() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload().downcast_ref::<Killed>().is_none() {
+            hook(info);
+        }
+    }));
+    let work = |participant: &mut Participant<Heap>, round: u64| {
+        participant
+            .run(|tx| {
+                let cell = tx.arena().root();
+                let root = match tx.read(cell)?.as_handle() {
+                    Some(root) => root,
+                    None => {
+                        let root = dict::create(tx)?;
+                        tx.write(cell, Value::handle(root))?;
+                        root
+                    }
+                };
+                let hash_key = tx.arena().hash_key();
+                for number in 0..4 {
+                    let name = format!("key {round} {number}");
+                    let value = text::encode(tx, &name)?;
+                    let key = key::Key::new(hash_key, key::KeyView::Text(&name));
+                    dict::set(tx, root, &key, value)?;
+                }
+                let gone = format!("key {} 1", round.wrapping_sub(1));
+                let key = key::Key::new(hash_key, key::KeyView::Text(&gone));
+                dict::remove(tx, root, &key).map(|_| ())
+            })
+            .unwrap();
+    };
+    let (heap, space) = space();
+    let mut survivor = space.participant().unwrap();
+    work(&mut survivor, 0);
+    for step in (1..).step_by(7) {
+        let process = heap.process();
+        let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
+        process.die_after(step);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let mut participant = doomed.participant().unwrap();
+            work(&mut participant, step);
+            std::mem::forget(participant);
+        }));
+        let through = process.live_on() > 0 && outcome.is_ok();
+        heap.kill_process(doomed.process());
+        space.recover_dead();
+        assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}");
+        if through {
+            assert!(step > 300, "only {step} steps");
+            return;
+        }
+    }
+}

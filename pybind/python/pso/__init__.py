@@ -1,0 +1,92 @@
+"""Python Shared Objects: lists, dicts and queues in shared memory, changed in transactions.
+
+    import pso
+
+    space = pso.create("shop", size="256M")
+    space.root["stock"] = {"tea": 5}
+
+    @space.transactional
+    def buy(item):
+        stock = space.root["stock"]
+        if stock[item] == 0:
+            pso.retry()          # sleep until something read here changes
+        stock[item] -= 1
+
+Any number of processes attach (``pso.attach("shop")``) and see the same objects. Whatever a transaction has changed is
+wholly there or not at all, also when a process is killed in the middle.
+"""
+
+import atexit as _atexit
+import collections.abc as _abc
+import os as _os
+
+from . import _core
+from ._core import (
+    Dict,
+    List,
+    Queue,
+    Space,
+    attach,
+    create,
+    list_spaces,
+    open,
+    retry,
+    transactional,
+    unlink,
+    use,
+)
+from ._errors import (
+    ArenaFull,
+    ConflictError,
+    CorruptSpaceError,
+    CrossSpaceError,
+    Error,
+    ForeignFileError,
+    ForkedInTransactionError,
+    NewerFormatError,
+    NoSpaceError,
+    NotShareableError,
+    OlderFormatError,
+    OtherBootError,
+    SpaceClosedError,
+    StaleHandleError,
+    TransactionTimeout,
+    VersionError,
+)
+
+__all__ = [
+    "ArenaFull",
+    "ConflictError",
+    "CorruptSpaceError",
+    "CrossSpaceError",
+    "Dict",
+    "Error",
+    "ForeignFileError",
+    "ForkedInTransactionError",
+    "List",
+    "NewerFormatError",
+    "NoSpaceError",
+    "NotShareableError",
+    "OlderFormatError",
+    "OtherBootError",
+    "Queue",
+    "Space",
+    "SpaceClosedError",
+    "StaleHandleError",
+    "TransactionTimeout",
+    "VersionError",
+    "attach",
+    "create",
+    "list_spaces",
+    "open",
+    "retry",
+    "transactional",
+    "unlink",
+    "use",
+]
+
+_abc.MutableMapping.register(Dict)
+_abc.MutableSequence.register(List)
+
+_os.register_at_fork(after_in_child=_core._forked)
+_atexit.register(_core._finalize)

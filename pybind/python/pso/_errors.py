@@ -1,0 +1,70 @@
+"""The exceptions of pso. Each names what went wrong and where; none loses what was committed before."""
+
+
+class Error(Exception):
+    """Base of what pso raises and no builtin exception describes."""
+
+
+class NoSpaceError(Error, RuntimeError):
+    """No space is open in this interpreter, and none was named."""
+
+
+class SpaceClosedError(Error, ValueError):
+    """The space was closed in this interpreter."""
+
+
+class NotShareableError(Error, TypeError):
+    """A local object was to be shared. The message names its path; nothing was changed."""
+
+
+class CrossSpaceError(Error, ValueError):
+    """A transaction touched a second space, or an object of another space was to be stored."""
+
+
+class StaleHandleError(Error, ReferenceError):
+    """The object behind a handle is gone, or the handle never named one."""
+
+
+class ArenaFull(Error, MemoryError):
+    """The space, or the system's memory behind it, has no room. The transaction is rolled back; the space goes on."""
+
+
+class CorruptSpaceError(Error):
+    """The space is damaged: a word was read that nothing of pso writes."""
+
+
+class ForeignFileError(Error):
+    """The file is no space."""
+
+
+class VersionError(Error):
+    """The space was made by a version of pso that this one does not understand."""
+
+
+class OlderFormatError(VersionError):
+    """The space was made by an older version."""
+
+
+class NewerFormatError(VersionError):
+    """The space was made by a newer version."""
+
+
+class OtherBootError(Error):
+    """The space is from before the last reboot."""
+
+
+class ForkedInTransactionError(Error, RuntimeError):
+    """The process was forked inside a transaction, which goes on in the parent only."""
+
+
+class TransactionTimeout(Error, TimeoutError):
+    """A transaction did not commit in the time or the attempts that it was given. Nothing of it exists."""
+
+
+class ConflictError(BaseException):
+    """Another transaction went first. Passes through the body and makes it run again; not an Exception, so that
+    ``except Exception`` does not swallow it."""
+
+
+class RetryRequest(BaseException):
+    """The body called ``pso.retry()``. Passes through it as ConflictError does."""

@@ -1,0 +1,72 @@
+"""Views of a shared dict: as ``dict.keys()``, ``dict.values()`` and ``dict.items()`` are of a builtin one."""
+
+from collections.abc import ItemsView, KeysView, Set, ValuesView
+
+
+class _View:
+    __slots__ = ()
+    _part = 0
+
+    def __init__(self, mapping):
+        self._mapping = mapping
+
+    def __iter__(self):
+        return self._mapping._iterate(self._part, False)
+
+    def __reversed__(self):
+        return self._mapping._iterate(self._part, True)
+
+    def __len__(self):
+        return len(self._mapping)
+
+    def __repr__(self):
+        return f"{self._name}({list(self)!r})"
+
+    @property
+    def mapping(self):
+        """The dict."""
+        return self._mapping
+
+
+class DictKeys(_View, KeysView):
+    """A view of the keys; a set."""
+
+    __slots__ = ()
+    _name = "dict_keys"
+    _part = 0
+
+    @classmethod
+    def _from_iterable(cls, iterable):
+        return set(iterable)
+
+    def __contains__(self, key):
+        return key in self._mapping
+
+
+class DictValues(_View, ValuesView):
+    """A view of the values."""
+
+    __slots__ = ()
+    _name = "dict_values"
+    _part = 1
+
+    def __contains__(self, value):
+        return any(each is value or each == value for each in self)
+
+
+class DictItems(_View, ItemsView):
+    """A view of the pairs; a set where values are hashable."""
+
+    __slots__ = ()
+    _name = "dict_items"
+    _part = 2
+
+    @classmethod
+    def _from_iterable(cls, iterable):
+        return set(iterable)
+
+    def __contains__(self, item):
+        return self._mapping._contains_item(item)
+
+
+assert issubclass(DictKeys, Set)

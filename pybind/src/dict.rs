@@ -1,0 +1,479 @@
+//! `pso.Dict`: the proxy of a shared dict. Each operation is atomic by itself.
+
+use pso_engine::object::dict;
+use pso_engine::object::key::Key;
+use pso_engine::word::{BlockKind, Handle};
+
+use crate::ffi::class::{MAPPING, Receiver};
+use crate::ffi::method::Signature;
+use crate::ffi::natives::Native;
+use crate::ffi::slot::{Comparison, Slot};
+use crate::ffi::weak::Identity;
+use crate::ffi::{Any, Arguments, Class, Instance, Kind, Method, Object, Own, Python, Result, Type, WeakExtra};
+use crate::fetch::{Fetched, fetch};
+use crate::iterate::{DictIterator, Part};
+use crate::key::{self, Purpose, with_key};
+use crate::plan;
+use crate::proxy::{self, Proxy};
+use crate::snapshot;
+use crate::source::Source;
+use crate::space::Space;
+use crate::transaction::{self, Limits};
+
+/// A shared dict.
+pub struct Dict(Proxy<Dict>);
+
+impl Class for Dict {
+    type Extra = WeakExtra;
+}
+
+static METHODS: [Method<Dict>; 23] = [
+    Method::many(c"get", Dict::get, c"get($self, key, default=None, /)\n--\n\nReturn the value for key if key is in the dictionary, else default."),
+    Method::many(c"setdefault", Dict::setdefault, c"setdefault($self, key, default=None, /)\n--\n\nInsert key with a value of default if key is not in the dictionary.\n\nReturn the value for key if key is in the dictionary, else default, as a live object."),
+    Method::many(c"pop", Dict::pop, c"D.pop(k[,d]) -> v, remove specified key and return the corresponding value.\n\nIf the key is not found, return the default if given; otherwise,\nraise a KeyError."),
+    Method::plain(c"popitem", Dict::popitem, c"popitem($self, /)\n--\n\nRemove and return a (key, value) pair as a 2-tuple, in LIFO order.\n\nRaises KeyError if the dict is empty."),
+    Method::many(c"update", Dict::update, c"D.update([E, ]**F) -> None.  Update D from mapping/iterable E and F, in one transaction."),
+    Method::plain(c"clear", Dict::clear, c"clear($self, /)\n--\n\nRemove all items from the dict."),
+    Method::plain(c"copy", Dict::copy, c"copy($self, /)\n--\n\nA new shared dict in the same space with the same items."),
+    Method::plain(c"keys", Dict::keys, c"keys($self, /)\n--\n\nA view of the keys."),
+    Method::plain(c"values", Dict::values, c"values($self, /)\n--\n\nA view of the values."),
+    Method::plain(c"items", Dict::items, c"items($self, /)\n--\n\nA view of the items."),
+    Method::class(c"fromkeys", Dict::fromkeys, c"fromkeys($type, iterable, value=None, /)\n--\n\nA new shared dict in the default space with keys from iterable and values set to value."),
+    Method::plain(c"to_python", Dict::to_python, c"to_python($self, /)\n--\n\nA plain dict, deeply, all of one moment. Cycles and shared parts are kept; queues stay what they are."),
+    Method::plain(c"__reversed__", Dict::reversed, c"__reversed__($self, /)\n--\n\nReturn a reverse iterator over the dict keys."),
+    Method::many(c"_iterate", Dict::iterate_part, c"_iterate($self, part, reverse, /)\n--\n\nAn iterator over keys (0), values (1) or items (2)."),
+    Method::one(c"_contains_item", Dict::contains_item, c"_contains_item($self, item, /)\n--\n\nWhether the pair is in the dict."),
+    Method::plain(c"_snapshot", Dict::snapshot, c"_snapshot($self, /)\n--\n\nThe items at one moment, as a plain dict of live values."),
+    Method::plain(c"__copy__", Dict::copy, c"__copy__($self, /)\n--\n\nA new shared dict in the same space with the same items."),
+    Method::one(c"__deepcopy__", Dict::deepcopy, c"__deepcopy__($self, memo, /)\n--\n\nA new shared dict in the same space with copies of everything in it."),
+    Method::plain(c"__reduce__", Dict::reduce, c"__reduce__($self, /)\n--\n\nPickled as a handle: see the documentation of pso."),
+    Method::many(c"__reduce_ex__", Dict::reduce_ex, c"__reduce_ex__($self, protocol, /)\n--\n\nPickled as a handle."),
+    Method::plain(c"__sizeof__", Dict::sizeof, c"__sizeof__($self, /)\n--\n\nBytes of the proxy in this process."),
+    Method::class(c"__class_getitem__", Dict::class_getitem, c"__class_getitem__($type, item, /)\n--\n\nSee PEP 585"),
+    Method::END,
+];
+
+impl Dict {
+    /// The type.
+    pub fn class(py: Python<'_>, module: &Any) -> Result<Type<Self>> {
+        let slots = vec![
+            Slot::doc(
+                c"Dict(*args, **kwargs)\n--\n\nA dict in shared memory, in the default space (`space.Dict(...)` names one).\n\nBehaves as the builtin. Keys are None, bool, int, float, str, bytes and tuples of these; plain\ncontainers among the values are copied in and come back live.",
+            ),
+            Slot::constructor(Self::construct),
+            Slot::methods(&METHODS),
+            Slot::subscript(Self::subscript),
+            Slot::assign_subscript(Self::assign),
+            Slot::mapping_len(Self::len),
+            Slot::contains(Self::contains),
+            Slot::iter(Self::iter),
+            Slot::repr(Self::repr),
+            Slot::compare(Self::compare),
+            Slot::or(Self::or),
+            Slot::inplace_or(Self::inplace_or),
+            Slot::unhashable(),
+        ];
+        Type::new(py, module, c"pso.Dict", MAPPING, slots)
+    }
+
+    /// A proxy, for the space that makes it.
+    pub fn new(space: Own<Space>, identity: Identity<u64, Self>, handle: Handle) -> Self {
+        Self(Proxy::new(space, identity, handle))
+    }
+    /// The common part.
+    #[inline]
+    pub fn proxy(&self) -> &Proxy<Self> {
+        &self.0
+    }
+    #[inline]
+    fn space(&self) -> &Instance<Space> {
+        self.0.space()
+    }
+
+    fn construct(class: Receiver<'_>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        let space = crate::MODULE.state_of_class(py, &class)?.default_space(py)?;
+        Self::make(py, &space, arguments)
+    }
+
+    /// A new shared dict.
+    pub fn make(py: Python<'_>, space: &Instance<Space>, arguments: Arguments<'_>) -> Result<Object> {
+        // Read and made in one transaction, in case the source is shared.
+        let interpreter = space.interpreter();
+        let first = arguments.positional().first();
+        if !first.is_some_and(|source| interpreter.types.dict.is_instance(source)) {
+            return Self::make_from(py, space, Source::take(py, interpreter, arguments)?);
+        }
+        transaction::run(py, space, Limits::default(), |py| {
+            Self::make_from(py, space, Source::take(py, interpreter, arguments)?)
+        })
+    }
+
+    fn subscript(this: &Instance<Self>, py: Python<'_>, object: &Any) -> Result<Object> {
+        let space = this.space();
+        let found = with_key(py, space, object, Purpose::Lookup, |key| match key {
+            Some(key) => this.look_up(py, key),
+            None => Ok(None),
+        })?;
+        match found {
+            Some(found) => found.into_object(py, space),
+            None => Err(Kind::Key.raise_with(py, object)),
+        }
+    }
+
+    #[inline]
+    fn look_up(&self, py: Python<'_>, key: &Key<'_>) -> Result<Option<Fetched>> {
+        let handle = self.0.handle();
+        self.space().operate(py, |tx| match dict::get(tx, handle, key)? {
+            Some(value) => fetch(py, tx, value).map(Some),
+            None => Ok(None),
+        })
+    }
+
+    fn path(&self, py: Python<'_>, key: &Any) -> String {
+        format!("{}[{}]", self.0.name("dict"), key.repr_text(py))
+    }
+
+    fn assign(this: &Instance<Self>, py: Python<'_>, object: &Any, value: Option<&Any>) -> Result<()> {
+        let Some(value) = value else { return this.delete(py, object) };
+        let space = this.space();
+        let handle = this.0.handle();
+        let container = || this.0.name("dict");
+        with_key(py, space, object, Purpose::Store(&container), |key| {
+            let Some(key) = key else { return Ok(()) };
+            let (plan, draft) = plan::draft(py, space, value, &|| this.path(py, object))?;
+            let old = space.operate(py, |tx| {
+                let value = plan.carry_out(tx)?.value(tx, &draft)?;
+                dict::set(tx, handle, key, value)
+            })?;
+            this.0.wrote(i64::from(old.is_none()));
+            Ok(())
+        })
+    }
+
+    fn delete(&self, py: Python<'_>, object: &Any) -> Result<()> {
+        let handle = self.0.handle();
+        let removed = with_key(py, self.space(), object, Purpose::Lookup, |key| match key {
+            Some(key) => self.space().operate(py, |tx| Ok(dict::remove(tx, handle, key)?.is_some())),
+            None => Ok(false),
+        })?;
+        if !removed {
+            return Err(Kind::Key.raise_with(py, object));
+        }
+        self.0.wrote(-1);
+        Ok(())
+    }
+
+    /// Number of keys.
+    pub fn length(&self, py: Python<'_>) -> Result<u64> {
+        let handle = self.0.handle();
+        self.space().operate(py, |tx| dict::len(tx, handle))
+    }
+    fn len(this: &Instance<Self>, py: Python<'_>) -> Result<usize> {
+        Ok(this.length(py)? as usize)
+    }
+
+    fn contains(this: &Instance<Self>, py: Python<'_>, object: &Any) -> Result<bool> {
+        let handle = this.0.handle();
+        with_key(py, this.space(), object, Purpose::Lookup, |key| match key {
+            Some(key) => this.space().operate(py, |tx| dict::contains(tx, handle, key)),
+            None => Ok(false),
+        })
+    }
+
+    fn get(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        const GET: Signature<2> = Signature { function: "get", names: ["", ""], required: 1, positional: 2 };
+        let [object, default] = arguments.take(py, &GET)?;
+        let Some(object) = object else { return Ok(py.none()) };
+        let found = with_key(py, this.space(), object, Purpose::Lookup, |key| match key {
+            Some(key) => this.look_up(py, key),
+            None => Ok(None),
+        })?;
+        match found {
+            Some(found) => found.into_object(py, this.space()),
+            None => Ok(default.map_or_else(|| py.none(), Any::to_object)),
+        }
+    }
+
+    fn setdefault(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        const SETDEFAULT: Signature<2> =
+            Signature { function: "setdefault", names: ["", ""], required: 1, positional: 2 };
+        let [object, default] = arguments.take(py, &SETDEFAULT)?;
+        let none = py.none();
+        let (Some(object), default) = (object, default.unwrap_or(&none)) else { return Ok(none) };
+        let (space, handle) = (this.space(), this.0.handle());
+        let container = || this.0.name("dict");
+        let (fetched, added) = with_key(py, space, object, Purpose::Store(&container), |key| {
+            let Some(key) = key else { return Ok((Fetched::None, false)) };
+            let (plan, draft) = plan::draft(py, space, default, &|| this.path(py, object))?;
+            space.operate(py, |tx| {
+                if let Some(value) = dict::get(tx, handle, key)? {
+                    return Ok((fetch(py, tx, value)?, false));
+                }
+                let value = plan.carry_out(tx)?.value(tx, &draft)?;
+                dict::set(tx, handle, key, value)?;
+                Ok((fetch(py, tx, value)?, true))
+            })
+        })?;
+        if added {
+            this.0.wrote(1);
+        }
+        fetched.into_object(py, space)
+    }
+
+    fn pop(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        const POP: Signature<2> = Signature { function: "pop", names: ["", ""], required: 1, positional: 2 };
+        let [object, default] = arguments.take(py, &POP)?;
+        let Some(object) = object else { return Ok(py.none()) };
+        let handle = this.0.handle();
+        let removed = with_key(py, this.space(), object, Purpose::Lookup, |key| match key {
+            Some(key) => this.space().operate(py, |tx| match dict::remove(tx, handle, key)? {
+                Some((_, value)) => fetch(py, tx, value).map(Some),
+                None => Ok(None),
+            }),
+            None => Ok(None),
+        })?;
+        match (removed, default) {
+            (Some(value), _) => {
+                this.0.wrote(-1);
+                value.into_object(py, this.space())
+            }
+            (None, Some(default)) => Ok(default.to_object()),
+            (None, None) => Err(Kind::Key.raise_with(py, object)),
+        }
+    }
+
+    fn popitem(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let (space, handle) = (this.space(), this.0.handle());
+        let popped = space.operate(py, |tx| match dict::pop_last(tx, handle)? {
+            Some((key, value)) => Ok(Some((fetch(py, tx, key)?, fetch(py, tx, value)?))),
+            None => Ok(None),
+        })?;
+        let Some((key, value)) = popped else {
+            return Err(Kind::Key.raise(py, "popitem(): dictionary is empty"));
+        };
+        this.0.wrote(-1);
+        py.tuple(vec![key.into_object(py, space)?, value.into_object(py, space)?])
+    }
+
+    fn update(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        this.take_over(py, arguments)?;
+        Ok(py.none())
+    }
+
+    /// Adds all that the arguments hold, in one transaction. If another shared dict is read for it, in the same one.
+    fn take_over(&self, py: Python<'_>, arguments: Arguments<'_>) -> Result<()> {
+        let interpreter = self.space().interpreter();
+        let first = arguments.positional().first();
+        if !first.is_some_and(|source| interpreter.types.dict.is_instance(source)) {
+            return self.add_all(py, Source::take(py, interpreter, arguments)?);
+        }
+        transaction::run(py, self.space(), Limits::default(), |py| {
+            self.add_all(py, Source::take(py, interpreter, arguments)?)?;
+            Ok(py.none())
+        })
+        .map(drop)
+    }
+
+    fn add_all(&self, py: Python<'_>, source: Source) -> Result<()> {
+        let drafts = source.into_drafts(py, self.space(), &self.0.name("dict"))?;
+        let handle = self.0.handle();
+        let added = self.space().operate(py, |tx| drafts.write(tx, handle))?;
+        self.0.wrote(added);
+        Ok(())
+    }
+
+    fn clear(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let handle = this.0.handle();
+        let removed = this.space().operate(py, |tx| {
+            let length = dict::len(tx, handle)?;
+            dict::clear(tx, handle)?;
+            Ok(length)
+        })?;
+        this.0.wrote(-i64::try_from(removed).unwrap_or(i64::MAX));
+        Ok(py.none())
+    }
+
+    fn copy(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let (space, handle) = (this.space(), this.0.handle());
+        let hash_key = space.hash_key();
+        // Keys are hashed anew from what is read, outside the engine; so the copy is a transaction of two operations.
+        let copied = transaction::run(py, space, Limits::default(), |py| {
+            let entries = space.operate(py, |tx| {
+                let mut entries = Vec::new();
+                let mut place = 0;
+                while let Some((next, key, value)) = dict::next(tx, handle, place)? {
+                    entries.push((fetch(py, tx, key)?, value));
+                    place = next;
+                }
+                Ok(entries)
+            })?;
+            let mut keyed = Vec::with_capacity(entries.len());
+            for (key, value) in entries {
+                let object = key.into_object(py, space)?;
+                keyed.push((key::stored(py, space, &object, &|| "dict".to_owned())?, value));
+            }
+            let made = space.operate(py, |tx| {
+                let made = dict::create(tx)?;
+                for (key, value) in &keyed {
+                    dict::set(tx, made, &Key::new(hash_key, key.view()), *value)?;
+                }
+                Ok(made)
+            })?;
+            Space::dict(space, py, made).map(Own::into_object)
+        })?;
+        Ok(copied)
+    }
+
+    fn deepcopy(this: &Instance<Self>, py: Python<'_>, memo: &Any) -> Result<Object> {
+        let space = this.space();
+        proxy::deepcopy(py, space, &Self::to_python(this, py)?, this.as_any(), memo)
+    }
+
+    fn keys(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let helper = this.space().interpreter().helpers(py)?.keys.clone();
+        helper.call(py, &[this.as_any()])
+    }
+    fn values(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let helper = this.space().interpreter().helpers(py)?.values.clone();
+        helper.call(py, &[this.as_any()])
+    }
+    fn items(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let helper = this.space().interpreter().helpers(py)?.items.clone();
+        helper.call(py, &[this.as_any()])
+    }
+
+    fn fromkeys(class: Receiver<'_>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        const FROMKEYS: Signature<2> =
+            Signature { function: "fromkeys", names: ["", ""], required: 1, positional: 2 };
+        let [keys, value] = arguments.take(py, &FROMKEYS)?;
+        let none = py.none();
+        let (Some(keys), value) = (keys, value.unwrap_or(&none)) else { return Ok(none) };
+        let plain = py.dict()?;
+        let iterator = keys.iterate(py)?;
+        while let Some(key) = iterator.next(py)? {
+            py.set_item(&plain, &key, value)?;
+        }
+        let space = crate::MODULE.state_of_class(py, &class)?.default_space(py)?;
+        Self::make_from(py, &space, Source { pairs: plain.dict_items() })
+    }
+
+    fn make_from(py: Python<'_>, space: &Instance<Space>, source: Source) -> Result<Object> {
+        let drafts = source.into_drafts(py, space, "dict")?;
+        let handle = space.operate(py, |tx| {
+            let handle = dict::create(tx)?;
+            drafts.write(tx, handle)?;
+            Ok(handle)
+        })?;
+        Space::dict(space, py, handle).map(Own::into_object)
+    }
+
+    fn to_python(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        snapshot::plain_one(py, this.space(), BlockKind::Dict, this.0.handle())
+    }
+
+    fn iter(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        // Asked at once, as the builtin would be: of what is gone there is no iterator.
+        this.length(py)?;
+        DictIterator::start(py, this, Part::Keys, false)
+    }
+    fn reversed(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        DictIterator::start(py, this, Part::Keys, true)
+    }
+    fn iterate_part(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        const ITERATE: Signature<2> = Signature { function: "_iterate", names: ["", ""], required: 2, positional: 2 };
+        let [part, reverse] = arguments.take(py, &ITERATE)?;
+        let part = match part.map(|part| part.index(py)).transpose()? {
+            Some(1) => Part::Values,
+            Some(2) => Part::Items,
+            _ => Part::Keys,
+        };
+        let reverse = reverse.map(|reverse| reverse.is_true(py)).transpose()?.unwrap_or(false);
+        DictIterator::start(py, this, part, reverse)
+    }
+
+    fn contains_item(this: &Instance<Self>, py: Python<'_>, item: &Any) -> Result<Object> {
+        if item.native() != Native::Tuple {
+            return Ok(py.bool(false));
+        }
+        let items = item.tuple_items();
+        let [key, value] = &items[..] else { return Ok(py.bool(false)) };
+        let found = with_key(py, this.space(), key, Purpose::Lookup, |key| match key {
+            Some(key) => this.look_up(py, key),
+            None => Ok(None),
+        })?;
+        match found {
+            Some(found) => Ok(py.bool(found.into_object(py, this.space())?.equals(py, value)?)),
+            None => Ok(py.bool(false)),
+        }
+    }
+
+    fn snapshot(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let (space, handle) = (this.space(), this.0.handle());
+        let entries = space.operate(py, |tx| snapshot::dict_entries(py, tx, handle))?;
+        let plain = py.dict()?;
+        for (key, value) in entries {
+            py.set_item(&plain, &*key.into_object(py, space)?, &*value.into_object(py, space)?)?;
+        }
+        Ok(plain)
+    }
+
+    fn repr(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        Self::to_python(this, py)?.repr(py)
+    }
+
+    fn compare(this: &Instance<Self>, py: Python<'_>, other: &Any, comparison: Comparison) -> Result<Object> {
+        if !matches!(comparison, Comparison::Equal | Comparison::NotEqual) {
+            return Ok(py.not_implemented());
+        }
+        let (space, handle) = (this.space(), this.0.handle());
+        let types = &space.interpreter().types;
+        if let Some(other) = types.dict.cast(other) {
+            let there = other.space();
+            if !there.as_any().is(space.as_any()) {
+                let copies = (Self::to_python(this, py)?, Self::to_python(other, py)?);
+                return copies.0.compare(py, &copies.1, comparison);
+            }
+            let both = [(BlockKind::Dict, handle), (BlockKind::Dict, other.0.handle())];
+            let copies = snapshot::plain(py, space, &both)?;
+            return copies[0].compare(py, &copies[1], comparison);
+        }
+        if other.native() != Native::Dict && other.native_base() != Native::Dict {
+            return Ok(py.not_implemented());
+        }
+        Self::to_python(this, py)?.compare(py, other, comparison)
+    }
+
+    /// A plain dict: what is not stored in a space needs no room there.
+    fn or(left: &Any, py: Python<'_>, right: &Any) -> Result<Object> {
+        let plain = py.dict()?;
+        for side in [left, right] {
+            let shared = crate::MODULE.state_behind(py, side).is_some_and(|core| core.types.dict.is_instance(side));
+            if shared {
+                plain.call_method(py, c"update", &[&*side.call_method(py, c"_snapshot", &[])?])?;
+            } else if side.native_base() == Native::Dict {
+                plain.call_method(py, c"update", &[side])?;
+            } else {
+                return Ok(py.not_implemented());
+            }
+        }
+        Ok(plain)
+    }
+
+    fn inplace_or(this: &Instance<Self>, py: Python<'_>, other: &Any) -> Result<Object> {
+        this.take_over(py, Arguments::one(&other))?;
+        Ok(this.as_any().to_object())
+    }
+
+    fn reduce(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        this.0.reduce(py, this.as_any(), BlockKind::Dict)
+    }
+    fn reduce_ex(this: &Instance<Self>, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
+        Self::reduce(this, py)
+    }
+    fn sizeof(_this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        py.int(size_of::<Instance<Self>>() as i64)
+    }
+    fn class_getitem(class: Receiver<'_>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        proxy::class_getitem(class, py, arguments)
+    }
+}

@@ -1,0 +1,250 @@
+//! The functions of the module: opening spaces, and what the Python part of the package asks of the compiled one.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use pso_engine::platform::native;
+
+use crate::ffi::method::{OfModule, Signature};
+use crate::ffi::natives::Native;
+use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Python, Result};
+use crate::interpreter::Interpreter;
+use crate::proxy;
+use crate::registry::{self, Location, OpenError};
+use crate::space::{Space, open_failed};
+use crate::transaction::{self, Limits, Transactional};
+
+/// Size of a space for which none was named.
+const DEFAULT_BYTES: u64 = 64 << 20;
+
+/// The table.
+pub static TABLE: &[Method<OfModule>] = &[
+    Method::function(c"create", create, c"create(name=None, *, dir=None, size='64M', exist_ok=False)\n--\n\nMake a space and open it. Without name and dir it is anonymous: for this process and its children.\n\nRaises FileExistsError (unless exist_ok), ValueError for a size or name that cannot be."),
+    Method::function(c"attach", attach, c"attach(name=None, *, dir=None)\n--\n\nOpen a space that exists.\n\nRaises FileNotFoundError, PermissionError, ForeignFileError, CorruptSpaceError, VersionError, OtherBootError."),
+    Method::function(c"open", open, c"open(name=None, *, dir=None, size='64M')\n--\n\nOpen a space, made if it is not there."),
+    Method::function(c"unlink", unlink, c"unlink(name=None, *, dir=None)\n--\n\nRemove the name of a space. Processes that have it open keep it until they close it."),
+    Method::function(c"list_spaces", list_spaces, c"list_spaces()\n--\n\nNames of the spaces of this user."),
+    Method::function(c"use", use_space, c"use(space, /)\n--\n\nMake space the default one of this interpreter."),
+    Method::function(c"retry", retry, c"retry()\n--\n\nGive the attempt up until something that it has read changes, then run it again.\n\nRaises RuntimeError outside a transaction."),
+    Method::function(c"transactional", transactional, c"transactional(function, /)\n--\n\nDecorate function: each call is one transaction, in the space of its first shared argument."),
+    Method::function(c"_open_object", open_object, c"_open_object(space, kind, handle, /)\n--\n\nThe proxy behind a pickled handle."),
+    Method::function(c"_attach_descriptor", attach_descriptor, c"_attach_descriptor(uuid, pid, descriptor, /)\n--\n\nOpen the anonymous space with this uuid."),
+    Method::function(c"_forked", forked, c"_forked()\n--\n\nJoin all open spaces anew, in the child of a fork."),
+    Method::function(c"_finalize", finalize, c"_finalize()\n--\n\nBefore the interpreter ends."),
+    Method::END,
+];
+
+fn interpreter<'a>(py: Python<'_>, module: &'a Any) -> Result<&'a Rc<Interpreter>> {
+    crate::MODULE.state(py, module).map(|core| &**core)
+}
+
+/// Name or directory, not both.
+fn location(py: Python<'_>, name: Option<&Any>, dir: Option<&Any>) -> Result<Location> {
+    let given = |argument: Option<&'_ Any>| argument.is_some_and(|argument| !argument.is_none());
+    match (given(name), given(dir)) {
+        (true, true) => Err(Kind::Type.raise(py, "a space has a name or a dir, not both")),
+        (true, false) => match name {
+            Some(name) if name.native() == Native::Str => name.text(py).map(Location::Name),
+            _ => Err(Kind::Type.raise(py, "the name of a space is a str")),
+        },
+        (false, true) => {
+            let Some(dir) = dir else { return Ok(Location::Anonymous) };
+            let path = py.import(c"os")?.call_method(py, c"fspath", &[dir])?.text(py)?;
+            match std::path::absolute(PathBuf::from(path)) {
+                Ok(path) => Ok(Location::Directory(path)),
+                Err(error) => Err(Kind::Os.raise(py, error.to_string())),
+            }
+        }
+        (false, false) => Ok(Location::Anonymous),
+    }
+}
+
+/// Bytes: an int, or digits with K, M, G or T.
+fn size(py: Python<'_>, argument: Option<&Any>) -> Result<u64> {
+    let Some(argument) = argument.filter(|argument| !argument.is_none()) else { return Ok(DEFAULT_BYTES) };
+    if argument.native() != Native::Str {
+        let bytes = argument.index(py)?;
+        return u64::try_from(bytes).map_err(|_| Kind::Value.raise(py, "the size of a space is not negative"));
+    }
+    let text = argument.text(py)?;
+    let wrong = || Kind::Value.raise(py, format!("not a size: {text:?} (an int, or digits with K, M, G or T)"));
+    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "K" | "k" => 10,
+        "M" | "m" => 20,
+        "G" | "g" => 30,
+        "T" | "t" => 40,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(1 << shift).ok_or_else(wrong)
+}
+
+fn create(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+    const CREATE: Signature<4> =
+        Signature { function: "create", names: ["name", "dir", "size", "exist_ok"], required: 0, positional: 1 };
+    let [name, dir, bytes, exist_ok] = arguments.take(py, &CREATE)?;
+    let interpreter = interpreter(py, module)?;
+    let location = location(py, name, dir)?;
+    let bytes = size(py, bytes)?;
+    let exist_ok = exist_ok.map(|exist_ok| exist_ok.is_true(py)).transpose()?.unwrap_or(false);
+    if exist_ok { open_or_make(py, interpreter, location, bytes) } else { make(py, interpreter, location, bytes) }
+}
+
+fn make(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Location, bytes: u64) -> Result<Object> {
+    match registry::create(&location, bytes) {
+        Ok(membership) => Space::open(py, interpreter, membership, location).map(Own::into_object),
+        Err(error) => Err(open_failed(py, interpreter, &error)),
+    }
+}
+
+fn attach_at(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Location) -> Result<Result<Object, OpenError>> {
+    let Some(place) = location.place() else {
+        return Err(Kind::Type.raise(py, "which space? Give its name or its dir"));
+    };
+    match registry::attach(&place) {
+        Ok(membership) => Space::open(py, interpreter, membership, location).map(Own::into_object).map(Ok),
+        Err(error) => Ok(Err(error)),
+    }
+}
+
+fn attach(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+    const ATTACH: Signature<2> = Signature { function: "attach", names: ["name", "dir"], required: 0, positional: 1 };
+    let [name, dir] = arguments.take(py, &ATTACH)?;
+    let interpreter = interpreter(py, module)?;
+    let location = location(py, name, dir)?;
+    attach_at(py, interpreter, location)?.map_err(|error| open_failed(py, interpreter, &error))
+}
+
+fn open(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+    const OPEN: Signature<3> =
+        Signature { function: "open", names: ["name", "dir", "size"], required: 0, positional: 1 };
+    let [name, dir, bytes] = arguments.take(py, &OPEN)?;
+    let interpreter = interpreter(py, module)?;
+    let location = location(py, name, dir)?;
+    let bytes = size(py, bytes)?;
+    open_or_make(py, interpreter, location, bytes)
+}
+
+/// Attaches or creates, whichever works: of several who do this at once one makes the space.
+fn open_or_make(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Location, bytes: u64) -> Result<Object> {
+    use pso_engine::arena::ArenaError;
+    // A creator and an unlinker may take turns; so often in a row that is no accident.
+    const TRIES: u32 = 8;
+    for _ in 0..TRIES {
+        match attach_at(py, interpreter, location.clone())? {
+            Ok(space) => return Ok(space),
+            Err(OpenError::Arena(ArenaError::NotFound { .. })) => {}
+            Err(error) => return Err(open_failed(py, interpreter, &error)),
+        }
+        match registry::create(&location, bytes) {
+            Ok(membership) => return Space::open(py, interpreter, membership, location).map(Own::into_object),
+            Err(OpenError::Arena(ArenaError::AlreadyExists { .. })) => {}
+            Err(error) => return Err(open_failed(py, interpreter, &error)),
+        }
+    }
+    Err(Kind::Os.raise(py, "the space is made and removed again and again by somebody else"))
+}
+
+fn unlink(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+    const UNLINK: Signature<2> = Signature { function: "unlink", names: ["name", "dir"], required: 0, positional: 1 };
+    let [name, dir] = arguments.take(py, &UNLINK)?;
+    let interpreter = interpreter(py, module)?;
+    let Some(place) = location(py, name, dir)?.place() else {
+        return Err(Kind::Type.raise(py, "which space? Give its name or its dir"));
+    };
+    match native::unlink(&place) {
+        Ok(()) => Ok(py.none()),
+        Err(error) => Err(interpreter.errors.arena(py, &error)),
+    }
+}
+
+fn list_spaces(_module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
+    let names: Result<Vec<Object>> = native::list_spaces().iter().map(|name| py.str(name)).collect();
+    py.list(names?)
+}
+
+/// The one positional argument, a space.
+fn one_space<'a>(
+    interpreter: &Interpreter,
+    py: Python<'_>,
+    function: &'static str,
+    argument: Option<&'a Any>,
+) -> Result<&'a Instance<Space>> {
+    argument.and_then(|argument| interpreter.types.space.cast(argument)).ok_or_else(|| {
+        let found = argument.map_or_else(|| "nothing".to_owned(), Any::class_name);
+        Kind::Type.raise(py, format!("{function}() wants a Space, not {found}"))
+    })
+}
+
+fn use_space(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+    const USE: Signature<1> = Signature { function: "use", names: [""], required: 1, positional: 1 };
+    let [space] = arguments.take(py, &USE)?;
+    let interpreter = interpreter(py, module)?;
+    let space = one_space(interpreter, py, "use", space)?;
+    space.membership(py)?;
+    interpreter.set_default(space, false);
+    Ok(py.none())
+}
+
+fn retry(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
+    Err(transaction::retry(py, interpreter(py, module)?))
+}
+
+fn transactional(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+    const TRANSACTIONAL: Signature<1> =
+        Signature { function: "transactional", names: [""], required: 1, positional: 1 };
+    let [function] = arguments.take(py, &TRANSACTIONAL)?;
+    let none = py.none();
+    let interpreter = interpreter(py, module)?;
+    Transactional::decorate(py, interpreter, function.unwrap_or(&none), None, Limits::default())
+}
+
+fn open_object(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+    const OPEN_OBJECT: Signature<3> =
+        Signature { function: "_open_object", names: ["", "", ""], required: 3, positional: 3 };
+    let [space, kind, handle] = arguments.take(py, &OPEN_OBJECT)?;
+    let interpreter = interpreter(py, module)?;
+    let space = one_space(interpreter, py, "_open_object", space)?;
+    let kind = kind.map(|kind| kind.index(py)).transpose()?.unwrap_or(-1);
+    // Handles use all 64 bits; they are pickled as decimal text of the unsigned number.
+    let handle = handle.map(|handle| handle.text(py)).transpose()?.and_then(|text| text.parse().ok()).unwrap_or(0);
+    proxy::from_outside(py, space, kind as i64, handle)
+}
+
+fn attach_descriptor(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+    const ATTACH: Signature<3> =
+        Signature { function: "_attach_descriptor", names: ["", "", ""], required: 3, positional: 3 };
+    let [uuid, pid, descriptor] = arguments.take(py, &ATTACH)?;
+    let interpreter = interpreter(py, module)?;
+    let wrong = || Kind::Value.raise(py, "not the address of an anonymous space");
+    let uuid = uuid.filter(|uuid| uuid.native() == Native::Bytes).map(Any::bytes);
+    let uuid: [u8; 16] = uuid.and_then(|uuid| uuid.try_into().ok()).ok_or_else(wrong)?;
+    let number = |argument: Option<&Any>| argument.map(|argument| argument.index(py)).transpose();
+    let pid = number(pid)?.and_then(|pid| u32::try_from(pid).ok()).ok_or_else(wrong)?;
+    let descriptor = number(descriptor)?.and_then(|descriptor| i32::try_from(descriptor).ok()).ok_or_else(wrong)?;
+    let membership = match registry::known(&uuid) {
+        Some(known) => known,
+        None => registry::attach_descriptor(pid, descriptor).map_err(|error| open_failed(py, interpreter, &error))?,
+    };
+    if membership.uuid() != uuid {
+        return Err(crate::ffi::Raised::with(py, &interpreter.errors.stale, "the anonymous space is gone"));
+    }
+    Space::open(py, interpreter, membership, Location::Anonymous).map(Own::into_object)
+}
+
+fn forked(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
+    crate::ffi::gil::forked(py);
+    for space in interpreter(py, module)?.spaces.all(py) {
+        if !space.is_closed() {
+            space.rejoin(py)?;
+        }
+    }
+    Ok(py.none())
+}
+
+fn finalize(_module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
+    crate::ffi::gil::finalize(py);
+    Ok(py.none())
+}

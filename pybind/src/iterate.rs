@@ -1,0 +1,200 @@
+//! Iterators over dicts and lists.
+//!
+//! Outside a transaction an iterator reads a few entries ahead, each batch at one moment; a change by this interpreter
+//! makes it throw away what it has read ahead. Changes of size by this interpreter raise as the builtin does; those by
+//! others are met or missed, and never torn. Inside a transaction nothing changes but by the body itself.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use pso_engine::object::{dict, list};
+
+use crate::dict::Dict;
+use crate::ffi::slot::Slot;
+use crate::ffi::{Any, Class, Instance, Kind, Method, NoExtra, Object, Own, Python, Result, Type};
+use crate::fetch::{Fetched, fetch};
+use crate::list::List;
+
+/// Entries read ahead.
+const BATCH: usize = 32;
+
+/// What an iterator over a dict gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Keys.
+    Keys,
+    /// Values.
+    Values,
+    /// Pairs.
+    Items,
+}
+
+/// An iterator over a dict.
+pub struct DictIterator {
+    /// `None` once it is exhausted.
+    dict: RefCell<Option<Own<Dict>>>,
+    part: Part,
+    reverse: bool,
+    place: Cell<u64>,
+    ahead: RefCell<VecDeque<(u64, Fetched, Fetched)>>,
+    writes: Cell<u64>,
+    size_change: i64,
+}
+
+impl Class for DictIterator {
+    type Extra = NoExtra;
+}
+
+static DICT_METHODS: [Method<DictIterator>; 1] = [Method::END];
+static LIST_METHODS: [Method<ListIterator>; 2] =
+    [Method::plain(c"__length_hint__", ListIterator::length_hint, c"How many are left, about."), Method::END];
+
+impl DictIterator {
+    /// The type.
+    pub fn class(py: Python<'_>, module: &Any) -> Result<Type<Self>> {
+        let slots = vec![Slot::iterates_itself(), Slot::next(Self::next), Slot::methods(&DICT_METHODS)];
+        Type::new(py, module, c"pso._core.DictIterator", crate::ffi::class::NOT_CONSTRUCTIBLE, slots)
+    }
+
+    /// A new one, at the start (or the end).
+    pub fn start(py: Python<'_>, dict: &Instance<Dict>, part: Part, reverse: bool) -> Result<Object> {
+        let value = Self {
+            dict: RefCell::new(Some(dict.own())),
+            part,
+            reverse,
+            place: Cell::new(if reverse { u64::MAX } else { 0 }),
+            ahead: RefCell::default(),
+            writes: Cell::new(dict.proxy().writes()),
+            size_change: dict.proxy().size_change(),
+        };
+        let types = &dict.proxy().space().interpreter().types;
+        Ok(types.dict_iterator.create(py, value)?.into_object())
+    }
+
+    fn next(this: &Instance<Self>, py: Python<'_>) -> Result<Option<Object>> {
+        let Some(dict) = this.dict.borrow().clone() else { return Ok(None) };
+        let proxy = dict.proxy();
+        if proxy.size_change() != this.size_change {
+            return Err(Kind::Runtime.raise(py, "dictionary changed size during iteration"));
+        }
+        if proxy.writes() != this.writes.get() {
+            this.writes.set(proxy.writes());
+            this.ahead.borrow_mut().clear();
+        }
+        if this.ahead.borrow().is_empty() {
+            let batch = this.read_ahead(py, &dict)?;
+            this.ahead.borrow_mut().extend(batch);
+        }
+        let next = this.ahead.borrow_mut().pop_front();
+        let Some((place, key, value)) = next else {
+            drop(this.dict.take());
+            return Ok(None);
+        };
+        this.place.set(place);
+        let space = proxy.space();
+        Ok(Some(match this.part {
+            Part::Keys => key.into_object(py, space)?,
+            Part::Values => value.into_object(py, space)?,
+            Part::Items => py.tuple(vec![key.into_object(py, space)?, value.into_object(py, space)?])?,
+        }))
+    }
+
+    fn read_ahead(&self, py: Python<'_>, dict: &Dict) -> Result<Vec<(u64, Fetched, Fetched)>> {
+        let (start, reverse, part) = (self.place.get(), self.reverse, self.part);
+        let handle = dict.proxy().handle();
+        dict.proxy().space().operate(py, |tx| {
+            let mut batch = Vec::with_capacity(BATCH);
+            let mut place = start;
+            while batch.len() < BATCH {
+                let found =
+                    if reverse { dict::previous(tx, handle, place)? } else { dict::next(tx, handle, place)? };
+                let Some((next, key, value)) = found else { break };
+                let key = if part == Part::Values { Fetched::None } else { fetch(py, tx, key)? };
+                let value = if part == Part::Keys { Fetched::None } else { fetch(py, tx, value)? };
+                batch.push((next, key, value));
+                place = next;
+            }
+            Ok(batch)
+        })
+    }
+}
+
+/// An iterator over a list.
+pub struct ListIterator {
+    list: RefCell<Option<Own<List>>>,
+    reverse: bool,
+    /// The next index; when going backwards, one more than it.
+    place: Cell<u64>,
+    ahead: RefCell<VecDeque<Fetched>>,
+    writes: Cell<u64>,
+}
+
+impl Class for ListIterator {
+    type Extra = NoExtra;
+}
+
+impl ListIterator {
+    /// The type.
+    pub fn class(py: Python<'_>, module: &Any) -> Result<Type<Self>> {
+        let slots = vec![Slot::iterates_itself(), Slot::next(Self::next), Slot::methods(&LIST_METHODS)];
+        Type::new(py, module, c"pso._core.ListIterator", crate::ffi::class::NOT_CONSTRUCTIBLE, slots)
+    }
+
+    /// A new one, at the start (or the end).
+    pub fn start(py: Python<'_>, list: &Instance<List>, reverse: bool) -> Result<Object> {
+        let place = if reverse { list.length(py)? } else { 0 };
+        let value = Self {
+            list: RefCell::new(Some(list.own())),
+            reverse,
+            place: Cell::new(place),
+            ahead: RefCell::default(),
+            writes: Cell::new(list.proxy().writes()),
+        };
+        let types = &list.proxy().space().interpreter().types;
+        Ok(types.list_iterator.create(py, value)?.into_object())
+    }
+
+    fn next(this: &Instance<Self>, py: Python<'_>) -> Result<Option<Object>> {
+        let Some(list) = this.list.borrow().clone() else { return Ok(None) };
+        let proxy = list.proxy();
+        if proxy.writes() != this.writes.get() {
+            this.writes.set(proxy.writes());
+            this.ahead.borrow_mut().clear();
+        }
+        if this.ahead.borrow().is_empty() {
+            let batch = this.read_ahead(py, &list)?;
+            this.ahead.borrow_mut().extend(batch);
+        }
+        let next = this.ahead.borrow_mut().pop_front();
+        let Some(item) = next else {
+            drop(this.list.take());
+            return Ok(None);
+        };
+        let place = this.place.get();
+        this.place.set(if this.reverse { place - 1 } else { place + 1 });
+        item.into_object(py, proxy.space()).map(Some)
+    }
+
+    fn read_ahead(&self, py: Python<'_>, list: &List) -> Result<Vec<Fetched>> {
+        let (start, reverse) = (self.place.get(), self.reverse);
+        let handle = list.proxy().handle();
+        list.proxy().space().operate(py, |tx| {
+            let mut batch = Vec::with_capacity(BATCH);
+            let mut place = start;
+            while batch.len() < BATCH && !(reverse && place == 0) {
+                let index = if reverse { place - 1 } else { place };
+                let Some(value) = list::get(tx, handle, index)? else { break };
+                batch.push(fetch(py, tx, value)?);
+                place = if reverse { place - 1 } else { place + 1 };
+            }
+            Ok(batch)
+        })
+    }
+
+    fn length_hint(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let Some(list) = this.list.borrow().clone() else { return py.int(0) };
+        let length = list.length(py)?;
+        let left = if this.reverse { this.place.get().min(length) } else { length.saturating_sub(this.place.get()) };
+        py.unsigned(left)
+    }
+}

@@ -1,0 +1,117 @@
+//! A whole container at one moment: its entries, or everything that is reached from it as plain Python objects.
+//!
+//! Deep copies are taken in one operation, container by container from a list (nesting may be deep), each once, so that
+//! cycles and shared parts stay what they are. What is built from them runs no code of shared objects.
+
+use std::collections::HashMap;
+
+use pso_engine::error::Stop;
+use pso_engine::object::{dict, list};
+use pso_engine::word::{BlockKind, Handle};
+
+use crate::ffi::{Instance, Object, Python, Result};
+use crate::fetch::{Fetched, fetch};
+use crate::space::{Space, Tx};
+
+/// Key and value.
+pub type Entry = (Fetched, Fetched);
+
+/// All entries of a dict, in order.
+pub fn dict_entries(py: Python<'_>, tx: &mut Tx, handle: Handle) -> Result<Vec<Entry>, Stop> {
+    let mut entries = Vec::new();
+    let mut place = 0;
+    // Bound: places rise, and each has memory.
+    while let Some((next, key, value)) = dict::next(tx, handle, place)? {
+        entries.push((fetch(py, tx, key)?, fetch(py, tx, value)?));
+        place = next;
+    }
+    Ok(entries)
+}
+
+/// All items of a list.
+pub fn list_items(py: Python<'_>, tx: &mut Tx, handle: Handle) -> Result<Vec<Fetched>, Stop> {
+    let mut items = Vec::new();
+    // Bound: an item behind the last is absent, and each that is not has memory.
+    while let Some(value) = list::get(tx, handle, items.len() as u64)? {
+        items.push(fetch(py, tx, value)?);
+    }
+    Ok(items)
+}
+
+enum Content {
+    List(Vec<Fetched>),
+    Dict(Vec<Entry>),
+}
+
+/// Containers by number, each with its handle and content.
+type Contents = Vec<(Handle, Content)>;
+
+/// Everything that is reached from `roots`, at one moment.
+fn collect(py: Python<'_>, tx: &mut Tx, roots: &[(BlockKind, Handle)]) -> Result<Contents, Stop> {
+    let mut contents = Contents::new();
+    let mut known: HashMap<u64, ()> = HashMap::new();
+    let mut pending: Vec<(BlockKind, Handle)> = roots.to_vec();
+    // Bound: each container once, and each has memory.
+    while let Some((kind, handle)) = pending.pop() {
+        if kind == BlockKind::Queue || known.insert(handle.raw(), ()).is_some() {
+            continue;
+        }
+        let mut visit = |kind, handle| pending.push((kind, handle));
+        let content = if kind == BlockKind::List {
+            let items = list_items(py, tx, handle)?;
+            items.iter().for_each(|item| item.each_shared(&mut visit));
+            Content::List(items)
+        } else {
+            let entries = dict_entries(py, tx, handle)?;
+            entries.iter().for_each(|(_, value)| value.each_shared(&mut visit));
+            Content::Dict(entries)
+        };
+        contents.push((handle, content));
+    }
+    Ok(contents)
+}
+
+/// Plain copies of containers of one space, all of the same moment. Queues in them stay what they are.
+pub fn plain(py: Python<'_>, space: &Instance<Space>, roots: &[(BlockKind, Handle)]) -> Result<Vec<Object>> {
+    let contents = space.operate(py, |tx| collect(py, tx, roots))?;
+    let mut made: HashMap<u64, Object> = HashMap::with_capacity(contents.len());
+    for (handle, content) in &contents {
+        let empty = match content {
+            Content::List(_) => py.list(Vec::new())?,
+            Content::Dict(_) => py.dict()?,
+        };
+        made.insert(handle.raw(), empty);
+    }
+    let mut shared = |kind, handle: Handle| match made.get(&handle.raw()) {
+        Some(object) => Ok(object.clone()),
+        None => Space::proxy(space, py, kind, handle),
+    };
+    for (handle, content) in contents {
+        let Some(target) = made.get(&handle.raw()) else { continue };
+        match content {
+            Content::List(items) => {
+                for item in items {
+                    let item = item.into_object_with(py, space, &mut shared)?;
+                    py.append(target, &item)?;
+                }
+            }
+            Content::Dict(entries) => {
+                for (key, value) in entries {
+                    let key = key.into_object_with(py, space, &mut shared)?;
+                    let value = value.into_object_with(py, space, &mut shared)?;
+                    py.set_item(target, &key, &value)?;
+                }
+            }
+        }
+    }
+    roots.iter().map(|(kind, handle)| shared(*kind, *handle)).collect()
+}
+
+/// A plain copy of one container.
+pub fn plain_one(py: Python<'_>, space: &Instance<Space>, kind: BlockKind, handle: Handle) -> Result<Object> {
+    let mut copies = plain(py, space, &[(kind, handle)])?;
+    match copies.pop() {
+        Some(copy) => Ok(copy),
+        None => Space::proxy(space, py, kind, handle),
+    }
+}

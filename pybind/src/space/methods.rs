@@ -1,0 +1,222 @@
+//! What Python sees of a space.
+
+use pso_engine::arena::HotWord;
+use pso_engine::participant::{Claim, Slot as ParticipantSlot};
+use pso_engine::platform::Memory;
+use pso_engine::platform::Ordering::Relaxed;
+use pso_engine::word::{Handle, ParticipantId};
+
+use super::Space;
+use crate::dict::Dict;
+use crate::ffi::method::Signature;
+use crate::ffi::slot::Slot;
+use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Property, Python, Result, Type};
+use crate::list::List;
+use crate::queue::Queue;
+use crate::registry::Location;
+use crate::transaction::{self, Limits, Transactional};
+
+static METHODS: [Method<Space>; 13] = [
+    Method::plain(c"close", Space::close, c"close($self, /)\n--\n\nClose the space in this interpreter. Its objects raise SpaceClosedError from then on; others keep theirs."),
+    Method::many(c"run", Space::run, c"run($self, function, /, *args, timeout=None, retries=None, **kwargs)\n--\n\nRun function as one transaction, as often as it takes, and return what it returns.\n\nRaises TransactionTimeout after timeout seconds or more than retries further attempts."),
+    Method::many(c"transactional", Space::transactional, c"transactional($self, function, /)\n--\n\nDecorate function: each call is one transaction of this space. Nested calls join."),
+    Method::many(c"Dict", Space::make_dict, c"Dict($self, /, *args, **kwargs)\n--\n\nA new shared dict in this space."),
+    Method::many(c"List", Space::make_list, c"List($self, iterable=(), /)\n--\n\nA new shared list in this space."),
+    Method::many(c"Queue", Space::make_queue, c"Queue($self, maxsize=1024)\n--\n\nA new bounded queue in this space."),
+    Method::plain(c"stats", Space::stats, c"stats($self, /)\n--\n\nA dict of numbers: size, memory, participants, commits, attempts, stops, sleeps."),
+    Method::plain(c"fsck", Space::fsck, c"fsck($self, /)\n--\n\nCheck the space. Returns a list of sentences, one a finding; empty is well."),
+    Method::plain(c"_address", Space::address, c"_address($self, /)\n--\n\nHow another process finds this space."),
+    Method::plain(c"__enter__", Space::enter, c"__enter__($self, /)\n--\n\nThe space itself."),
+    Method::many(c"__exit__", Space::exit, c"__exit__($self, /, *exception)\n--\n\nClose the space."),
+    Method::plain(c"__reduce__", Space::reduce, c"__reduce__($self, /)\n--\n\nPickled as its address."),
+    Method::END,
+];
+static PROPERTIES: [Property<Space>; 6] = [
+    Property::new(c"name", Space::name, c"The name; None for a space in a directory and for an anonymous one."),
+    Property::new(c"dir", Space::dir, c"The directory, if it was made in one."),
+    Property::new(c"size", Space::size, c"Bytes that it may grow to."),
+    Property::new(c"closed", Space::closed, c"Whether it was closed here."),
+    Property::new(c"root", Space::root_dict, c"The dict from which everything in the space is found."),
+    Property::END,
+];
+
+impl Space {
+    /// The type.
+    pub fn class(py: Python<'_>, module: &Any) -> Result<Type<Self>> {
+        let slots = vec![
+            Slot::doc(c"A shared space. Made by pso.create(), pso.attach() and pso.open()."),
+            Slot::methods(&METHODS),
+            Slot::properties(&PROPERTIES),
+            Slot::repr(Self::repr),
+        ];
+        Type::new(py, module, c"pso.Space", crate::ffi::class::NOT_CONSTRUCTIBLE, slots)
+    }
+
+    /// Whether `handle` is the root dict.
+    pub fn is_root(this: &Instance<Self>, py: Python<'_>, handle: Handle) -> bool {
+        match this.find_root(py) {
+            Ok(root) => root == handle,
+            Err(raised) => {
+                raised.clear(py);
+                false
+            }
+        }
+    }
+
+    fn close(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        if this.interpreter().current(py).is_some_and(|transaction| transaction.is_in(this)) {
+            return Err(Kind::Runtime.raise(py, "a space cannot be closed inside a transaction of its own"));
+        }
+        this.end();
+        Ok(py.none())
+    }
+
+    fn run(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        let Some((function, positional)) = arguments.positional().split_first() else {
+            return Err(Kind::Type.raise(py, "run() missing 1 required positional argument: 'function'"));
+        };
+        let mut limits = Limits::default();
+        let (mut names, mut values) = (Vec::new(), Vec::new());
+        for (name, value) in arguments.named() {
+            match name.text(py)?.as_str() {
+                "timeout" if value.is_none() => {}
+                "timeout" => limits.timeout = Some(value.seconds(py)?),
+                "retries" if value.is_none() => {}
+                "retries" => {
+                    let retries = u64::try_from(value.index(py)?);
+                    let wrong = |_| Kind::Value.raise(py, "'retries' must not be negative");
+                    limits.retries = Some(retries.map_err(wrong)?);
+                }
+                _ => {
+                    names.push(name);
+                    values.push(value);
+                }
+            }
+        }
+        if names.is_empty() {
+            return transaction::run(py, this, limits, |py| function.call(py, positional));
+        }
+        let names = py.tuple(names)?;
+        transaction::run(py, this, limits, |py| function.call_named(py, positional, &values, Some(&names)))
+    }
+
+    fn transactional(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        const TRANSACTIONAL: Signature<1> =
+            Signature { function: "transactional", names: [""], required: 1, positional: 1 };
+        let [function] = arguments.take(py, &TRANSACTIONAL)?;
+        let none = py.none();
+        let function = function.unwrap_or(&none);
+        Transactional::decorate(py, this.interpreter(), function, Some(this), Limits::default())
+    }
+
+    fn make_dict(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        Dict::make(py, this, arguments)
+    }
+    fn make_list(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        List::make(py, this, arguments)
+    }
+    fn make_queue(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        Queue::make(py, this, arguments)
+    }
+
+    fn stats(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let rows = this.with_arena(py, |arena| {
+            let usage = pso_engine::allocator::usage(arena);
+            let superblock = arena.layout().geometry().superblock_words * 8;
+            let (mut participants, mut sums) = (0, [0u64; 4]);
+            for number in 0..arena.layout().geometry().participants {
+                let Some(slot) = ParticipantSlot::of(arena, ParticipantId(number as u16)) else { continue };
+                // Relaxed: numbers for people, a little old.
+                participants += u64::from(Claim::unpack(arena.platform().load(slot.claim(), Relaxed)).is_some());
+                let words = [slot.attempts(), slot.commits(), slot.stops(), slot.sleeps()];
+                for (sum, word) in sums.iter_mut().zip(words) {
+                    *sum += arena.platform().load(word, Relaxed);
+                }
+            }
+            let clock = arena.platform().load(arena.layout().hot(HotWord::VersionClock), Relaxed);
+            [
+                ("size", arena.layout().geometry().space_words * 8),
+                ("used", (usage.small + usage.large) * superblock),
+                ("free", (usage.superblocks - usage.small - usage.large) * superblock),
+                ("participants", participants),
+                ("attempts", sums[0]),
+                ("commits", sums[1]),
+                ("stops", sums[2]),
+                ("sleeps", sums[3]),
+                ("version", clock),
+            ]
+        })?;
+        let stats = py.dict()?;
+        for (name, value) in rows {
+            py.set_item(&stats, &*py.str(name)?, &*py.unsigned(value)?)?;
+        }
+        Ok(stats)
+    }
+
+    fn fsck(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let membership = this.membership(py)?;
+        let findings = pso_engine::fsck::fsck(membership.space());
+        let sentences: Result<Vec<Object>> = findings.iter().map(|finding| py.str(&finding.to_string())).collect();
+        py.list(sentences?)
+    }
+
+    /// `(kind, name or directory)`, or `("anonymous", uuid, pid, descriptor)`.
+    fn address(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let row = match this.location() {
+            Location::Name(name) => vec![py.str("name")?, py.str(name)?],
+            Location::Directory(path) => vec![py.str("dir")?, py.str(&path.to_string_lossy())?],
+            Location::Anonymous => {
+                use std::os::fd::AsRawFd;
+                let membership = this.membership(py)?;
+                let native = membership.native();
+                let number = native.descriptor().map_or(-1, |descriptor| i64::from(descriptor.as_raw_fd()));
+                let pid = i64::from(std::process::id());
+                vec![py.str("anonymous")?, py.bytes(&native.uuid())?, py.int(pid)?, py.int(number)?]
+            }
+        };
+        py.tuple(row)
+    }
+    fn reduce(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let helper = this.interpreter().helpers(py)?.reduce_space.clone();
+        helper.call(py, &[this.as_any()])
+    }
+    fn enter(this: &Instance<Self>, _py: Python<'_>) -> Result<Object> {
+        Ok(this.as_any().to_object())
+    }
+    fn exit(this: &Instance<Self>, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
+        Self::close(this, py)
+    }
+
+    fn name(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        match this.location() {
+            Location::Name(name) => py.str(name),
+            _ => Ok(py.none()),
+        }
+    }
+    fn dir(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        match this.location() {
+            Location::Directory(path) => py.str(&path.to_string_lossy()),
+            _ => Ok(py.none()),
+        }
+    }
+    fn size(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        py.unsigned(this.bytes)
+    }
+    fn closed(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        Ok(py.bool(this.is_closed()))
+    }
+    fn root_dict(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        this.membership(py)?;
+        let root = this.find_root(py)?;
+        Self::dict(this, py, root).map(Own::into_object)
+    }
+    fn repr(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let place = match this.location() {
+            Location::Name(name) => format!("{name:?}"),
+            Location::Directory(path) => format!("dir={:?}", path.display().to_string()),
+            Location::Anonymous => "anonymous".to_owned(),
+        };
+        let closed = if this.is_closed() { ", closed" } else { "" };
+        py.str(&format!("<pso.Space {place}, {} bytes{closed}>", this.bytes))
+    }
+}
