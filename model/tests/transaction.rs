@@ -367,3 +367,35 @@ fn a_recovery_killed_at_every_step_is_finished_by_the_next() {
     }
     assert!(transfers_done > 100, "only {transfers_done} kills fell after the commit");
 }
+
+#[test]
+fn a_slot_whose_owner_was_killed_in_its_sleep_sleeps_again() {
+    // `pso torture --kills 300 --seed 7`, kill 97: the killed sleeper's bell said SLEEPING, so no sleep of the slot's next owner
+    // ever began, and it spun.
+    let (heap, space) = space();
+    let mut one = space.participant().unwrap();
+    let cells = cells(&mut one, 1);
+    let doomed = another(&heap, &space);
+    let asleep = {
+        let (doomed, cells) = (Arc::clone(&doomed), cells.clone());
+        std::thread::spawn(move || {
+            let mut participant = doomed.participant().unwrap();
+            let _: Result<(), Stop> = participant.run(|tx| tx.read(cells[0]).and(Err(Stop::Retry)));
+        })
+    };
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    heap.kill_process(doomed.process());
+    assert_eq!(space.recover_dead(), 1);
+    let mut two = space.participant().unwrap();
+    let began = heap.now_ns();
+    let ended: Result<(), Stop> =
+        two.run_until(Some(heap.now_ns() + 30_000_000), |tx| tx.read(cells[0]).and(Err(Stop::Retry)));
+    assert_eq!(ended, Err(Stop::TimedOut));
+    assert!(heap.now_ns() - began >= 30_000_000);
+    let sleeps = |participant: &Participant<Heap>| {
+        let slot = pso_engine::participant::Slot::of(participant.arena(), participant.id()).unwrap();
+        pso_engine::platform::Memory::load(participant.arena().platform(), slot.sleeps(), Relaxed)
+    };
+    assert!(sleeps(&two) < 50, "{} sleeps in 30 ms: it spins", sleeps(&two));
+    drop(asleep);
+}

@@ -325,8 +325,7 @@ impl Dict {
     }
 
     fn deepcopy(this: &Instance<Self>, py: Python<'_>, memo: &Any) -> Result<Object> {
-        let space = this.space();
-        proxy::deepcopy(py, space, &Self::to_python(this, py)?, this.as_any(), memo)
+        proxy::deepcopy(py, this.space(), &*Self::to_python(this, py)?, this.as_any(), memo)
     }
 
     fn keys(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {

@@ -32,6 +32,7 @@ mod proxy;
 mod queue;
 mod registry;
 mod snapshot;
+mod source;
 mod space;
 mod transaction;
 

@@ -282,7 +282,7 @@ impl List {
         ListIterator::start(py, this, true)
     }
     fn deepcopy(this: &Instance<Self>, py: Python<'_>, memo: &Any) -> Result<Object> {
-        proxy::deepcopy(py, this.space(), &Self::to_python(this, py)?, this.as_any(), memo)
+        proxy::deepcopy(py, this.space(), &*Self::to_python(this, py)?, this.as_any(), memo)
     }
     fn reduce(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         this.0.reduce(py, this.as_any(), BlockKind::List)

@@ -16,7 +16,7 @@ use crate::ffi::{
 };
 use crate::fetch::{Fetched, fetch};
 use crate::plan;
-use crate::proxy::Proxy;
+use crate::proxy::{self, Proxy};
 use crate::space::{Space, Tx};
 
 /// Room of a queue for which none was named.
@@ -128,14 +128,8 @@ impl Queue {
             Patience::Forever => None,
             Patience::Until(deadline) => Some(deadline),
         };
-        let waited = space.operate_until(py, deadline, |tx| step(tx)?.map(Some).ok_or(Stop::Retry));
-        match waited {
-            Err(raised) if deadline.is_some() && raised.matches(py, &space.interpreter().errors.timeout) => {
-                raised.clear(py);
-                Ok(None)
-            }
-            waited => waited,
-        }
+        let waited = space.operate_or_time_out(py, deadline, |tx| step(tx)?.map(Some).ok_or(Stop::Retry))?;
+        Ok(waited.flatten())
     }
 
     fn put(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
@@ -215,8 +209,7 @@ impl Queue {
         this.0.reduce(py, this.as_any(), BlockKind::Queue)
     }
     fn class_getitem(class: Receiver<'_>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
-        let none = py.none();
-        py.generic_alias(&class, arguments.positional().first().copied().unwrap_or(&none))
+        proxy::class_getitem(class, py, arguments)
     }
     fn repr(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let (size, room) = this.size_and_room(py)?;

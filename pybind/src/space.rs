@@ -303,7 +303,7 @@ impl Space {
     }
 
     /// Closes it in this interpreter.
-    fn end(&self) {
+    pub fn end(&self) {
         // Release: see `member`.
         self.closed.store(true, Ordering::Release);
         self.interpreter.forget_default(self);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use super::{Participant, Pause, SAMPLE};
 use crate::arena::HotWord;
 use crate::error::Stop;
-use crate::participant::{Slot, WaitingFor, is_over, status_of};
+use crate::participant::{Slot, WaitingFor, is_over, participant_is_dead, status_of};
 use crate::platform::Platform;
 use crate::waiting::{self, Bell};
 use crate::word::{AttemptId, CellAddress, LockWord, Priority, State};
@@ -105,11 +105,13 @@ impl<P: Platform> Participant<P> {
     }
 
     /// The second row: holds nothing, is woken one at a time, the oldest first. One sleep of at most 2 ms, then an attempt
-    /// whatever happened, so that a ringer that died strands nobody.
+    /// whatever happened, so that a ringer that died strands nobody. Who still finds the same lock after that asks whether
+    /// its owner lives: nobody else may be there to ask.
     fn wait_in_second_row(&mut self, cell: CellAddress) -> Result<(), Stop> {
         const SLEEP_NS: u64 = 2_000_000;
         let arena = self.space.arena();
         let bell = Bell::look(arena, self.slot);
+        let word = arena.platform().load(cell.lock_word(), Acquire);
         arena.platform().store(self.slot.waiting_for(), WaitingFor::Cell as u64, Release);
         waiting::announce(arena, cell, self.id);
         // Pairs with the fence after IDLE in `commit` and `abort`: either we see the cell free, or they see our bit (W1).
@@ -121,7 +123,20 @@ impl<P: Platform> Participant<P> {
             // Somebody rang for us and counts on us to pass it on when we are through.
             self.owed_wake = Some(cell);
         }
+        if slept.is_ok() && self.platform().load(cell.lock_word(), Acquire) == word {
+            self.end_if_dead(word);
+        }
         slept
+    }
+
+    /// Ends the attempt of a lock's owner if its process is dead.
+    fn end_if_dead(&mut self, word: u64) {
+        let LockWord::Locked(by) = LockWord::unpack(word) else { return };
+        if participant_is_dead(self.arena(), by.participant)
+            && let Some(slot) = Slot::of(self.arena(), by.participant)
+        {
+            self.stop_dead(slot, AttemptId { participant: by.participant, seq: by.seq });
+        }
     }
 
     /// True while a living attempt holds the cell.

@@ -242,7 +242,7 @@ impl<P: Platform> Participant<P> {
     }
 
     /// The dead owner's attempt: undecided it is stopped, committed it is finished.
-    fn stop_dead(&mut self, slot: Slot, owner: AttemptId) {
+    pub(super) fn stop_dead(&mut self, slot: Slot, owner: AttemptId) {
         for state in [State::Active, State::Waiting, State::Prepared] {
             self.stop(slot, owner.seq, state);
         }

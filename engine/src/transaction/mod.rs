@@ -126,6 +126,8 @@ impl<P: Platform> Participant<P> {
         }
         arena.platform().store(slot.thread_number(), arena.platform().thread_number(), Relaxed);
         arena.platform().store(slot.hung_limit(), Parameters::default().hung_ns, Relaxed);
+        // The slot's last owner may have been killed in its sleep.
+        crate::waiting::reset(arena, slot);
         Ok(Self {
             id,
             slot,

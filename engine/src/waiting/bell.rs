@@ -50,3 +50,9 @@ pub fn ring<P: Platform>(arena: &Arena<P>, slot: Slot) {
         arena.platform().wake(slot.bell());
     }
 }
+
+/// Says that nobody sleeps. For whoever takes a slot over: a killed sleeper leaves the word SLEEPING, and then no later sleep
+/// of the slot would ever begin.
+pub fn reset<P: Platform>(arena: &Arena<P>, slot: Slot) {
+    arena.platform().fetch_and(slot.bell(), !SLEEPING, AcqRel);
+}

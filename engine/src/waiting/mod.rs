@@ -11,5 +11,5 @@
 mod bell;
 mod bucket;
 
-pub use bell::{Bell, ring};
+pub use bell::{Bell, reset, ring};
 pub use bucket::{announce, ring_cell, ring_changes, withdraw};

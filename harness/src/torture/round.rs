@@ -159,10 +159,11 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Invariants in a consistent read, then fsck. The writers' counts.
+    /// Invariants in a consistent read, with what the dead left still there; then recovery, then fsck. The writers' counts.
     fn check(&mut self) -> Result<Vec<u64>, Failure> {
         let (mut wrong, counts) =
             check(&mut self.tx, &self.world, self.options.writers).map_err(Failure::space("reading the world"))?;
+        self.joined.space.recover_dead();
         wrong.extend(fsck::findings(&self.joined.space).into_iter().map(|finding| format!("fsck: {finding}")));
         if wrong.is_empty() { Ok(counts) } else { Err(Failure::Wrong(wrong.join("; "))) }
     }

@@ -9,6 +9,10 @@ use super::error::check;
 use super::slot::Comparison;
 use super::{Any, Class, Instance, Object, Python, Result};
 
+unsafe extern "C" {
+    fn PyMethod_New(function: *mut c::PyObject, instance: *mut c::PyObject) -> *mut c::PyObject;
+}
+
 /// A vectorcall on its way through: passed on as it came, without a look at the arguments.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
@@ -90,6 +94,15 @@ impl Any {
     pub fn call_like(&self, py: Python<'_>, positional: &[&Any], like: &super::Arguments<'_>) -> Result<Object> {
         self.call_named(py, positional, like.named_values(), like.names())
     }
+    /// `self(*positional, **named)`
+    pub fn call_dict(&self, py: Python<'_>, positional: &[&Any], named: &Any) -> Result<Object> {
+        let all: Vec<*mut c::PyObject> = positional.iter().map(|argument| argument.as_ptr()).collect();
+        // SAFETY: live references, as many as the count says, and a dict.
+        unsafe {
+            let result = c::PyObject_VectorcallDict(self.as_ptr(), all.as_ptr(), all.len(), named.as_ptr());
+            Object::from_owned(py, result)
+        }
+    }
     /// `self.name(*arguments)`
     pub fn call_method(&self, py: Python<'_>, name: &CStr, arguments: &[&Any]) -> Result<Object> {
         self.attribute(py, name)?.call(py, arguments)
@@ -159,8 +172,8 @@ impl Any {
 impl Python<'_> {
     /// `types.MethodType(function, instance)`
     pub fn bind(self, function: &Any, instance: &Any) -> Result<Object> {
-        // SAFETY: live objects.
-        unsafe { Object::from_owned(self, c::PyMethod_New(function.as_ptr(), instance.as_ptr())) }
+        // SAFETY: live objects; CPython's own function, which pyo3-ffi leaves out.
+        unsafe { Object::from_owned(self, PyMethod_New(function.as_ptr(), instance.as_ptr())) }
     }
     /// `origin[arguments]`
     pub fn generic_alias(self, origin: &Any, arguments: &Any) -> Result<Object> {

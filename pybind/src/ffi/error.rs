@@ -32,12 +32,8 @@ pub enum Kind {
     Recursion,
     /// `OSError`
     Os,
-    /// `OverflowError`
-    Overflow,
     /// `AttributeError`
     Attribute,
-    /// `StopIteration`
-    StopIteration,
     /// `UnicodeError`
     Unicode,
 }
@@ -56,9 +52,7 @@ impl Kind {
                 Self::Memory => c::PyExc_MemoryError,
                 Self::Recursion => c::PyExc_RecursionError,
                 Self::Os => c::PyExc_OSError,
-                Self::Overflow => c::PyExc_OverflowError,
                 Self::Attribute => c::PyExc_AttributeError,
-                Self::StopIteration => c::PyExc_StopIteration,
                 Self::Unicode => c::PyExc_UnicodeError,
             }
         }

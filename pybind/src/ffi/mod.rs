@@ -27,7 +27,7 @@ pub mod object;
 pub mod slot;
 pub mod weak;
 
-pub use class::{Class, Extra, Instance, NoExtra, Own, Type, Visitor, WeakExtra};
+pub use class::{Class, Instance, NoExtra, Own, Receiver, Type, Visitor, WeakExtra};
 pub use error::{Kind, Raised};
 pub use method::{Arguments, Method, Property};
 pub use object::{Any, Object, Python};

@@ -179,8 +179,8 @@ impl Any {
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: callers have seen that it is bytes, which do not change or move.
         unsafe {
-            let length = c::PyBytes_GET_SIZE(self.as_ptr()) as usize;
-            std::slice::from_raw_parts(c::PyBytes_AS_STRING(self.as_ptr()).cast(), length)
+            let length = c::PyBytes_Size(self.as_ptr()) as usize;
+            std::slice::from_raw_parts(c::PyBytes_AsString(self.as_ptr()).cast(), length)
         }
     }
     /// The items of a tuple, counted.
@@ -239,6 +239,17 @@ impl Any {
         // SAFETY: a live object; without a class, overflow clips.
         let value = unsafe { c::PyNumber_AsSsize_t(self.as_ptr(), std::ptr::null_mut()) };
         if value == -1 {
+            if let Some(raised) = super::error::taken(py) {
+                return Err(raised);
+            }
+        }
+        Ok(value)
+    }
+    /// An int from 0 to 2^64 - 1.
+    pub fn unsigned(&self, py: Python<'_>) -> Result<u64> {
+        // SAFETY: a live object; anything but an int is a TypeError.
+        let value = unsafe { c::PyLong_AsUnsignedLongLong(self.as_ptr()) };
+        if value == u64::MAX {
             if let Some(raised) = super::error::taken(py) {
                 return Err(raised);
             }

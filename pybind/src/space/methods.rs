@@ -4,7 +4,7 @@ use pso_engine::arena::HotWord;
 use pso_engine::participant::{Claim, Slot as ParticipantSlot};
 use pso_engine::platform::Memory;
 use pso_engine::platform::Ordering::Relaxed;
-use pso_engine::word::{Handle, ParticipantId};
+use pso_engine::word::ParticipantId;
 
 use super::Space;
 use crate::dict::Dict;
@@ -50,17 +50,6 @@ impl Space {
             Slot::repr(Self::repr),
         ];
         Type::new(py, module, c"pso.Space", crate::ffi::class::NOT_CONSTRUCTIBLE, slots)
-    }
-
-    /// Whether `handle` is the root dict.
-    pub fn is_root(this: &Instance<Self>, py: Python<'_>, handle: Handle) -> bool {
-        match this.find_root(py) {
-            Ok(root) => root == handle,
-            Err(raised) => {
-                raised.clear(py);
-                false
-            }
-        }
     }
 
     fn close(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {

@@ -1,0 +1,390 @@
+//! The operations of `pso.List` on many items at once. Items that stay keep their words; only what is new is encoded.
+
+use pso_engine::error::Stop;
+use pso_engine::object::list;
+use pso_engine::word::{BlockKind, Handle, Value};
+
+use crate::ffi::method::Signature;
+use crate::ffi::natives::{Native, Range};
+use crate::ffi::slot::Comparison;
+use crate::ffi::{Any, Arguments, Instance, Kind, Object, Own, Python, Result};
+use crate::fetch::{Fetched, fetch};
+use crate::list::List;
+use crate::plan::{self, Draft, Plan};
+use crate::snapshot;
+use crate::space::{Space, Tx};
+use crate::transaction::{self, Limits};
+
+/// The words of all items.
+fn words(tx: &mut Tx, handle: Handle) -> Result<Vec<Value>, Stop> {
+    let mut words = Vec::new();
+    // Bound: an item behind the last is absent, and each that is not has memory.
+    while let Some(value) = list::get(tx, handle, words.len() as u64)? {
+        words.push(value);
+    }
+    Ok(words)
+}
+
+/// Makes the items those: writes what differs, appends or drops what is behind.
+fn replace(tx: &mut Tx, handle: Handle, before: &[Value], after: &[Value]) -> Result<(), Stop> {
+    if after.len() < before.len() {
+        list::truncate(tx, handle, after.len() as u64)?;
+    }
+    for (place, (old, new)) in before.iter().zip(after).enumerate() {
+        if old != new {
+            list::set(tx, handle, place as u64, *new)?;
+        }
+    }
+    for value in after.iter().skip(before.len()) {
+        list::push(tx, handle, *value)?;
+    }
+    Ok(())
+}
+
+fn encode_all(tx: &mut Tx, plan: &Plan, drafts: &[Draft]) -> Result<Vec<Value>, Stop> {
+    let made = plan.carry_out(tx)?;
+    drafts.iter().map(|draft| made.value(tx, draft)).collect()
+}
+
+impl List {
+    /// The items of any iterable. Runs Python code, but for lists and tuples; a shared list is read at one moment.
+    pub(crate) fn collect(py: Python<'_>, source: &Any) -> Result<Vec<Object>> {
+        match source.native() {
+            Native::List => return Ok(source.list_items()),
+            Native::Tuple => return Ok(source.tuple_items()),
+            _ => {}
+        }
+        if let Some(core) = crate::MODULE.state_behind(py, source)
+            && let Some(shared) = core.types.list.cast(source)
+        {
+            return shared.objects(py);
+        }
+        let mut items = Vec::new();
+        let iterator = source.iterate(py)?;
+        while let Some(item) = iterator.next(py)? {
+            items.push(item);
+        }
+        Ok(items)
+    }
+
+    /// Runs `body` as one transaction if `source` is shared (it is read in the same one), else as it is.
+    fn with_source(&self, py: Python<'_>, source: &Any, body: impl Fn(Vec<Object>) -> Result<()>) -> Result<()> {
+        if !self.space().interpreter().types.list.is_instance(source) {
+            return body(Self::collect(py, source)?);
+        }
+        transaction::run(py, self.space(), Limits::default(), |py| {
+            body(Self::collect(py, source)?)?;
+            Ok(py.none())
+        })
+        .map(drop)
+    }
+
+    /// A new shared list.
+    pub(crate) fn make_from(py: Python<'_>, space: &Instance<Space>, items: &[Object]) -> Result<Object> {
+        let (plan, drafts) = plan::drafts(py, space, items, &|number| format!("list[{number}]"))?;
+        let handle = space.operate(py, |tx| {
+            let handle = list::create(tx)?;
+            let values = encode_all(tx, &plan, &drafts)?;
+            replace(tx, handle, &[], &values)?;
+            Ok(handle)
+        })?;
+        Space::list(space, py, handle).map(Own::into_object)
+    }
+
+    fn fetched(&self, py: Python<'_>) -> Result<Vec<Fetched>> {
+        let handle = self.handle();
+        self.space().operate(py, |tx| snapshot::list_items(py, tx, handle))
+    }
+    fn into_objects(&self, py: Python<'_>, items: Vec<Fetched>) -> Result<Vec<Object>> {
+        items.into_iter().map(|item| item.into_object(py, self.space())).collect()
+    }
+    /// The items, live, of one moment.
+    pub(crate) fn objects(&self, py: Python<'_>) -> Result<Vec<Object>> {
+        let items = self.fetched(py)?;
+        self.into_objects(py, items)
+    }
+
+    pub(crate) fn extend(this: &Instance<Self>, py: Python<'_>, source: &Any) -> Result<Object> {
+        this.with_source(py, source, |items| {
+            let (plan, drafts) = plan::drafts(py, this.space(), &items, &|number| this.path(number))?;
+            let handle = this.handle();
+            this.space().operate(py, |tx| {
+                for value in encode_all(tx, &plan, &drafts)? {
+                    list::push(tx, handle, value)?;
+                }
+                Ok(())
+            })?;
+            this.proxy().wrote(items.len() as i64);
+            Ok(())
+        })?;
+        Ok(py.none())
+    }
+
+    pub(crate) fn get_slice(this: &Instance<Self>, py: Python<'_>, slice: &Any) -> Result<Object> {
+        let slice = slice.slice(py)?;
+        let handle = this.handle();
+        let items = this.space().operate(py, |tx| {
+            let length = list::len(tx, handle)?;
+            let mut items = Vec::new();
+            for place in slice.of(length as usize).places() {
+                match list::get(tx, handle, place)? {
+                    Some(value) => items.push(fetch(py, tx, value)?),
+                    None => break,
+                }
+            }
+            Ok(items)
+        })?;
+        py.list(this.into_objects(py, items)?)
+    }
+
+    pub(crate) fn set_slice(&self, py: Python<'_>, index: &Any, value: &Any) -> Result<()> {
+        let slice = index.slice(py)?;
+        if self.space().interpreter().types.list.cast(value).is_none() && !value.has_attribute(py, c"__iter__")? {
+            if !value.has_attribute(py, c"__getitem__")? {
+                let message = if slice.step == 1 {
+                    "can only assign an iterable"
+                } else {
+                    "must assign iterable to extended slice"
+                };
+                return Err(Kind::Type.raise(py, message));
+            }
+        }
+        self.with_source(py, value, |items| {
+            let (plan, drafts) = plan::drafts(py, self.space(), &items, &|number| self.path(number))?;
+            let handle = self.handle();
+            let (range, change) = self.space().operate(py, |tx| {
+                let before = words(tx, handle)?;
+                let range = slice.of(before.len());
+                if range.step != 1 && range.count != drafts.len() {
+                    return Ok((range, None));
+                }
+                let values = encode_all(tx, &plan, &drafts)?;
+                let mut after = before.clone();
+                if range.step == 1 {
+                    let start = range.start.unsigned_abs();
+                    after.splice(start..start + range.count, values);
+                } else {
+                    range.places().zip(values).for_each(|(place, value)| after[place as usize] = value);
+                }
+                replace(tx, handle, &before, &after)?;
+                Ok((range, Some(after.len() as i64 - before.len() as i64)))
+            })?;
+            match change {
+                Some(change) => self.proxy().wrote(change),
+                None => {
+                    let (given, wanted) = (drafts.len(), range.count);
+                    let message =
+                        format!("attempt to assign sequence of size {given} to extended slice of size {wanted}");
+                    return Err(Kind::Value.raise(py, message));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub(crate) fn delete_slice(&self, py: Python<'_>, index: &Any) -> Result<()> {
+        let slice = index.slice(py)?;
+        let handle = self.handle();
+        let removed = self.space().operate(py, |tx| {
+            let before = words(tx, handle)?;
+            let range: Range = slice.of(before.len());
+            let mut after: Vec<Option<Value>> = before.iter().copied().map(Some).collect();
+            range.places().for_each(|place| after[place as usize] = None);
+            let after: Vec<Value> = after.into_iter().flatten().collect();
+            replace(tx, handle, &before, &after)?;
+            Ok(range.count)
+        })?;
+        self.proxy().wrote(-(removed as i64));
+        Ok(())
+    }
+
+    /// The place of the first item in `start..stop` that equals `value`.
+    fn find(&self, py: Python<'_>, value: &Any, start: usize, stop: usize) -> Result<Option<usize>> {
+        let items = self.fetched(py)?;
+        for (place, item) in items.into_iter().enumerate().take(stop).skip(start) {
+            if item.into_object(py, self.space())?.equals(py, value)? {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn contains(this: &Instance<Self>, py: Python<'_>, value: &Any) -> Result<bool> {
+        Ok(this.find(py, value, 0, usize::MAX)?.is_some())
+    }
+
+    pub(crate) fn count(this: &Instance<Self>, py: Python<'_>, value: &Any) -> Result<Object> {
+        let mut count = 0;
+        for item in this.objects(py)? {
+            count += i64::from(item.equals(py, value)?);
+        }
+        py.int(count)
+    }
+
+    pub(crate) fn index(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        const INDEX: Signature<3> =
+            Signature { function: "index", names: ["", "", ""], required: 1, positional: 3 };
+        let [value, start, stop] = arguments.take(py, &INDEX)?;
+        let Some(value) = value else { return Ok(py.none()) };
+        let start = start.map(|start| start.clipped_index(py)).transpose()?.unwrap_or(0);
+        let stop = stop.map(|stop| stop.clipped_index(py)).transpose()?.unwrap_or(isize::MAX);
+        let items = this.objects(py)?;
+        let clip = |index: isize| {
+            let index = if index < 0 { index.saturating_add_unsigned(items.len()) } else { index };
+            index.clamp(0, isize::MAX).unsigned_abs()
+        };
+        for (place, item) in items.iter().enumerate().take(clip(stop)).skip(clip(start)) {
+            if item.equals(py, value)? {
+                return py.unsigned(place as u64);
+            }
+        }
+        Err(Kind::Value.raise(py, format!("{} is not in list", value.repr_text(py))))
+    }
+
+    pub(crate) fn remove(this: &Instance<Self>, py: Python<'_>, value: &Any) -> Result<Object> {
+        let handle = this.handle();
+        // Comparing runs Python code, so finding and removing are two operations of one transaction.
+        let removed = transaction::run(py, this.space(), Limits::default(), |py| {
+            let Some(place) = this.find(py, value, 0, usize::MAX)? else { return Ok(py.bool(false)) };
+            this.space().operate(py, |tx| list::remove(tx, handle, place as u64))?;
+            Ok(py.bool(true))
+        })?;
+        if !removed.is_true_constant() {
+            return Err(Kind::Value.raise(py, "list.remove(x): x not in list"));
+        }
+        this.proxy().wrote(-1);
+        Ok(py.none())
+    }
+
+    pub(crate) fn reverse(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        this.rearrange(py, |before| before.iter().rev().copied().collect())?;
+        Ok(py.none())
+    }
+
+    fn rearrange(&self, py: Python<'_>, arrange: impl Fn(&[Value]) -> Vec<Value>) -> Result<()> {
+        let handle = self.handle();
+        let change = self.space().operate(py, |tx| {
+            let before = words(tx, handle)?;
+            let after = arrange(&before);
+            replace(tx, handle, &before, &after)?;
+            Ok(after.len() as i64 - before.len() as i64)
+        })?;
+        self.proxy().wrote(change);
+        Ok(())
+    }
+
+    pub(crate) fn sort(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        if !arguments.positional().is_empty() {
+            return Err(Kind::Type.raise(py, "sort() takes no positional arguments"));
+        }
+        let handle = this.handle();
+        transaction::run(py, this.space(), Limits::default(), |py| {
+            let (before, items) = this.space().operate(py, |tx| {
+                let before = words(tx, handle)?;
+                let items: Result<Vec<Fetched>, Stop> = before.iter().map(|word| fetch(py, tx, *word)).collect();
+                Ok((before, items?))
+            })?;
+            let objects = this.into_objects(py, items)?;
+            // Where one object stands for several items, their words are equal, or as good as equal.
+            let words_by_address: std::collections::HashMap<usize, Value> =
+                objects.iter().zip(&before).map(|(object, word)| (object.address(), *word)).collect();
+            let sorted = py.list(objects)?;
+            sorted.attribute(py, c"sort")?.call_like(py, &[], &arguments)?;
+            let after: Vec<Value> =
+                sorted.list_items().iter().filter_map(|item| words_by_address.get(&item.address()).copied()).collect();
+            if after.len() != before.len() {
+                return Err(Kind::Value.raise(py, "list modified during sort"));
+            }
+            this.space().operate(py, |tx| replace(tx, handle, &before, &after))?;
+            Ok(py.none())
+        })?;
+        this.proxy().wrote(0);
+        Ok(py.none())
+    }
+
+    pub(crate) fn copy(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let handle = this.handle();
+        let made = this.space().operate(py, |tx| {
+            let items = words(tx, handle)?;
+            let made = list::create(tx)?;
+            replace(tx, made, &[], &items)?;
+            Ok(made)
+        })?;
+        Space::list(this.space(), py, made).map(Own::into_object)
+    }
+
+    pub(crate) fn concat(this: &Instance<Self>, py: Python<'_>, other: &Any) -> Result<Object> {
+        let is_shared = this.space().interpreter().types.list.is_instance(other);
+        if !is_shared && other.native_base() != Native::List {
+            let message = format!("can only concatenate list (not \"{}\") to list", other.class_name());
+            return Err(Kind::Type.raise(py, message));
+        }
+        let both = || {
+            let mut items = this.objects(py)?;
+            items.extend(Self::collect(py, other)?);
+            py.list(items)
+        };
+        if is_shared { transaction::run(py, this.space(), Limits::default(), |_| both()) } else { both() }
+    }
+
+    pub(crate) fn inplace_concat(this: &Instance<Self>, py: Python<'_>, other: &Any) -> Result<Object> {
+        Self::extend(this, py, other)?;
+        Ok(this.as_any().to_object())
+    }
+
+    pub(crate) fn repeat(this: &Instance<Self>, py: Python<'_>, times: isize) -> Result<Object> {
+        let items = this.objects(py)?;
+        let times = usize::try_from(times).unwrap_or(0);
+        if items.len().checked_mul(times).is_none_or(|total| total > isize::MAX as usize / 8) {
+            return Err(Kind::Memory.raise(py, "the list would be too large"));
+        }
+        py.list((0..times).flat_map(|_| items.iter().cloned()).collect())
+    }
+
+    pub(crate) fn inplace_repeat(this: &Instance<Self>, py: Python<'_>, times: isize) -> Result<Object> {
+        let times = usize::try_from(times).unwrap_or(0);
+        let length = this.length(py)? as usize;
+        if length.checked_mul(times).is_none_or(|total| total > isize::MAX as usize / 16) {
+            return Err(Kind::Memory.raise(py, "the list would be too large"));
+        }
+        let handle = this.handle();
+        let change = this.space().operate(py, |tx| {
+            let before = words(tx, handle)?;
+            if times == 0 {
+                list::truncate(tx, handle, 0)?;
+                return Ok(-(before.len() as i64));
+            }
+            // Pushed one by one, so that a space that is too small says so before memory runs out here.
+            for _ in 1..times {
+                for word in &before {
+                    list::push(tx, handle, *word)?;
+                }
+            }
+            Ok((before.len() * (times - 1)) as i64)
+        })?;
+        this.proxy().wrote(change);
+        Ok(this.as_any().to_object())
+    }
+
+    pub(crate) fn compare(
+        this: &Instance<Self>,
+        py: Python<'_>,
+        other: &Any,
+        comparison: Comparison,
+    ) -> Result<Object> {
+        let space = this.space();
+        if let Some(other) = space.interpreter().types.list.cast(other) {
+            if other.space().as_any().is(space.as_any()) {
+                let both = [(BlockKind::List, this.handle()), (BlockKind::List, other.handle())];
+                let copies = snapshot::plain(py, space, &both)?;
+                return copies[0].compare(py, &copies[1], comparison);
+            }
+            let there = snapshot::plain_one(py, other.space(), BlockKind::List, other.handle())?;
+            return snapshot::plain_one(py, space, BlockKind::List, this.handle())?.compare(py, &there, comparison);
+        }
+        if other.native_base() != Native::List {
+            return Ok(py.not_implemented());
+        }
+        snapshot::plain_one(py, space, BlockKind::List, this.handle())?.compare(py, other, comparison)
+    }
+}
