@@ -1,5 +1,6 @@
 //! `pso fsck`: walks a space and reports damage.
 
+use pso_engine::fsck;
 use pso_engine::platform::native::Native;
 use pso_engine::space::Space;
 
@@ -29,5 +30,10 @@ pub fn run(choice: &SpaceChoice) -> Result<(), Failure> {
 
 /// What is wrong with a space, a sentence each. Others may be at work in it.
 pub fn findings(space: &Space<Native>) -> Vec<String> {
-    pso_engine::fsck::fsck(space).iter().map(ToString::to_string).collect()
+    fsck::fsck(space).iter().map(ToString::to_string).collect()
+}
+
+/// The same where nobody is at work: every lock and every private block is a finding then.
+pub fn findings_at_rest(space: &Space<Native>) -> Vec<String> {
+    fsck::fsck_at_rest(space).iter().map(ToString::to_string).collect()
 }

@@ -86,6 +86,50 @@ fn a_handle_to_nothing_is_found() {
 }
 
 #[test]
+fn a_status_that_nobody_writes_is_found() {
+    let findings = after(|heap, space, _| {
+        let slot = Slot::of(space.arena(), ParticipantId(0)).unwrap();
+        heap.store(slot.status(), 15, Relaxed);
+    });
+    assert!(matches!(findings[..], [Finding::Status { .. }]), "{findings:?}");
+}
+
+#[test]
+fn a_length_that_does_not_fit_its_block_is_found() {
+    let findings = after(|heap, _, cell| {
+        // The accounts are one block of cells, whose number stands before the first.
+        heap.store(cell.lock_word().before(CELLS_PREFIX), 1 << 40, Relaxed);
+    });
+    assert!(matches!(findings[..], [Finding::Block { .. }]), "{findings:?}");
+}
+
+#[test]
+fn a_lost_log_is_found_from_both_sides() {
+    let findings = after(|heap, space, _| {
+        let slot = Slot::of(space.arena(), ParticipantId(0)).unwrap();
+        heap.store(slot.read_log_piece(0), heap.load(slot.record_piece(0), Relaxed), Relaxed);
+    });
+    assert!(matches!(findings[..], [Finding::LogPiece { .. }]), "{findings:?}");
+    let (heap, space) = space();
+    let participant = space.participant().unwrap();
+    let slot = Slot::of(space.arena(), participant.id()).unwrap();
+    heap.store(slot.read_log_piece(0), 0, Relaxed);
+    let findings = fsck_at_rest(&space);
+    assert!(matches!(findings[..], [Finding::UnnamedLogPiece { .. }]), "{findings:?}");
+}
+
+#[test]
+fn a_private_block_of_one_at_rest_is_found() {
+    let (_, space) = space();
+    let participant = space.participant().unwrap();
+    let mut cache = BlockCache::default();
+    cache.allocate(space.arena(), participant.id(), BlockKind::Text, 3).unwrap();
+    assert_eq!(fsck(&space), vec![]);
+    let findings = fsck_at_rest(&space);
+    assert!(matches!(findings[..], [Finding::Private { .. }]), "{findings:?}");
+}
+
+#[test]
 fn poison_is_found() {
     let findings = after(|_, space, _| space.poison(3));
     assert!(matches!(findings[..], [Finding::Poisoned { reason: 3 }]), "{findings:?}");

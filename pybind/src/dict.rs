@@ -4,13 +4,13 @@ use pso_engine::object::dict;
 use pso_engine::object::key::Key;
 use pso_engine::word::{BlockKind, Handle};
 
+use crate::fetch::{Fetched, fetch};
 use crate::ffi::class::{MAPPING, Receiver};
 use crate::ffi::method::Signature;
 use crate::ffi::natives::Native;
 use crate::ffi::slot::{Comparison, Slot};
 use crate::ffi::weak::Identity;
 use crate::ffi::{Any, Arguments, Class, Instance, Kind, Method, Object, Own, Python, Result, Type, WeakExtra};
-use crate::fetch::{Fetched, fetch};
 use crate::iterate::{DictIterator, Part};
 use crate::key::{self, Purpose, with_key};
 use crate::plan;
@@ -19,6 +19,24 @@ use crate::snapshot;
 use crate::source::Source;
 use crate::space::Space;
 use crate::transaction::{self, Limits};
+
+/// What a look-up found.
+enum Found {
+    Missing,
+    Int(i64),
+    Other(Fetched),
+}
+
+impl Found {
+    #[inline]
+    fn into_object(self, py: Python<'_>, space: &Instance<Space>) -> Result<Option<Object>> {
+        match self {
+            Self::Missing => Ok(None),
+            Self::Int(value) => py.int(value).map(Some),
+            Self::Other(fetched) => fetched.into_object(py, space).map(Some),
+        }
+    }
+}
 
 /// A shared dict.
 pub struct Dict(Proxy<Dict>);
@@ -110,14 +128,31 @@ impl Dict {
 
     fn subscript(this: &Instance<Self>, py: Python<'_>, object: &Any) -> Result<Object> {
         let space = this.space();
-        let found = with_key(py, space, object, Purpose::Lookup, |key| match key {
-            Some(key) => this.look_up(py, key),
-            None => Ok(None),
+        let mut found = Found::Missing;
+        with_key(py, space, object, Purpose::Lookup, |key| match key {
+            Some(key) => this.look_up_into(py, key, &mut found),
+            None => Ok(()),
         })?;
-        match found {
-            Some(found) => found.into_object(py, space),
+        match found.into_object(py, space)? {
+            Some(object) => Ok(object),
             None => Err(Kind::Key.raise_with(py, object)),
         }
+    }
+
+    /// What is found goes straight to its place: moving large results through several returns costs as much as the look-up.
+    #[inline]
+    fn look_up_into(&self, py: Python<'_>, key: &Key<'_>, found: &mut Found) -> Result<()> {
+        let handle = self.0.handle();
+        self.space().operate(py, |tx| {
+            *found = match dict::get(tx, handle, key)? {
+                Some(value) => match value.as_int() {
+                    Some(value) => Found::Int(value),
+                    None => Found::Other(fetch(py, tx, value)?),
+                },
+                None => Found::Missing,
+            };
+            Ok(())
+        })
     }
 
     #[inline]
@@ -184,14 +219,13 @@ impl Dict {
         const GET: Signature<2> = Signature { function: "get", names: ["", ""], required: 1, positional: 2 };
         let [object, default] = arguments.take(py, &GET)?;
         let Some(object) = object else { return Ok(py.none()) };
-        let found = with_key(py, this.space(), object, Purpose::Lookup, |key| match key {
-            Some(key) => this.look_up(py, key),
-            None => Ok(None),
+        let mut found = Found::Missing;
+        with_key(py, this.space(), object, Purpose::Lookup, |key| match key {
+            Some(key) => this.look_up_into(py, key, &mut found),
+            None => Ok(()),
         })?;
-        match found {
-            Some(found) => found.into_object(py, this.space()),
-            None => Ok(default.map_or_else(|| py.none(), Any::to_object)),
-        }
+        let found = found.into_object(py, this.space())?;
+        Ok(found.unwrap_or_else(|| default.map_or_else(|| py.none(), Any::to_object)))
     }
 
     fn setdefault(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
@@ -342,8 +376,7 @@ impl Dict {
     }
 
     fn fromkeys(class: Receiver<'_>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
-        const FROMKEYS: Signature<2> =
-            Signature { function: "fromkeys", names: ["", ""], required: 1, positional: 2 };
+        const FROMKEYS: Signature<2> = Signature { function: "fromkeys", names: ["", ""], required: 1, positional: 2 };
         let [keys, value] = arguments.take(py, &FROMKEYS)?;
         let none = py.none();
         let (Some(keys), value) = (keys, value.unwrap_or(&none)) else { return Ok(none) };

@@ -116,7 +116,9 @@ impl Errors {
     #[cold]
     pub fn stopped(&self, py: Python<'_>, stop: Stop, closed: bool) -> Raised {
         match stop {
-            Stop::Conflict => Raised::with(py, &self.conflict, "another transaction went first: this attempt is run again"),
+            Stop::Conflict => {
+                Raised::with(py, &self.conflict, "another transaction went first: this attempt is run again")
+            }
             Stop::Retry => Raised::with(py, &self.retry, "this attempt waits for a change"),
             Stop::Interrupted if closed => self.space_closed(py),
             // A signal handler raised, and its exception is still set.

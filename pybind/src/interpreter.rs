@@ -170,7 +170,8 @@ impl Interpreter {
     pub fn default_space(&self, py: Python<'_>) -> Result<Own<Space>> {
         let space = self.default.borrow().clone();
         space.ok_or_else(|| {
-            let message = "no space is open: make one with pso.create() or pso.open(name), or name one: space.List(...)";
+            let message =
+                "no space is open: make one with pso.create() or pso.open(name), or name one: space.List(...)";
             Raised::with(py, &self.errors.no_space, message)
         })
     }

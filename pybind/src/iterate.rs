@@ -10,9 +10,9 @@ use std::collections::VecDeque;
 use pso_engine::object::{dict, list};
 
 use crate::dict::Dict;
+use crate::fetch::{Fetched, fetch};
 use crate::ffi::slot::Slot;
 use crate::ffi::{Any, Class, Instance, Kind, Method, NoExtra, Object, Own, Python, Result, Type};
-use crate::fetch::{Fetched, fetch};
 use crate::list::List;
 
 /// Entries read ahead.
@@ -106,8 +106,7 @@ impl DictIterator {
             let mut batch = Vec::with_capacity(BATCH);
             let mut place = start;
             while batch.len() < BATCH {
-                let found =
-                    if reverse { dict::previous(tx, handle, place)? } else { dict::next(tx, handle, place)? };
+                let found = if reverse { dict::previous(tx, handle, place)? } else { dict::next(tx, handle, place)? };
                 let Some((next, key, value)) = found else { break };
                 let key = if part == Part::Values { Fetched::None } else { fetch(py, tx, key)? };
                 let value = if part == Part::Keys { Fetched::None } else { fetch(py, tx, value)? };

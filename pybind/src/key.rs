@@ -80,13 +80,7 @@ pub fn stored(py: Python<'_>, space: &Space, object: &Any, container: &dyn Fn() 
 }
 
 impl OwnedKey {
-    fn new(
-        py: Python<'_>,
-        space: &Space,
-        object: &Any,
-        purpose: Purpose<'_>,
-        depth: usize,
-    ) -> Result<Option<Self>> {
+    fn new(py: Python<'_>, space: &Space, object: &Any, purpose: Purpose<'_>, depth: usize) -> Result<Option<Self>> {
         let native = match (object.native(), purpose) {
             (Native::Other, Purpose::Lookup) => object.native_base(),
             (native, _) => native,
@@ -106,9 +100,7 @@ impl OwnedKey {
                     raised.clear(py);
                     return match purpose {
                         Purpose::Lookup => Ok(None),
-                        Purpose::Store(container) => {
-                            Err(lone_surrogates(py, space, &path_of(py, object, container)))
-                        }
+                        Purpose::Store(container) => Err(lone_surrogates(py, space, &path_of(py, object, container))),
                     };
                 }
                 Err(raised) => return Err(raised),

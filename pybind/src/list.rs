@@ -3,12 +3,12 @@
 use pso_engine::object::list;
 use pso_engine::word::{BlockKind, Handle};
 
+use crate::fetch::{Fetched, fetch};
 use crate::ffi::class::{Receiver, SEQUENCE};
 use crate::ffi::method::Signature;
 use crate::ffi::slot::Slot;
 use crate::ffi::weak::Identity;
 use crate::ffi::{Any, Arguments, Class, Instance, Kind, Method, Object, Own, Python, Raised, Result, Type, WeakExtra};
-use crate::fetch::{Fetched, fetch};
 use crate::iterate::ListIterator;
 use crate::plan;
 use crate::proxy::{self, Proxy};

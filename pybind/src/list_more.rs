@@ -4,11 +4,11 @@ use pso_engine::error::Stop;
 use pso_engine::object::list;
 use pso_engine::word::{BlockKind, Handle, Value};
 
+use crate::fetch::{Fetched, fetch};
 use crate::ffi::method::Signature;
 use crate::ffi::natives::{Native, Range};
 use crate::ffi::slot::Comparison;
 use crate::ffi::{Any, Arguments, Instance, Kind, Object, Own, Python, Result};
-use crate::fetch::{Fetched, fetch};
 use crate::list::List;
 use crate::plan::{self, Draft, Plan};
 use crate::snapshot;
@@ -95,13 +95,13 @@ impl List {
         let handle = self.handle();
         self.space().operate(py, |tx| snapshot::list_items(py, tx, handle))
     }
-    fn into_objects(&self, py: Python<'_>, items: Vec<Fetched>) -> Result<Vec<Object>> {
+    fn as_objects(&self, py: Python<'_>, items: Vec<Fetched>) -> Result<Vec<Object>> {
         items.into_iter().map(|item| item.into_object(py, self.space())).collect()
     }
     /// The items, live, of one moment.
     pub(crate) fn objects(&self, py: Python<'_>) -> Result<Vec<Object>> {
         let items = self.fetched(py)?;
-        self.into_objects(py, items)
+        self.as_objects(py, items)
     }
 
     pub(crate) fn extend(this: &Instance<Self>, py: Python<'_>, source: &Any) -> Result<Object> {
@@ -134,20 +134,19 @@ impl List {
             }
             Ok(items)
         })?;
-        py.list(this.into_objects(py, items)?)
+        py.list(this.as_objects(py, items)?)
     }
 
     pub(crate) fn set_slice(&self, py: Python<'_>, index: &Any, value: &Any) -> Result<()> {
         let slice = index.slice(py)?;
-        if self.space().interpreter().types.list.cast(value).is_none() && !value.has_attribute(py, c"__iter__")? {
-            if !value.has_attribute(py, c"__getitem__")? {
-                let message = if slice.step == 1 {
-                    "can only assign an iterable"
-                } else {
-                    "must assign iterable to extended slice"
-                };
-                return Err(Kind::Type.raise(py, message));
-            }
+        let types = &self.space().interpreter().types;
+        if !types.list.is_instance(value)
+            && !value.has_attribute(py, c"__iter__")?
+            && !value.has_attribute(py, c"__getitem__")?
+        {
+            let plain = slice.step == 1;
+            let message = if plain { "can only assign an iterable" } else { "must assign iterable to extended slice" };
+            return Err(Kind::Type.raise(py, message));
         }
         self.with_source(py, value, |items| {
             let (plan, drafts) = plan::drafts(py, self.space(), &items, &|number| self.path(number))?;
@@ -222,8 +221,7 @@ impl List {
     }
 
     pub(crate) fn index(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
-        const INDEX: Signature<3> =
-            Signature { function: "index", names: ["", "", ""], required: 1, positional: 3 };
+        const INDEX: Signature<3> = Signature { function: "index", names: ["", "", ""], required: 1, positional: 3 };
         let [value, start, stop] = arguments.take(py, &INDEX)?;
         let Some(value) = value else { return Ok(py.none()) };
         let start = start.map(|start| start.clipped_index(py)).transpose()?.unwrap_or(0);
@@ -284,7 +282,7 @@ impl List {
                 let items: Result<Vec<Fetched>, Stop> = before.iter().map(|word| fetch(py, tx, *word)).collect();
                 Ok((before, items?))
             })?;
-            let objects = this.into_objects(py, items)?;
+            let objects = this.as_objects(py, items)?;
             // Where one object stands for several items, their words are equal, or as good as equal.
             let words_by_address: std::collections::HashMap<usize, Value> =
                 objects.iter().zip(&before).map(|(object, word)| (object.address(), *word)).collect();

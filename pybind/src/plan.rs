@@ -79,7 +79,12 @@ pub fn quick(py: Python<'_>, object: &Any) -> Option<Value> {
 
 /// The draft of one value. `path` names the place that it goes to.
 #[inline]
-pub fn draft(py: Python<'_>, space: &Instance<Space>, object: &Any, path: &dyn Fn() -> String) -> Result<(Plan, Draft)> {
+pub fn draft(
+    py: Python<'_>,
+    space: &Instance<Space>,
+    object: &Any,
+    path: &dyn Fn() -> String,
+) -> Result<(Plan, Draft)> {
     match quick(py, object) {
         Some(value) => Ok((Plan::default(), Draft::Ready(value))),
         None => draft_slowly(py, space, object, path),
@@ -274,7 +279,8 @@ impl<'a> Maker<'a> {
             Some((space, handle)) if space.as_any().is(self.space.as_any()) => Ok(Draft::Ready(Value::handle(handle))),
             Some(_) => {
                 let path = self.path_to(py, place);
-                let message = format!("cannot share {path}: it lives in another space (x.to_python() gives plain values)");
+                let message =
+                    format!("cannot share {path}: it lives in another space (x.to_python() gives plain values)");
                 Err(Raised::with(py, &self.space.interpreter().errors.cross_space, message))
             }
             None => Err(proxy::not_shareable(py, self.space, object, &self.path_to(py, place))),

@@ -135,8 +135,7 @@ pub fn deepcopy(py: Python<'_>, space: &Instance<Space>, plain: &Any, this: &Any
 
 /// `Class[item]`
 pub fn class_getitem(class: Receiver<'_>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
-    const GETITEM: Signature<1> =
-        Signature { function: "__class_getitem__", names: [""], required: 1, positional: 1 };
+    const GETITEM: Signature<1> = Signature { function: "__class_getitem__", names: [""], required: 1, positional: 1 };
     let [item] = arguments.take(py, &GETITEM)?;
     match item {
         Some(item) => py.generic_alias(class.as_any(), item),

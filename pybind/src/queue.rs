@@ -7,6 +7,7 @@ use pso_engine::error::Stop;
 use pso_engine::object::queue;
 use pso_engine::word::{BlockKind, Handle};
 
+use crate::fetch::{Fetched, fetch};
 use crate::ffi::method::Signature;
 use crate::ffi::slot::Slot;
 use crate::ffi::weak::Identity;
@@ -14,7 +15,6 @@ use crate::ffi::{
     Any, Arguments, Class, Instance, Kind, Method, Object, Own, Property, Python, Raised, Receiver, Result, Type,
     WeakExtra,
 };
-use crate::fetch::{Fetched, fetch};
 use crate::plan;
 use crate::proxy::{self, Proxy};
 use crate::space::{Space, Tx};
@@ -160,7 +160,8 @@ impl Queue {
     }
 
     fn get(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
-        const GET: Signature<2> = Signature { function: "get", names: ["block", "timeout"], required: 0, positional: 2 };
+        const GET: Signature<2> =
+            Signature { function: "get", names: ["block", "timeout"], required: 0, positional: 2 };
         let [block, timeout] = arguments.take(py, &GET)?;
         this.get_item(py, this.patience(py, block, timeout)?)
     }

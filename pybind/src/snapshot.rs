@@ -9,8 +9,8 @@ use pso_engine::error::Stop;
 use pso_engine::object::{dict, list};
 use pso_engine::word::{BlockKind, Handle};
 
-use crate::ffi::{Instance, Object, Python, Result};
 use crate::fetch::{Fetched, fetch};
+use crate::ffi::{Instance, Object, Python, Result};
 use crate::space::{Space, Tx};
 
 /// Key and value.

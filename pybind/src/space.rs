@@ -44,6 +44,7 @@ pub struct Space {
     closed: Arc<AtomicBool>,
     /// The pool: one place that costs nothing, and the rest.
     spare: Cell<Option<Box<Member>>>,
+    #[allow(clippy::vec_box)] // Members move between the pool and their users by pointer.
     others: RefCell<Vec<Box<Member>>>,
     /// A transaction that is over, to be used again.
     idle: Cell<Option<Rc<Transaction>>>,
@@ -117,7 +118,11 @@ impl Space {
             if !value.is_absent() {
                 let at = cell.value_word();
                 let what = "the root cell";
-                return Err(Stop::Corrupt(pso_engine::error::Corrupt { what, byte_offset: at.byte_offset(), word: value.raw() }));
+                return Err(Stop::Corrupt(pso_engine::error::Corrupt {
+                    what,
+                    byte_offset: at.byte_offset(),
+                    word: value.raw(),
+                }));
             }
             let handle = object::dict::create(tx)?;
             tx.write(cell, Value::handle(handle))?;

@@ -364,12 +364,10 @@ impl Class for Transactional {
     }
 }
 
-static METHODS: [Method<Transactional>; 2] = [
-    Method::plain(c"__reduce__", Transactional::reduce, c"Pickled by name, as functions are."),
-    Method::END,
-];
+static METHODS: [Method<Transactional>; 2] =
+    [Method::plain(c"__reduce__", Transactional::reduce, c"Pickled by name, as functions are."), Method::END];
 static PROPERTIES: [Property<Transactional>; 3] = [
-    Property::new(c"__wrapped__", Transactional::wrapped, c"The function."),
+    Property::DICT,
     Property::new(c"space", Transactional::get_space, c"The space, or None where it is found from the arguments."),
     Property::END,
 ];
@@ -378,7 +376,9 @@ impl Transactional {
     /// The type.
     pub fn class(py: Python<'_>, module: &Any) -> Result<Type<Self>> {
         let slots = vec![
-            Slot::doc(c"A function that runs as one transaction. Made by `space.transactional` and `pso.transactional`."),
+            Slot::doc(
+                c"A function that runs as one transaction. Made by `space.transactional` and `pso.transactional`.",
+            ),
             Slot::methods(&METHODS),
             Slot::properties(&PROPERTIES),
             Slot::describe(Self::describe),
@@ -439,9 +439,6 @@ impl Transactional {
     }
     fn reduce(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         this.function.attribute(py, c"__qualname__")
-    }
-    fn wrapped(this: &Instance<Self>, _py: Python<'_>) -> Result<Object> {
-        Ok(this.function.clone())
     }
     fn get_space(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         Ok(this.space.as_ref().map_or_else(|| py.none(), |space| space.as_any().to_object()))

@@ -18,6 +18,8 @@ import pytest
 import children
 import pso
 
+pytest.register_assert_rewrite("differential")
+
 TEST_SECONDS = 30
 SPACE_SIZE = "64M"
 

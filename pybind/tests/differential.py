@@ -7,28 +7,21 @@ import pso
 SHARED = (pso.Dict, pso.List, pso.Queue)
 
 
-def plain(value):
-    """`value` without anything shared or lazy in it."""
+def described(value, above=()):
+    """A result with the types that `==` hides: 1, 1.0 and True differ, and so do list and tuple. Cycles are kept."""
     if isinstance(value, SHARED):
-        return value.to_python()
-    if isinstance(value, (list, tuple)):
-        return type(value)(plain(item) for item in value)
-    if isinstance(value, dict):
-        return {plain(key): plain(item) for key, item in value.items()}
+        value = value.to_python()
+    if id(value) in above:
+        return ("cycle", len(above) - above.index(id(value)))
+    inside = (*above, id(value))
     if type(value).__name__.lower().endswith(("iterator", "iter")):
-        return [plain(item) for item in value]
-    return value
-
-
-def described(value):
-    """A result with the types that `==` hides: 1, 1.0 and True differ, and so do list and tuple."""
-    value = plain(value)
+        return ("iterator", [described(item, inside) for item in value])
     if isinstance(value, (list, tuple)):
-        return (type(value).__name__, [described(item) for item in value])
+        return (type(value).__name__, [described(item, inside) for item in value])
     if isinstance(value, (set, frozenset)):
-        return ("set", sorted(map(described, value)))
+        return ("set", sorted(described(item) for item in value))
     if isinstance(value, dict):
-        return ("dict", [(described(key), described(item)) for key, item in value.items()])
+        return ("dict", [(described(key), described(item, inside)) for key, item in value.items()])
     return (type(value).__name__, repr(value))
 
 

@@ -15,6 +15,9 @@ use crate::word::{
 pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut impl FnMut(Finding)) {
     check_cell(arena, arena.root(), at_rest, report);
     allocator::for_each_block(arena, |handle, state| {
+        if at_rest && state.phase == BlockPhase::Private {
+            report(Finding::Private { at: handle.block(), owner: state.owner });
+        }
         if state.phase == BlockPhase::Live && !matches!(state.kind, BlockKind::Log | BlockKind::None) {
             check_block(arena, handle, state.kind, at_rest, report);
         }

@@ -4,12 +4,14 @@
 //! - participants against processes: nothing is held by the dead;
 //! - every cell of every LIVE block: its lock word names a living attempt or a version that the clock has reached, its value
 //!   decodes, a handle in it names a block in use;
-//! - every immutable value likewise.
+//! - every immutable value likewise;
+//! - the pieces of records and read logs: each one that a participant slot names is there, and nothing else is one.
 //!
 //! A space may be checked while others work in it. Then what the living are in the middle of is not damage, and a word that
 //! changed while it was looked at is looked at again.
 
 mod cells;
+mod logs;
 mod members;
 
 use std::fmt;
@@ -76,6 +78,25 @@ pub enum Finding {
         /// What was read.
         word: u64,
     },
+    /// A handle in a participant slot that names no piece of a log, or one that is too small.
+    LogPiece {
+        /// Whose.
+        participant: ParticipantId,
+        /// What was read.
+        word: u64,
+    },
+    /// A piece of a log that no participant slot names.
+    UnnamedLogPiece {
+        /// Where.
+        at: WordAddress,
+    },
+    /// A PRIVATE block in a space in which nobody is in an attempt.
+    Private {
+        /// Where.
+        at: WordAddress,
+        /// Whose.
+        owner: ParticipantId,
+    },
     /// A block whose counts contradict its room.
     Block {
         /// Where.
@@ -109,6 +130,18 @@ impl fmt::Display for Finding {
             Self::Dangling { at, word } => {
                 write!(f, "the handle at byte {} names no block in use ({word:#018x})", at.byte_offset())
             }
+            Self::LogPiece { participant, word } => {
+                write!(f, "participant {}: {word:#018x} names no piece of a log of the right size", participant.0)
+            }
+            Self::UnnamedLogPiece { at } => {
+                write!(f, "the piece of a log at byte {} belongs to no participant", at.byte_offset())
+            }
+            Self::Private { at, owner } => write!(
+                f,
+                "the block at byte {} is private to participant {}, who is in no attempt",
+                at.byte_offset(),
+                owner.0
+            ),
             Self::Block { at, word } => {
                 write!(f, "the block around byte {} contradicts its size ({word:#018x})", at.byte_offset())
             }
@@ -140,6 +173,7 @@ fn check<P: Platform>(space: &Space<P>, at_rest: bool) -> Vec<Finding> {
         |id| members::is_claimed(arena, id),
         |damage| findings.push(Finding::Memory(damage)),
     );
+    logs::check(arena, at_rest, &mut |finding| findings.push(finding));
     cells::check(arena, at_rest, &mut |finding| findings.push(finding));
     findings
 }

@@ -27,6 +27,7 @@ impl Sleeper for JustSleep {
 
 impl<P: Platform> Participant<P> {
     /// Runs `body` as one transaction, as often as it takes. Inside an attempt it joins it.
+    #[inline]
     pub fn run<T>(&mut self, body: impl FnMut(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
         self.run_until(None, body)
     }
@@ -35,6 +36,7 @@ impl<P: Platform> Participant<P> {
     ///
     /// # Errors
     /// Whatever `body` stops with, but `Conflict` (run again) and `Retry` (run again after a change); `TimedOut`.
+    #[inline]
     pub fn run_until<T>(
         &mut self,
         deadline_ns: Option<u64>,
@@ -49,6 +51,7 @@ impl<P: Platform> Participant<P> {
         result
     }
 
+    #[inline]
     fn attempts<T>(
         &mut self,
         deadline_ns: Option<u64>,

@@ -107,7 +107,7 @@ pub fn run(options: &Demo) -> Result<(), Failure> {
     let verdict: Verdict =
         python.answer("pso_demo", &strings(&["verify", "--space", &space, "--plain"], &[text(&plain_result)]))?;
     let joined = place::attach(&place)?;
-    let damage = fsck::findings(&joined.space);
+    let damage = fsck::findings_at_rest(&joined.space);
     let memory = inspect::memory(&joined.space);
     drop(joined);
     spinner.finish_and_clear();

@@ -120,7 +120,7 @@ impl<'a> Round<'a> {
             self.check_count(writer, *count)?;
         }
         self.tx.leave();
-        let findings = fsck::findings(&self.joined.space);
+        let findings = fsck::findings_at_rest(&self.joined.space);
         if findings.is_empty() { Ok(counts.iter().sum()) } else { Err(Failure::Wrong(findings.join("; "))) }
     }
 
@@ -163,6 +163,8 @@ impl<'a> Round<'a> {
     fn check(&mut self) -> Result<Vec<u64>, Failure> {
         let (mut wrong, counts) =
             check(&mut self.tx, &self.world, self.options.writers).map_err(Failure::space("reading the world"))?;
+        self.joined.space.recover_dead();
+        // The survivors have gone on without it; what is left of the dead has to be gone after it.
         self.joined.space.recover_dead();
         wrong.extend(fsck::findings(&self.joined.space).into_iter().map(|finding| format!("fsck: {finding}")));
         if wrong.is_empty() { Ok(counts) } else { Err(Failure::Wrong(wrong.join("; "))) }

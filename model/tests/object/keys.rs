@@ -127,8 +127,7 @@ pub fn any_key() -> impl Strategy<Value = TestKey> {
         small.prop_map(|value| TestKey::Bytes(value.to_string().into_bytes())),
         (0u8..3).prop_map(|value| TestKey::Bytes(vec![value; 9])),
     ];
-    let tuple = leaf
-        .clone()
-        .prop_recursive(2, 8, 3, |inner| proptest::collection::vec(inner, 0..3).prop_map(TestKey::Tuple));
+    let tuple =
+        leaf.clone().prop_recursive(2, 8, 3, |inner| proptest::collection::vec(inner, 0..3).prop_map(TestKey::Tuple));
     prop_oneof![3 => leaf, 1 => tuple]
 }

@@ -6,6 +6,7 @@
 mod damage;
 mod dict;
 mod keys;
+mod kills;
 mod list;
 mod queue;
 mod support;

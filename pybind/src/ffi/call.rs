@@ -50,9 +50,7 @@ impl<'a> Call<'a> {
     #[inline]
     pub fn pass_to(&self, py: Python<'_>, function: &Any) -> Result<Object> {
         // SAFETY: the vector, the count and the names are as CPython gave them to us, and still alive.
-        unsafe {
-            Object::from_owned(py, c::PyObject_Vectorcall(function.as_ptr(), self.args, self.count, self.names))
-        }
+        unsafe { Object::from_owned(py, c::PyObject_Vectorcall(function.as_ptr(), self.args, self.count, self.names)) }
     }
 }
 
@@ -86,9 +84,7 @@ impl Any {
         let all: Vec<*mut c::PyObject> = positional.iter().chain(named).map(|argument| argument.as_ptr()).collect();
         let names = names.map_or(std::ptr::null_mut(), Any::as_ptr);
         // SAFETY: live references, as many as the counts say.
-        unsafe {
-            Object::from_owned(py, c::PyObject_Vectorcall(self.as_ptr(), all.as_ptr(), positional.len(), names))
-        }
+        unsafe { Object::from_owned(py, c::PyObject_Vectorcall(self.as_ptr(), all.as_ptr(), positional.len(), names)) }
     }
     /// `self(*positional, **named)`, the named arguments being those of `like`.
     pub fn call_like(&self, py: Python<'_>, positional: &[&Any], like: &super::Arguments<'_>) -> Result<Object> {

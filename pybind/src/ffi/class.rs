@@ -8,7 +8,7 @@
 //! cleared, the value dropped, the memory freed through the type's `tp_free`, and last the count on the type.
 
 use std::cell::UnsafeCell;
-use std::ffi::{CStr, c_int, c_uint, c_ulong, c_void};
+use std::ffi::{CStr, c_int, c_uint, c_void};
 use std::marker::PhantomData;
 use std::mem::offset_of;
 use std::ops::Deref;
@@ -71,11 +71,7 @@ pub struct FunctionExtra {
 }
 impl Default for FunctionExtra {
     fn default() -> Self {
-        Self {
-            weak: UnsafeCell::new(std::ptr::null_mut()),
-            dict: UnsafeCell::new(std::ptr::null_mut()),
-            call: None,
-        }
+        Self { weak: UnsafeCell::new(std::ptr::null_mut()), dict: UnsafeCell::new(std::ptr::null_mut()), call: None }
     }
 }
 impl Extra for FunctionExtra {
@@ -365,10 +361,10 @@ impl<'a> Receiver<'a> {
 }
 
 /// Flag: `match` sees a sequence.
-pub const SEQUENCE: u64 = c::Py_TPFLAGS_SEQUENCE as c_ulong as u64;
+pub const SEQUENCE: u64 = c::Py_TPFLAGS_SEQUENCE as u64;
 /// Flag: `match` sees a mapping.
-pub const MAPPING: u64 = c::Py_TPFLAGS_MAPPING as c_ulong as u64;
+pub const MAPPING: u64 = c::Py_TPFLAGS_MAPPING as u64;
 /// Flag: `object.method()` may pass the object instead of binding.
-pub const METHOD_DESCRIPTOR: u64 = c::Py_TPFLAGS_METHOD_DESCRIPTOR as c_ulong as u64;
+pub const METHOD_DESCRIPTOR: u64 = c::Py_TPFLAGS_METHOD_DESCRIPTOR as u64;
 /// Flag: calling the class is refused; instances come from elsewhere.
-pub const NOT_CONSTRUCTIBLE: u64 = c::Py_TPFLAGS_DISALLOW_INSTANTIATION as c_ulong as u64;
+pub const NOT_CONSTRUCTIBLE: u64 = c::Py_TPFLAGS_DISALLOW_INSTANTIATION as u64;

@@ -91,6 +91,7 @@ fn panicked(py: Python<'_>, payload: &(dyn std::any::Any + Send)) {
 #[inline]
 pub(super) fn conjure<F: Copy>() -> F {
     const { assert!(size_of::<F>() == 0, "a slot is a plain function, without captured state") };
-    // SAFETY: F has no bytes. It is a function item or a closure without captures of which somebody passed us a value.
-    unsafe { std::mem::MaybeUninit::<F>::uninit().assume_init() }
+    // SAFETY: F has no bytes, so any aligned address will do. It is a function item or a closure without captures, of which
+    // somebody passed us a value.
+    unsafe { std::ptr::NonNull::<F>::dangling().read() }
 }

@@ -102,6 +102,20 @@ impl<T> Property<T> {
     }
 }
 
+impl<T: Class<Extra = super::class::FunctionExtra>> Property<T> {
+    /// `x.__dict__`
+    pub const DICT: Self = Self(
+        c::PyGetSetDef {
+            name: c"__dict__".as_ptr(),
+            get: Some(c::PyObject_GenericGetDict),
+            set: Some(c::PyObject_GenericSetDict),
+            doc: std::ptr::null(),
+            closure: std::ptr::null_mut(),
+        },
+        PhantomData,
+    );
+}
+
 impl<T: Class> Property<T> {
     /// `x.name`, read-only.
     pub const fn new<F>(name: &'static CStr, _function: F, doc: &'static CStr) -> Self
@@ -169,7 +183,9 @@ where
     F: for<'a> Fn(&'a Any, Python<'a>, Arguments<'a>) -> Result<Object> + Copy,
 {
     // SAFETY: CPython passes the module, and a vector as in `many`.
-    enter(|py| unsafe { conjure::<F>()(Any::from_ptr(module), py, Arguments::from_vector(args, count as usize, names)) })
+    enter(|py| unsafe {
+        conjure::<F>()(Any::from_ptr(module), py, Arguments::from_vector(args, count as usize, names))
+    })
 }
 
 unsafe extern "C" fn get<T: Class, F>(this: Pointer, _closure: *mut c_void) -> Pointer
@@ -334,7 +350,8 @@ impl<'a> Arguments<'a> {
             None => Ok(()),
             Some(missing) => {
                 let name = signature.names[missing];
-                Err(Kind::Type.raise(py, format!("{function}() missing required argument '{name}' (pos {})", missing + 1)))
+                Err(Kind::Type
+                    .raise(py, format!("{function}() missing required argument '{name}' (pos {})", missing + 1)))
             }
         }
     }

@@ -227,10 +227,10 @@ impl Any {
     pub fn index(&self, py: Python<'_>) -> Result<isize> {
         // SAFETY: a live object and a class.
         let value = unsafe { c::PyNumber_AsSsize_t(self.as_ptr(), c::PyExc_IndexError) };
-        if value == -1 {
-            if let Some(raised) = super::error::taken(py) {
-                return Err(raised);
-            }
+        if value == -1
+            && let Some(raised) = super::error::taken(py)
+        {
+            return Err(raised);
         }
         Ok(value)
     }
@@ -238,10 +238,10 @@ impl Any {
     pub fn clipped_index(&self, py: Python<'_>) -> Result<isize> {
         // SAFETY: a live object; without a class, overflow clips.
         let value = unsafe { c::PyNumber_AsSsize_t(self.as_ptr(), std::ptr::null_mut()) };
-        if value == -1 {
-            if let Some(raised) = super::error::taken(py) {
-                return Err(raised);
-            }
+        if value == -1
+            && let Some(raised) = super::error::taken(py)
+        {
+            return Err(raised);
         }
         Ok(value)
     }
@@ -249,10 +249,10 @@ impl Any {
     pub fn unsigned(&self, py: Python<'_>) -> Result<u64> {
         // SAFETY: a live object; anything but an int is a TypeError.
         let value = unsafe { c::PyLong_AsUnsignedLongLong(self.as_ptr()) };
-        if value == u64::MAX {
-            if let Some(raised) = super::error::taken(py) {
-                return Err(raised);
-            }
+        if value == u64::MAX
+            && let Some(raised) = super::error::taken(py)
+        {
+            return Err(raised);
         }
         Ok(value)
     }
@@ -260,10 +260,10 @@ impl Any {
     pub fn seconds(&self, py: Python<'_>) -> Result<f64> {
         // SAFETY: a live object.
         let value = unsafe { c::PyFloat_AsDouble(self.as_ptr()) };
-        if value == -1.0 {
-            if let Some(raised) = super::error::taken(py) {
-                return Err(raised);
-            }
+        if value == -1.0
+            && let Some(raised) = super::error::taken(py)
+        {
+            return Err(raised);
         }
         Ok(value)
     }
@@ -276,9 +276,8 @@ impl Any {
     pub fn slice(&self, py: Python<'_>) -> Result<Slice> {
         let mut slice = Slice { start: 0, stop: 0, step: 1 };
         // SAFETY: callers have seen that it is a slice.
-        let status = unsafe {
-            c::PySlice_Unpack(self.as_ptr(), &raw mut slice.start, &raw mut slice.stop, &raw mut slice.step)
-        };
+        let status =
+            unsafe { c::PySlice_Unpack(self.as_ptr(), &raw mut slice.start, &raw mut slice.stop, &raw mut slice.step) };
         super::error::check(py, status)?;
         Ok(slice)
     }
@@ -339,8 +338,7 @@ impl Slice {
     pub fn of(mut self, length: usize) -> Range {
         let length = isize::try_from(length).unwrap_or(isize::MAX);
         // SAFETY: out parameters of ours; arithmetic only.
-        let count =
-            unsafe { c::PySlice_AdjustIndices(length, &raw mut self.start, &raw mut self.stop, self.step) };
+        let count = unsafe { c::PySlice_AdjustIndices(length, &raw mut self.start, &raw mut self.stop, self.step) };
         Range { start: self.start, step: self.step, count: count.unsigned_abs() }
     }
 }

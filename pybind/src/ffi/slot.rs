@@ -187,9 +187,7 @@ where
     F: for<'a> Fn(&'a Instance<T>, Python<'a>, &'a Any, Option<&'a Any>) -> Result<()> + Copy,
 {
     // SAFETY: as in `binary`; a NULL value means `del`.
-    enter(|py| unsafe {
-        conjure::<F>()(Instance::from_ptr(this), py, Any::from_ptr(key), Any::from_nullable(value))
-    })
+    enter(|py| unsafe { conjure::<F>()(Instance::from_ptr(this), py, Any::from_ptr(key), Any::from_nullable(value)) })
 }
 
 unsafe extern "C" fn item<T: Class, F>(this: Pointer, index: c::Py_ssize_t) -> Pointer

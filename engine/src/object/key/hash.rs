@@ -15,11 +15,11 @@ use super::KeyView;
 use super::number::{FloatInteger, Number};
 use crate::word::Value;
 
-const NONE_TAG: u64 = 0x6e6f_6e65;
-const IDENTITY_TAG: u64 = 0x6964;
-const TUPLE_TAG: u64 = 0x7475_706c_65;
-const LARGE_TAG: u64 = 0x6c61_7267_65;
-const FRACTION_TAG: u64 = 0x666c_6f61_74;
+const NONE_TAG: u64 = u64::from_le_bytes(*b"none    ");
+const IDENTITY_TAG: u64 = u64::from_le_bytes(*b"identity");
+const TUPLE_TAG: u64 = u64::from_le_bytes(*b"tuple   ");
+const LARGE_TAGS: [u64; 2] = [u64::from_le_bytes(*b"large   "), u64::from_le_bytes(*b"-large  ")];
+const FRACTION_TAG: u64 = u64::from_le_bytes(*b"fraction");
 
 /// The key of the hash function of a space.
 #[derive(Clone, Copy)]
@@ -139,7 +139,7 @@ fn hash_number(key: HashKey, number: Number) -> u64 {
         Number::Fraction(value) => key.words([FRACTION_TAG, value.to_bits()]),
         Number::Large { negative, magnitude } => {
             let mut hasher = key.hasher();
-            hasher.write(&(LARGE_TAG << 1 | u64::from(negative)).to_le_bytes());
+            hasher.write(&LARGE_TAGS[usize::from(negative)].to_le_bytes());
             hasher.write(magnitude);
             hasher.finish()
         }

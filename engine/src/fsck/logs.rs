@@ -1,0 +1,61 @@
+//! Pieces of records and read logs against the participant slots that name them.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::Acquire;
+
+use super::Finding;
+use super::members::is_claimed;
+use crate::allocator;
+use crate::arena::Arena;
+use crate::participant::{ENTRY_WORDS, PIECES, READ_WORDS, Slot};
+use crate::platform::Platform;
+use crate::word::{BlockKind, BlockPhase, Handle, ParticipantId, WordAddress};
+
+pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut impl FnMut(Finding)) {
+    let mut named = BTreeSet::new();
+    for number in 0..arena.layout().geometry().participants {
+        let id = ParticipantId(number as u16);
+        let Some(slot) = Slot::of(arena, id) else { continue };
+        for piece in 0..PIECES {
+            for (word, words) in [(slot.record_piece(piece), ENTRY_WORDS), (slot.read_log_piece(piece), READ_WORDS)] {
+                check_piece(arena, id, word, piece, words, &mut named, report);
+            }
+        }
+    }
+    // Somebody who works may be between making a piece and naming it, but that piece is PRIVATE; and one that was made
+    // since we looked at its slot is for the next check.
+    allocator::for_each_block(arena, |handle, state| {
+        if at_rest && state.kind == BlockKind::Log && state.phase == BlockPhase::Live && !named.contains(&handle.raw()) {
+            report(Finding::UnnamedLogPiece { at: handle.block() });
+        }
+    });
+}
+
+fn check_piece<P: Platform>(
+    arena: &Arena<P>,
+    id: ParticipantId,
+    at: WordAddress,
+    piece: u64,
+    words: u64,
+    named: &mut BTreeSet<u64>,
+    report: &mut impl FnMut(Finding),
+) {
+    // Acquire: pairs with the release by which a log grows; the block is there.
+    let word = arena.platform().load(at, Acquire);
+    if word == 0 {
+        return;
+    }
+    // Each piece is as large as all before it.
+    let least = (arena.layout().geometry().log_base * words) << piece.saturating_sub(1);
+    let is_piece = Handle::from_raw(word).is_some_and(|handle| {
+        let state = allocator::check_fully(arena, handle);
+        // Named first, published next: in between only somebody who lives or is to be recovered can be.
+        let is_log = state.is_ok_and(|state| {
+            state.kind == BlockKind::Log && (state.phase == BlockPhase::Live || is_claimed(arena, id))
+        });
+        is_log && allocator::payload_words(arena, handle).is_ok_and(|room| room >= least)
+    });
+    if !is_piece || !named.insert(word) {
+        report(Finding::LogPiece { participant: id, word });
+    }
+}
