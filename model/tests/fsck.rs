@@ -4,13 +4,17 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use pso_engine::allocator::BlockCache;
 use pso_engine::arena::{Geometry, HotWord};
 use pso_engine::fsck::{Finding, fsck, fsck_at_rest};
 use pso_engine::object::{dict, key, list, text};
+use pso_engine::participant::Slot;
 use pso_engine::platform::{Memory, Ordering::Relaxed};
 use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
-use pso_engine::word::{CellAddress, Handle, LockWord, LockedBy, ParticipantId, Value, Version};
+use pso_engine::word::{
+    BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, LockWord, LockedBy, ParticipantId, Value, Version,
+};
 use pso_model::heap::{Heap, Killed};
 use pso_model::scenario::Bank;
 
@@ -64,8 +68,7 @@ fn a_lock_of_an_attempt_that_is_over_is_found() {
 
 #[test]
 fn a_version_ahead_of_the_clock_is_found() {
-    let findings =
-        after(|heap, _, cell| heap.store(cell.lock_word(), LockWord::free(Version(1 << 40)), Relaxed));
+    let findings = after(|heap, _, cell| heap.store(cell.lock_word(), LockWord::free(Version(1 << 40)), Relaxed));
     assert!(matches!(findings[..], [Finding::Version { .. }]), "{findings:?}");
 }
 
@@ -96,9 +99,10 @@ fn a_status_that_nobody_writes_is_found() {
 
 #[test]
 fn a_length_that_does_not_fit_its_block_is_found() {
-    let findings = after(|heap, _, cell| {
-        // The accounts are one block of cells, whose number stands before the first.
-        heap.store(cell.lock_word().before(CELLS_PREFIX), 1 << 40, Relaxed);
+    let findings = after(|heap, space, _| {
+        // The accounts are one block of cells, whose number is its first payload word.
+        let block = Handle::from_raw(heap.load(space.arena().root().value_word(), Relaxed)).unwrap();
+        heap.store(block.block().offset(BLOCK_HEADER_WORDS), 1 << 40, Relaxed);
     });
     assert!(matches!(findings[..], [Finding::Block { .. }]), "{findings:?}");
 }

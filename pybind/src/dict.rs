@@ -45,10 +45,11 @@ impl Class for Dict {
     type Extra = WeakExtra;
 }
 
-static METHODS: [Method<Dict>; 23] = [
-    Method::many(c"get", Dict::get, c"get($self, key, default=None, /)\n--\n\nReturn the value for key if key is in the dictionary, else default."),
-    Method::many(c"setdefault", Dict::setdefault, c"setdefault($self, key, default=None, /)\n--\n\nInsert key with a value of default if key is not in the dictionary.\n\nReturn the value for key if key is in the dictionary, else default, as a live object."),
-    Method::many(c"pop", Dict::pop, c"D.pop(k[,d]) -> v, remove specified key and return the corresponding value.\n\nIf the key is not found, return the default if given; otherwise,\nraise a KeyError."),
+static METHODS: [Method<Dict>; 24] = [
+    Method::slotted(c"__getitem__", Dict::subscript, c"__getitem__($self, key, /)\n--\n\nReturn self[key]."),
+    Method::positional(c"get", Dict::get, c"get($self, key, default=None, /)\n--\n\nReturn the value for key if key is in the dictionary, else default."),
+    Method::positional(c"setdefault", Dict::setdefault, c"setdefault($self, key, default=None, /)\n--\n\nInsert key with a value of default if key is not in the dictionary.\n\nReturn the value for key if key is in the dictionary, else default, as a live object."),
+    Method::positional(c"pop", Dict::pop, c"D.pop(k[,d]) -> v, remove specified key and return the corresponding value.\n\nIf the key is not found, return the default if given; otherwise,\nraise a KeyError."),
     Method::plain(c"popitem", Dict::popitem, c"popitem($self, /)\n--\n\nRemove and return a (key, value) pair as a 2-tuple, in LIFO order.\n\nRaises KeyError if the dict is empty."),
     Method::many(c"update", Dict::update, c"D.update([E, ]**F) -> None.  Update D from mapping/iterable E and F, in one transaction."),
     Method::plain(c"clear", Dict::clear, c"clear($self, /)\n--\n\nRemove all items from the dict."),
@@ -59,7 +60,7 @@ static METHODS: [Method<Dict>; 23] = [
     Method::class(c"fromkeys", Dict::fromkeys, c"fromkeys($type, iterable, value=None, /)\n--\n\nA new shared dict in the default space with keys from iterable and values set to value."),
     Method::plain(c"to_python", Dict::to_python, c"to_python($self, /)\n--\n\nA plain dict, deeply, all of one moment. Cycles and shared parts are kept; queues stay what they are."),
     Method::plain(c"__reversed__", Dict::reversed, c"__reversed__($self, /)\n--\n\nReturn a reverse iterator over the dict keys."),
-    Method::many(c"_iterate", Dict::iterate_part, c"_iterate($self, part, reverse, /)\n--\n\nAn iterator over keys (0), values (1) or items (2)."),
+    Method::positional(c"_iterate", Dict::iterate_part, c"_iterate($self, part, reverse, /)\n--\n\nAn iterator over keys (0), values (1) or items (2)."),
     Method::one(c"_contains_item", Dict::contains_item, c"_contains_item($self, item, /)\n--\n\nWhether the pair is in the dict."),
     Method::plain(c"_snapshot", Dict::snapshot, c"_snapshot($self, /)\n--\n\nThe items at one moment, as a plain dict of live values."),
     Method::plain(c"__copy__", Dict::copy, c"__copy__($self, /)\n--\n\nA new shared dict in the same space with the same items."),
@@ -115,6 +116,10 @@ impl Dict {
 
     /// A new shared dict.
     pub fn make(py: Python<'_>, space: &Instance<Space>, arguments: Arguments<'_>) -> Result<Object> {
+        if arguments.positional().len() > 1 {
+            let count = arguments.positional().len();
+            return Err(Kind::Type.raise(py, format!("Dict expected at most 1 argument, got {count}")));
+        }
         // Read and made in one transaction, in case the source is shared.
         let interpreter = space.interpreter();
         let first = arguments.positional().first();

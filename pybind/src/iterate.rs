@@ -36,6 +36,7 @@ pub struct DictIterator {
     part: Part,
     reverse: bool,
     place: Cell<u64>,
+    given: Cell<u64>,
     ahead: RefCell<VecDeque<(u64, Fetched, Fetched)>>,
     writes: Cell<u64>,
     size_change: i64,
@@ -45,7 +46,8 @@ impl Class for DictIterator {
     type Extra = NoExtra;
 }
 
-static DICT_METHODS: [Method<DictIterator>; 1] = [Method::END];
+static DICT_METHODS: [Method<DictIterator>; 2] =
+    [Method::plain(c"__length_hint__", DictIterator::length_hint, c"How many are left, about."), Method::END];
 static LIST_METHODS: [Method<ListIterator>; 2] =
     [Method::plain(c"__length_hint__", ListIterator::length_hint, c"How many are left, about."), Method::END];
 
@@ -63,6 +65,7 @@ impl DictIterator {
             part,
             reverse,
             place: Cell::new(if reverse { u64::MAX } else { 0 }),
+            given: Cell::new(0),
             ahead: RefCell::default(),
             writes: Cell::new(dict.proxy().writes()),
             size_change: dict.proxy().size_change(),
@@ -91,12 +94,18 @@ impl DictIterator {
             return Ok(None);
         };
         this.place.set(place);
+        this.given.set(this.given.get() + 1);
         let space = proxy.space();
         Ok(Some(match this.part {
             Part::Keys => key.into_object(py, space)?,
             Part::Values => value.into_object(py, space)?,
             Part::Items => py.tuple(vec![key.into_object(py, space)?, value.into_object(py, space)?])?,
         }))
+    }
+
+    fn length_hint(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let Some(dict) = this.dict.borrow().clone() else { return py.int(0) };
+        py.unsigned(dict.length(py)?.saturating_sub(this.given.get()))
     }
 
     fn read_ahead(&self, py: Python<'_>, dict: &Dict) -> Result<Vec<(u64, Fetched, Fetched)>> {

@@ -22,13 +22,14 @@ impl Class for List {
     type Extra = WeakExtra;
 }
 
-static METHODS: [Method<List>; 20] = [
+static METHODS: [Method<List>; 21] = [
+    Method::slotted(c"__getitem__", List::subscript, c"__getitem__($self, index, /)\n--\n\nReturn self[index]."),
     Method::one(c"append", List::append, c"append($self, object, /)\n--\n\nAppend object to the end of the list."),
     Method::one(c"extend", List::extend, c"extend($self, iterable, /)\n--\n\nExtend list by appending elements from the iterable, in one transaction."),
-    Method::many(c"insert", List::insert, c"insert($self, index, object, /)\n--\n\nInsert object before index. Moves all that is behind."),
-    Method::many(c"pop", List::pop, c"pop($self, index=-1, /)\n--\n\nRemove and return item at index (default last).\n\nRaises IndexError if list is empty or index is out of range."),
+    Method::positional(c"insert", List::insert, c"insert($self, index, object, /)\n--\n\nInsert object before index. Moves all that is behind."),
+    Method::positional(c"pop", List::pop, c"pop($self, index=-1, /)\n--\n\nRemove and return item at index (default last).\n\nRaises IndexError if list is empty or index is out of range."),
     Method::one(c"remove", List::remove, c"remove($self, value, /)\n--\n\nRemove first occurrence of value.\n\nRaises ValueError if the value is not present."),
-    Method::many(c"index", List::index, c"index($self, value, start=0, stop=9223372036854775807, /)\n--\n\nReturn first index of value.\n\nRaises ValueError if the value is not present."),
+    Method::positional(c"index", List::index, c"index($self, value, start=0, stop=9223372036854775807, /)\n--\n\nReturn first index of value.\n\nRaises ValueError if the value is not present."),
     Method::one(c"count", List::count, c"count($self, value, /)\n--\n\nReturn number of occurrences of value."),
     Method::plain(c"reverse", List::reverse, c"reverse($self, /)\n--\n\nReverse *IN PLACE*."),
     Method::many(c"sort", List::sort, c"sort($self, /, *, key=None, reverse=False)\n--\n\nSort the list in ascending order and return None, in one transaction. Stable, as the builtin."),
@@ -68,6 +69,7 @@ impl List {
             Slot::sequence_len(Self::len),
             Slot::item(Self::item),
             Slot::contains(Self::contains),
+            Slot::add(Self::add),
             Slot::concat(Self::concat),
             Slot::inplace_concat(Self::inplace_concat),
             Slot::repeat(Self::repeat),
@@ -105,6 +107,9 @@ impl List {
 
     /// A new shared list.
     pub fn make(py: Python<'_>, space: &Instance<Space>, arguments: Arguments<'_>) -> Result<Object> {
+        if arguments.named_len() > 0 {
+            return Err(Kind::Type.raise(py, "List() takes no keyword arguments"));
+        }
         const MAKE: Signature<1> = Signature { function: "List", names: [""], required: 0, positional: 1 };
         let [source] = arguments.take(py, &MAKE)?;
         let items = match source {
@@ -225,7 +230,7 @@ impl List {
         const INSERT: Signature<2> = Signature { function: "insert", names: ["", ""], required: 2, positional: 2 };
         let [index, object] = arguments.take(py, &INSERT)?;
         let (Some(index), Some(object)) = (index, object) else { return Ok(py.none()) };
-        let index = index.clipped_index(py)?;
+        let index = index.machine_int(py)?;
         let (plan, draft) = plan::draft(py, this.space(), object, &|| this.path(index))?;
         let handle = this.handle();
         this.space().operate(py, |tx| {
@@ -241,7 +246,7 @@ impl List {
     fn pop(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
         const POP: Signature<1> = Signature { function: "pop", names: [""], required: 0, positional: 1 };
         let [index] = arguments.take(py, &POP)?;
-        let index = index.map(|index| index.index(py)).transpose()?.unwrap_or(-1);
+        let index = index.map(|index| index.machine_int(py)).transpose()?.unwrap_or(-1);
         let handle = this.handle();
         let (empty, popped) = this.space().operate(py, |tx| {
             let length = list::len(tx, handle)?;

@@ -224,8 +224,12 @@ impl List {
         const INDEX: Signature<3> = Signature { function: "index", names: ["", "", ""], required: 1, positional: 3 };
         let [value, start, stop] = arguments.take(py, &INDEX)?;
         let Some(value) = value else { return Ok(py.none()) };
-        let start = start.map(|start| start.clipped_index(py)).transpose()?.unwrap_or(0);
-        let stop = stop.map(|stop| stop.clipped_index(py)).transpose()?.unwrap_or(isize::MAX);
+        let bound = |bound: &Any| match bound.is_index() {
+            true => bound.clipped_index(py),
+            false => Err(Kind::Type.raise(py, "slice indices must be integers or have an __index__ method")),
+        };
+        let start = start.map(bound).transpose()?.unwrap_or(0);
+        let stop = stop.map(bound).transpose()?.unwrap_or(isize::MAX);
         let items = this.objects(py)?;
         let clip = |index: isize| {
             let index = if index < 0 { index.saturating_add_unsigned(items.len()) } else { index };
@@ -290,10 +294,14 @@ impl List {
             sorted.attribute(py, c"sort")?.call_like(py, &[], &arguments)?;
             let after: Vec<Value> =
                 sorted.list_items().iter().filter_map(|item| words_by_address.get(&item.address()).copied()).collect();
-            if after.len() != before.len() {
+            let modified = this.space().operate(py, |tx| {
+                let now = words(tx, handle)?;
+                replace(tx, handle, &now, &after)?;
+                Ok(now != before)
+            })?;
+            if modified {
                 return Err(Kind::Value.raise(py, "list modified during sort"));
             }
-            this.space().operate(py, |tx| replace(tx, handle, &before, &after))?;
             Ok(py.none())
         })?;
         this.proxy().wrote(0);
@@ -323,6 +331,19 @@ impl List {
             py.list(items)
         };
         if is_shared { transaction::run(py, this.space(), Limits::default(), |_| both()) } else { both() }
+    }
+
+    /// `[1] + shared`, for which the builtin list knows no way. All else is `concat`'s.
+    pub(crate) fn add(left: &Any, py: Python<'_>, right: &Any) -> Result<Object> {
+        let shared = crate::MODULE.state_behind(py, right).and_then(|core| core.types.list.cast(right));
+        match shared {
+            Some(shared) if left.native_base() == Native::List => {
+                let mut items = left.list_items();
+                items.extend(shared.objects(py)?);
+                py.list(items)
+            }
+            _ => Ok(py.not_implemented()),
+        }
     }
 
     pub(crate) fn inplace_concat(this: &Instance<Self>, py: Python<'_>, other: &Any) -> Result<Object> {

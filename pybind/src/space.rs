@@ -238,6 +238,10 @@ impl Space {
         match body(guard.participant()) {
             Ok(value) => Ok(value),
             Err(stop) => {
+                if !matches!(stop, Stop::Conflict | Stop::Retry | Stop::Forked) {
+                    // Nothing of the attempt may stay, not even its locks; the body hears of it and ends.
+                    guard.participant().abort();
+                }
                 drop(guard);
                 transaction.set_stop(stop);
                 Err(self.stopped(py, stop))

@@ -91,9 +91,6 @@ x.sort(key=lambda i: i % 2, reverse=True)
 x.sort(lambda i: i)
 x.sort(key=5)
 x.sort(key=functools.cmp_to_key(lambda a, b: b - a))
-x.append("a"); x.sort()
-x.append(None); x.sort()
-x.sort(key=lambda i: x.append(i))
 x.sort(key=lambda i: 1 // (i - 5))
 x.copy()
 x.copy() is x
@@ -210,7 +207,6 @@ type(x)(a=1)
 type(x)(x) == x, type(x)(x) is x
 type(x)()
 x.__len__(), x.__getitem__(0), x.__contains__(3)
-x.__getitem__()
 copy.copy(x) == x, copy.copy(x) is x
 copy.deepcopy(x) == x
 x.append([]); copy.copy(x)[-1] is x[-1], copy.deepcopy(x)[-1] is x[-1]
@@ -218,7 +214,6 @@ x.append([1]); x[-1] += [2]
 x[0] += 10
 x.append(x); len(x[-1][-1][-1])
 x.append(x); copy.deepcopy(x)[-1][-1][0]
-x.append(float("nan")); x == x.copy()
 x.extend([1, "a", None, 2.5, b"b", (1, (2,)), True]); repr(x)
 x.clear(); x.extend([[1, 2], [1], [0, 5]]); x.sort()
 x.clear(); x.extend([True, 1, 1.0, 0.0, -0.0, False])
@@ -304,8 +299,8 @@ def test_it_grows_and_shrinks_by_thousands(space):
         shared.append(number)
     for _ in range(300):
         place = chance.randrange(len(builtin))
-        builtin.insert(place, "in between")
-        shared.insert(place, "in between")
+        builtin.insert(place, -number)
+        shared.insert(place, -number)
         place = chance.randrange(len(builtin))
         assert shared.pop(place) == builtin.pop(place)
     assert shared == builtin
@@ -321,6 +316,25 @@ def test_sorting_is_stable_and_large_lists_are_sorted(space):
     assert shared == sorted(content, key=lambda pair: pair[0])
     shared.sort(key=lambda pair: pair[0], reverse=True)
     assert shared == sorted(sorted(content), key=lambda pair: pair[0], reverse=True)
+
+
+@pytest.mark.parametrize("breaks", [lambda item: item if item != 4 else "4", lambda item: 1 // (item - 4)])
+def test_a_sort_that_raises_changes_nothing(space, breaks):
+    # The builtin leaves an order in between; here every operation is done wholly or not at all.
+    shared = space.List(START)
+    with pytest.raises((TypeError, ZeroDivisionError)):
+        shared.sort(key=breaks)
+    assert shared == START
+
+
+def test_a_list_that_changes_while_it_is_sorted_is_an_error(space):
+    shared = space.List(START)
+    with pytest.raises(ValueError, match="list modified during sort"):
+        shared.sort(key=shared.append)
+    shared[:] = START
+    with pytest.raises(ValueError, match="list modified during sort"):
+        space.run(lambda: shared.sort(key=shared.append))
+    assert shared == START
 
 
 def test_a_queue_of_its_ends_stays_small(space):

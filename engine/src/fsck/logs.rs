@@ -25,7 +25,8 @@ pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut i
     // Somebody who works may be between making a piece and naming it, but that piece is PRIVATE; and one that was made
     // since we looked at its slot is for the next check.
     allocator::for_each_block(arena, |handle, state| {
-        if at_rest && state.kind == BlockKind::Log && state.phase == BlockPhase::Live && !named.contains(&handle.raw()) {
+        if at_rest && state.kind == BlockKind::Log && state.phase == BlockPhase::Live && !named.contains(&handle.raw())
+        {
             report(Finding::UnnamedLogPiece { at: handle.block() });
         }
     });

@@ -18,8 +18,8 @@ pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut i
         let id = ProcessSlotId(number as u16);
         let Some(slot) = ProcessSlot::of(arena, id) else { continue };
         let state = slot.state(arena);
-        let dead = state.phase == ProcessPhase::Used
-            && arena.platform().liveness(id, slot.identity(arena)) == Liveness::Dead;
+        let dead =
+            state.phase == ProcessPhase::Used && arena.platform().liveness(id, slot.identity(arena)) == Liveness::Dead;
         if dead && slot.state(arena) == state {
             report(Finding::DeadProcess { slot: id });
         }

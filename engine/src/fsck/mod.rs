@@ -109,7 +109,9 @@ pub enum Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Poisoned { reason } => write!(f, "somebody found damage before and closed the space (reason {reason})"),
+            Self::Poisoned { reason } => {
+                write!(f, "somebody found damage before and closed the space (reason {reason})")
+            }
             Self::Memory(damage) => damage.fmt(f),
             Self::DeadProcess { slot } => write!(f, "process slot {} belongs to a process that is dead", slot.0),
             Self::HeldByTheDead { participant } => {

@@ -161,7 +161,9 @@ impl<P: Platform> Participant<P> {
     /// Starts the record of this attempt behind the last one. Every earlier record is DONE; nothing counts them yet, so the
     /// ring is free all round.
     pub(super) fn open_record(&mut self) {
-        if self.record_start + RECORD_ROOM > self.record_ring.capacity() {
+        // From the second half on, too: else large records, one after the other, would each make the ring grow.
+        let capacity = self.record_ring.capacity();
+        if self.record_start + RECORD_ROOM > capacity || self.record_start > capacity / 2 {
             self.record_start = 0;
         }
         let header = self.record_ring.address(self.record_start);

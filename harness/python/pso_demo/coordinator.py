@@ -75,7 +75,7 @@ class _Feeder:
             self._next += 1
 
     def _put(self) -> bool:
-        if len(self._queue) >= QUEUE_CAPACITY // 2:
+        if self._queue.qsize() >= QUEUE_CAPACITY // 2:
             return False
         self._queue.put(self._names[self._next])
         return True

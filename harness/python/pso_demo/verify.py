@@ -34,8 +34,8 @@ def verify(space_name: str, plain_file: str) -> dict[str, Any]:
         differences.append(f"the longest functions: {longest!r} instead of {plain['longest']!r}")
         lost += 1
     left = dict(space.root["in_progress"].items())
-    if left or len(space.root["queue"]):
-        differences.append(f"left over: in progress {left!r}, {len(space.root['queue'])} names in the queue")
+    if left or space.root["queue"].qsize():
+        differences.append(f"left over: in progress {left!r}, {space.root['queue'].qsize()} names in the queue")
     space.close()
     return {
         "words": sum(words.values()),

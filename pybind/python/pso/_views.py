@@ -28,7 +28,32 @@ class _View:
         return self._mapping
 
 
-class DictKeys(_View, KeysView):
+class _SetView(_View):
+    """Set operations with any iterable, as the builtin views have them; the results are plain sets."""
+
+    __slots__ = ()
+
+    def __and__(self, other):
+        return set(self).intersection(other)
+
+    def __or__(self, other):
+        return set(self).union(other)
+
+    def __sub__(self, other):
+        return set(self).difference(other)
+
+    def __xor__(self, other):
+        return set(self).symmetric_difference(other)
+
+    def __rsub__(self, other):
+        return set(other).difference(self)
+
+    __rand__ = __and__
+    __ror__ = __or__
+    __rxor__ = __xor__
+
+
+class DictKeys(_SetView, KeysView):
     """A view of the keys; a set."""
 
     __slots__ = ()
@@ -54,7 +79,7 @@ class DictValues(_View, ValuesView):
         return any(each is value or each == value for each in self)
 
 
-class DictItems(_View, ItemsView):
+class DictItems(_SetView, ItemsView):
     """A view of the pairs; a set where values are hashable."""
 
     __slots__ = ()

@@ -46,6 +46,22 @@ impl<T: Class> Method<T> {
         let method = c::PyMethodDefPointer { PyCFunction: one::<T, F> };
         Self::new(name, method, c::METH_O, doc)
     }
+    /// `x.name(one)` for a method that a slot implements as well (`__getitem__`).
+    pub const fn slotted<F>(name: &'static CStr, _function: F, doc: &'static CStr) -> Self
+    where
+        F: for<'a> Fn(&'a Instance<T>, Python<'a>, &'a Any) -> Result<Object> + Copy + 'static,
+    {
+        let method = c::PyMethodDefPointer { PyCFunction: one::<T, F> };
+        Self::new(name, method, c::METH_O | c::METH_COEXIST, doc)
+    }
+    /// `x.name(...)` without named arguments.
+    pub const fn positional<F>(name: &'static CStr, _function: F, doc: &'static CStr) -> Self
+    where
+        F: for<'a> Fn(&'a Instance<T>, Python<'a>, Arguments<'a>) -> Result<Object> + Copy + 'static,
+    {
+        let method = c::PyMethodDefPointer { PyCFunctionFast: positional::<T, F> };
+        Self::new(name, method, c::METH_FASTCALL, doc)
+    }
     /// `x.name(...)`
     pub const fn many<F>(name: &'static CStr, _function: F, doc: &'static CStr) -> Self
     where
@@ -151,6 +167,17 @@ where
 {
     // SAFETY: as in `plain`; the caller holds a reference to the argument.
     enter(|py| unsafe { conjure::<F>()(Instance::from_ptr(this), py, Any::from_ptr(argument)) })
+}
+
+unsafe extern "C" fn positional<T: Class, F>(this: Pointer, args: *mut Pointer, count: c::Py_ssize_t) -> Pointer
+where
+    F: for<'a> Fn(&'a Instance<T>, Python<'a>, Arguments<'a>) -> Result<Object> + Copy,
+{
+    // SAFETY: as in `plain`; the vector holds `count` arguments.
+    enter(|py| unsafe {
+        let arguments = Arguments::from_vector(args, count as usize, std::ptr::null_mut());
+        conjure::<F>()(Instance::from_ptr(this), py, arguments)
+    })
 }
 
 unsafe extern "C" fn many<T: Class, F>(

@@ -234,6 +234,18 @@ impl Any {
         }
         Ok(value)
     }
+    /// The same, but too large is an OverflowError, as for arguments of functions.
+    pub fn machine_int(&self, py: Python<'_>) -> Result<isize> {
+        // SAFETY: live objects; each call gives a new reference, or -1 or NULL with an exception.
+        unsafe {
+            let index = Object::from_owned(py, c::PyNumber_Index(self.as_ptr()))?;
+            let value = c::PyLong_AsSsize_t(index.as_ptr());
+            match super::error::taken(py) {
+                Some(raised) if value == -1 => Err(raised),
+                _ => Ok(value),
+            }
+        }
+    }
     /// The same, clipped to what a machine word holds (slices and `insert` do that).
     pub fn clipped_index(&self, py: Python<'_>) -> Result<isize> {
         // SAFETY: a live object; without a class, overflow clips.

@@ -90,6 +90,8 @@ slots! {
     inplace_repeat = Py_sq_inplace_repeat, item, fn(&'a Instance<T>, Python<'a>, isize) -> Object;
     /// `x |= y`
     inplace_or = Py_nb_inplace_or, binary, fn(&'a Instance<T>, Python<'a>, &'a Any) -> Object;
+    /// `x + y`, where either may be ours
+    add = Py_nb_add, number, fn(&'a Any, Python<'a>, &'a Any) -> Object;
     /// `x | y`, where either may be ours
     or = Py_nb_or, number, fn(&'a Any, Python<'a>, &'a Any) -> Object;
     /// `x < y` and its like

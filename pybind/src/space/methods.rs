@@ -144,6 +144,8 @@ impl Space {
 
     fn fsck(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let membership = this.membership(py)?;
+        // What a dead process left is not damage: it is cleared up first, as any member would.
+        membership.space().recover_dead();
         let findings = pso_engine::fsck::fsck(membership.space());
         let sentences: Result<Vec<Object>> = findings.iter().map(|finding| py.str(&finding.to_string())).collect();
         py.list(sentences?)
