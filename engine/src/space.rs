@@ -74,7 +74,9 @@ impl<P: Platform> Space<P> {
                 let state = slot.state(arena);
                 let usable = match state.phase {
                     ProcessPhase::Free => !reuse,
-                    ProcessPhase::Used => reuse && arena.platform().liveness(id, slot.identity(arena)) == Liveness::Dead,
+                    ProcessPhase::Used => {
+                        reuse && arena.platform().liveness(id, slot.identity(arena)) == Liveness::Dead
+                    }
                 };
                 if !usable || !arena.platform().claim_liveness(id) {
                     continue;

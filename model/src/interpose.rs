@@ -8,9 +8,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use pso_engine::platform::{
-    Liveness, Memory, Ordering, OutOfPages, ProcessIdentity, System, WaitOutcome, WordKind,
-};
+use pso_engine::platform::{Liveness, Memory, Ordering, OutOfPages, ProcessIdentity, System, WaitOutcome, WordKind};
 use pso_engine::word::{ProcessSlotId, WordAddress};
 
 type Action = Box<dyn FnOnce() + Send>;

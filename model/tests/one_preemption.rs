@@ -18,6 +18,8 @@ use pso_model::scenario::Bank;
 
 type Watched = Participant<Interposed<Heap>>;
 type Other = Arc<Mutex<Participant<Heap>>>;
+/// What the other one does, until a deadline.
+type Instant = fn(&Bank, &mut Participant<Heap>, Option<u64>) -> Result<(), Stop>;
 
 const ACCOUNTS: u64 = 3;
 /// How long the other one tries while the watched one stands still: long enough to stop a PREPARED one (50 us) or to give up.
@@ -40,10 +42,7 @@ fn scene() -> Scene {
 }
 
 /// Runs `body` on the watched participant with `instant` squeezed in before its n-th access, for every n.
-fn every_preemption(
-    mut body: impl FnMut(&Bank, &mut Watched) -> Result<(), Stop>,
-    instant: fn(&Bank, &mut Participant<Heap>, Option<u64>) -> Result<(), Stop>,
-) -> u64 {
+fn every_preemption(mut body: impl FnMut(&Bank, &mut Watched) -> Result<(), Stop>, instant: Instant) -> u64 {
     let mut scene = scene();
     for step in 0.. {
         let (bank, other) = (scene.bank, Arc::clone(&scene.other));

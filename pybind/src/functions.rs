@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use pso_engine::arena::ArenaError;
 use pso_engine::platform::native;
 
 use crate::ffi::method::{OfModule, Signature};
 use crate::ffi::natives::Native;
-use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Python, Result};
+use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Python, Raised, Result};
 use crate::interpreter::Interpreter;
 use crate::proxy;
 use crate::registry::{self, Location, OpenError};
@@ -29,6 +30,7 @@ pub static TABLE: &[Method<OfModule>] = &[
     Method::function(c"transactional", transactional, c"transactional(function, /)\n--\n\nDecorate function: each call is one transaction, in the space of its first shared argument."),
     Method::function(c"_open_object", open_object, c"_open_object(space, kind, handle, /)\n--\n\nThe proxy behind a pickled handle."),
     Method::function(c"_attach_descriptor", attach_descriptor, c"_attach_descriptor(uuid, pid, descriptor, /)\n--\n\nOpen the anonymous space with this uuid."),
+    Method::function(c"_opened", opened, c"_opened(uuid, /)\n--\n\nThe open space with this uuid, or None."),
     Method::function(c"_forked", forked, c"_forked()\n--\n\nJoin all open spaces anew, in the child of a fork."),
     Method::function(c"_finalize", finalize, c"_finalize()\n--\n\nBefore the interpreter ends."),
     Method::END,
@@ -129,7 +131,6 @@ fn open(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object
 
 /// Attaches or creates, whichever works: of several who do this at once one makes the space.
 fn open_or_make(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Location, bytes: u64) -> Result<Object> {
-    use pso_engine::arena::ArenaError;
     // A creator and an unlinker may take turns; so often in a row that is no accident.
     const TRIES: u32 = 8;
     for _ in 0..TRIES {
@@ -226,12 +227,29 @@ fn attach_descriptor(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> 
     let descriptor = number(descriptor)?.and_then(|descriptor| i32::try_from(descriptor).ok()).ok_or_else(wrong)?;
     let membership = match registry::known(&uuid) {
         Some(known) => known,
-        None => registry::attach_descriptor(pid, descriptor).map_err(|error| open_failed(py, interpreter, &error))?,
+        None => match registry::attach_descriptor(pid, descriptor) {
+            Ok(membership) if membership.uuid() == uuid => membership,
+            Err(error @ OpenError::Arena(ArenaError::Permission { .. } | ArenaError::NotOwner { .. })) => {
+                return Err(open_failed(py, interpreter, &error));
+            }
+            Err(error @ OpenError::Join(_)) => return Err(open_failed(py, interpreter, &error)),
+            // The process is gone, or has closed the space; what stands in its place is something else.
+            Ok(_) | Err(OpenError::Arena(_)) => {
+                let message = format!("the anonymous space is gone: process {pid} had it, and no longer has");
+                return Err(Raised::with(py, &interpreter.errors.stale, message));
+            }
+        },
     };
-    if membership.uuid() != uuid {
-        return Err(crate::ffi::Raised::with(py, &interpreter.errors.stale, "the anonymous space is gone"));
-    }
     Space::open(py, interpreter, membership, Location::Anonymous).map(Own::into_object)
+}
+
+fn opened(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+    const OPENED: Signature<1> = Signature { function: "_opened", names: [""], required: 1, positional: 1 };
+    let [uuid] = arguments.take(py, &OPENED)?;
+    let uuid = uuid.filter(|uuid| uuid.native() == Native::Bytes).map(Any::bytes);
+    let known = uuid.and_then(|uuid| <[u8; 16]>::try_from(uuid).ok());
+    let space = known.and_then(|uuid| interpreter(py, module).ok()?.spaces.get(py, &uuid));
+    Ok(space.filter(|space| !space.is_closed()).map_or_else(|| py.none(), Own::into_object))
 }
 
 fn forked(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
@@ -244,7 +262,14 @@ fn forked(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Obj
     Ok(py.none())
 }
 
-fn finalize(_module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
+fn finalize(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
     crate::ffi::gil::finalize(py);
+    let interpreter = interpreter(py, module)?;
+    for space in interpreter.spaces.all(py) {
+        // A transaction that is under way now is a daemon thread's, which ends with the process.
+        if interpreter.transactions_in(&space).is_empty() {
+            space.end();
+        }
+    }
     Ok(py.none())
 }

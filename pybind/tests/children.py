@@ -121,6 +121,29 @@ def attach_and_change(pipe, place, key, value):
     with_place.close()
 
 
+def create_and_say(pipe, name):
+    """Makes a space at the same moment as somebody else."""
+    import pso
+
+    pipe.send("ready")
+    pipe.recv()
+    try:
+        pso.create(name, size="2M")
+        pipe.send("made")
+    except FileExistsError as error:
+        pipe.send(type(error).__name__)
+
+
+def create_for_ever(pipe, name):
+    """Makes and unlinks a space until somebody kills it."""
+    import pso
+
+    pipe.send("ready")
+    while True:
+        pso.create(name, size="2M").close()
+        pso.unlink(name)
+
+
 def make_and_send(pipe, space):
     """Makes an object and sends its handle; ends when it is told so."""
     made = space.List([1, [2, "made by a child"]])
@@ -131,6 +154,37 @@ def make_and_send(pipe, space):
 def look_up(pipe, shared, keys):
     """Sends what it finds under the keys, and its hash of a str, which differs from process to process."""
     pipe.send(([shared.get(key, "nothing") for key in keys], hash("a str")))
+
+
+def forked_in_transaction(space, root):
+    """In the child of a fork inside a body: no access is let through. Outside the body it takes part by itself."""
+    import threading
+
+    import pso
+
+    accesses = [
+        lambda: root["parent"],
+        lambda: root.__setitem__("child", 7),
+        lambda: len(root),
+        lambda: root["list"].append(1),
+        lambda: space.List([1]),
+        lambda: space.run(lambda: 1),
+    ]
+    for number, access in enumerate(accesses):
+        try:
+            access()
+        except pso.ForkedInTransactionError:
+            continue
+        return 10 + number
+
+    # Another thread of the child is in no transaction: the child has a place of its own.
+    def alone():
+        root["child"] += 1
+
+    thread = threading.Thread(target=alone)
+    thread.start()
+    thread.join(10)
+    return 1 if thread.is_alive() else 0
 
 
 # --- Waiting ---------------------------------------------------------------------------------------------------------

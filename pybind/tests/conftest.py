@@ -12,11 +12,10 @@ import multiprocessing
 import os
 import signal
 
-import hypothesis
-import pytest
-
 import children
+import hypothesis
 import pso
+import pytest
 
 pytest.register_assert_rewrite("differential")
 

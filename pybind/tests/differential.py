@@ -45,7 +45,7 @@ def outcome(function, *arguments):
 
 
 def run_text(text, **names):
-    """Runs statements, divided by `; `. The last may be an expression: gives its value, or what `result` is after all."""
+    """Runs statements, divided by `; `. The last may be an expression: gives its value, or what `result` is then."""
     *statements, last = text.split("; ")
     for statement in statements:
         exec(statement, names)

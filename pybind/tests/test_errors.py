@@ -1,1 +1,474 @@
-# being written
+"""Each way in which pso refuses. The danger is not the refusal: it is what was lost or left half done by it.
+
+Every test here looks at the whole content and at `fsck` after the error, and goes on working.
+"""
+
+import copy
+import os
+import pathlib
+import pickle
+import shutil
+import threading
+import time
+
+import arena_file
+import children
+import pso
+import pytest
+from arena_file import ArenaFile
+
+CONTENT = {"word": "a longer text", "list": [1, 2.5, {"three": (3, b"bytes")}], "number": 2**80}
+
+
+@pytest.fixture
+def filled(tmp_path):
+    """A directory with a space that holds CONTENT and is closed."""
+    with pso.create(dir=tmp_path / "space", size="2M") as space:
+        space.root.update(CONTENT)
+    return tmp_path / "space"
+
+
+def whole(directory):
+    """Nothing was lost: the space there holds what it held, and works."""
+    with pso.attach(dir=directory) as space:
+        assert space.root == CONTENT and space.fsck() == []
+        space.root["new"] = [1]
+        del space.root["new"]
+    return True
+
+
+def test_the_classes_say_what_they_are_to_those_who_catch_builtins():
+    assert issubclass(pso.NotShareableError, TypeError) and issubclass(pso.ArenaFull, MemoryError)
+    assert issubclass(pso.TransactionTimeout, TimeoutError) and issubclass(pso.ForkedInTransactionError, RuntimeError)
+    assert issubclass(pso.OlderFormatError, pso.VersionError) and issubclass(pso.NewerFormatError, pso.VersionError)
+    assert not issubclass(pso.ConflictError, Exception)
+    for name in pso.__all__:
+        each = getattr(pso, name)
+        if isinstance(each, type) and issubclass(each, Exception):
+            assert issubclass(each, pso.Error), name
+
+
+# --- Wrong type ------------------------------------------------------------------------------------------------------
+
+
+def test_a_value_of_a_wrong_type_in_a_transaction_rolls_it_back_unless_it_is_caught(space):
+    root = space.root
+    root["list"] = [1]
+
+    def body(catch):
+        root["list"].append(2)
+        try:
+            root["list"].append(object())
+        except pso.NotShareableError:
+            if not catch:
+                raise
+        root["list"].append(3)
+
+    with pytest.raises(pso.NotShareableError):
+        space.run(body, False)
+    assert root == {"list": [1]}
+    space.run(body, True)
+    assert root == {"list": [1, 2, 3]}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda space: space.run(),
+        lambda space: space.run(5),
+        lambda space: space.run(len, timeout="soon"),
+        lambda space: space.run(len, retries="often"),
+        lambda space: space.transactional(5),
+        lambda space: space.Dict(5),
+        lambda space: space.List(5),
+        lambda space: space.List(1, 2),
+        lambda space: space.Queue("x"),
+        lambda space: pso.use(5),
+        lambda space: pso.transactional(5),
+        lambda space: type(space)(),
+        lambda space: pso.transactional(len)([1]),
+        lambda space: pso.transactional(print)(),
+        lambda space: pso.retry(1),
+        lambda space: pso.create(size=None, bad=1),
+        lambda space: space.close(1),
+        lambda space: space.stats(1),
+    ],
+)
+def test_a_wrong_argument_is_a_type_error(space, call):
+    with pytest.raises((TypeError, pso.NoSpaceError)):
+        call(space)
+    assert space.root == {}
+
+
+# --- Closed space, missing name, too small ---------------------------------------------------------------------------
+
+
+def test_after_close_every_access_says_so_and_nothing_is_lost(filled):
+    space = pso.attach(dir=filled)
+    root = space.root
+    listed, mapped = root["list"], root["list"][2]
+    queue = space.Queue(2)
+    iterators = [iter(listed), iter(mapped), iter(root.items())]
+    keys, decorated = root.keys(), space.transactional(lambda: root["word"])
+    space.close()
+    for access in [
+        lambda: root["word"],
+        lambda: root.__setitem__("word", 1),
+        lambda: len(root),
+        lambda: "word" in root,
+        lambda: list(root),
+        lambda: root.update(a=1),
+        lambda: root.clear(),
+        lambda: repr(root),
+        lambda: root == {},
+        lambda: root.to_python(),
+        lambda: listed.append(1),
+        lambda: listed[0],
+        lambda: listed[0:2],
+        lambda: listed.sort(),
+        lambda: list(listed),
+        lambda: listed + [1],
+        lambda: copy.deepcopy(listed),
+        lambda: copy.copy(mapped),
+        lambda: list(keys),
+        lambda: queue.put(1),
+        lambda: queue.get(),
+        lambda: queue.get_nowait(),
+        lambda: queue.qsize(),
+        lambda: space.root,
+        lambda: space.run(lambda: 1),
+        lambda: decorated(),
+        lambda: space.List(),
+        lambda: space.Queue(),
+        lambda: space.fsck(),
+        lambda: space.stats(),
+        *(lambda each=each: next(each) for each in iterators),
+    ]:
+        with pytest.raises(pso.SpaceClosedError):
+            access()
+    assert whole(filled)
+
+
+def test_a_space_cannot_be_closed_from_inside_its_transaction(space):
+    def body():
+        space.root["x"] = 1
+        with pytest.raises(RuntimeError, match="transaction"):
+            space.close()
+
+    space.run(body)
+    assert space.root == {"x": 1}
+
+
+def test_close_ends_the_waits_of_other_threads(tmp_path):
+    space = pso.create(dir=tmp_path / "space", size="2M")
+    queue, caught = space.Queue(1), []
+
+    def wait(function):
+        try:
+            function()
+        except pso.SpaceClosedError:
+            caught.append(1)
+
+    waiting = [
+        threading.Thread(target=wait, args=(each,)) for each in (queue.get, lambda: space.run(pso.retry), queue.get)
+    ]
+    for thread in waiting:
+        thread.start()
+    time.sleep(0.2)
+    space.close()
+    for thread in waiting:
+        thread.join(5)
+    assert len(caught) == 3
+
+
+def test_a_missing_name_is_a_file_that_is_not_found(names, tmp_path):
+    for missing in [
+        lambda: pso.attach(names()),
+        lambda: pso.unlink(names()),
+        lambda: pso.attach(dir=tmp_path / "x"),
+        lambda: pso.unlink(dir=tmp_path / "x"),
+        lambda: pso.attach(dir=tmp_path),
+    ]:
+        with pytest.raises(FileNotFoundError) as caught:
+            missing()
+        assert caught.value.errno == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_small_a_size_says_the_least_and_makes_nothing(tmp_path):
+    with pytest.raises(ValueError, match="1048576"):
+        pso.create(dir=tmp_path / "space", size=5000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_in_use_is_not_made_again(filled):
+    with pytest.raises(FileExistsError) as caught:
+        pso.create(dir=filled, size="2M")
+    assert caught.value.errno == 17 and whole(filled)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="NOT RUN: only root can give files away")
+def test_a_space_of_another_user_is_refused(filled):
+    os.chown(filled, 12345, -1)
+    with pytest.raises(PermissionError, match="12345"):
+        pso.attach(dir=filled)
+    os.chown(filled, 0, -1)
+    os.chown(filled / "arena", 12345, -1)
+    with pytest.raises(PermissionError):
+        pso.attach(dir=filled)
+    os.chown(filled / "arena", 0, -1)
+    assert whole(filled)
+
+
+# --- Full ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_full_space_refuses_what_does_not_fit_and_goes_on(tmp_path):
+    with pso.create(dir=tmp_path / "space", size="1M") as space:
+        root = space.root
+        root["list"], root["count"] = [], 0
+
+        def grow(number):
+            root["count"] = number
+            root["list"].append(f"item number {number} " + "x" * 300)
+            root[f"key number {number}"] = {"number": number}
+
+        with pytest.raises(pso.ArenaFull) as caught:
+            for number in range(100_000):
+                space.run(grow, number + 1)
+        assert isinstance(caught.value, MemoryError) and "full" in str(caught.value)
+        count = root["count"]
+        assert count > 100 and len(root["list"]) == count and len(root) == count + 2
+        assert all(root[f"key number {number + 1}"] == {"number": number + 1} for number in range(count))
+        with pytest.raises(pso.ArenaFull):
+            root["large"] = b"x" * 2**20
+        with pytest.raises(pso.ArenaFull):
+            root["list"].extend(["y" * 1000] * 1000)
+        assert "large" not in root and len(root["list"]) == count
+        assert space.fsck() == []
+        root["count"] = -1
+        assert root["list"].pop().startswith(f"item number {count} ") and root["count"] == -1
+        with pytest.raises(pso.ArenaFull):
+            pickle.loads(pickle.dumps(space)).Queue(10**6)
+
+
+def test_a_body_that_catches_arena_full_cannot_commit_the_half(tmp_path):
+    with pso.create(dir=tmp_path / "space", size="1M") as space:
+        root = space.root
+        root["before"] = 1
+
+        def body():
+            root["before"] = 2
+            try:
+                root["large"] = b"x" * 2**21
+            except pso.ArenaFull:
+                pass
+            return "as if nothing had happened"
+
+        with pytest.raises(pso.ArenaFull):
+            space.run(body)
+        assert root == {"before": 1} and space.fsck() == []
+
+
+# --- Files that are no space of ours ---------------------------------------------------------------------------------
+
+
+def refused(directory, error, *words):
+    """Attaching raises that error, saying all of these words, and leaves the file as it is."""
+    before = (directory / "arena").read_bytes()
+    for attach in [pso.attach, pso.open]:
+        with pytest.raises(error) as caught:
+            attach(dir=directory)
+        assert type(caught.value) is error and all(word in str(caught.value) for word in words), caught.value
+    assert (directory / "arena").read_bytes() == before
+
+
+def test_our_checksum_is_the_engines(filled):
+    words = ArenaFile(filled).words()
+    assert words[arena_file.CHECKSUM] == ArenaFile.checksum(words)
+
+
+@pytest.mark.parametrize("word", range(arena_file.HEADER_WORDS))
+def test_a_damaged_header_is_refused(filled, word):
+    file = ArenaFile(filled)
+    before = file.change(word, lambda value: value ^ 1 << 17, sign=False)
+    refused(filled, pso.ForeignFileError if word == 0 else pso.CorruptSpaceError)
+    file.write(before, sign=False)
+    assert whole(filled)
+
+
+@pytest.mark.parametrize(
+    "word, change, error, said",
+    [
+        (arena_file.FORMAT, lambda value: value - (1 << 32), pso.OlderFormatError, "older"),
+        (arena_file.FORMAT, lambda value: value + (1 << 32), pso.NewerFormatError, "newer"),
+        (arena_file.LAYOUT, lambda value: value ^ 1, pso.VersionError, "build"),
+        (arena_file.FEATURES, lambda value: value | 1 << 60, pso.VersionError, "features"),
+        (arena_file.FENCES, lambda value: 77, pso.VersionError, "77"),
+        (arena_file.BOOT, lambda value: value ^ 1, pso.OtherBootError, "started"),
+        (arena_file.GEOMETRY, lambda value: value * 2, pso.CorruptSpaceError, "words"),
+        (arena_file.GEOMETRY + 2, lambda value: 0, pso.CorruptSpaceError, "participants"),
+        (arena_file.GEOMETRY + 4, lambda value: 3, pso.CorruptSpaceError, "superblock"),
+    ],
+)
+def test_a_space_of_another_release_or_boot_is_refused_by_name(filled, word, change, error, said):
+    file = ArenaFile(filled)
+    before = file.change(word, change)
+    refused(filled, error, said)
+    file.write(before)
+    assert whole(filled)
+
+
+def test_a_foreign_file_is_refused(filled, tmp_path):
+    arena, kept = filled / "arena", tmp_path / "kept"
+    shutil.copy(arena, kept)
+    for content, error in [
+        (b"", pso.CorruptSpaceError),
+        (b"short", pso.CorruptSpaceError),
+        (b"#!/bin/sh\n" * 1000, pso.ForeignFileError),
+        (bytes(2**21), pso.ForeignFileError),
+        (kept.read_bytes()[: 2**20], pso.CorruptSpaceError),
+        (kept.read_bytes() + bytes(4096), pso.CorruptSpaceError),
+    ]:
+        arena.write_bytes(content)
+        refused(filled, error)
+    arena.unlink()
+    for make in [lambda: os.mkfifo(arena), lambda: arena.mkdir(), lambda: arena.symlink_to(kept)]:
+        make()
+        with pytest.raises((pso.ForeignFileError, OSError)):
+            pso.attach(dir=filled)
+        arena.rmdir() if arena.is_dir() and not arena.is_symlink() else arena.unlink()
+    shutil.copy(kept, arena)
+    assert whole(filled)
+
+
+def test_a_space_without_its_lock_file_is_refused(filled):
+    live = filled / "live"
+    live.rename(filled / "away")
+    with pytest.raises((pso.Error, OSError)):
+        pso.attach(dir=filled)
+    (filled / "away").rename(live)
+    assert whole(filled)
+
+
+def test_a_file_in_the_place_of_the_directory_is_refused(tmp_path):
+    (tmp_path / "space").write_text("mine")
+    for use in [pso.attach, pso.open, pso.create, pso.unlink]:
+        with pytest.raises((pso.Error, OSError)):
+            use(dir=tmp_path / "space")
+    assert pathlib.Path(tmp_path / "space").read_text() == "mine"
+
+
+# --- Stale handles, a second space, a fork ---------------------------------------------------------------------------
+
+
+def test_an_object_of_a_rolled_back_transaction_is_stale(space):
+    kept, pickled = [], []
+
+    def body():
+        kept.extend([space.List([1]), space.Dict(a=1), space.Queue(1)])
+        pickled.extend(map(pickle.dumps, kept))
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        space.run(body)
+    listed, mapped, queue = kept
+    for access in [
+        lambda: listed.append(1),
+        lambda: listed[0],
+        lambda: len(mapped),
+        lambda: mapped["a"],
+        lambda: repr(listed),
+        lambda: queue.put(1),
+        lambda: queue.qsize(),
+        lambda: list(mapped),
+        lambda: listed == [1],
+    ]:
+        with pytest.raises(pso.StaleHandleError) as caught:
+            access()
+        assert isinstance(caught.value, ReferenceError)
+    for each in pickled:
+        with pytest.raises(pso.StaleHandleError):
+            pickle.loads(each)
+    # New objects take the blocks; the old handles must not become theirs.
+    new = [space.List(["new"]) for _ in range(50)] + [space.Dict(new=1) for _ in range(50)]
+    for access in [lambda: listed[0], lambda: mapped["a"], lambda: queue.get_nowait()]:
+        with pytest.raises(pso.StaleHandleError):
+            access()
+    assert all(each in (["new"], {"new": 1}) for each in new)
+
+
+def test_storing_a_stale_object_stores_nothing(space):
+    kept = []
+
+    def body():
+        kept.append(space.List([1]))
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        space.run(body)
+    for store in [
+        lambda: space.root.__setitem__("x", kept[0]),
+        lambda: space.List(kept),
+        lambda: space.Queue(1).put(kept[0]),
+    ]:
+        with pytest.raises(pso.StaleHandleError):
+            store()
+    assert space.root == {}
+
+
+def test_a_second_space_inside_a_transaction_is_refused(space):
+    with pso.create(size="2M") as other:
+        other.root["l"] = [1]
+        theirs, mine = other.root["l"], space.root
+
+        def touch(access):
+            mine["touched"] = True
+            access()
+
+        for access in [
+            lambda: theirs[0],
+            lambda: theirs.append(2),
+            lambda: len(other.root),
+            lambda: other.List(),
+            lambda: repr(theirs),
+            lambda: other.run(len, theirs),
+            lambda: list(theirs),
+            lambda: theirs == [1],
+            lambda: other.Queue(1),
+        ]:
+            with pytest.raises(pso.CrossSpaceError):
+                space.run(touch, access)
+            assert mine == {} and theirs == [1]
+        for store in [
+            lambda: mine.__setitem__("x", theirs),
+            lambda: mine.update(x=[theirs]),
+            lambda: space.List([theirs]),
+        ]:
+            with pytest.raises(pso.CrossSpaceError):
+                store()
+            assert mine == {}
+        mine["x"] = theirs.to_python()
+        assert mine == {"x": [1]} and other.fsck() == []
+
+
+@pytest.mark.parametrize("kind", ["named", "anonymous"])
+def test_a_fork_in_a_transaction_goes_on_in_the_parent_only(kind, names):
+    space = pso.create(names() if kind == "named" else None, size="2M")
+    root = space.root
+    root.update(parent=0, child=0, list=[])
+
+    def body():
+        root["parent"] += 1
+        root["list"].append("a longer text of the parent")
+        child = os.fork()
+        if child == 0:
+            os._exit(children.forked_in_transaction(space, root))
+        _, status = os.waitpid(child, 0)
+        root["parent"] += 1
+        return os.waitstatus_to_exitcode(status)
+
+    assert space.run(body) == 0
+    assert root == {"parent": 2, "child": 1, "list": ["a longer text of the parent"]}
+    assert space.fsck() == []
+    space.close()

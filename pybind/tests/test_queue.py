@@ -5,10 +5,9 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
 import children
 import pso
+import pytest
 
 
 def later(seconds, function, *arguments):
@@ -40,12 +39,21 @@ def test_it_says_how_full_it_is(space):
 
 def test_full_and_empty_raise_what_the_standard_library_raises(space):
     shared = space.Queue(1)
-    for take in [shared.get_nowait, lambda: shared.get(block=False), lambda: shared.get(False), lambda: shared.get(timeout=0)]:
+    for take in [
+        shared.get_nowait,
+        lambda: shared.get(block=False),
+        lambda: shared.get(False),
+        lambda: shared.get(timeout=0),
+    ]:
         with pytest.raises(queue.Empty):
             take()
     shared.put("only")
-    for give in [lambda: shared.put_nowait(1), lambda: shared.put(1, block=False), lambda: shared.put(1, False),
-                 lambda: shared.put(1, timeout=0)]:
+    for give in [
+        lambda: shared.put_nowait(1),
+        lambda: shared.put(1, block=False),
+        lambda: shared.put(1, False),
+        lambda: shared.put(1, timeout=0),
+    ]:
         with pytest.raises(queue.Full):
             give()
     assert shared.get() == "only" and shared.empty()

@@ -164,8 +164,7 @@ impl Entry {
             _ => return None,
         };
         let cell = word & ((1 << Self::KIND_SHIFT) - 1);
-        (cell + 1 < arena.layout().geometry().space_words)
-            .then_some((kind, CellAddress::new(WordAddress::new(cell))))
+        (cell + 1 < arena.layout().geometry().space_words).then_some((kind, CellAddress::new(WordAddress::new(cell))))
     }
     /// The cell's version before, or the handle of the block.
     #[inline]

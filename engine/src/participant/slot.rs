@@ -194,7 +194,11 @@ pub fn status_of<P: Platform>(arena: &Arena<P>, slot: Slot) -> Result<Status, Co
     // Acquire: pairs with the compare-exchange to COMMITTED (commit_version and the record are seen) and with the
     // release store of IDLE (the cells are seen as written back).
     let word = arena.platform().load(slot.status(), Acquire);
-    Status::unpack(word).ok_or(Corrupt { what: "a participant's status", byte_offset: slot.status().byte_offset(), word })
+    Status::unpack(word).ok_or(Corrupt {
+        what: "a participant's status",
+        byte_offset: slot.status().byte_offset(),
+        word,
+    })
 }
 
 /// True once `attempt` has ended: its seq is gone, or it is decided against.

@@ -54,10 +54,7 @@ impl<P: Platform> Participant<P> {
         let aborted = self.status(State::Aborted);
         for state in [State::Active, State::Prepared, State::Waiting] {
             // AcqRel: takes all own locks at once. At most one of the three succeeds; none if somebody was faster.
-            if platform
-                .compare_exchange(self.slot.status(), self.status(state), aborted, AcqRel, Relaxed)
-                .is_ok()
-            {
+            if platform.compare_exchange(self.slot.status(), self.status(state), aborted, AcqRel, Relaxed).is_ok() {
                 break;
             }
         }
@@ -93,13 +90,8 @@ impl<P: Platform> Participant<P> {
                 let by = LockedBy { participant: self.id, entry: number & ENTRY_MASK, seq: self.seq };
                 let free = LockWord::free(Version(entry.old_version(arena)));
                 // AcqRel: only while the lock is ours; a thief may have it. Passes on what the last committer released.
-                let _ = arena.platform().compare_exchange(
-                    cell.lock_word(),
-                    LockWord::locked(by),
-                    free,
-                    AcqRel,
-                    Relaxed,
-                );
+                let _ =
+                    arena.platform().compare_exchange(cell.lock_word(), LockWord::locked(by), free, AcqRel, Relaxed);
             }
             Some((EntryKind::Allocation, _)) => {
                 if let Some(handle) = Handle::from_raw(entry.old_version(arena)) {

@@ -107,7 +107,8 @@ impl<P: Platform> Participant<P> {
     /// The cell is locked by somebody else: whose value counts is a matter of his status.
     fn look_past_lock(&mut self, cell: CellAddress, word: u64, by: LockedBy, value: Value) -> Result<Look, Stop> {
         let arena = self.space.arena();
-        let slot = Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
+        let slot =
+            Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
         let Some(entry) = foreign_entry(arena, slot, by.entry, cell) else {
             return self.unless_unchanged(cell, word);
         };

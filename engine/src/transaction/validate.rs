@@ -84,7 +84,8 @@ impl<P: Platform> Participant<P> {
         prepared: bool,
     ) -> Result<Finding, Stop> {
         let arena = self.space.arena();
-        let slot = Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
+        let slot =
+            Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
         let Some(entry) = foreign_entry(arena, slot, by.entry, cell) else { return Ok(Finding::Again) };
         let old_version = entry.old_version(arena);
         let status = status_of(arena, slot)?;

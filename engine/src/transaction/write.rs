@@ -80,8 +80,7 @@ impl<P: Platform> Participant<P> {
         platform.store(self.slot.entries_reserved(), number + 1, Release);
         let by = LockedBy { participant: self.id, entry: number & ENTRY_MASK, seq: self.seq };
         // AcqRel: releases the entry to whoever follows the lock, acquires what the last owner released.
-        let locked =
-            platform.compare_exchange(cell.lock_word(), word, LockWord::locked(by), AcqRel, Relaxed).is_ok();
+        let locked = platform.compare_exchange(cell.lock_word(), word, LockWord::locked(by), AcqRel, Relaxed).is_ok();
         if locked {
             self.entries = number + 1;
         }
@@ -92,7 +91,8 @@ impl<P: Platform> Participant<P> {
     #[cold]
     fn write_past_lock(&mut self, cell: CellAddress, word: u64, by: LockedBy, value: Value) -> Result<bool, Stop> {
         let arena = self.space.arena();
-        let slot = Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
+        let slot =
+            Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
         let status = status_of(arena, slot)?;
         if status.seq != by.seq || status.state == State::Idle {
             self.unless_unchanged_lock(cell, word)?;

@@ -16,7 +16,7 @@ impl Handle {
     /// The block that starts at `block`, in this generation.
     #[inline]
     pub const fn new(block: WordAddress, generation: u64) -> Self {
-        Self((generation & Self::GENERATION_MASK) << 40 | (block.index() / 2 & Self::OFFSET_MASK) << 4 | Self::TAG)
+        Self((generation & Self::GENERATION_MASK) << 40 | ((block.index() / 2) & Self::OFFSET_MASK) << 4 | Self::TAG)
     }
     /// The raw word.
     #[inline]

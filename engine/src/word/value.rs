@@ -145,7 +145,8 @@ impl Value {
     #[inline]
     fn short(bytes: &[u8], tag: u64) -> Option<Self> {
         // From two overlapping loads: bytes stored one by one and loaded as a word would wait for the stores.
-        let half = |from: usize| bytes.get(from..from + 4).and_then(|half| half.try_into().ok()).map(u32::from_le_bytes);
+        let half =
+            |from: usize| bytes.get(from..from + 4).and_then(|half| half.try_into().ok()).map(u32::from_le_bytes);
         let word = match bytes.len() {
             length @ 4..=INLINE_BYTES_MAX => u64::from(half(0)?) | u64::from(half(length - 4)?) << (8 * (length - 4)),
             0..=3 => bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),

@@ -102,4 +102,3 @@ fn balance<P: Platform>(tx: &mut Participant<P>, cell: CellAddress) -> Result<i6
 fn integer(value: i64) -> Value {
     Value::int(value).unwrap_or(Value::NONE)
 }
-

@@ -258,6 +258,29 @@ fn updates_of_different_keys_do_not_conflict() {
     }
 }
 
+/// Compaction stands at place 48 of 67 when the keys from the end on are taken away, past it: it must be given up, or the
+/// places that are handed out next would be taken for such as it has moved from.
+#[test]
+fn compaction_is_given_up_when_the_end_falls_below_it() {
+    let mut tx = one(MIB);
+    let dict = tx.run(dict::create).unwrap();
+    let mut pairs: Pairs = Vec::new();
+    let mut act = |operation: Op| {
+        let operate = |tx: &mut Tx| {
+            let mut now = pairs.clone();
+            apply(tx, dict, &mut now, &operation)?;
+            compare(tx, dict, &now)?;
+            Ok(now)
+        };
+        pairs = tx.run(operate).unwrap();
+    };
+    (0..64).for_each(|key| act(Op::Set(TestKey::Int(key), key)));
+    (0..33).for_each(|key| act(Op::Remove(TestKey::Int(key))));
+    (64..67).for_each(|key| act(Op::Set(TestKey::Int(key), key)));
+    (0..25).for_each(|_| act(Op::PopLast));
+    (100..200).for_each(|key| act(Op::Set(TestKey::Int(key), key)));
+}
+
 #[test]
 fn what_was_aborted_never_was() {
     let [mut one, mut two] = two(4 * MIB);

@@ -1,16 +1,24 @@
 """Handles that travel: a pickled object is its space's address, its kind and its handle."""
 
 from . import _core
+from ._errors import StaleHandleError
 
 
 def open_space(address):
-    """The space at an address; attached if this process has not opened it yet."""
-    kind, *place = address
-    if kind == "name":
-        return _core.attach(place[0])
-    if kind == "dir":
-        return _core.attach(dir=place[0])
-    return _core._attach_descriptor(*place)
+    """The space at an address; attached if this process has not opened it yet.
+
+    Raises StaleHandleError if another space has taken its name, or if it was anonymous and nobody has it any more.
+    """
+    kind, uuid, *place = address
+    space = _core._opened(uuid)
+    if space is not None:
+        return space
+    if kind == "anonymous":
+        return _core._attach_descriptor(uuid, *place)
+    space = _core.attach(place[0]) if kind == "name" else _core.attach(dir=place[0])
+    if space.uuid != uuid:
+        raise StaleHandleError(f"the space was removed; {space!r} is another one")
+    return space
 
 
 def open_object(address, kind, handle):

@@ -361,10 +361,10 @@ impl<'a> Receiver<'a> {
 }
 
 /// Flag: `match` sees a sequence.
-pub const SEQUENCE: u64 = c::Py_TPFLAGS_SEQUENCE as u64;
+pub const SEQUENCE: u64 = c::Py_TPFLAGS_SEQUENCE;
 /// Flag: `match` sees a mapping.
-pub const MAPPING: u64 = c::Py_TPFLAGS_MAPPING as u64;
+pub const MAPPING: u64 = c::Py_TPFLAGS_MAPPING;
 /// Flag: `object.method()` may pass the object instead of binding.
-pub const METHOD_DESCRIPTOR: u64 = c::Py_TPFLAGS_METHOD_DESCRIPTOR as u64;
+pub const METHOD_DESCRIPTOR: u64 = c::Py_TPFLAGS_METHOD_DESCRIPTOR;
 /// Flag: calling the class is refused; instances come from elsewhere.
-pub const NOT_CONSTRUCTIBLE: u64 = c::Py_TPFLAGS_DISALLOW_INSTANTIATION as u64;
+pub const NOT_CONSTRUCTIBLE: u64 = c::Py_TPFLAGS_DISALLOW_INSTANTIATION;

@@ -31,10 +31,11 @@ static METHODS: [Method<Space>; 13] = [
     Method::plain(c"__reduce__", Space::reduce, c"__reduce__($self, /)\n--\n\nPickled as its address."),
     Method::END,
 ];
-static PROPERTIES: [Property<Space>; 6] = [
+static PROPERTIES: [Property<Space>; 7] = [
     Property::new(c"name", Space::name, c"The name; None for a space in a directory and for an anonymous one."),
     Property::new(c"dir", Space::dir, c"The directory, if it was made in one."),
     Property::new(c"size", Space::size, c"Bytes that it may grow to."),
+    Property::new(c"uuid", Space::uuid, c"Name of this space among all spaces, 16 bytes."),
     Property::new(c"closed", Space::closed, c"Whether it was closed here."),
     Property::new(c"root", Space::root_dict, c"The dict from which everything in the space is found."),
     Property::END,
@@ -151,11 +152,13 @@ impl Space {
         py.list(sentences?)
     }
 
-    /// `(kind, name or directory)`, or `("anonymous", uuid, pid, descriptor)`.
+    /// `(kind, uuid, name or directory)`, or `("anonymous", uuid, pid, descriptor)`.
     fn address(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let row = match this.location() {
-            Location::Name(name) => vec![py.str("name")?, py.str(name)?],
-            Location::Directory(path) => vec![py.str("dir")?, py.str(&path.to_string_lossy())?],
+            Location::Name(name) => vec![py.str("name")?, py.bytes(this.identity.key())?, py.str(name)?],
+            Location::Directory(path) => {
+                vec![py.str("dir")?, py.bytes(this.identity.key())?, py.str(&path.to_string_lossy())?]
+            }
             Location::Anonymous => {
                 use std::os::fd::AsRawFd;
                 let membership = this.membership(py)?;
@@ -192,6 +195,9 @@ impl Space {
     }
     fn size(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         py.unsigned(this.bytes)
+    }
+    fn uuid(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        py.bytes(this.identity.key())
     }
     fn closed(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         Ok(py.bool(this.is_closed()))
