@@ -399,3 +399,38 @@ fn a_slot_whose_owner_was_killed_in_its_sleep_sleeps_again() {
     assert!(sleeps(&two) < 50, "{} sleeps in 30 ms: it spins", sleeps(&two));
     drop(asleep);
 }
+
+#[test]
+fn who_reads_what_a_dead_owner_committed_can_commit() {
+    // `pso torture --kills 2000 --seed 761843`, kill 1413: the owner died between COMMITTED and its write-back; readers read
+    // through its record, and then their own validation failed on the lock, for ever.
+    hide_deaths();
+    let (heap, space) = space();
+    let mut survivor = space.participant().unwrap();
+    let bank = Bank::found(&mut survivor, 4).unwrap();
+    let mut read_through = 0;
+    for step in 1.. {
+        let survived = dies_at(&heap, &space, step, |participant, _| bank.transfer(participant, 0, 1, 5).unwrap());
+        let before = survivor.failures();
+        let locked = |cell: CellAddress| {
+            pso_engine::platform::Memory::load(&heap, cell.lock_word(), pso_engine::platform::Ordering::Relaxed) >> 63
+                == 1
+        };
+        let was_locked = locked(bank.account(1));
+        let deadline = Some(heap.now_ns() + 2_000_000_000);
+        survivor
+            .run_until(deadline, |tx| {
+                let seen = tx.read(bank.account(1))?;
+                tx.write(bank.account(3), seen)?;
+                tx.write(bank.account(3), integer(100))
+            })
+            .unwrap();
+        read_through += u64::from(was_locked && locked(bank.account(1)));
+        assert_eq!(before, survivor.failures());
+        space.recover_dead();
+        if survived {
+            break;
+        }
+    }
+    assert!(read_through > 0, "no kill fell between the commit and the write-back");
+}

@@ -185,7 +185,7 @@ impl Dict {
                 let value = plan.carry_out(tx)?.value(tx, &draft)?;
                 dict::set(tx, handle, key, value)
             })?;
-            this.0.wrote(i64::from(old.is_none()));
+            this.0.wrote(py, i64::from(old.is_none()));
             Ok(())
         })
     }
@@ -199,7 +199,7 @@ impl Dict {
         if !removed {
             return Err(Kind::Key.raise_with(py, object));
         }
-        self.0.wrote(-1);
+        self.0.wrote(py, -1);
         Ok(())
     }
 
@@ -254,7 +254,7 @@ impl Dict {
             })
         })?;
         if added {
-            this.0.wrote(1);
+            this.0.wrote(py, 1);
         }
         fetched.into_object(py, space)
     }
@@ -273,7 +273,7 @@ impl Dict {
         })?;
         match (removed, default) {
             (Some(value), _) => {
-                this.0.wrote(-1);
+                this.0.wrote(py, -1);
                 value.into_object(py, this.space())
             }
             (None, Some(default)) => Ok(default.to_object()),
@@ -290,7 +290,7 @@ impl Dict {
         let Some((key, value)) = popped else {
             return Err(Kind::Key.raise(py, "popitem(): dictionary is empty"));
         };
-        this.0.wrote(-1);
+        this.0.wrote(py, -1);
         py.tuple(vec![key.into_object(py, space)?, value.into_object(py, space)?])
     }
 
@@ -317,7 +317,7 @@ impl Dict {
         let drafts = source.into_drafts(py, self.space(), &self.0.name("dict"))?;
         let handle = self.0.handle();
         let added = self.space().operate(py, |tx| drafts.write(tx, handle))?;
-        self.0.wrote(added);
+        self.0.wrote(py, added);
         Ok(())
     }
 
@@ -328,7 +328,7 @@ impl Dict {
             dict::clear(tx, handle)?;
             Ok(length)
         })?;
-        this.0.wrote(-i64::try_from(removed).unwrap_or(i64::MAX));
+        this.0.wrote(py, -i64::try_from(removed).unwrap_or(i64::MAX));
         Ok(py.none())
     }
 

@@ -65,7 +65,7 @@ fn location(py: Python<'_>, name: Option<&Any>, dir: Option<&Any>) -> Result<Loc
 fn size(py: Python<'_>, argument: Option<&Any>) -> Result<u64> {
     let Some(argument) = argument.filter(|argument| !argument.is_none()) else { return Ok(DEFAULT_BYTES) };
     if argument.native() != Native::Str {
-        let bytes = argument.index(py)?;
+        let bytes = argument.machine_int(py)?;
         return u64::try_from(bytes).map_err(|_| Kind::Value.raise(py, "the size of a space is not negative"));
     }
     let text = argument.text(py)?;

@@ -44,6 +44,12 @@ pub struct DictIterator {
 
 impl Class for DictIterator {
     type Extra = NoExtra;
+
+    fn retire(&self, _this: &Any) {
+        if let Some(dict) = self.dict.borrow().as_ref() {
+            dict.proxy().iterated(false);
+        }
+    }
 }
 
 static DICT_METHODS: [Method<DictIterator>; 2] =
@@ -70,6 +76,7 @@ impl DictIterator {
             writes: Cell::new(dict.proxy().writes()),
             size_change: dict.proxy().size_change(),
         };
+        dict.proxy().iterated(true);
         let types = &dict.proxy().space().interpreter().types;
         Ok(types.dict_iterator.create(py, value)?.into_object())
     }
@@ -90,6 +97,7 @@ impl DictIterator {
         }
         let next = this.ahead.borrow_mut().pop_front();
         let Some((place, key, value)) = next else {
+            dict.proxy().iterated(false);
             drop(this.dict.take());
             return Ok(None);
         };

@@ -184,7 +184,7 @@ impl List {
         if !done {
             return Err(Kind::Index.raise(py, "list assignment index out of range"));
         }
-        this.0.wrote(0);
+        this.0.wrote(py, 0);
         Ok(())
     }
 
@@ -202,7 +202,7 @@ impl List {
         if !removed {
             return Err(Kind::Index.raise(py, "list assignment index out of range"));
         }
-        self.0.wrote(-1);
+        self.0.wrote(py, -1);
         Ok(())
     }
 
@@ -222,7 +222,7 @@ impl List {
             let value = plan.carry_out(tx)?.value(tx, &draft)?;
             list::push(tx, handle, value)
         })?;
-        this.0.wrote(1);
+        this.0.wrote(py, 1);
         Ok(py.none())
     }
 
@@ -239,7 +239,7 @@ impl List {
             let value = plan.carry_out(tx)?.value(tx, &draft)?;
             list::insert(tx, handle, place, value)
         })?;
-        this.0.wrote(1);
+        this.0.wrote(py, 1);
         Ok(py.none())
     }
 
@@ -258,7 +258,7 @@ impl List {
         })?;
         match popped {
             Some(popped) => {
-                this.0.wrote(-1);
+                this.0.wrote(py, -1);
                 popped.into_object(py, this.space())
             }
             None if empty => Err(Kind::Index.raise(py, "pop from empty list")),
@@ -269,7 +269,7 @@ impl List {
     fn clear(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let handle = this.handle();
         this.space().operate(py, |tx| list::truncate(tx, handle, 0))?;
-        this.0.wrote(0);
+        this.0.wrote(py, 0);
         Ok(py.none())
     }
 

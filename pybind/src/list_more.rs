@@ -114,7 +114,7 @@ impl List {
                 }
                 Ok(())
             })?;
-            this.proxy().wrote(items.len() as i64);
+            this.proxy().wrote(py, items.len() as i64);
             Ok(())
         })?;
         Ok(py.none())
@@ -169,7 +169,7 @@ impl List {
                 Ok((range, Some(after.len() as i64 - before.len() as i64)))
             })?;
             match change {
-                Some(change) => self.proxy().wrote(change),
+                Some(change) => self.proxy().wrote(py, change),
                 None => {
                     let (given, wanted) = (drafts.len(), range.count);
                     let message =
@@ -193,7 +193,7 @@ impl List {
             replace(tx, handle, &before, &after)?;
             Ok(range.count)
         })?;
-        self.proxy().wrote(-(removed as i64));
+        self.proxy().wrote(py, -(removed as i64));
         Ok(())
     }
 
@@ -254,7 +254,7 @@ impl List {
         if !removed.is_true_constant() {
             return Err(Kind::Value.raise(py, "list.remove(x): x not in list"));
         }
-        this.proxy().wrote(-1);
+        this.proxy().wrote(py, -1);
         Ok(py.none())
     }
 
@@ -271,7 +271,7 @@ impl List {
             replace(tx, handle, &before, &after)?;
             Ok(after.len() as i64 - before.len() as i64)
         })?;
-        self.proxy().wrote(change);
+        self.proxy().wrote(py, change);
         Ok(())
     }
 
@@ -304,7 +304,7 @@ impl List {
             }
             Ok(py.none())
         })?;
-        this.proxy().wrote(0);
+        this.proxy().wrote(py, 0);
         Ok(py.none())
     }
 
@@ -381,7 +381,7 @@ impl List {
             }
             Ok((before.len() * (times - 1)) as i64)
         })?;
-        this.proxy().wrote(change);
+        this.proxy().wrote(py, change);
         Ok(this.as_any().to_object())
     }
 

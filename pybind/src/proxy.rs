@@ -1,6 +1,7 @@
 //! What all proxies have: a space, a handle, their place in the identity table.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use pso_engine::allocator;
 use pso_engine::error::{Stale, Stop};
@@ -21,7 +22,9 @@ pub struct Proxy<T: Class> {
     handle: Handle,
     identity: Identity<u64, T>,
     /// What this interpreter has added and removed, for iterators that began before.
-    size_change: Cell<i64>,
+    size_change: Rc<Cell<i64>>,
+    /// Iterators under way: only they ask for it.
+    iterators: Cell<usize>,
     /// Rises with every change by this interpreter: what an iterator has read ahead is old.
     writes: Cell<u64>,
 }
@@ -29,7 +32,7 @@ pub struct Proxy<T: Class> {
 impl<T: Class> Proxy<T> {
     /// The part of a proxy of `handle`.
     pub fn new(space: Own<Space>, identity: Identity<u64, T>, handle: Handle) -> Self {
-        Self { space, handle, identity, size_change: Cell::new(0), writes: Cell::new(0) }
+        Self { space, handle, identity, size_change: Rc::default(), iterators: Cell::new(0), writes: Cell::new(0) }
     }
     /// Where it is.
     #[inline]
@@ -47,11 +50,23 @@ impl<T: Class> Proxy<T> {
     }
     /// Notes a change.
     #[inline]
-    pub fn wrote(&self, size_change: i64) {
+    pub fn wrote(&self, py: Python<'_>, size_change: i64) {
         self.writes.set(self.writes.get().wrapping_add(1));
-        if size_change != 0 {
-            self.size_change.set(self.size_change.get() + size_change);
+        if size_change != 0 && self.iterators.get() != 0 {
+            self.resized(py, size_change);
         }
+    }
+    #[cold]
+    fn resized(&self, py: Python<'_>, size_change: i64) {
+        self.size_change.set(self.size_change.get() + size_change);
+        if let Some(transaction) = self.space.interpreter().current(py) {
+            transaction.resized(&self.size_change, size_change);
+        }
+    }
+    /// An iterator begins to ask for [`Proxy::size_change`], or (`false`) no longer does.
+    pub fn iterated(&self, begins: bool) {
+        let iterators = self.iterators.get();
+        self.iterators.set(if begins { iterators + 1 } else { iterators.saturating_sub(1) });
     }
     /// What was added less what was removed.
     #[inline]

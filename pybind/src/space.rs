@@ -231,10 +231,12 @@ impl Space {
         if !transaction.is_in(self) {
             return Err(self.crossed(py));
         }
+        // First the participant: a signal handler in the wait of a stopped attempt is told that nobody is there.
+        let mut guard = transaction.work(py, self)?;
         if let Some(stop) = transaction.stop() {
+            drop(guard);
             return Err(self.stopped(py, stop));
         }
-        let mut guard = transaction.work(py, self)?;
         match body(guard.participant()) {
             Ok(value) => Ok(value),
             Err(stop) => {

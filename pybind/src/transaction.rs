@@ -9,7 +9,7 @@
 //! 4. A participant is *taken out* of the transaction while it works, so a signal handler or a `__del__` that comes in
 //!    between finds nobody and gets a RuntimeError.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use pso_engine::error::Stop;
@@ -37,6 +37,8 @@ pub struct Transaction {
     /// When a `Queue.get(timeout=...)` of this transaction stops waiting, and whether it has.
     patience: Cell<Option<u64>>,
     impatient: Cell<bool>,
+    /// Changes of size that iterators were told of, to be taken back if the attempt fails.
+    sizes: RefCell<Vec<(Rc<Cell<i64>>, i64)>>,
 }
 
 /// The participant, taken out. Puts itself back, also when a panic passes.
@@ -82,6 +84,7 @@ impl Transaction {
             forked: Cell::new(false),
             patience: Cell::new(None),
             impatient: Cell::new(false),
+            sizes: RefCell::default(),
         }
     }
     /// Whose it is.
@@ -131,6 +134,18 @@ impl Transaction {
             py,
             "the transaction of this thread is at work or asleep: a signal handler or finalizer cannot take part in it",
         )
+    }
+    /// Notes that the attempt under way has changed a size.
+    pub fn resized(&self, counter: &Rc<Cell<i64>>, change: i64) {
+        self.sizes.borrow_mut().push((Rc::clone(counter), change));
+    }
+    /// The attempt is over: its changes of size stay, or never were.
+    fn settle_sizes(&self, done: bool) {
+        for (counter, change) in self.sizes.take() {
+            if !done {
+                counter.set(counter.get() - change);
+            }
+        }
     }
     /// When a wait with a timeout of its own ends: the first one that asks in this transaction sets it.
     pub fn wait_until(&self, deadline_ns: u64) {
@@ -190,7 +205,9 @@ impl Attempts<'_> {
         let mut tries: u64 = 0;
         // Each turn is an attempt; the protocol bounds them, and `limits` does.
         loop {
-            match self.attempt(py, deadline, &body) {
+            let outcome = self.attempt(py, deadline, &body);
+            self.transaction.settle_sizes(matches!(outcome, Outcome::Done(_)));
+            match outcome {
                 Outcome::Done(value) => return Ok(value),
                 Outcome::Failed(raised) => return Err(raised),
                 Outcome::Again => tries += 1,

@@ -151,9 +151,18 @@ def make_and_send(pipe, space):
     pipe.recv()
 
 
-def look_up(pipe, shared, keys):
-    """Sends what it finds under the keys, and its hash of a str, which differs from process to process."""
-    pipe.send(([shared.get(key, "nothing") for key in keys], hash("a str")))
+def square_into(shared, number):
+    """A task of a pool."""
+    shared[number] = number * number
+    return shared
+
+
+def append_and_wrap(shared, number):
+    """A task of an executor: gives a new object."""
+    import pso
+
+    shared.append(number)
+    return pso.List([shared])
 
 
 def forked_in_transaction(space, root):
@@ -168,7 +177,7 @@ def forked_in_transaction(space, root):
         lambda: len(root),
         lambda: root["list"].append(1),
         lambda: space.List([1]),
-        lambda: space.run(lambda: 1),
+        lambda: space.run(lambda: root["parent"]),
     ]
     for number, access in enumerate(accesses):
         try:
@@ -185,6 +194,40 @@ def forked_in_transaction(space, root):
     thread.start()
     thread.join(10)
     return 1 if thread.is_alive() else 0
+
+
+def move(pipe, space, shared, seed):
+    """Moves between left and right until it is told to end."""
+    import random
+
+    chance = random.Random(seed)
+
+    def body(amount):
+        shared["left"] -= amount
+        shared["right"] += amount
+
+    pipe.send("ready")
+    while not pipe.poll():
+        space.run(body, chance.randrange(-50, 50))
+
+
+def shuffle_money(pipe, space, accounts, seed):
+    """Moves money, closes accounts and opens others until it is told to end; the sum stays."""
+    import random
+
+    chance = random.Random(seed)
+
+    def body():
+        source, target = chance.sample(list(accounts), 2)
+        if chance.random() < 0.3:
+            accounts[f"new account {chance.random()}"] = accounts.pop(source)
+        else:
+            accounts[source] -= 3
+            accounts[target] += 3
+
+    pipe.send("ready")
+    while not pipe.poll():
+        space.run(body)
 
 
 # --- Waiting ---------------------------------------------------------------------------------------------------------

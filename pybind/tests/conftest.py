@@ -16,6 +16,7 @@ import children
 import hypothesis
 import pso
 import pytest
+from content import CONTENT
 
 pytest.register_assert_rewrite("differential")
 
@@ -148,3 +149,11 @@ def without_collection():
     gc.disable()
     yield
     gc.enable()
+
+
+@pytest.fixture
+def filled(tmp_path):
+    """A directory with a space that holds CONTENT and is closed."""
+    with pso.create(dir=tmp_path / "space", size="2M") as space:
+        space.root.update(CONTENT)
+    return tmp_path / "space"

@@ -115,7 +115,7 @@ def test_a_space_says_what_it_is(names):
         ("1G", 2**30),
         ("2048K", 2**21),
         ("2097152", 2**21),
-        ("1T", 2**40),
+        ("4G", 2**32),
     ],
 )
 def test_sizes_are_numbers_or_have_units(size, wanted):

@@ -5,7 +5,8 @@
 //! +0  first       absent, or the Cells block of places 0..8
 //! +2  directory   absent, or a Cells block of 14 cells:
 //!       0..7      cell k: the Cells block of places 8<<k .. 16<<k, so all of 8..1024
-//!       7..14     cell 7+j: page j, a Cells block whose cells name leaves; page 0 has 64, page j >= 1 the 7 * 64 * 8^(j-1) next
+//!       7..14     cell 7+j: page j, a Cells block whose cells name leaves: page 0 the first 64, page j the next
+//!                 7 * 64 * 8^(j-1)
 //! leaf            a Cells block of 1,022 cells; leaf c holds the places 1024 + 1022 c and on
 //! Cells block     [number of cells][unused][cell 0: 2 words][cell 1]...
 //! ```

@@ -163,9 +163,10 @@ impl<P: Platform> Participant<P> {
         let Some(slot) = Slot::of(self.arena(), by.participant) else { return true };
         let Some(entry) = foreign_entry(self.arena(), slot, by.entry, cell) else { return true };
         match status_of(self.arena(), slot) {
-            Ok(status) if status.seq == by.seq => {
-                status.state == State::Committed || entry.old_version(self.arena()) != version
+            Ok(status) if status.seq == by.seq && status.state == State::Committed => {
+                self.platform().load(slot.commit_version(), Relaxed) != version
             }
+            Ok(status) if status.seq == by.seq => entry.old_version(self.arena()) != version,
             _ => true,
         }
     }

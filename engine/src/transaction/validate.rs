@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::Participant;
 use crate::error::Stop;
-use crate::participant::{READ_WORDS, Slot, foreign_entry, status_of};
+use crate::participant::{READ_WORDS, Slot, foreign_entry, participant_is_dead, status_of};
 use crate::platform::Platform;
+use crate::recovery;
 use crate::word::{CellAddress, LockWord, LockedBy, State, Version, WordAddress};
 
 /// What validation finds about one read.
@@ -96,7 +97,15 @@ impl<P: Platform> Participant<P> {
         if arena.platform().load(cell.lock_word(), Acquire) != word {
             return Ok(Finding::Again);
         }
-        if old_version != version.0 || status.state == State::Committed {
+        if status.state == State::Committed {
+            // Its new value may have been read through the lock: no second look at the cell would ever find that version
+            // while a dead committer's lock stands.
+            if participant_is_dead(arena, by.participant) {
+                recovery::finish_attempt(&self.space, by.participant);
+            }
+            return Ok(Finding::Changed);
+        }
+        if old_version != version.0 {
             return Ok(Finding::Changed);
         }
         if status.state != State::Prepared {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use pso_engine::fsck::Finding;
 use pso_engine::object::list;
 use pso_engine::platform::native::Place;
 use rand::Rng;
@@ -19,9 +20,9 @@ use crate::{fsck, inspect, interrupt};
 
 /// The space, in the folder of the round; notes and last words of the writers lie beside it.
 pub const SPACE: &str = "space";
-const SPACE_BYTES: u64 = 2 << 30;
-/// A space that has taken so much is exchanged for a new one.
-const GROWN_BYTES: u64 = 512 << 20;
+const SPACE_BYTES: u64 = 1 << 30;
+/// A space that has taken so much is exchanged for a new one: fsck walks all of it after each kill.
+const GROWN_BYTES: u64 = 48 << 20;
 /// Memory that a directory is put into if the machine has it: a disk would be measured with it.
 const SHARED_MEMORY: &str = "/dev/shm";
 /// One kill in so many hits the writer that was started last, as a rule before it has joined; one in so many takes two at once.
@@ -31,6 +32,10 @@ const TWO_AT_ONCE: u32 = 12;
 const MOMENT_MICROSECONDS: u64 = 3000;
 /// How often the notes of the writers are looked at.
 const POLL: Duration = Duration::from_micros(100);
+
+/// How often clearing up after the dead is tried, and how long a survivor that is at it already has in between.
+const CLEARING_TRIES: u32 = 20;
+const CLEARING_PAUSE: Duration = Duration::from_millis(5);
 
 /// A space, its world and its writers.
 pub struct Round<'a> {
@@ -163,11 +168,25 @@ impl<'a> Round<'a> {
     fn check(&mut self) -> Result<Vec<u64>, Failure> {
         let (mut wrong, counts) =
             check(&mut self.tx, &self.world, self.options.writers).map_err(Failure::space("reading the world"))?;
-        self.joined.space.recover_dead();
-        // The survivors have gone on without it; what is left of the dead has to be gone after it.
-        self.joined.space.recover_dead();
-        wrong.extend(fsck::findings(&self.joined.space).into_iter().map(|finding| format!("fsck: {finding}")));
+        wrong.extend(self.damage().into_iter().map(|finding| format!("fsck: {finding}")));
         if wrong.is_empty() { Ok(counts) } else { Err(Failure::Wrong(wrong.join("; "))) }
+    }
+
+    /// What fsck finds once the dead are cleared up after. The survivors have gone on without that; what is left of the dead has
+    /// to be gone after it. It is left out where a survivor is just at the same, so it is tried again.
+    fn damage(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for _ in 0..CLEARING_TRIES {
+            self.joined.space.recover_dead();
+            findings = pso_engine::fsck::fsck(&self.joined.space);
+            let of_the_dead =
+                |finding: &Finding| matches!(finding, Finding::DeadProcess { .. } | Finding::HeldByTheDead { .. });
+            if !findings.iter().any(of_the_dead) {
+                break;
+            }
+            std::thread::sleep(CLEARING_PAUSE);
+        }
+        findings
     }
 
     /// A writer that is gone has committed what it noted, or one more: it died between the two.

@@ -262,7 +262,7 @@ fn updates_of_different_keys_do_not_conflict() {
 /// places that are handed out next would be taken for such as it has moved from.
 #[test]
 fn compaction_is_given_up_when_the_end_falls_below_it() {
-    let mut tx = one(MIB);
+    let mut tx = one(4 * MIB);
     let dict = tx.run(dict::create).unwrap();
     let mut pairs: Pairs = Vec::new();
     let mut act = |operation: Op| {

@@ -53,7 +53,10 @@ proptest! {
     }
 
     #[test]
-    fn large_ints_come_out_without_leading_zeros(magnitude in proptest::collection::vec(any::<u8>(), 0..40), negative: bool) {
+    fn large_ints_come_out_without_leading_zeros(
+        magnitude in proptest::collection::vec(any::<u8>(), 0..40),
+        negative: bool,
+    ) {
         let end = magnitude.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         passed(|tx| int::encode_large(tx, negative, &magnitude), |tx, seen| match seen {
             View::Int(value) => {

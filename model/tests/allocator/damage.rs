@@ -1,0 +1,93 @@
+//! Damage that must be found, and the sizes that ship.
+
+use super::*;
+
+/// A checker that cannot fail is a defect: each kind of damage is made and must be found.
+#[test]
+fn every_kind_of_damage_is_found() {
+    type Inject = fn(&Arena<Heap>, Handle, Handle);
+    fn state_of(arena: &Arena<Heap>, block: Handle) -> WordAddress {
+        let number = arena.layout().superblock_of(block.block()).unwrap();
+        arena.layout().superblock_header(number)
+    }
+    fn set(arena: &Arena<Heap>, word: WordAddress, value: u64) {
+        arena.platform().store(word, value, Relaxed);
+    }
+    fn change(arena: &Arena<Heap>, block: Handle, change: impl FnOnce(&mut allocator::SuperblockState)) {
+        let word = state_of(arena, block);
+        let raw = arena.platform().load(word, Relaxed);
+        let mut state = allocator::SuperblockState::unpack(raw, arena.layout().geometry()).unwrap();
+        change(&mut state);
+        set(arena, word, state.pack());
+    }
+    let cases: Vec<(&str, Inject)> = vec![
+        ("contradict", |arena, _, _| set(arena, arena.layout().hot(HotWord::SuperblockFrontier), 20)),
+        ("contradict", |arena, _, _| set(arena, arena.layout().hot(HotWord::FreeSuperblockHint), 1 << 20)),
+        ("the header holds", |arena, small, _| set(arena, state_of(arena, small), 0xff << 2 | 1)),
+        ("never handed out", |arena, _, large| {
+            let number = arena.layout().superblock_of(large.block()).unwrap();
+            set(arena, arena.layout().hot(HotWord::SuperblockFrontier), number);
+        }),
+        ("belongs to participant 5", |arena, small, _| {
+            change(arena, small, |state| state.owner = Some(ParticipantId(5)))
+        }),
+        ("half made", |arena, _, large| change(arena, large, |state| state.owner = Some(ME))),
+        ("half made", |arena, _, large| {
+            change(arena, large, |state| state.used_for = Use::LargeHead { superblocks: 3 })
+        }),
+        ("half made", |arena, _, large| {
+            change(arena, large, |state| state.used_for = Use::LargeHead { superblocks: 1 })
+        }),
+        ("half made", |arena, _, large| set(arena, large.block(), (large.generation() + 1) << 40)),
+        ("half made", |arena, _, large| {
+            change(arena, large, |state| (state.used_for, state.owner) = (Use::Unused, Some(ME)))
+        }),
+        ("are said to be unused", |arena, small, _| set(arena, state_of(arena, small).offset(1), 0)),
+        ("are said to be unused", |arena, small, _| set(arena, state_of(arena, small).offset(1), 1 << 30)),
+        ("has the state", |arena, small, _| set(arena, small.block(), 7)),
+        ("has the state", |arena, small, _| set(arena, small.block(), 1 << 40 | 2)),
+        ("has the state", |arena, small, _| set(arena, small.block(), 1 << 40 | 1 << 8)),
+        ("is private to participant 5, who is gone", |arena, small, _| {
+            let state = BlockState {
+                generation: 0,
+                owner: ParticipantId(5),
+                kind: BlockKind::Text,
+                phase: BlockPhase::Private,
+            };
+            set(arena, small.block(), state.pack());
+        }),
+        ("a superblock of another", |arena, small, _| {
+            let state = BlockState { generation: 0, owner: OTHER, kind: BlockKind::Text, phase: BlockPhase::Private };
+            set(arena, small.block(), state.pack());
+        }),
+    ];
+    for (expected, inject) in cases {
+        let (_, arena) = arena(tiny());
+        let mut cache = BlockCache::default();
+        let small = cache.allocate(&arena, ME, BlockKind::Text, 2).unwrap();
+        let large = cache.allocate(&arena, ME, BlockKind::Text, 100).unwrap();
+        allocator::publish(&arena, large);
+        assert_eq!(damage(&arena, |id| id.0 < 2), vec![]);
+        inject(&arena, small, large);
+        let mut sentences = Vec::new();
+        allocator::fsck(&arena, |id| id.0 < 2, |sentence| sentences.push(sentence));
+        assert!(sentences.iter().any(|sentence| sentence.contains(expected)), "{expected}: {sentences:?}");
+    }
+}
+
+/// The sizes that ship: 64 KiB superblocks, classes up to 16 KiB, runs above.
+#[test]
+fn native_sizes_work() {
+    let (_, arena) = arena(Geometry::for_bytes(8 << 20).unwrap());
+    let mut cache = BlockCache::default();
+    let mut blocks = Vec::new();
+    for payload in (0..2046).step_by(13).chain([2046, 2047, 8190, 8191, 100_000]) {
+        let block = cache.allocate(&arena, ME, BlockKind::Text, payload).unwrap();
+        let room = allocator::payload_words(&arena, block).unwrap();
+        let fits = if payload <= 2046 { room <= payload + payload / 4 + 4 } else { room < payload + 8192 };
+        assert!(room >= payload && fits, "{payload} words in {room}");
+        blocks.push(block);
+    }
+    assert!(blocks.iter().all(|block| cache.free(&arena, ME, *block)));
+    assert_eq!(damage(&arena, |_| true), vec![]);
+}
