@@ -59,6 +59,7 @@ impl<P: Platform> Space<P> {
         let claim = Self::take_process_slot(&self.arena)?;
         // Relaxed: a child has one thread; whoever it starts later synchronizes by being started.
         self.claim.store(claim.pack(), Relaxed);
+        recovery::recover_dead(self);
         Ok(())
     }
 

@@ -11,10 +11,11 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use pso_engine::error::Stop;
+use pso_engine::allocator;
+use pso_engine::error::{Stale, Stop};
 use pso_engine::object::key::Key;
 use pso_engine::object::{bytes, dict, float, int, list, text, tuple};
-use pso_engine::word::{Handle, Value};
+use pso_engine::word::{BlockPhase, Handle, Value};
 
 use crate::ffi::natives::{Integer, Native, Text};
 use crate::ffi::{Any, Instance, Kind, Object, Python, Raised, Result};
@@ -26,6 +27,8 @@ use crate::space::{Space, Tx};
 pub enum Draft {
     /// A word.
     Ready(Value),
+    /// A live object.
+    Shared(Handle),
     /// An int outside the words.
     Int(i64),
     /// A larger one.
@@ -178,6 +181,7 @@ impl Made {
     pub fn value(&self, tx: &mut Tx, draft: &Draft) -> Result<Value, Stop> {
         match draft {
             Draft::Ready(value) => Ok(*value),
+            Draft::Shared(handle) => shared(tx, *handle),
             Draft::Int(value) => int::encode(tx, *value),
             Draft::Large(negative, magnitude) => int::encode_large(tx, *negative, magnitude),
             Draft::Float(value) => float::encode(tx, *value),
@@ -187,6 +191,16 @@ impl Made {
             Draft::Container(number) => Ok(Value::handle(self.containers[*number])),
         }
     }
+}
+
+/// The value of a live object: one that is there, for everybody or for this attempt.
+fn shared(tx: &Tx, handle: Handle) -> Result<Value, Stop> {
+    let state = allocator::check(tx.arena(), handle)?;
+    if state.phase == BlockPhase::Private && state.owner != tx.id() {
+        // Made by an attempt of another thread that has not committed, and perhaps never will.
+        return Err(Stop::Stale(Stale { handle }));
+    }
+    Ok(Value::handle(handle))
 }
 
 /// Where an object stands, for messages: in what, and how one gets there.
@@ -276,7 +290,7 @@ impl<'a> Maker<'a> {
 
     fn add_proxy(&self, py: Python<'_>, object: &Any, place: Option<usize>) -> Result<Draft> {
         match proxy::of(self.space.interpreter(), object) {
-            Some((space, handle)) if space.as_any().is(self.space.as_any()) => Ok(Draft::Ready(Value::handle(handle))),
+            Some((space, handle)) if space.as_any().is(self.space.as_any()) => Ok(Draft::Shared(handle)),
             Some(_) => {
                 let path = self.path_to(py, place);
                 let message =

@@ -75,6 +75,8 @@ impl Membership {
         if self.native().forked() {
             self.native().rejoin_after_fork()?;
             self.space.rejoin()?;
+            // As whoever joins does: what the dead left is room for the living.
+            self.space.recover_dead();
         }
         Ok(())
     }

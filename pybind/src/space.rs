@@ -14,6 +14,7 @@ use pso_engine::error::Stop;
 use pso_engine::object;
 use pso_engine::platform::System;
 use pso_engine::platform::native::Native;
+use pso_engine::space::JoinError;
 use pso_engine::transaction::Participant;
 use pso_engine::word::{BlockKind, Handle, Value};
 
@@ -201,7 +202,8 @@ impl Space {
         deadline_ns: Option<u64>,
         mut body: impl FnMut(&mut Tx) -> Result<T, Stop>,
     ) -> Result<Result<T, Stop>> {
-        // Twice at most: a fork joins by itself, then goes on.
+        let mut cleared = false;
+        // Three times at most: a fork joins by itself, and a full space is cleared up, once each.
         loop {
             let mut member = match self.spare.take() {
                 Some(member) => member,
@@ -218,6 +220,11 @@ impl Space {
                 continue;
             }
             self.put_member(member);
+            if matches!(result, Err(Stop::Full(_))) && !cleared && self.membership(py)?.space().recover_dead() > 0 {
+                // What dead processes held is free now.
+                cleared = true;
+                continue;
+            }
             return Ok(result);
         }
     }
@@ -270,7 +277,11 @@ impl Space {
         if membership.native().forked() {
             self.rejoin(py)?;
         }
-        Member::join(&membership, &self.closed).map_err(|error| self.interpreter.errors.not_joined(py, &error))
+        let joined = match Member::join(&membership, &self.closed) {
+            Err(JoinError::Full(_)) if membership.space().recover_dead() > 0 => Member::join(&membership, &self.closed),
+            joined => joined,
+        };
+        joined.map_err(|error| self.interpreter.errors.not_joined(py, &error))
     }
     /// Gives it back.
     #[inline]

@@ -42,6 +42,7 @@ use crate::contention::{Contender, Parameters, TICK_NS};
 use crate::error::{Corrupt, Full, Stop};
 use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
 use crate::platform::Platform;
+use crate::recovery;
 use crate::space::Space;
 use crate::waiting::Bell;
 use crate::word::{
@@ -247,8 +248,11 @@ impl<P: Platform> Participant<P> {
     /// Makes a block that is this attempt's own until it commits; freed if it does not. Its payload holds anything:
     /// initialize all of it.
     pub fn allocate(&mut self, kind: BlockKind, payload_words: u64) -> Result<Handle, Stop> {
-        let room = self.entry_room();
-        let handle = room.and_then(|()| self.cache.allocate(self.space.arena(), self.id, kind, payload_words));
+        let mut handle = self.try_allocate(kind, payload_words);
+        // What the dead hold serves the living. Once: whoever dies meanwhile is for the next one who finds the space full.
+        if handle.is_err() && recovery::recover_dead(&self.space) > 0 {
+            handle = self.try_allocate(kind, payload_words);
+        }
         match handle {
             Ok(handle) => {
                 self.note_allocation(handle);
@@ -256,6 +260,12 @@ impl<P: Platform> Participant<P> {
             }
             Err(full) => Err(self.fail(Stop::Full(full))),
         }
+    }
+
+    #[inline]
+    fn try_allocate(&mut self, kind: BlockKind, payload_words: u64) -> Result<Handle, Full> {
+        self.entry_room()?;
+        self.cache.allocate(self.space.arena(), self.id, kind, payload_words)
     }
 
     /// First payload word of the block behind `handle`, which must be of `kind`.

@@ -1,3 +1,148 @@
+//! What fits, what is said when it does not, and what serves again.
+
+use super::*;
+
+#[test]
+fn a_full_space_says_so_and_has_room_again_after_a_free() {
+    let (_, arena) = arena(tiny());
+    let mut cache = BlockCache::default();
+    let mut blocks = Vec::new();
+    let full = loop {
+        match cache.allocate(&arena, ME, BlockKind::Text, 14) {
+            Ok(block) => blocks.push(block),
+            Err(full) => break full,
+        }
+    };
+    // Six superblocks a region hold blocks, four each.
+    assert_eq!(blocks.len(), 3 * 6 * 4);
+    let space_bytes = arena.layout().geometry().space_words * 8;
+    assert!(matches!(full, Full::Space { space_bytes: said, .. } if said == space_bytes), "{full}");
+    assert!(cache.allocate(&arena, ME, BlockKind::Text, 1).is_err(), "no other class has room either");
+    assert!(cache.free(&arena, ME, blocks[17]));
+    let again = cache.allocate(&arena, ME, BlockKind::Text, 14).unwrap();
+    assert_eq!(again.block(), blocks[17].block());
+    assert_ne!(again, blocks[17]);
+    assert!(cache.allocate(&arena, ME, BlockKind::Text, u64::MAX).is_err());
+    assert!(cache.allocate(&arena, ME, BlockKind::Text, u64::MAX / 8).is_err());
+}
+
+/// The memory of one class must not be lost for the others: empty superblocks are carved anew, and no handle of the
+/// former blocks becomes valid again.
+#[test]
+fn what_was_freed_serves_every_size() {
+    let (_, arena) = arena(tiny());
+    let mut cache = BlockCache::default();
+    let mut gone: Vec<Handle> = Vec::new();
+    for round in 0..20 {
+        for payload in [2, 14, 200, 6, 62, 63, 382] {
+            let mut blocks = Vec::new();
+            while let Ok(block) = cache.allocate(&arena, ME, BlockKind::Text, payload) {
+                for word in 0..allocator::payload_words(&arena, block).unwrap() {
+                    // What looks like a state word: LIVE text in the generation of the block.
+                    let forged = BlockState {
+                        generation: block.generation(),
+                        owner: ME,
+                        kind: BlockKind::Text,
+                        phase: BlockPhase::Live,
+                    };
+                    arena.platform().store_plain(block.block().offset(2 + word), forged.pack());
+                }
+                blocks.push(block);
+            }
+            assert!(
+                blocks.len() as u64 * (payload + 2) > 3 * 6 * 64 / 2,
+                "round {round}, {payload} words: {}",
+                blocks.len()
+            );
+            for block in &gone {
+                assert!(matches!(allocator::check_fully(&arena, *block), Err(Stop::Stale(_))));
+            }
+            assert_eq!(damage(&arena, |_| true), vec![]);
+            assert!(blocks.iter().all(|block| cache.free(&arena, ME, *block)));
+            gone = blocks;
+        }
+    }
+}
+
+/// A run never covers the headers of a region, and the largest is a region without them.
+#[test]
+fn large_blocks_stay_within_a_region() {
+    let (_, arena) = arena(tiny());
+    let mut cache = BlockCache::default();
+    let largest = 6 * 64 - BLOCK_HEADER_WORDS;
+    assert!(cache.allocate(&arena, ME, BlockKind::DictTable, largest + 1).is_err());
+    let small = cache.allocate(&arena, ME, BlockKind::Text, 2).unwrap();
+    let large = cache.allocate(&arena, ME, BlockKind::DictTable, largest).unwrap();
+    assert_eq!(allocator::payload_words(&arena, large).unwrap(), largest);
+    let second = cache.allocate(&arena, ME, BlockKind::DictTable, largest).unwrap();
+    assert!(cache.allocate(&arena, ME, BlockKind::DictTable, largest).is_err());
+    // What the frontier has skipped in the first region is found.
+    let rest = cache.allocate(&arena, ME, BlockKind::DictTable, 5 * 64 - BLOCK_HEADER_WORDS).unwrap();
+    assert_eq!(damage(&arena, |_| true), vec![]);
+    for block in [small, large, second, rest] {
+        assert!(cache.free(&arena, ME, block));
+    }
+    assert_eq!(allocator::usage(&arena).large, 0);
+}
+
+/// A system without memory is an error of the allocation that needed the page; what is committed goes on serving.
+#[test]
+fn out_of_pages_is_an_error_and_no_more() {
+    let (heap, arena) = arena(tiny());
+    heap.limit_pages(Some(arena.layout().tables_words() + 5 * 64));
+    let mut cache = BlockCache::default();
+    let mut blocks = Vec::new();
+    let full = loop {
+        match cache.allocate(&arena, ME, BlockKind::Text, 14) {
+            Ok(block) => blocks.push(block),
+            Err(full) => break full,
+        }
+    };
+    assert!(matches!(full, Full::System(_)), "{full}");
+    // Two of the five superblocks hold headers; the last one fits although a whole step does not.
+    assert_eq!(blocks.len(), 3 * 4);
+    assert!(cache.allocate(&arena, ME, BlockKind::Text, 100).is_err());
+    assert!(cache.free(&arena, ME, blocks[3]));
+    assert!(cache.allocate(&arena, ME, BlockKind::Text, 14).is_ok());
+    heap.limit_pages(None);
+    assert!(cache.allocate(&arena, ME, BlockKind::Text, 100).is_ok());
+    assert_eq!(damage(&arena, |_| true), vec![]);
+}
+
+/// Whoever adopts an orphan finds the blocks that its former owner had not used and those that were freed meanwhile.
+#[test]
+fn orphans_are_adopted_with_all_that_is_free_in_them() {
+    let (_, arena) = arena(tiny());
+    let (mut mine, mut theirs) = (BlockCache::default(), BlockCache::default());
+    let blocks: Vec<Handle> = (0..10).map(|_| theirs.allocate(&arena, OTHER, BlockKind::Text, 2).unwrap()).collect();
+    blocks.iter().for_each(|block| allocator::publish(&arena, *block));
+    allocator::recover(&arena, OTHER);
+    assert_eq!(allocator::usage(&arena).orphaned, 1);
+    assert!(mine.free(&arena, ME, blocks[4]));
+    let again: Vec<Handle> = (0..7).map(|_| mine.allocate(&arena, ME, BlockKind::Text, 2).unwrap()).collect();
+    assert_eq!(allocator::usage(&arena).orphaned, 0);
+    assert_eq!(allocator::usage(&arena).small, 1, "7 blocks fit into the orphan of 16");
+    assert!(again.iter().any(|block| block.block() == blocks[4].block()));
+    assert_eq!(damage(&arena, |id| id == ME), vec![]);
+}
+
+/// The sizes that ship: 64 KiB superblocks, classes up to 16 KiB, runs above.
+#[test]
+fn native_sizes_work() {
+    let (_, arena) = arena(Geometry::for_bytes(8 << 20).unwrap());
+    let mut cache = BlockCache::default();
+    let mut blocks = Vec::new();
+    for payload in (0..2046).step_by(13).chain([2046, 2047, 8190, 8191, 100_000]) {
+        let block = cache.allocate(&arena, ME, BlockKind::Text, payload).unwrap();
+        let room = allocator::payload_words(&arena, block).unwrap();
+        let fits = if payload <= 2046 { room <= payload + payload / 4 + 4 } else { room < payload + 8192 };
+        assert!(room >= payload && fits, "{payload} words in {room}");
+        blocks.push(block);
+    }
+    assert!(blocks.iter().all(|block| cache.free(&arena, ME, *block)));
+    assert_eq!(damage(&arena, |_| true), vec![]);
+}
+
 /// Blocks freed by others must come back before new superblocks are taken: a space that one fills and another empties
 /// would else grow until it is full. 20,000 blocks of 64 bytes are 20 superblocks.
 #[test]

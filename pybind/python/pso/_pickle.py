@@ -15,7 +15,8 @@ def open_space(address):
         return space
     if kind == "anonymous":
         return _core._attach_descriptor(uuid, *place)
-    space = _core.attach(place[0]) if kind == "name" else _core.attach(dir=place[0])
+    (where,) = place
+    space = _core.attach(where) if kind == "name" else _core.attach(dir=where)
     if space.uuid != uuid:
         raise StaleHandleError(f"the space was removed; {space!r} is another one")
     return space
