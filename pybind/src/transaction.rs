@@ -241,6 +241,7 @@ impl Attempts<'_> {
         }
         let result = body(py);
         match (result, self.transaction.stop()) {
+            (Ok(value), None) if value.is_coroutine() => self.refuse(py, &value),
             (Ok(value), None) => self.commit(py, value),
             (Err(raised), None) => self.fail(py, raised),
             (Ok(_), Some(Stop::Conflict)) => Outcome::Again,
@@ -250,6 +251,15 @@ impl Attempts<'_> {
             (Err(raised), Some(stop @ (Stop::Conflict | Stop::Retry))) => self.unwind(py, raised, stop),
             (Err(raised), Some(_)) => Outcome::Failed(raised),
         }
+    }
+
+    /// A coroutine has not run yet; it would, after the transaction.
+    fn refuse(&self, py: Python<'_>, coroutine: &Any) -> Outcome {
+        // Closed, or it would complain that nobody awaited it.
+        if let Err(raised) = coroutine.call_method(py, c"close", &[]) {
+            return self.fail(py, raised);
+        }
+        self.fail(py, no_coroutines(py))
     }
 
     fn begin(&self, py: Python<'_>, deadline: Option<u64>) -> Result<()> {
@@ -348,6 +358,26 @@ impl Attempts<'_> {
     }
 }
 
+/// The body of an `async def` runs when the transaction is over: refused.
+pub fn refuse_coroutine(py: Python<'_>, function: &Any) -> Result<()> {
+    /// `inspect.CO_COROUTINE | CO_ASYNC_GENERATOR`
+    const ASYNC: isize = 0x80 | 0x200;
+    if !function.has_attribute(py, c"__code__")? {
+        return Ok(());
+    }
+    let flags = function.attribute(py, c"__code__")?.attribute(py, c"co_flags")?.index(py)?;
+    if flags & ASYNC != 0 {
+        return Err(Kind::Type.raise(py, "an async function cannot be a transaction: its body would run after it"));
+    }
+    Ok(())
+}
+
+#[cold]
+fn no_coroutines(py: Python<'_>) -> Raised {
+    Kind::Type
+        .raise(py, "a transaction is a plain function: the body of an async def or a generator would run after it")
+}
+
 /// `pso.retry()`: gives the attempt up until something that it has read changes.
 pub fn retry(py: Python<'_>, interpreter: &Interpreter) -> Raised {
     match interpreter.current(py) {
@@ -413,9 +443,13 @@ impl Transactional {
         space: Option<&Instance<Space>>,
         limits: Limits,
     ) -> Result<Object> {
+        refuse_coroutine(py, function)?;
         if !function.is_callable() {
             let message = format!("a function is wanted, not '{}'", function.class_name());
             return Err(Kind::Type.raise(py, message));
+        }
+        if !function.runs_when_called(py)? {
+            return Err(no_coroutines(py));
         }
         let value = Self {
             function: function.to_object(),

@@ -215,7 +215,7 @@ def test_a_cycle_through_decorated_functions_is_collected(space, without_collect
         pass
 
     holder = Holder()
-    holder.function = space.transactional(lambda: holder)
+    holder.function = space.transactional(lambda me=holder: me)
     gone = weakref.ref(holder)
     del holder
     gc.collect()

@@ -81,7 +81,17 @@ pub fn run(
     result.seconds = started.elapsed().as_secs_f64();
     coordinator.end(crew.len())?;
     // Its last words may tell of deaths just before the end.
-    while !matches!(coordinator.event(Duration::from_secs(STALLED_SECONDS))?, Some(Event::End) | None) {}
+    loop {
+        match coordinator.event(Duration::from_secs(STALLED_SECONDS))? {
+            Some(Event::PutBack { worker, name }) => note_death(&mut result, &worker, name, bar),
+            Some(Event::End) => break,
+            Some(Event::Ready | Event::Progress { .. }) => {}
+            None => {
+                let what = "the coordinator does not end".into();
+                return Err(Failure::Stalled { what, seconds: STALLED_SECONDS });
+            }
+        }
+    }
     coordinator.finish()?;
     result.work = crew.dismiss()?;
     Ok(result)

@@ -65,6 +65,7 @@ impl Space {
         let Some((function, positional)) = arguments.positional().split_first() else {
             return Err(Kind::Type.raise(py, "run() missing 1 required positional argument: 'function'"));
         };
+        transaction::refuse_coroutine(py, function)?;
         let mut limits = Limits::default();
         let (mut names, mut values) = (Vec::new(), Vec::new());
         for (name, value) in arguments.named() {
