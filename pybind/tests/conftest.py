@@ -1,6 +1,6 @@
 """Fixtures of the suite. What they guard: a lost wake-up shows as a test that never ends, and damage shows late.
 
-- Every test has its time (30 s, or `@pytest.mark.seconds(n)`): then an alarm raises in it, which also tests that waits
+- every test has its time (60 s, or `@pytest.mark.seconds(n)`): then an alarm raises in it, which also tests that waits
   answer signals. A test that does not even answer that ends the run after twice its time, with all stacks.
 - Every space of a fixture is checked by `fsck` when the test is over, and every child is ended.
 """
@@ -20,7 +20,7 @@ from content import CONTENT
 
 pytest.register_assert_rewrite("differential")
 
-TEST_SECONDS = 30
+TEST_SECONDS = 60
 SPACE_SIZE = "64M"
 
 hypothesis.settings.register_profile(

@@ -1,5 +1,6 @@
 """`pso.Dict` in two processes against `dict`: any sequence of operations, in either process, alone or in transactions."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
@@ -52,5 +53,5 @@ class DictMachine(TwoProcesses):
         self.step(here, "clear")
 
 
-DictMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
-TestDictInTwoProcesses = DictMachine.TestCase
+DictMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=30)
+TestDictInTwoProcesses = pytest.mark.seconds(60)(DictMachine.TestCase)

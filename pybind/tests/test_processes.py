@@ -287,7 +287,7 @@ def test_places_of_processes_are_given_back(names):
 
 
 def test_more_processes_than_there_is_room_for_are_refused_and_come_in_later(names):
-    with pso.create(names(), size="2M") as space:
+    with pso.create(names(), size="24M") as space:
         space.root["n"] = 0
         pids = []
         reader, writer = os.pipe()

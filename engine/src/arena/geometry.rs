@@ -106,7 +106,7 @@ pub enum HotWord {
     CommittedSuperblocks = 8,
     /// The root cell (two words).
     Root = 9,
-    /// Hint: 1 + the lowest superblock that may be free or orphaned below the frontier.
+    /// Hint: 1 + the lowest superblock below the frontier that may be unused; 0: none is known.
     FreeSuperblockHint = 10,
     /// One bit a wait bucket that may have waiters (up to 16 words).
     WaitSummary = 11,
