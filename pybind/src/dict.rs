@@ -4,7 +4,7 @@ use pso_engine::object::dict;
 use pso_engine::object::key::Key;
 use pso_engine::word::{BlockKind, Handle};
 
-use crate::fetch::{Fetched, fetch};
+use crate::fetch::{Fetched, Found, fetch};
 use crate::ffi::class::{MAPPING, Receiver};
 use crate::ffi::method::Signature;
 use crate::ffi::natives::Native;
@@ -19,24 +19,6 @@ use crate::snapshot;
 use crate::source::Source;
 use crate::space::Space;
 use crate::transaction::{self, Limits};
-
-/// What a look-up found.
-enum Found {
-    Missing,
-    Int(i64),
-    Other(Fetched),
-}
-
-impl Found {
-    #[inline]
-    fn into_object(self, py: Python<'_>, space: &Instance<Space>) -> Result<Option<Object>> {
-        match self {
-            Self::Missing => Ok(None),
-            Self::Int(value) => py.int(value).map(Some),
-            Self::Other(fetched) => fetched.into_object(py, space).map(Some),
-        }
-    }
-}
 
 /// A shared dict.
 pub struct Dict(Proxy<Dict>);

@@ -125,3 +125,25 @@ impl Fetched {
         }
     }
 }
+
+/// What a look-up found.
+pub enum Found {
+    /// Nothing.
+    Missing,
+    /// An int.
+    Int(i64),
+    /// Anything else.
+    Other(Fetched),
+}
+
+impl Found {
+    #[inline]
+    /// The Python object; `None` for nothing.
+    pub fn into_object(self, py: Python<'_>, space: &Instance<Space>) -> Result<Option<Object>> {
+        match self {
+            Self::Missing => Ok(None),
+            Self::Int(value) => py.int(value).map(Some),
+            Self::Other(fetched) => fetched.into_object(py, space).map(Some),
+        }
+    }
+}

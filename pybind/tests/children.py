@@ -366,10 +366,8 @@ def obey(pipe):
     import operations
 
     subject = None
-    log = open("/tmp/obey.log", "w")
     while True:
         command, *arguments = pipe.recv()
-        print(command, arguments, file=log, flush=True)
         if command == "end":
             return
         if command == "subject":

@@ -57,7 +57,7 @@ class TwoProcesses(RuleBasedStateMachine):
 
     def step(self, here, name, *arguments):
         """One operation, a transaction of its own."""
-        expected = operations.apply(self.builtin, name, *arguments)
+        expected = operations.apply(self.builtin, name, *copy.deepcopy(arguments))
         if here:
             assert operations.apply(self.shared, name, *arguments) == expected
         else:
@@ -66,7 +66,8 @@ class TwoProcesses(RuleBasedStateMachine):
     def steps(self, here, steps, commits):
         """Several as one transaction."""
         before = copy.deepcopy(self.builtin)
-        expected = [operations.apply(self.builtin, *step) for step in steps]
+        # Copies: the builtin keeps what it is given, and a later step changes it.
+        expected = [operations.apply(self.builtin, *copy.deepcopy(step)) for step in steps]
         if not commits:
             expected.append("undone")
             self.builtin = before

@@ -4,6 +4,8 @@ Each gives what `differential.outcome` makes of it. A function that raises leave
 the builtin stops half-way, is not here.
 """
 
+import operator
+
 import pso
 from differential import SHARED, outcome
 
@@ -67,11 +69,11 @@ def into(subject, where, item):
     return len(inner)
 
 
-def in_place(operator):
+def in_place(name):
     """`subject += other` and the like."""
 
     def operate(subject, other):
-        result = getattr(subject, operator)(other)
+        result = getattr(subject, name)(other)
         return "itself" if result is subject else result
 
     return operate
@@ -86,8 +88,15 @@ OPERATIONS = {
     **{
         name: method(name)
         for name in """append extend insert pop remove index count reverse copy clear get setdefault popitem
-        update __getitem__ __contains__ __len__ __eq__ __add__ __mul__ __or__ __ror__""".split()
+        update __getitem__ __contains__ __len__""".split()
     },
+    "+": operator.add,
+    "*": operator.mul,
+    "|": operator.or_,
+    "==": operator.eq,
+    "==, the other way round": lambda subject, other: other == subject,
+    "|, the other way round": lambda subject, other: other | subject,
+    "+, the other way round": lambda subject, other: other + subject,
     "replace": replace,
     "delete": delete,
     "into": into,

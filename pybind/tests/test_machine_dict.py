@@ -27,7 +27,7 @@ steps = st.one_of(
     st.tuples(st.just("into"), keys, scalars),
     st.tuples(st.just("__contains__"), keys),
     st.tuples(st.sampled_from(["__len__", "keys", "values", "items", "copy"])),
-    st.tuples(st.sampled_from(["__or__", "__ror__", "|=", "__eq__"]), pairs),
+    st.tuples(st.sampled_from(["|", "|, the other way round", "|=", "==", "==, the other way round"]), pairs),
 )
 
 

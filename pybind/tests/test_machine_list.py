@@ -14,7 +14,7 @@ several = st.lists(values, max_size=6)
 
 steps = st.one_of(
     st.tuples(st.just("append"), values),
-    st.tuples(st.sampled_from(["extend", "+=", "__add__", "__eq__"]), several),
+    st.tuples(st.sampled_from(["extend", "+=", "+", "+, the other way round", "==", "==, the other way round"]), several),
     st.tuples(st.just("insert"), indices, values),
     st.tuples(st.just("pop")),
     st.tuples(st.just("pop"), indices),
@@ -26,7 +26,7 @@ steps = st.one_of(
     st.tuples(st.just("replace"), slices, several),
     st.tuples(st.just("delete"), indices | slices),
     st.tuples(st.just("into"), indices, scalars),
-    st.tuples(st.sampled_from(["*=", "__mul__"]), st.integers(-1, 2)),
+    st.tuples(st.sampled_from(["*=", "*"]), st.integers(-1, 2)),
 )
 
 
