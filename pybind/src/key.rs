@@ -3,6 +3,8 @@
 //! Lookups take what the builtin takes: an object that hashes but cannot be stored is in no dict of ours, unless it is an
 //! instance of a subclass of a native type (`IntEnum`), which equals its base value. Stores take natives only.
 
+use std::cell::{Cell, RefCell};
+
 use pso_engine::object::key::{Key, KeyView};
 
 use crate::ffi::natives::{Integer, Native, Text};
@@ -20,6 +22,55 @@ pub enum Purpose<'a> {
     Lookup,
     /// Storing; gives the name of the container, for messages.
     Store(&'a dyn Fn() -> String),
+}
+
+/// Hashes of strs that were keys before, by identity: literals and names come again and again as the same object.
+pub struct Hashes {
+    /// Address and hash, by the bits of the address that differ.
+    places: [Cell<(usize, u64)>; Self::PLACES],
+    /// What stands there, kept so that no other object gets the address.
+    objects: RefCell<Vec<Option<Object>>>,
+}
+
+impl Hashes {
+    const PLACES: usize = 256;
+    /// Objects are 16 bytes apart, and a str is at least 48 long.
+    const SHIFT: u32 = 4;
+
+    /// No hash is known.
+    pub fn new() -> Self {
+        let objects = (0..Self::PLACES).map(|_| None).collect();
+        Self { places: [const { Cell::new((0, 0)) }; Self::PLACES], objects: RefCell::new(objects) }
+    }
+
+    /// The key that the str `object` with this text is.
+    #[inline]
+    pub fn key<'a>(&self, hash_key: (u64, u64), object: &Any, text: &'a str) -> Key<'a> {
+        let number = Self::number(object.address());
+        let (address, hash) = self.places[number].get();
+        if address == object.address() {
+            return Key::hashed_text(hash, text);
+        }
+        let key = Key::new(hash_key, KeyView::Text(text));
+        if object.is_interned() {
+            self.keep(number, object, key.hash());
+        }
+        key
+    }
+
+    #[inline]
+    fn number(address: usize) -> usize {
+        let bits = address >> Self::SHIFT;
+        (bits ^ bits >> 8) % Self::PLACES
+    }
+
+    fn keep(&self, number: usize, object: &Any, hash: u64) {
+        // The one that goes is a str: dropping it runs nothing.
+        if let Some(place) = self.objects.borrow_mut().get_mut(number) {
+            *place = Some(object.to_object());
+            self.places[number].set((object.address(), hash));
+        }
+    }
 }
 
 /// A key that lives by itself.
@@ -52,7 +103,10 @@ pub fn with_key<R>(
     body: impl FnOnce(Option<&Key<'_>>) -> Result<R>,
 ) -> Result<R> {
     let view = match object.native() {
-        Native::Str => object.utf8_if_any(py).map(KeyView::Text),
+        Native::Str => match object.utf8_if_any(py) {
+            Some(text) => return body(Some(&space.hashes().key(space.hash_key(), object, text))),
+            None => None,
+        },
         Native::Int => object.small_int().map(KeyView::Int),
         _ => None,
     };

@@ -22,6 +22,7 @@ use crate::dict::Dict;
 use crate::ffi::weak::{Identity, WeakTable};
 use crate::ffi::{Any, Class, Instance, Kind, Object, Own, Python, Raised, Result};
 use crate::interpreter::Interpreter;
+use crate::key::Hashes;
 use crate::list::List;
 use crate::member::Member;
 use crate::queue::Queue;
@@ -40,6 +41,7 @@ pub struct Space {
     location: Location,
     bytes: u64,
     hash_key: (u64, u64),
+    hashes: Box<Hashes>,
     /// `None` once it is closed.
     membership: RefCell<Option<Arc<Membership>>>,
     closed: Arc<AtomicBool>,
@@ -87,6 +89,7 @@ impl Space {
             location,
             bytes: membership.native().bytes(),
             hash_key: membership.space().arena().hash_key(),
+            hashes: Box::new(Hashes::new()),
             membership: RefCell::new(Some(membership)),
             closed: Arc::new(AtomicBool::new(false)),
             spare: Cell::new(None),
@@ -145,6 +148,11 @@ impl Space {
     #[inline]
     pub fn hash_key(&self) -> (u64, u64) {
         self.hash_key
+    }
+    /// Hashes of keys.
+    #[inline]
+    pub fn hashes(&self) -> &Hashes {
+        &self.hashes
     }
     /// Whether it was closed here.
     pub fn is_closed(&self) -> bool {

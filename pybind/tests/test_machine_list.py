@@ -14,7 +14,9 @@ several = st.lists(values, max_size=6)
 
 steps = st.one_of(
     st.tuples(st.just("append"), values),
-    st.tuples(st.sampled_from(["extend", "+=", "+", "+, the other way round", "==", "==, the other way round"]), several),
+    st.tuples(
+        st.sampled_from(["extend", "+=", "+", "+, the other way round", "==", "==, the other way round"]), several
+    ),
     st.tuples(st.just("insert"), indices, values),
     st.tuples(st.just("pop")),
     st.tuples(st.just("pop"), indices),
@@ -55,9 +57,7 @@ class ListMachine(TwoProcesses):
         self.step(here, "clear")
 
 
-ListMachine.TestCase.settings = settings(
-    max_examples=30, stateful_step_count=30, phases=tuple(__import__("hypothesis").Phase)[:3]
-)
+ListMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
 TestListInTwoProcesses = pytest.mark.skip(
-    reason="NOT RUN: with a second process it took longer than its time on a loaded machine; the cause is not known yet"
+    reason="NOT RUN in this version: failed once in three runs, cause not known (papers/verification.md)"
 )(ListMachine.TestCase)

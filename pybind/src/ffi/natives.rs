@@ -136,6 +136,14 @@ impl Any {
     /// The UTF-8 of a str. Raises for lone surrogates.
     #[inline]
     pub fn utf8(&self, py: Python<'_>) -> Result<&str> {
+        // SAFETY: callers have seen that it is a str. Of a compact ASCII one, its characters are its UTF-8; they do not move.
+        unsafe {
+            if c::PyUnicode_IS_COMPACT_ASCII(self.as_ptr()) != 0 {
+                let length = c::PyUnicode_GET_LENGTH(self.as_ptr()) as usize;
+                let data = c::PyUnicode_DATA(self.as_ptr()).cast::<u8>();
+                return Ok(std::str::from_utf8_unchecked(std::slice::from_raw_parts(data, length)));
+            }
+        }
         let mut length = 0;
         // SAFETY: callers have seen that it is a str. CPython keeps the UTF-8 form as long as the str, and it is valid.
         unsafe {
@@ -145,6 +153,12 @@ impl Any {
             }
             Ok(std::str::from_utf8_unchecked(std::slice::from_raw_parts(data.cast(), length as usize)))
         }
+    }
+    /// Whether a str is interned, as literals and names are: the same text is then the same object, mostly.
+    #[inline]
+    pub fn is_interned(&self) -> bool {
+        // SAFETY: callers have seen that it is a str.
+        unsafe { (*self.as_ptr().cast::<c::PyASCIIObject>()).interned() != 0 }
     }
     /// The same; `None`, and no exception, where there is none.
     #[inline]

@@ -70,6 +70,13 @@ impl<'a> Key<'a> {
         Self { hash, word: word.unwrap_or(Value::ABSENT), view }
     }
 
+    /// A str whose hash is known: what [`Key::new`] found for the same text in the same space.
+    #[inline]
+    pub fn hashed_text(hash: u64, text: &'a str) -> Self {
+        let word = Value::text(text.as_bytes()).unwrap_or(Value::ABSENT);
+        Self { hash, word, view: KeyView::Text(text) }
+    }
+
     /// The hash.
     #[inline]
     pub fn hash(&self) -> u64 {
