@@ -132,10 +132,7 @@ impl Dict {
         let handle = self.0.handle();
         self.space().operate(py, |tx| {
             *found = match dict::get(tx, handle, key)? {
-                Some(value) => match value.as_int() {
-                    Some(value) => Found::Int(value),
-                    None => Found::Other(fetch(py, tx, value)?),
-                },
+                Some(value) => Found::look(py, tx, value)?,
                 None => Found::Missing,
             };
             Ok(())

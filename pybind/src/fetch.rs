@@ -137,8 +137,17 @@ pub enum Found {
 }
 
 impl Found {
+    /// Looks at a value.
     #[inline]
+    pub fn look(py: Python<'_>, tx: &Tx, value: Value) -> Result<Self, Stop> {
+        match value.as_int() {
+            Some(value) => Ok(Self::Int(value)),
+            None => fetch_other(py, tx, value, 0).map(Self::Other),
+        }
+    }
+
     /// The Python object; `None` for nothing.
+    #[inline]
     pub fn into_object(self, py: Python<'_>, space: &Instance<Space>) -> Result<Option<Object>> {
         match self {
             Self::Missing => Ok(None),

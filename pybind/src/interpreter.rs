@@ -191,6 +191,12 @@ impl Interpreter {
         }
     }
 
+    /// Whether no thread of the interpreter is in a transaction.
+    #[inline]
+    pub fn is_at_rest(&self) -> bool {
+        self.under_way.get() == 0
+    }
+
     /// The transaction that this thread is in.
     #[inline]
     pub fn current(&self, py: Python<'_>) -> Option<Rc<Transaction>> {

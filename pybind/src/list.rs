@@ -3,9 +3,10 @@
 use pso_engine::object::list;
 use pso_engine::word::{BlockKind, Handle};
 
-use crate::fetch::{Fetched, fetch};
+use crate::fetch::{Found, fetch};
 use crate::ffi::class::{Receiver, SEQUENCE};
 use crate::ffi::method::Signature;
+use crate::ffi::natives::Native;
 use crate::ffi::slot::Slot;
 use crate::ffi::weak::Identity;
 use crate::ffi::{Any, Arguments, Class, Instance, Kind, Method, Object, Own, Python, Raised, Result, Type, WeakExtra};
@@ -120,7 +121,8 @@ impl List {
     }
 
     /// Item `index`, for positive and negative ones. Reads the length only for the latter.
-    pub(crate) fn fetch_at(&self, py: Python<'_>, index: isize) -> Result<Option<Fetched>> {
+    #[inline]
+    fn find_at(&self, py: Python<'_>, index: isize, found: &mut Found) -> Result<()> {
         let handle = self.handle();
         self.space().operate(py, |tx| {
             let place = if index >= 0 {
@@ -128,17 +130,23 @@ impl List {
             } else {
                 match place_of(index, list::len(tx, handle)?) {
                     Some(place) => place,
-                    None => return Ok(None),
+                    None => return Ok(()),
                 }
             };
-            match list::get(tx, handle, place)? {
-                Some(value) => fetch(py, tx, value).map(Some),
-                None => Ok(None),
+            if let Some(value) = list::get(tx, handle, place)? {
+                *found = Found::look(py, tx, value)?;
             }
+            Ok(())
         })
     }
 
     fn subscript(this: &Instance<Self>, py: Python<'_>, index: &Any) -> Result<Object> {
+        // An int before all, without a call: the everyday index.
+        if index.native() == Native::Int
+            && let Some(index) = index.small_int()
+        {
+            return Self::item(this, py, index as isize);
+        }
         if index.is_slice() {
             return Self::get_slice(this, py, index);
         }
@@ -149,8 +157,10 @@ impl List {
     }
 
     fn item(this: &Instance<Self>, py: Python<'_>, index: isize) -> Result<Object> {
-        match this.fetch_at(py, index)? {
-            Some(item) => item.into_object(py, this.space()),
+        let mut found = Found::Missing;
+        this.find_at(py, index, &mut found)?;
+        match found.into_object(py, this.space())? {
+            Some(item) => Ok(item),
             None => Err(Kind::Index.raise(py, "list index out of range")),
         }
     }

@@ -44,7 +44,10 @@ pub struct Space {
     hashes: Box<Hashes>,
     /// `None` once it is closed.
     membership: RefCell<Option<Arc<Membership>>>,
+    /// For those who sleep: they stop and say so.
     closed: Arc<AtomicBool>,
+    /// The same for us.
+    ended: Cell<bool>,
     /// The pool: one place that costs nothing, and the rest.
     spare: Cell<Option<Box<Member>>>,
     #[allow(clippy::vec_box)] // Members move between the pool and their users by pointer.
@@ -79,6 +82,7 @@ impl Space {
             }
             *known.membership.borrow_mut() = Some(membership);
             known.closed.store(false, Ordering::Release);
+            known.ended.set(false);
             interpreter.set_default(&known, true);
             return Ok(known);
         }
@@ -92,6 +96,7 @@ impl Space {
             hashes: Box::new(Hashes::new()),
             membership: RefCell::new(Some(membership)),
             closed: Arc::new(AtomicBool::new(false)),
+            ended: Cell::new(false),
             spare: Cell::new(None),
             others: RefCell::default(),
             idle: Cell::new(None),
@@ -111,7 +116,7 @@ impl Space {
         if let Some(root) = self.root.get() {
             return Ok(*root);
         }
-        let found = self.operate_alone(py, |tx| {
+        let found = self.operate_anyhow(py, &mut |tx: &mut Tx| {
             let cell = tx.arena().root();
             let value = tx.read(cell)?;
             if let Some(handle) = value.as_handle() {
@@ -156,7 +161,7 @@ impl Space {
     }
     /// Whether it was closed here.
     pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.ended.get()
     }
     /// Where it is.
     pub fn location(&self) -> &Location {
@@ -173,11 +178,49 @@ impl Space {
     }
 
     /// Runs `body` once, as a part of the thread's transaction, or as a transaction of its own as often as it takes.
+    ///
+    /// What `body` finds is best written to a place that it borrows: results that are larger than a word or two cost as much
+    /// to hand up as they cost to find.
     #[inline]
-    pub fn operate<T>(&self, py: Python<'_>, body: impl FnMut(&mut Tx) -> Result<T, Stop>) -> Result<T> {
+    pub fn operate<T>(&self, py: Python<'_>, mut body: impl FnMut(&mut Tx) -> Result<T, Stop>) -> Result<T> {
+        if self.interpreter.is_at_rest()
+            && let Some(mut member) = self.spare.take()
+        {
+            let result = member.participant.run(&mut body);
+            self.put_member(member);
+            return match result {
+                Ok(value) => Ok(value),
+                Err(stop) => self.operate_again(py, stop, &mut body),
+            };
+        }
+        self.operate_anyhow(py, &mut body)
+    }
+
+    /// The everyday way was not open.
+    #[inline(never)]
+    fn operate_anyhow<T>(&self, py: Python<'_>, body: &mut impl FnMut(&mut Tx) -> Result<T, Stop>) -> Result<T> {
         match self.interpreter.current(py) {
-            None => self.operate_alone(py, body),
+            None => self.alone(py, None, body)?.map_err(|stop| self.stopped(py, stop)),
             Some(transaction) => self.operate_inside(py, &transaction, body),
+        }
+    }
+
+    /// A lone operation was stopped: what can be mended is, and it runs again.
+    #[cold]
+    #[inline(never)]
+    fn operate_again<T>(
+        &self,
+        py: Python<'_>,
+        stop: Stop,
+        body: &mut impl FnMut(&mut Tx) -> Result<T, Stop>,
+    ) -> Result<T> {
+        match stop {
+            Stop::Forked => {
+                self.rejoin(py)?;
+                self.operate_anyhow(py, body)
+            }
+            Stop::Full(_) if self.membership(py)?.space().recover_dead() > 0 => self.operate_anyhow(py, body),
+            stop => Err(self.stopped(py, stop)),
         }
     }
 
@@ -198,12 +241,6 @@ impl Space {
         }
     }
 
-    #[inline]
-    fn operate_alone<T>(&self, py: Python<'_>, body: impl FnMut(&mut Tx) -> Result<T, Stop>) -> Result<T> {
-        self.alone(py, None, body)?.map_err(|stop| self.stopped(py, stop))
-    }
-
-    #[inline]
     fn alone<T>(
         &self,
         py: Python<'_>,
@@ -297,7 +334,7 @@ impl Space {
         if let Some(other) = self.spare.replace(Some(member)) {
             self.others.borrow_mut().push(other);
         }
-        if self.is_closed() {
+        if self.ended.get() {
             self.dismiss();
         }
     }
@@ -336,6 +373,7 @@ impl Space {
     pub fn end(&self) {
         // Release: see `member`.
         self.closed.store(true, Ordering::Release);
+        self.ended.set(true);
         self.interpreter.forget_default(self);
         self.dismiss();
         drop(self.idle.take());
