@@ -34,12 +34,12 @@ _pair = []
 
 
 def pair():
-    """The space and the other process, made once: an example costs an object, not a process."""
-    if not _pair:
+    """The space and the other process, made once a test: an example costs an object, not a process."""
+    if not _pair or not _pair[1].process.is_alive():
         space = pso.create(size="1G")
         child = children.Child("spawn", children.obey, ())
         atexit.register(child.end)
-        _pair.extend([space, child])
+        _pair[:] = space, child
     return _pair
 
 

@@ -54,6 +54,5 @@ class DictMachine(TwoProcesses):
 
 
 DictMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
-TestDictInTwoProcesses = pytest.mark.skip(
-    reason="NOT RUN in this version: failed once in three runs, cause not known (papers/verification.md)"
-)(DictMachine.TestCase)
+# 5 s if all is well. What fails is made smaller, step by step, for up to 5 minutes: a time limit would hide the failure.
+TestDictInTwoProcesses = pytest.mark.seconds(360)(DictMachine.TestCase)

@@ -58,6 +58,5 @@ class ListMachine(TwoProcesses):
 
 
 ListMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
-TestListInTwoProcesses = pytest.mark.skip(
-    reason="NOT RUN in this version: failed once in three runs, cause not known (papers/verification.md)"
-)(ListMachine.TestCase)
+# 5 s if all is well. What fails is made smaller, step by step, for up to 5 minutes: a time limit would hide the failure.
+TestListInTwoProcesses = pytest.mark.seconds(360)(ListMachine.TestCase)

@@ -289,23 +289,24 @@ def test_a_signal_handler_that_raises_rolls_back(space):
         signal.signal(signal.SIGUSR2, before)
 
 
-@pytest.mark.skip(reason="NOT RUN: fails under load, an open fault or a fault of the test: see papers/verification.md")
 def test_a_storm_of_signals_harms_nobody(space):
     root, queue = space.root, space.Queue(2)
     root["n"] = 0
-    handled = []
+    handled, number = [], 0
     before = signal.signal(signal.SIGVTALRM, lambda number, frame: handled.append(len(root)))
-    timer = signal.setitimer(signal.ITIMER_VIRTUAL, 0.0005, 0.0005)
+    # The kernel counts this timer in steps of some ms: so much work is done as it takes to be interrupted often.
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0.0005, 0.0005)
     try:
-        for number in range(1500):
+        while len(handled) < 100:
             space.run(lambda: root.__setitem__("n", root["n"] + 1))
             root[f"key {number % 50}"] = [number]
             queue.put(number)
             assert queue.get() == number
+            number += 1
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
-    assert timer == (0, 0) and root["n"] == 1500 and handled
+    assert root["n"] == number > 100
 
 
 # --- User code in the middle of operations ---------------------------------------------------------------------------
