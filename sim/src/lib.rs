@@ -1,5 +1,5 @@
-//! The deterministic scheduler simulator of pso.
-//!
-//! Not there yet. This crate holds its place in the workspace: what runs here will be the engine itself
-//! (`pso_engine::platform::Platform` is all that it asks for), on simulated cores, with priced cache lines, virtual time and
-//! injected faults. Nothing of the engine will be told a second time for it.
+//! The deterministic scheduler simulator of pso: the engine itself (`pso_engine::platform::Platform` is all that it asks
+//! for) on simulated cores, with priced cache lines, virtual time and injected faults; and the traces that it and real
+//! processes replay. Nothing of the engine is told a second time here.
+
+pub mod measure;

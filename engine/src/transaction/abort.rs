@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 
-use super::{Participant, Pause};
+use super::{Outcome, Participant, Pause};
 use crate::error::Stop;
 use crate::participant::{Entry, EntryKind};
 use crate::platform::Platform;
@@ -58,6 +58,7 @@ impl<P: Platform> Participant<P> {
                 break;
             }
         }
+        self.observe_end(Outcome::Aborted);
         for number in 0..self.entries {
             self.undo(number);
         }

@@ -29,6 +29,7 @@ impl<P: Platform> Participant<P> {
         if self.pause != Pause::No {
             self.pause()?;
         }
+        self.observe_begin();
         let layout = self.space.arena().layout();
         let platform = self.space.arena().platform();
         let poison = platform.load(layout.hot(HotWord::Poison), Relaxed);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
-use super::Participant;
+use super::{Outcome, Participant};
 use crate::allocator;
 use crate::arena::HotWord;
 use crate::error::Stop;
@@ -27,6 +27,7 @@ impl<P: Platform> Participant<P> {
             return Err(self.lost());
         }
         if self.entries == 0 {
+            self.observe_end(Outcome::ReadOnly);
             self.rest();
             self.succeeded();
             return Ok(());
@@ -44,6 +45,7 @@ impl<P: Platform> Participant<P> {
         if self.platform().compare_exchange(self.slot.status(), prepared, committed, AcqRel, Relaxed).is_err() {
             return Err(self.lost());
         }
+        self.observe_end(Outcome::Committed(version));
         self.write_back(version);
         self.rest();
         self.ring_after_commit();

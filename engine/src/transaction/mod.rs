@@ -28,6 +28,7 @@ mod abort;
 mod begin;
 mod commit;
 mod conflict;
+mod observe;
 mod read;
 mod run;
 mod validate;
@@ -49,6 +50,7 @@ use crate::word::{
     AttemptId, BLOCK_HEADER_WORDS, BlockKind, Handle, ParticipantId, Priority, State, Status, Tick, WordAddress,
 };
 
+pub use observe::{Attempt, Observer, Outcome};
 pub use run::Sleeper;
 
 /// Who runs transactions. Owned by one thread at a time; it may move between threads of its process.
@@ -82,6 +84,7 @@ pub struct Participant<P: Platform> {
     owed_wake: Option<crate::word::CellAddress>,
     parameters: Parameters,
     sleeper: Box<dyn Sleeper + Send>,
+    observer: Option<Box<dyn Observer<P> + Send>>,
     deadline_ns: Option<u64>,
     counters: Counters,
 }
@@ -148,6 +151,7 @@ impl<P: Platform> Participant<P> {
             owed_wake: None,
             parameters: Parameters::default(),
             sleeper: Box::new(run::JustSleep),
+            observer: None,
             deadline_ns: None,
             counters: Counters::default(),
             space,

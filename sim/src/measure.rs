@@ -1,0 +1,135 @@
+//! What one run of a trace gave: the same numbers for a simulated run and a real one, so that both stand on the same axes.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a run took place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum World {
+    /// On the simulated machine, in virtual time. Whoever shows such a number says so.
+    Simulated,
+    /// Processes on this machine, in real time.
+    Real,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Everybody is through, and what must hold holds.
+    Ok,
+    /// Nobody can go on: all that are not through sleep, and nothing will wake them.
+    Stuck,
+    /// Steps are made and no transaction commits.
+    Livelocked,
+    /// What must hold does not: the sentence says what.
+    Wrong(String),
+    /// The budget of steps was too small to tell.
+    OutOfBudget,
+}
+
+/// One run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measurement {
+    /// Where.
+    pub world: World,
+    /// Name of the trace.
+    pub trace: String,
+    /// Contention policy.
+    pub policy: String,
+    /// Machine profile (simulated), or `this machine`.
+    pub machine: String,
+    /// Processors.
+    pub cores: u32,
+    /// Participants that ran transactions.
+    pub participants: u32,
+    /// Of the run.
+    pub seed: u64,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// From the first begin to the last commit, ns of the run's own time.
+    pub duration_ns: u64,
+    /// Attempts of all.
+    pub attempts: u64,
+    /// Commits of each participant.
+    pub commits: Vec<u64>,
+    /// Commits a second of each participant until it was through.
+    pub rates: Vec<f64>,
+    /// From a transaction's first attempt to its commit.
+    pub latency: Latency,
+}
+
+/// Percentiles in ns.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Latency {
+    /// Median.
+    pub p50: u64,
+    /// 90 %.
+    pub p90: u64,
+    /// 99 %.
+    pub p99: u64,
+    /// 99.9 %.
+    pub p999: u64,
+    /// The longest.
+    pub max: u64,
+}
+
+impl Measurement {
+    /// Commits a second of all.
+    pub fn throughput(&self) -> f64 {
+        let commits: u64 = self.commits.iter().sum();
+        if self.duration_ns == 0 { 0.0 } else { commits as f64 * 1e9 / self.duration_ns as f64 }
+    }
+
+    /// 1 where no attempt was in vain.
+    pub fn attempts_per_commit(&self) -> f64 {
+        let commits: u64 = self.commits.iter().sum();
+        if commits == 0 { 0.0 } else { self.attempts as f64 / commits as f64 }
+    }
+
+    /// Jain's index of the rates: 1 where all are equal, 1/n where one has everything.
+    pub fn jain(&self) -> f64 {
+        let sum: f64 = self.rates.iter().sum();
+        let squares: f64 = self.rates.iter().map(|rate| rate * rate).sum();
+        if squares == 0.0 { 0.0 } else { sum * sum / (self.rates.len() as f64 * squares) }
+    }
+
+    /// Rate of the slowest over that of the fastest.
+    pub fn slowest_over_fastest(&self) -> f64 {
+        let fastest = self.rates.iter().copied().fold(0.0, f64::max);
+        let slowest = self.rates.iter().copied().fold(f64::INFINITY, f64::min);
+        if fastest == 0.0 { 0.0 } else { slowest / fastest }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_rates(rates: Vec<f64>) -> Measurement {
+        Measurement {
+            world: World::Simulated,
+            trace: "t".into(),
+            policy: "default".into(),
+            machine: "m".into(),
+            cores: 2,
+            participants: rates.len() as u32,
+            seed: 1,
+            verdict: Verdict::Ok,
+            duration_ns: 2_000_000_000,
+            attempts: 30,
+            commits: vec![10; rates.len()],
+            rates,
+            latency: Latency::default(),
+        }
+    }
+
+    #[test]
+    fn fairness_is_one_for_equals_and_small_for_one_who_has_everything() {
+        let equal = with_rates(vec![5.0, 5.0]);
+        assert!((equal.jain() - 1.0).abs() < 1e-12 && (equal.slowest_over_fastest() - 1.0).abs() < 1e-12);
+        assert!((equal.throughput() - 10.0).abs() < 1e-12 && (equal.attempts_per_commit() - 1.5).abs() < 1e-12);
+        let greedy = with_rates(vec![5.0, 0.0, 0.0, 0.0]);
+        assert!((greedy.jain() - 0.25).abs() < 1e-12 && greedy.slowest_over_fastest() == 0.0);
+    }
+}
