@@ -7,3 +7,4 @@ pub mod heap;
 pub mod interpose;
 pub mod report;
 pub mod scenario;
+pub mod weaken;
