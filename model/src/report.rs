@@ -13,6 +13,14 @@ use serde::{Deserialize, Serialize};
 /// Names the directory for [`Played::write`]; without it nothing is written.
 pub const DIRECTORY_VARIABLE: &str = "PSO_MODEL_REPORT";
 
+/// `plays`: fewer executions than expected do not fail a test, for `pso check --bless`. `weaken`: that table is made anew.
+pub const BLESS_VARIABLE: &str = "PSO_MODEL_BLESS";
+
+/// True if [`BLESS_VARIABLE`] asks for `what`.
+pub fn blesses(what: &str) -> bool {
+    std::env::var(BLESS_VARIABLE).is_ok_and(|value| value == what)
+}
+
 /// How far an exploration went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -110,8 +118,11 @@ impl Played {
         println!("{}: {}, {} executions", self.key(), self.coverage, self.executions);
         if let Comparison::Fewer(before) = self.compare(&expected()) {
             let Expectation { coverage, executions } = before;
-            let blessing = std::env::var_os("PSO_MODEL_BLESS").is_some();
-            assert!(blessing, "only {} executions where {executions} ({coverage}) are expected", self.executions);
+            assert!(
+                blesses("plays"),
+                "only {} executions where {executions} ({coverage}) are expected",
+                self.executions
+            );
         }
     }
 }
@@ -119,6 +130,11 @@ impl Played {
 /// Where the expectations are.
 pub fn expected_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("expected/plays.json")
+}
+
+/// The root of the sources that this was built from.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
 }
 
 /// The committed expectations. Panics if the file is damaged.

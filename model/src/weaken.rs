@@ -7,7 +7,7 @@
 //! (`#[track_caller]` on [`Memory`] and on the engine's thin wrappers). A site's name is file, function, the word called there
 //! and its ordinal in the function, so that edits elsewhere do not rename it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
 use std::sync::{Arc, Mutex};
 
@@ -105,7 +105,7 @@ fn calls<'a>(line: &'a str, call: &'a str) -> impl Iterator<Item = usize> + 'a {
 #[derive(Debug, Default)]
 pub struct Weakening {
     target: Option<Site>,
-    met: Mutex<BTreeSet<Site>>,
+    met: Mutex<BTreeMap<&'static Location<'static>, String>>,
 }
 
 impl Weakening {
@@ -116,21 +116,21 @@ impl Weakening {
 
     /// The sites met so far whose ordering could be weaker.
     pub fn met(&self) -> BTreeSet<Site> {
-        self.met.lock().unwrap().clone()
+        self.met.lock().unwrap().iter().map(|(location, strength)| Site::new(location, strength.clone())).collect()
     }
 
     /// Whether this call is to be weakened.
-    fn applies(&self, location: &Location<'_>, strength: impl FnOnce() -> String) -> bool {
+    fn applies(&self, location: &'static Location<'static>, strength: impl FnOnce() -> String) -> bool {
         match &self.target {
             Some(target) => target.is_at(location),
             None => {
-                self.met.lock().unwrap().insert(Site::new(location, strength()));
+                self.met.lock().unwrap().entry(location).or_insert_with(strength);
                 false
             }
         }
     }
 
-    fn order(&self, location: &Location<'_>, order: Ordering) -> Ordering {
+    fn order(&self, location: &'static Location<'static>, order: Ordering) -> Ordering {
         let weak = order != Relaxed && self.applies(location, || format!("{order:?}"));
         if weak { Relaxed } else { order }
     }

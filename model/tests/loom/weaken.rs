@@ -7,7 +7,7 @@
 //!
 //! A weakened run may end in a deadlock, with which loom aborts the process: each runs in a child process of its own.
 //!
-//! After a change of engine or scenes: `PSO_MODEL_BLESS=1 cargo nextest run -p pso-model --test loom no_site_is_missing` makes
+//! After a change of engine or scenes: `PSO_MODEL_BLESS=weaken cargo nextest run -p pso-model --test loom no_site_is_missing` makes
 //! the table anew and keeps the reasons. It takes some minutes.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
+use pso_model::report::{blesses, workspace};
 use pso_model::scenario::scene;
 use pso_model::weaken::{Site, Weaken, Weakening, find};
 use serde::{Deserialize, Serialize};
@@ -62,10 +63,6 @@ enum Verdict {
 
 type Table = BTreeMap<String, Verdict>;
 
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
 fn table_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("expected/weaken.json")
 }
@@ -99,7 +96,7 @@ fn killer(site: &Site, plays: &[String]) -> Option<String> {
         .output()
         .expect("this test can start itself");
     let text = String::from_utf8_lossy(&output.stdout);
-    let last = text.lines().filter_map(|line| line.split_once("playing ")).last();
+    let last = text.lines().filter_map(|line| line.split_once("playing ")).next_back();
     let last = last.expect("the child plays at least once").1.to_owned();
     (!output.status.success()).then_some(last)
 }
@@ -159,17 +156,31 @@ files! {
     write: "write.rs",
 }
 
-/// The sites that the plays meet, and which of them do. Two at a time.
+/// The sites that the plays meet, and which of them do. Two plays at a time.
 fn sites() -> BTreeMap<Site, Vec<String>> {
-    let sites = Mutex::new(BTreeMap::<Site, Vec<String>>::new());
+    let met = Mutex::new(Vec::new());
+    let todo = Mutex::new(PLAYS.iter());
+    let work = || {
+        while let Some(&each) = { todo.lock().unwrap().next() } {
+            let weakening = Weakening::new(None);
+            play(each, &weakening);
+            met.lock().unwrap().push((each, weakening.met()));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(work);
+        }
+    });
+    let met = met.into_inner().unwrap();
+    let mut sites = BTreeMap::<Site, Vec<String>>::new();
     for each in PLAYS {
-        let weakening = Weakening::new(None);
-        play(each, &weakening);
-        for site in weakening.met().into_iter().filter(|site| site.file.contains(MODULE)) {
-            sites.lock().unwrap().entry(site).or_default().push(each.to_owned());
+        let of_this_play = met.iter().filter(|(play, _)| *play == each).flat_map(|(_, sites)| sites);
+        for site in of_this_play.filter(|site| site.file.contains(MODULE)) {
+            sites.entry(site.clone()).or_default().push(each.to_owned());
         }
     }
-    sites.into_inner().unwrap()
+    sites
 }
 
 #[test]
@@ -180,7 +191,7 @@ fn no_site_is_missing() {
         let file = site.file.rsplit('/').next().unwrap();
         site.name(&texts[file]).expect("the sources are those of this build")
     };
-    if std::env::var_os("PSO_MODEL_BLESS").is_some() {
+    if blesses("weaken") {
         bless(&sites, name);
     }
     let met: BTreeSet<String> = sites.keys().map(name).collect();
