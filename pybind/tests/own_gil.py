@@ -146,7 +146,9 @@ def main():
         for part in (two_at_once, come_and_go):
             started = time.monotonic()
             part(name, space)
-            print(f"{part.__name__}: ok, {time.monotonic() - started:.1f} s, Python {sys.version.split()[0]}", flush=True)
+            print(
+                f"{part.__name__}: ok, {time.monotonic() - started:.1f} s, Python {sys.version.split()[0]}", flush=True
+            )
     finally:
         space.close()
         pso.unlink(name)
