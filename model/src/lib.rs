@@ -3,5 +3,6 @@
 //! [`heap`] is a platform in the memory of one process, with kills at chosen steps; [`interpose`] squeezes the rest of the
 //! world between two accesses of one thread; [`scenario`] are the scenes.
 pub mod heap;
+pub mod history;
 pub mod interpose;
 pub mod scenario;
