@@ -50,14 +50,19 @@ pub trait Memory {
     fn fetch_and(&self, address: WordAddress, bits: u64, order: Ordering) -> u64;
 
     /// Reads one plain word that a release store published (immutable payload).
+    #[track_caller]
     fn load_plain(&self, address: WordAddress) -> u64;
     /// Writes one plain word that nobody else can reach yet.
+    #[track_caller]
     fn store_plain(&self, address: WordAddress, value: u64);
     /// Runs `reader` over `length` payload bytes from `address`. The slice must not outlive the call.
+    #[track_caller]
     fn with_payload<R>(&self, address: WordAddress, length: usize, reader: impl FnOnce(&[u8]) -> R) -> R;
     /// Copies bytes into payload that nobody else can reach yet. The tail of the last word is left as it is.
+    #[track_caller]
     fn write_payload(&self, address: WordAddress, bytes: &[u8]);
     /// Says that `words` words from `address` are from now on of `kind`. Free on real memory; models need it.
+    #[track_caller]
     fn retype(&self, address: WordAddress, words: u64, kind: WordKind);
 
     /// A fence. `SeqCst` orders earlier stores before later loads; `Acquire` orders earlier loads before what follows.
