@@ -31,6 +31,7 @@ mod conflict;
 mod observe;
 mod read;
 mod run;
+mod second_row;
 mod validate;
 mod write;
 
