@@ -12,3 +12,4 @@ pub mod interpose;
 pub mod lens;
 pub mod report;
 pub mod scenario;
+pub mod weaken;

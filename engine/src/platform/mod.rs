@@ -16,6 +16,9 @@ pub use std::sync::atomic::Ordering;
 pub mod native;
 
 /// Shared memory: typed words, plain payload, fences.
+///
+/// What names an ordering is `#[track_caller]`: an adapter can tell the call sites apart and weaken one of them. Costs
+/// nothing where nobody asks for the caller.
 pub trait Memory {
     /// Loads a typed word. `order`: `Relaxed` or `Acquire`.
     #[track_caller]

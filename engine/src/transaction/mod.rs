@@ -211,6 +211,7 @@ impl<P: Platform> Participant<P> {
     }
     /// True while nobody has stopped the attempt. Acquire on the loads before it makes it a check *after* them.
     #[inline]
+    #[track_caller]
     fn still(&self, status: u64) -> bool {
         self.platform().load(self.slot.status(), Acquire) == status
     }

@@ -8,13 +8,14 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{CellAddress, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
     [
         Scene { name: "two_writers_of_one_cell", write: two_writers_of_one_cell },
         Scene { name: "write_skew", write: write_skew },
         Scene { name: "reader_of_two_cells", write: reader_of_two_cells },
         Scene { name: "repeated_read", write: repeated_read },
         Scene { name: "late_extension", write: late_extension },
+        Scene { name: "busy_bank", write: busy_bank },
     ]
 }
 
@@ -139,4 +140,32 @@ fn late_extension<W: World>(setting: &Setting<W>) -> Play {
     ];
     let epilogue = Box::new(move || assert_eq!(*seen.lock().unwrap(), Some(Ok(bank.expected()))));
     Play { actors, epilogue }
+}
+
+/// **A busy bank**: three who transfer five times each among three accounts, beside one who sums. No danger of its own: the
+/// depth in which those of the small scenes meet. Too deep for loom; for random schedules and threads.
+fn busy_bank<W: World>(setting: &Setting<W>) -> Play {
+    const TRANSFERS: u64 = 5;
+    let bank = setting.bank(3);
+    let mut actors: Vec<super::Actor> = Vec::new();
+    for number in 0..3 {
+        let mut who = setting.participant();
+        actors.push(Box::new(move || {
+            for round in 0..TRANSFERS {
+                bank.transfer(&mut who, number + round, number + 2 * round + 1, 1).expect("it commits");
+            }
+        }));
+    }
+    let mut reader = setting.participant();
+    actors.push(Box::new(move || {
+        for _ in 0..TRANSFERS {
+            let sum = reader.run(|tx| {
+                let sum = bank.sum_in(tx)?;
+                assert_eq!(sum, bank.expected(), "a reader saw half a transfer");
+                Ok(sum)
+            });
+            assert_eq!(sum, Ok(bank.expected()));
+        }
+    }));
+    Play { actors, epilogue: Box::new(|| {}) }
 }

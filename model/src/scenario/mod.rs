@@ -149,12 +149,12 @@ impl<W: World> Setting<W> {
     }
 }
 
-/// The smallest sizes that hold every scene: tables for five processes and participants, one wait bucket for all cells (so that
+/// The smallest sizes that hold every scene: tables for six processes and five participants, one wait bucket for all cells (so that
 /// sleepers of different cells meet), superblocks that hold a record ring of eight units in one block.
 pub fn small_geometry() -> Geometry {
     let geometry = Geometry {
         space_words: 0,
-        process_slots: 5,
+        process_slots: 6,
         participants: 5,
         wait_buckets: 1,
         superblock_words: 256,

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use pso_model::scenario::{Scene, Setting};
+use pso_model::scenario::{Scene, Setting, World};
 
 use crate::world::{Loom, Manners, Touched, Unknown};
 
@@ -17,18 +17,31 @@ const MOST_RESTARTS: usize = 400;
 
 /// Plays `scene` in all executions with at most `preemptions` preemptions (`None`: all that there are) and says how many
 /// they are. Panics where the scene or loom finds something.
-pub fn explore(scene: Scene<Loom>, manners: Manners, preemptions: Option<usize>) -> u64 {
+///
+/// `wrap` is what the scene sees of the world: the world itself, or an adapter around it.
+pub fn explore<W: World>(scene: Scene<W>, manners: Manners, preemptions: Option<usize>, wrap: impl Wrap<W>) -> u64 {
     let touched = Arc::new(Touched::default());
     // Most words are found with few preemptions, where a restart is cheap.
     for bound in 0..preemptions.unwrap_or(2) {
-        explore_with(scene, manners, Some(bound), &touched);
+        explore_with(scene, manners, Some(bound), &touched, wrap.clone());
     }
-    explore_with(scene, manners, preemptions, &touched)
+    explore_with(scene, manners, preemptions, &touched, wrap)
 }
 
-fn explore_with(scene: Scene<Loom>, manners: Manners, preemptions: Option<usize>, touched: &Arc<Touched>) -> u64 {
+/// What turns the world into the platform of a scene.
+pub trait Wrap<W>: Fn(Loom) -> W + Clone + Send + Sync + 'static {}
+impl<W, F: Fn(Loom) -> W + Clone + Send + Sync + 'static> Wrap<W> for F {}
+
+fn explore_with<W: World>(
+    scene: Scene<W>,
+    manners: Manners,
+    preemptions: Option<usize>,
+    touched: &Arc<Touched>,
+    wrap: impl Wrap<W>,
+) -> u64 {
     for _ in 0..MOST_RESTARTS {
         let executions = Arc::new(AtomicU64::new(0));
+        let wrap = wrap.clone();
         let (counter, words) = (Arc::clone(&executions), Arc::clone(touched));
         let mut builder = loom::model::Builder::new();
         builder.max_branches = MOST_BRANCHES;
@@ -37,7 +50,7 @@ fn explore_with(scene: Scene<Loom>, manners: Manners, preemptions: Option<usize>
         builder.max_permutations = None;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             builder.check(move || {
-                play(scene, manners, &words);
+                play(scene, manners, &words, &wrap);
                 counter.fetch_add(1, Relaxed);
             });
         }));
@@ -51,9 +64,9 @@ fn explore_with(scene: Scene<Loom>, manners: Manners, preemptions: Option<usize>
 }
 
 /// One execution.
-fn play(scene: Scene<Loom>, manners: Manners, touched: &Arc<Touched>) {
+fn play<W: World>(scene: Scene<W>, manners: Manners, touched: &Arc<Touched>, wrap: &impl Wrap<W>) {
     let (world, layout) = Loom::new(manners, Arc::clone(touched));
-    let setting = Setting::new(world.clone(), layout);
+    let setting = Setting::new(wrap(world.clone()), layout);
     let mut play = setting.play(scene);
     world.raise_curtain();
     // The main thread acts, too: one thread less for loom to order.

@@ -11,6 +11,7 @@
 //! threads takes 1. `scenes.rs` of the shuttle tests goes deeper without the memory model.
 
 mod explore;
+mod weaken;
 mod world;
 
 use explore::explore;
@@ -22,8 +23,18 @@ const YIELD: Manners = Manners { waiting: Waiting::Yield, clock: Clock::Patient,
 const HASTY: Manners = Manners { clock: Clock::Impatient, ..YIELD };
 const SLEEP: Manners = Manners { waiting: Waiting::Sleep, ..YIELD };
 
+/// The manners by name.
+fn manners(name: &str) -> Manners {
+    match name {
+        "yields" => YIELD,
+        "hasty" => HASTY,
+        "sleep" => SLEEP,
+        _ => panic!("there is no manner {name:?}"),
+    }
+}
+
 fn play(name: &str, manner: &str, manners: Manners, preemptions: usize) {
-    let executions = explore(scene(name), manners, Some(preemptions));
+    let executions = explore(scene(name), manners, Some(preemptions), |world| world);
     let [scene, tool, manner] = [name, "loom", manner].map(String::from);
     Played { scene, tool, manner, coverage: Coverage::BoundedBy(preemptions), executions }.write();
 }
