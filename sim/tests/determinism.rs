@@ -1,0 +1,57 @@
+//! The same seed gives the same run, bit for bit: twice, on another build, and whether threads run ahead or not.
+
+mod support;
+
+use pso_sim::measure::Verdict;
+use pso_sim::player::Pacing;
+use pso_sim::system::scheduler;
+use pso_sim::trace::{Contention, Kind, generate};
+use pso_sim::{Setup, simulate};
+
+use support::{Bank, chiplet};
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+    let run = |seed| Bank { threads: 8, accounts: 20, transfers: 200 }.run(chiplet(4, seed));
+    let (one, again, other) = (run(1), run(1), run(2));
+    assert_eq!((one.trace_hash, one.ended_ns, one.steps), (again.trace_hash, again.ended_ns, again.steps));
+    assert_ne!(one.trace_hash, other.trace_hash);
+    assert!(one.threads.iter().all(|thread| thread.through && thread.commits == 200));
+}
+
+/// Running ahead spares a switch when the answer is known. Were the answer ever another, the order of steps would differ.
+#[test]
+fn running_ahead_changes_nothing_under_any_scheduler() {
+    for name in scheduler::NAMES {
+        let run = |runs_ahead| {
+            let scheduler = scheduler::by_name(name, 3).unwrap();
+            Bank { threads: 6, accounts: 3, transfers: 150 }.run(Setup { runs_ahead, scheduler, ..chiplet(4, 3) })
+        };
+        let (ahead, by_turns) = (run(true), run(false));
+        assert_eq!(ahead.steps, by_turns.steps, "{name}");
+        assert_eq!(ahead.trace_hash, by_turns.trace_hash, "{name}");
+    }
+}
+
+/// What another build must compute, too. A change of the engine's steps, of the prices or of the system changes these
+/// numbers, and whoever makes it commits the new ones; a change of the compiler or its options does not.
+#[test]
+fn every_build_gives_the_golden_runs() {
+    let golden = [
+        (Kind::Counter, GOLDEN[0]),
+        (Kind::Bank1000, GOLDEN[1]),
+        (Kind::Bank4, GOLDEN[2]),
+        (Kind::LongReader, GOLDEN[3]),
+        (Kind::CrossingPairs, GOLDEN[4]),
+        (Kind::Queue, GOLDEN[5]),
+    ];
+    for (kind, expected) in golden {
+        let trace = generate(kind, Contention::Medium, 6, 300, 11);
+        let played = simulate(&trace, chiplet(4, 11), Pacing::AS_WRITTEN).unwrap();
+        assert_eq!(played.measurement.verdict, Verdict::Ok, "{}", kind.name());
+        let got = (played.report.steps, played.report.trace_hash);
+        assert_eq!(got, expected, "{}: ({}, {:#x})", kind.name(), got.0, got.1);
+    }
+}
+
+const GOLDEN: [(u64, u64); 6] = [(0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0)];
