@@ -20,6 +20,8 @@ pub enum Command {
     Bench(Bench),
     /// Kills native writers at random times and checks the space after each kill.
     Torture(Torture),
+    /// Draws result files of replay, sim and sweep: charts as SVG and PNG, and a report as one HTML file.
+    Plot(Plot),
     /// Walks a space and reports damage. Exit code 1 if there is any.
     Fsck(SpaceChoice),
     /// Shows who takes part in a space, its memory and its rates, each second.
@@ -136,6 +138,19 @@ pub struct BenchNative {
     /// Writes the numbers to this file (JSON).
     #[arg(long)]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Plot {
+    /// Result files (JSON).
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Folder for the charts and report.html.
+    #[arg(short, long)]
+    pub out: PathBuf,
+    /// Title of the report.
+    #[arg(long)]
+    pub title: Option<String>,
 }
 
 #[derive(Args)]

@@ -13,6 +13,7 @@ mod interrupt;
 mod listing;
 mod machine;
 mod place;
+mod plot;
 mod python;
 mod scripts;
 mod table;
@@ -43,6 +44,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Plot(options) => plot::run(&options),
         Command::Torture(options) => torture::run(&options),
         Command::TortureWorker(options) => torture::work(&options),
         Command::BankWorker(options) => bench::native::work(&options),
