@@ -6,7 +6,7 @@
 //! [`word`] bit layouts · [`platform`] memory, time, the kernel · [`arena`] where things are · [`allocator`] blocks ·
 //! [`participant`] who runs transactions · [`waiting`] bells and buckets · [`contention`] who yields · [`recovery`] what the
 //! dead left · [`transaction`] the protocol · [`object`] dict, list, queue and values · [`space`] the face · [`mod@fsck`]
-//! what must hold.
+//! what must hold · [`trace`] transactions written down.
 //!
 //! # Words with one meaning
 //!
@@ -25,6 +25,7 @@ pub mod participant;
 pub mod platform;
 pub mod recovery;
 pub mod space;
+pub mod trace;
 pub mod transaction;
 pub mod waiting;
 pub mod word;

@@ -15,9 +15,11 @@ mod machine;
 mod place;
 mod plot;
 mod python;
+mod replay;
 mod scripts;
 mod table;
 mod torture;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -45,9 +47,12 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Plot(options) => plot::run(&options),
+        Command::Replay(options) => replay::run(&options),
+        Command::Trace(options) => trace::run(&options),
         Command::Torture(options) => torture::run(&options),
         Command::TortureWorker(options) => torture::work(&options),
         Command::BankWorker(options) => bench::native::work(&options),
+        Command::ReplayWorker(options) => replay::work(&options),
         Command::Fsck(options) => fsck::run(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::List(options) => listing::run(&options),

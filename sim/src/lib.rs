@@ -3,3 +3,6 @@
 //! processes replay. Nothing of the engine is told a second time here.
 
 pub mod measure;
+pub mod player;
+pub mod stage;
+pub mod trace;

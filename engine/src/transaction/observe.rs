@@ -7,7 +7,7 @@
 use super::Participant;
 use crate::participant::{Entry, EntryKind, READ_WORDS};
 use crate::platform::Platform;
-use crate::word::{CellAddress, ParticipantId, Value, Version, WordAddress};
+use crate::word::{CellAddress, Handle, ParticipantId, Value, Version, WordAddress};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// How an attempt ended.
@@ -80,6 +80,18 @@ impl<P: Platform> Attempt<'_, P> {
         let mut count = 0;
         self.for_each_entry(|kind, _, _| count += u64::from(kind == EntryKind::Allocation));
         count
+    }
+
+    /// Each block that it allocated.
+    pub fn for_each_allocation(&self, mut visit: impl FnMut(Handle)) {
+        let arena = self.participant.arena();
+        self.for_each_entry(|kind, _, entry| {
+            if kind == EntryKind::Allocation
+                && let Some(handle) = Handle::from_raw(entry.old_version(arena))
+            {
+                visit(handle);
+            }
+        });
     }
 
     fn for_each_entry(&self, mut visit: impl FnMut(EntryKind, CellAddress, Entry)) {

@@ -1,0 +1,159 @@
+//! What one participant did, and one figure made of all.
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::measure::{Latency, Measurement, Verdict, World};
+use crate::trace::Trace;
+
+/// Significant decimal digits of a latency.
+const LATENCY_DIGITS: u8 = 2;
+
+/// What one participant has done so far. Processes send it to each other as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Part {
+    /// Who.
+    pub participant: u32,
+    /// Attempts, but those that waited.
+    pub attempts: u64,
+    /// Attempts that ended in a wait for a change (hand-overs).
+    pub waits: u64,
+    /// Transactions that are committed: so many of the participant's lines, from the first on.
+    pub commits: u64,
+    /// A transaction has begun, and whether it is committed is not known here.
+    pub in_flight: bool,
+    /// All lines are committed.
+    pub through: bool,
+    /// When the first transaction began, ns of the platform's clock.
+    pub began_ns: u64,
+    /// When the last one was committed.
+    pub ended_ns: u64,
+    /// What must not be and was seen.
+    pub wrong: Option<String>,
+    /// From a transaction's first attempt to its commit, ns.
+    #[serde(with = "counts")]
+    pub latency: Histogram<u64>,
+}
+
+impl Part {
+    /// Nothing done yet.
+    pub fn new(participant: u32) -> Self {
+        Self {
+            participant,
+            attempts: 0,
+            waits: 0,
+            commits: 0,
+            in_flight: false,
+            through: false,
+            began_ns: 0,
+            ended_ns: 0,
+            wrong: None,
+            latency: empty(),
+        }
+    }
+
+    pub(super) fn begin(&mut self, now_ns: u64) {
+        if self.commits == 0 {
+            self.began_ns = now_ns;
+        }
+        self.in_flight = true;
+    }
+
+    pub(super) fn commit(&mut self, began_ns: u64, ended_ns: u64) {
+        self.in_flight = false;
+        self.commits += 1;
+        self.ended_ns = ended_ns;
+        // It grows by itself (`saturating_record` would not let it): no value of a clock is out of range.
+        let _ = self.latency.record(ended_ns.saturating_sub(began_ns));
+    }
+
+    /// Keeps the first finding.
+    pub(super) fn note_wrong(&mut self, what: impl FnOnce() -> String) {
+        self.wrong.get_or_insert_with(what);
+    }
+
+    /// Commits a second, from its first begin to its last commit.
+    fn rate(&self) -> f64 {
+        match self.ended_ns.saturating_sub(self.began_ns) {
+            0 => 0.0,
+            ns => self.commits as f64 * 1e9 / ns as f64,
+        }
+    }
+}
+
+/// What is said of a run besides its parts.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// Where.
+    pub world: World,
+    /// Contention policy.
+    pub policy: &'a str,
+    /// Machine profile, or `this machine`.
+    pub machine: &'a str,
+    /// Processors.
+    pub cores: u32,
+    /// Of the run.
+    pub seed: u64,
+}
+
+/// One figure of all parts of a run of `trace`.
+pub fn measurement(trace: &Trace, run: Run<'_>, parts: &[Part], verdict: Verdict) -> Measurement {
+    let mut latency = empty();
+    for part in parts {
+        // Both grow by themselves: nothing can be out of range.
+        let _ = latency.add(&part.latency);
+    }
+    let busy = || parts.iter().filter(|part| part.commits > 0);
+    let began_ns = busy().map(|part| part.began_ns).min().unwrap_or(0);
+    let ended_ns = busy().map(|part| part.ended_ns).max().unwrap_or(0);
+    Measurement {
+        world: run.world,
+        trace: trace.header.name.clone(),
+        policy: run.policy.to_owned(),
+        machine: run.machine.to_owned(),
+        cores: run.cores,
+        participants: parts.len() as u32,
+        seed: run.seed,
+        verdict,
+        duration_ns: ended_ns - began_ns,
+        attempts: parts.iter().map(|part| part.attempts).sum(),
+        commits: parts.iter().map(|part| part.commits).collect(),
+        rates: parts.iter().map(Part::rate).collect(),
+        latency: percentiles(&latency),
+    }
+}
+
+fn percentiles(latency: &Histogram<u64>) -> Latency {
+    let at = |quantile| latency.value_at_quantile(quantile);
+    Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: latency.max() }
+}
+
+fn empty() -> Histogram<u64> {
+    match Histogram::new(LATENCY_DIGITS) {
+        Ok(histogram) => histogram,
+        // The only error is a number of digits above 5.
+        Err(_) => unreachable!("two digits are allowed"),
+    }
+}
+
+/// A histogram as pairs (value, count): adding them gives the same buckets.
+mod counts {
+    use super::{Histogram, empty};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(histogram: &Histogram<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+        let pairs: Vec<(u64, u64)> = histogram
+            .iter_recorded()
+            .map(|bucket| (bucket.value_iterated_to(), bucket.count_since_last_iteration()))
+            .collect();
+        pairs.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Histogram<u64>, D::Error> {
+        let mut histogram = empty();
+        for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
+            histogram.record_n(value, count).map_err(serde::de::Error::custom)?;
+        }
+        Ok(histogram)
+    }
+}
