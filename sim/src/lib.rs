@@ -1,8 +1,23 @@
 //! The deterministic scheduler simulator of pso: the engine itself (`pso_engine::platform::Platform` is all that it asks
 //! for) on simulated cores, with priced cache lines, virtual time and injected faults; and the traces that it and real
 //! processes replay. Nothing of the engine is told a second time here.
+//!
+//! From bottom to top: [`fiber`] flows of control · [`machine`] what memory costs · [`system`] who runs when · [`simulated`]
+//! the platform · [`simulation`] one run · [`measure`] what a run gave, here or on real processes.
 
+pub mod fault;
+pub mod fiber;
+pub mod machine;
 pub mod measure;
 pub mod player;
+mod random;
+pub mod simulated;
+pub mod simulation;
 pub mod stage;
+pub mod system;
 pub mod trace;
+mod trace_hash;
+
+pub use random::Random;
+pub use simulated::Simulated;
+pub use simulation::{Report, Setup, Simulation, ThreadReport};
