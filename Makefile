@@ -61,6 +61,7 @@ test-rust:
 test-python: install
 	$(STEP) 'Python tests' $(VENV)/python -m pytest pybind -q
 	$(STEP) 'stubs' $(VENV)/python -m mypy.stubtest pso
+	$(STEP) 'interpreters with a GIL of their own' scripts/other-pythons.sh
 
 bench: setup
 	$(STEP) 'bank, native' $(PSO) bench native --out results/bank-native.json

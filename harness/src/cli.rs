@@ -33,6 +33,8 @@ pub enum Command {
     Torture(Torture),
     /// Draws result files of replay, sim and sweep: charts as SVG and PNG, and a report as one HTML file.
     Plot(Plot),
+    /// Plays the scenes of the model under loom and shuttle and compares how far they went with what is expected.
+    Check(Check),
     /// Walks a space and reports damage. Exit code 1 if there is any.
     Fsck(SpaceChoice),
     /// Shows who takes part in a space, its memory and its rates, each second.
@@ -187,6 +189,15 @@ pub struct Torture {
     /// Writes the numbers to this file (JSON).
     #[arg(long)]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Check {
+    /// Only tests whose name contains this.
+    pub only: Option<String>,
+    /// Takes the numbers of this run over as what is expected from now on.
+    #[arg(long)]
+    pub bless: bool,
 }
 
 #[derive(Args)]

@@ -4,6 +4,7 @@
 //! 0 all is well, 1 something that should hold does not or cannot be done, 2 the command line makes no sense (clap).
 
 mod bench;
+mod check;
 mod cli;
 mod demo;
 mod failure;
@@ -52,6 +53,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Torture(options) => torture::run(&options),
         Command::TortureWorker(options) => torture::work(&options),
         Command::BankWorker(options) => bench::native::work(&options),
+        Command::Check(options) => check::run(&options),
         Command::ReplayWorker(options) => replay::work(&options),
         Command::Fsck(options) => fsck::run(&options),
         Command::Inspect(options) => inspect::run(&options),

@@ -17,6 +17,8 @@ use pso_engine::arena::{self, Geometry, Layout};
 use pso_engine::platform::{Liveness, Memory, OutOfPages, ProcessIdentity, System, WaitOutcome, WordKind};
 use pso_engine::word::{ProcessSlotId, WordAddress};
 
+use crate::scenario::World as SceneWorld;
+
 /// Words of a page, unless superblocks are smaller.
 const PAGE_WORDS: u64 = 512;
 /// Sleepers are spread over so many condition variables.
@@ -266,6 +268,15 @@ impl Memory for Heap {
     #[inline]
     fn heavy_fence(&self) {
         atomic::fence(Ordering::SeqCst)
+    }
+}
+
+impl SceneWorld for Heap {
+    fn process(&self) -> Self {
+        Heap::process(self)
+    }
+    fn kill_process(&self, slot: ProcessSlotId) {
+        Heap::kill_process(self, slot);
     }
 }
 

@@ -190,6 +190,7 @@ impl Claim {
 
 /// The decoded status of a participant.
 #[inline]
+#[track_caller]
 pub fn status_of<P: Platform>(arena: &Arena<P>, slot: Slot) -> Result<Status, Corrupt> {
     // Acquire: pairs with the compare-exchange to COMMITTED (commit_version and the record are seen) and with the
     // release store of IDLE (the cells are seen as written back).
@@ -202,6 +203,7 @@ pub fn status_of<P: Platform>(arena: &Arena<P>, slot: Slot) -> Result<Status, Co
 }
 
 /// True once `attempt` has ended: its seq is gone, or it is decided against.
+#[track_caller]
 pub fn is_over<P: Platform>(arena: &Arena<P>, attempt: AttemptId) -> bool {
     let Some(slot) = Slot::of(arena, attempt.participant) else { return true };
     match status_of(arena, slot) {

@@ -16,14 +16,21 @@ pub use std::sync::atomic::Ordering;
 pub mod native;
 
 /// Shared memory: typed words, plain payload, fences.
+///
+/// What names an ordering is `#[track_caller]`: an adapter can tell the call sites apart and weaken one of them. Costs
+/// nothing where nobody asks for the caller.
 pub trait Memory {
     /// Loads a typed word. `order`: `Relaxed` or `Acquire`.
+    #[track_caller]
     fn load(&self, address: WordAddress, order: Ordering) -> u64;
     /// Stores a typed word. `order`: `Relaxed` or `Release`.
+    #[track_caller]
     fn store(&self, address: WordAddress, value: u64, order: Ordering);
     /// Replaces a typed word and returns what it held.
+    #[track_caller]
     fn swap(&self, address: WordAddress, value: u64, order: Ordering) -> u64;
     /// Replaces `current` by `new`; `Err` holds what was there instead. Never fails spuriously.
+    #[track_caller]
     fn compare_exchange(
         &self,
         address: WordAddress,
@@ -33,28 +40,39 @@ pub trait Memory {
         failure: Ordering,
     ) -> Result<u64, u64>;
     /// Adds (wrapping) and returns what the word held.
+    #[track_caller]
     fn fetch_add(&self, address: WordAddress, value: u64, order: Ordering) -> u64;
     /// Sets bits and returns what the word held.
+    #[track_caller]
     fn fetch_or(&self, address: WordAddress, bits: u64, order: Ordering) -> u64;
     /// Keeps only `bits` and returns what the word held.
+    #[track_caller]
     fn fetch_and(&self, address: WordAddress, bits: u64, order: Ordering) -> u64;
 
     /// Reads one plain word that a release store published (immutable payload).
+    #[track_caller]
     fn load_plain(&self, address: WordAddress) -> u64;
     /// Writes one plain word that nobody else can reach yet.
+    #[track_caller]
     fn store_plain(&self, address: WordAddress, value: u64);
     /// Runs `reader` over `length` payload bytes from `address`. The slice must not outlive the call.
+    #[track_caller]
     fn with_payload<R>(&self, address: WordAddress, length: usize, reader: impl FnOnce(&[u8]) -> R) -> R;
     /// Copies bytes into payload that nobody else can reach yet. The tail of the last word is left as it is.
+    #[track_caller]
     fn write_payload(&self, address: WordAddress, bytes: &[u8]);
     /// Says that `words` words from `address` are from now on of `kind`. Free on real memory; models need it.
+    #[track_caller]
     fn retype(&self, address: WordAddress, words: u64, kind: WordKind);
 
     /// A fence. `SeqCst` orders earlier stores before later loads; `Acquire` orders earlier loads before what follows.
+    #[track_caller]
     fn fence(&self, order: Ordering);
     /// The cheap side of an asymmetric pair: orders my store before my load as seen by whoever calls [`Memory::heavy_fence`].
+    #[track_caller]
     fn light_fence(&self);
     /// The dear side of the pair.
+    #[track_caller]
     fn heavy_fence(&self);
 }
 

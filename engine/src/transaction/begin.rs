@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use super::{Participant, Pause, SAMPLE};
 use crate::arena::HotWord;
 use crate::error::Stop;
-use crate::participant::{Slot, WaitingFor, is_over, participant_is_dead, status_of};
+use crate::participant::is_over;
 use crate::platform::Platform;
-use crate::waiting::{self, Bell};
-use crate::word::{AttemptId, CellAddress, LockWord, Priority, State};
+use crate::waiting::Bell;
+use crate::word::{AttemptId, Priority, State};
 
 impl<P: Platform> Participant<P> {
     /// Begins an attempt. Waits first if the last one was stopped or left a queue.
@@ -103,49 +103,5 @@ impl<P: Platform> Participant<P> {
                 self.sleep(bell, self.parameters.restart_ns - waited)?;
             }
         }
-    }
-
-    /// The second row: holds nothing, is woken one at a time, the oldest first. One sleep of at most 2 ms, then an attempt
-    /// whatever happened, so that a ringer that died strands nobody. Who still finds the same lock after that asks whether
-    /// its owner lives: nobody else may be there to ask.
-    fn wait_in_second_row(&mut self, cell: CellAddress) -> Result<(), Stop> {
-        const SLEEP_NS: u64 = 2_000_000;
-        let arena = self.space.arena();
-        let bell = Bell::look(arena, self.slot);
-        let word = arena.platform().load(cell.lock_word(), Acquire);
-        arena.platform().store(self.slot.waiting_for(), WaitingFor::Cell as u64, Release);
-        waiting::announce(arena, cell, self.id);
-        // Pairs with the fence after IDLE in `commit` and `abort`: either we see the cell free, or they see our bit (W1).
-        arena.platform().fence(SeqCst);
-        let slept = if self.is_in_use(cell) { self.sleep(bell, SLEEP_NS) } else { Ok(()) };
-        let arena = self.space.arena();
-        arena.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
-        if !waiting::withdraw(arena, cell, self.id) {
-            // Somebody rang for us and counts on us to pass it on when we are through.
-            self.owed_wake = Some(cell);
-        }
-        if slept.is_ok() && self.platform().load(cell.lock_word(), Acquire) == word {
-            self.end_if_dead(word);
-        }
-        slept
-    }
-
-    /// Ends the attempt of a lock's owner if its process is dead.
-    fn end_if_dead(&mut self, word: u64) {
-        let LockWord::Locked(by) = LockWord::unpack(word) else { return };
-        if participant_is_dead(self.arena(), by.participant)
-            && let Some(slot) = Slot::of(self.arena(), by.participant)
-        {
-            self.stop_dead(slot, AttemptId { participant: by.participant, seq: by.seq });
-        }
-    }
-
-    /// True while a living attempt holds the cell.
-    fn is_in_use(&self, cell: CellAddress) -> bool {
-        let word = self.platform().load(cell.lock_word(), Acquire);
-        let LockWord::Locked(by) = LockWord::unpack(word) else { return false };
-        let Some(slot) = Slot::of(self.arena(), by.participant) else { return false };
-        status_of(self.arena(), slot)
-            .is_ok_and(|status| status.seq == by.seq && !matches!(status.state, State::Idle | State::Aborted))
     }
 }

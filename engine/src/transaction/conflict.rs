@@ -107,7 +107,12 @@ impl<P: Platform> Participant<P> {
     fn leave_for(&mut self, cell: CellAddress) -> Stop {
         self.counters.stops += 1;
         self.failures += 1;
+        // What is owed for this very cell: the next owner rings when it is free, so only the younger need to hear of it now.
+        let owed = self.owed_wake.take_if(|owed| *owed == cell);
         self.abort_attempt();
+        if owed.is_some() {
+            self.pass_ring_on(cell);
+        }
         self.pause = Pause::Cell(cell);
         Stop::Conflict
     }

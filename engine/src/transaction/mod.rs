@@ -31,6 +31,7 @@ mod conflict;
 mod observe;
 mod read;
 mod run;
+mod second_row;
 mod validate;
 mod write;
 
@@ -210,6 +211,7 @@ impl<P: Platform> Participant<P> {
     }
     /// True while nobody has stopped the attempt. Acquire on the loads before it makes it a check *after* them.
     #[inline]
+    #[track_caller]
     fn still(&self, status: u64) -> bool {
         self.platform().load(self.slot.status(), Acquire) == status
     }

@@ -136,6 +136,9 @@ impl<P: Platform> Participant<P> {
 
     /// A lock whose attempt is over: it must be gone by now.
     fn unless_unchanged_lock(&self, cell: CellAddress, word: u64) -> Result<(), Stop> {
+        // That the entry was gone may have been seen in relaxed loads of a later attempt's words: with its F1 this fence puts
+        // them before the look at the cell, which the earlier attempt had freed by then.
+        self.platform().fence(Acquire);
         // Acquire: pairs with whoever freed the cell.
         if self.platform().load(cell.lock_word(), Acquire) == word {
             return Err(self.corrupt("a lock word", cell.lock_word(), word));

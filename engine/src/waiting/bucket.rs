@@ -14,7 +14,7 @@ use super::bell::ring;
 use crate::arena::{Arena, HotWord};
 use crate::participant::{Slot, WaitingFor};
 use crate::platform::Platform;
-use crate::word::{CellAddress, ParticipantId, WordAddress};
+use crate::word::{CellAddress, ParticipantId, Priority, WordAddress};
 
 fn bit_of<P: Platform>(arena: &Arena<P>, bucket: u64, id: ParticipantId) -> (WordAddress, u64) {
     let (first, _) = arena.layout().wait_bucket(bucket);
@@ -54,7 +54,7 @@ fn may_have_sleepers<P: Platform>(arena: &Arena<P>, bucket: u64) -> bool {
 pub fn ring_changes<P: Platform>(arena: &Arena<P>, cell: CellAddress) {
     let bucket = arena.layout().wait_bucket_of(cell);
     if may_have_sleepers(arena, bucket) {
-        ring_bucket(arena, bucket, true);
+        ring_bucket(arena, bucket, true, 0);
     }
 }
 
@@ -63,12 +63,21 @@ pub fn ring_changes<P: Platform>(arena: &Arena<P>, cell: CellAddress) {
 pub fn ring_cell<P: Platform>(arena: &Arena<P>, cell: CellAddress) {
     let bucket = arena.layout().wait_bucket_of(cell);
     if may_have_sleepers(arena, bucket) {
-        ring_bucket(arena, bucket, false);
+        ring_bucket(arena, bucket, false, 0);
+    }
+}
+
+/// Passes on a ring that was not for the caller: wakes the oldest of those who wait for a cell of the bucket and are younger
+/// than `priority`.
+pub fn ring_younger<P: Platform>(arena: &Arena<P>, cell: CellAddress, priority: Priority) {
+    let bucket = arena.layout().wait_bucket_of(cell);
+    if may_have_sleepers(arena, bucket) {
+        ring_bucket(arena, bucket, false, priority.0.saturating_add(1));
     }
 }
 
 #[cold]
-fn ring_bucket<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool) {
+fn ring_bucket<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool, from: u64) {
     let platform = arena.platform();
     let (first, words) = arena.layout().wait_bucket(bucket);
     let mut oldest: Option<(u64, WordAddress, u64, Slot)> = None;
@@ -86,7 +95,7 @@ fn ring_bucket<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool) {
             let waits_for = platform.load(slot.waiting_for(), Acquire);
             if waits_for == WaitingFor::Cell as u64 {
                 let priority = platform.load(slot.priority(), Relaxed);
-                if oldest.is_none_or(|(least, ..)| priority < least) {
+                if priority >= from && oldest.is_none_or(|(least, ..)| priority < least) {
                     oldest = Some((priority, word, bit, slot));
                 }
             } else if waits_for == WaitingFor::Nothing as u64 {

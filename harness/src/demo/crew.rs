@@ -94,7 +94,10 @@ impl<'a> Crew<'a> {
     pub fn dismiss(mut self) -> Result<WorkDone, Failure> {
         let mut total = WorkDone::default();
         for worker in &mut self.workers {
+            // `wait` closes standard input first, which would tell a worker in the middle of its last file to end at once.
+            let held_open = worker.process.stdin.take();
             let status = worker.process.wait().map_err(Failure::system(format!("waiting for {}", worker.name)))?;
+            drop(held_open);
             if !status.success() {
                 return Err(worker.failure(&status.to_string()));
             }

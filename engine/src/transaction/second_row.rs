@@ -1,0 +1,100 @@
+//! The second row: those who found no place at the owner of a cell. They hold nothing and sleep until an attempt may get
+//! further than the last one.
+//!
+//! 1. Say what I wait for, set my bit in the cell's bucket, fence, look at the cell: still blocked, then sleep, timed.
+//! 2. Awake, by a ring or by the time: take the bit back and look again. Not blocked any more: an attempt. If somebody rang,
+//!    the ring was for one of the bucket, and I owe it to the next when my attempt is over.
+//! 3. Still blocked: sleep on, twice as long. A ring that came meanwhile was for another cell of the bucket, or came too late:
+//!    it goes on to the oldest of those *younger* than me. So it ends with the youngest, however many sleep here, and
+//!    whoever it was for has heard it. (Passed to the oldest of all, it never ended: with 8 processes on 2 processors, each of
+//!    which changed a thousand cells at once, it cost 170 attempts a commit.)
+//!
+//! Sleeps are timed because a ringer may be killed. After each the owner's life is looked at: nobody else may be there.
+
+use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
+
+use super::Participant;
+use crate::contention::Verdict;
+use crate::error::Stop;
+use crate::participant::{Slot, WaitingFor, is_over, participant_is_dead, status_of};
+use crate::platform::Platform;
+use crate::waiting::{self, Bell};
+use crate::word::{AttemptId, CellAddress, LockWord, Priority, State};
+
+/// The first sleep: so long a kill may go unnoticed.
+const FIRST_SLEEP_NS: u64 = 2_000_000;
+/// Sleeps double up to here: a look costs a few microseconds, so it stays below a percent of a processor for ten sleepers.
+const LONGEST_SLEEP_NS: u64 = 8_000_000;
+
+impl<P: Platform> Participant<P> {
+    /// Waits, holding nothing, until an attempt that wants `cell` may get further. Bounded by the owners' attempts, and by
+    /// the deadline.
+    pub(super) fn wait_in_second_row(&mut self, cell: CellAddress) -> Result<(), Stop> {
+        let mut sleep_ns = FIRST_SLEEP_NS;
+        loop {
+            let arena = self.space.arena();
+            let bell = Bell::look(arena, self.slot);
+            let word = arena.platform().load(cell.lock_word(), Acquire);
+            arena.platform().store(self.slot.waiting_for(), WaitingFor::Cell as u64, Release);
+            waiting::announce(arena, cell, self.id);
+            // Pairs with the fence after IDLE in `commit` and `abort`: either we see the cell free, or they see our bit (W1).
+            arena.platform().fence(SeqCst);
+            let slept = if self.is_blocked(cell) { self.sleep(bell, sleep_ns) } else { Ok(()) };
+            let arena = self.space.arena();
+            arena.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
+            let rung = !waiting::withdraw(arena, cell, self.id);
+            if slept.is_ok() && self.platform().load(cell.lock_word(), Acquire) == word {
+                self.end_if_dead(word);
+            }
+            if slept.is_err() || !self.is_blocked(cell) {
+                if rung {
+                    self.owed_wake = Some(cell);
+                }
+                return slept;
+            }
+            if rung {
+                self.pass_ring_on(cell);
+            }
+            sleep_ns = (sleep_ns * 2).min(LONGEST_SLEEP_NS);
+        }
+    }
+
+    /// Rings the oldest of those in the bucket of `cell` who are younger than this transaction.
+    pub(super) fn pass_ring_on(&self, cell: CellAddress) {
+        waiting::ring_younger(self.arena(), cell, self.priority.unwrap_or(Priority(0)));
+    }
+
+    /// Ends the attempt of a lock's owner if its process is dead.
+    fn end_if_dead(&mut self, word: u64) {
+        let LockWord::Locked(by) = LockWord::unpack(word) else { return };
+        if participant_is_dead(self.arena(), by.participant)
+            && let Some(slot) = Slot::of(self.arena(), by.participant)
+        {
+            self.stop_dead(slot, AttemptId { participant: by.participant, seq: by.seq });
+        }
+    }
+
+    /// True while an attempt of mine would end at `cell` again: a living attempt holds it, the policy would not have me stop
+    /// it, and the one place at it is taken.
+    fn is_blocked(&self, cell: CellAddress) -> bool {
+        let LockWord::Locked(by) = LockWord::unpack(self.platform().load(cell.lock_word(), Acquire)) else {
+            return false;
+        };
+        let Some(slot) = Slot::of(self.arena(), by.participant) else { return false };
+        let Ok(status) = status_of(self.arena(), slot) else { return false };
+        if status.seq != by.seq {
+            return false;
+        }
+        let owner = self.contender_at(slot);
+        match status.state {
+            // Over, or decided within nanoseconds: the attempt waits for that, and knows what to do if it takes longer.
+            State::Idle | State::Aborted | State::Prepared | State::Committed => false,
+            State::Waiting => self.parameters.meet_waiting(self.contender(), owner) != Verdict::Stop,
+            State::Active => {
+                let queued = AttemptId::unpack(self.platform().load(slot.queue_to(), Acquire));
+                self.parameters.meet_running(self.contender(), owner) != Verdict::Stop
+                    && queued.is_some_and(|waiter| !is_over(self.arena(), waiter))
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! `pso check`: plays the scenes of the model and says how far each went.
+//!
+//! The tests of `pso-model` do the work, under `cargo nextest`, which gives each a process of its own (loom aborts on a
+//! deadlock). Each writes how many executions it explored and within which bounds; here that is compared with the committed
+//! numbers, for a checker that explores less than it did passes all the same.
+
+use std::path::Path;
+use std::process::Command;
+
+use pso_model::report::{
+    BLESS_VARIABLE, Comparison, DIRECTORY_VARIABLE, Expected, Played, expected, expected_path, workspace,
+};
+
+use crate::cli::Check;
+use crate::failure::Failure;
+use crate::table::{Table, thousands};
+
+/// The subcommand.
+pub fn run(options: &Check) -> Result<(), Failure> {
+    let reports = tempfile::tempdir().map_err(Failure::system("cannot make a directory for reports"))?;
+    let mut command = Command::new("cargo");
+    command.args(["nextest", "run", "-p", "pso-model", "--no-fail-fast"]);
+    command.args(&options.only).current_dir(workspace()).env(DIRECTORY_VARIABLE, reports.path());
+    if options.bless {
+        command.env(BLESS_VARIABLE, "plays");
+    }
+    let passed = command.status().map_err(Failure::system("cannot start cargo nextest"))?.success();
+
+    let plays = plays(reports.path())?;
+    let before = expected();
+    let mut failures = show(&plays, &before);
+    if options.only.is_none() {
+        let missing = before.keys().filter(|key| !plays.iter().any(|play| play.key() == **key));
+        for key in missing {
+            println!("  {key}: expected, and not played to its end");
+            failures += 1;
+        }
+    }
+    if options.bless && passed {
+        bless(&plays, before, options.only.is_none())?;
+        return Ok(());
+    }
+    match (passed, failures) {
+        (true, 0) => Ok(()),
+        (false, _) => Err(Failure::Wrong("check: a scene or a checker fails (see above)".into())),
+        (true, _) => Err(Failure::Wrong(format!("check: {failures} plays are not what is expected"))),
+    }
+}
+
+/// What the tests have written, by scene.
+fn plays(directory: &Path) -> Result<Vec<Played>, Failure> {
+    let entries = std::fs::read_dir(directory).map_err(Failure::system("cannot read the reports"))?;
+    let mut plays = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(Failure::system("cannot read the reports"))?.path();
+        let text = std::fs::read_to_string(&path).map_err(Failure::system("cannot read a report"))?;
+        let play = serde_json::from_str(&text);
+        plays.push(play.map_err(|_| Failure::Nonsense { who: "a test of the model".into(), line: text })?);
+    }
+    plays.sort_by_key(Played::key);
+    Ok(plays)
+}
+
+/// Prints the plays. Returns how many went less far than expected.
+fn show(plays: &[Played], expected: &Expected) -> u64 {
+    let mut table = Table::new(["scene", "tool", "manner", "bounds", "executions", "verdict"]);
+    let mut fewer = 0;
+    for play in plays {
+        let verdict = match play.compare(expected) {
+            Comparison::Same => "holds".to_owned(),
+            Comparison::New => "holds, new".to_owned(),
+            Comparison::Changed(before) => {
+                format!("holds, was {} executions, {}", thousands(before.executions), before.coverage)
+            }
+            Comparison::Fewer(before) => {
+                fewer += 1;
+                format!("LESS: {} are expected, {}", thousands(before.executions), before.coverage)
+            }
+        };
+        table.row([
+            play.scene.clone(),
+            play.tool.clone(),
+            play.manner.clone(),
+            play.coverage.to_string(),
+            thousands(play.executions),
+            verdict,
+        ]);
+    }
+    println!("{table}");
+    fewer
+}
+
+/// Writes what is expected from now on. A whole run forgets plays that are gone.
+fn bless(plays: &[Played], before: Expected, whole: bool) -> Result<(), Failure> {
+    let mut expected = if whole { Expected::new() } else { before };
+    expected.extend(plays.iter().map(|play| (play.key(), play.expectation())));
+    let text = serde_json::to_string_pretty(&expected).map_err(|error| Failure::Wrong(error.to_string()))?;
+    std::fs::write(expected_path(), text + "\n").map_err(Failure::system("cannot write the expectations"))?;
+    println!("{} plays are expected from now on", expected.len());
+    Ok(())
+}

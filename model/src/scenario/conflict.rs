@@ -1,0 +1,142 @@
+//! Scenes of two and three who want the same cells: who waits, who leaves, who is stopped (I1, I4, I7).
+
+use super::{Actor, Play, Scene, Setting, World};
+use pso_engine::error::Stop;
+use pso_engine::transaction::Participant;
+use pso_engine::word::Value;
+
+/// The scenes of this file.
+pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
+    [
+        Scene { name: "crossing_writers", write: crossing_writers },
+        Scene { name: "older_stops_younger", write: older_stops_younger },
+        Scene { name: "reads_its_own_write", write: reads_its_own_write },
+        Scene { name: "three_in_a_chain", write: three_in_a_chain },
+        Scene { name: "three_on_one_cell", write: three_on_one_cell },
+    ]
+}
+
+fn integer(value: i64) -> Value {
+    Value::int(value).unwrap_or(Value::NONE)
+}
+
+/// Asserts at the end that the sum is what it was, and the accounts are `balances`.
+fn balances<W: World>(setting: &Setting<W>, bank: super::Bank, balances: &'static [i64]) -> Actor {
+    let stage = setting.stage();
+    Box::new(move || {
+        let mut reader = stage.participant().expect("a slot is free");
+        let found: Vec<_> = (0..balances.len() as u64)
+            .map(|account| reader.run(|tx| tx.read(bank.account(account))).ok().and_then(Value::as_int))
+            .collect();
+        assert_eq!(found, balances.iter().map(|balance| Some(*balance)).collect::<Vec<_>>(), "a transfer is lost");
+        reader.leave();
+    })
+}
+
+/// Runs `body` in the attempt that `who` has begun, and again until it commits.
+fn go_on<W: World>(who: &mut Participant<W>, body: impl Fn(&mut Participant<W>) -> Result<(), Stop>) {
+    let first = body(who).and_then(|()| who.commit());
+    match first {
+        Ok(()) => {}
+        Err(Stop::Conflict) => who.run(body).expect("it commits"),
+        Err(stop) => panic!("{stop}"),
+    }
+}
+
+/// **Crossing writers**: one takes a and wants b, the other takes b and wants a. The danger: both wait for ever (I7), or both
+/// give way for ever. Two is the smallest cycle.
+fn crossing_writers<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let transfer = |mut who: Participant<W>, from, to, amount| {
+        Box::new(move || bank.transfer(&mut who, from, to, amount).expect("it commits")) as Actor
+    };
+    let actors = vec![transfer(setting.participant(), 0, 1, 1), transfer(setting.participant(), 1, 0, 10)];
+    Play { actors, epilogue: balances(setting, bank, &[109, 91]) }
+}
+
+/// **An older transaction stops a younger one** in mid-run and takes its lock: steal, the late status check, clearing up
+/// after a thief. The danger: the victim writes on, or commits, or clears the lock of the thief. One cell has all of it; the
+/// age is made before the actors start, so that the first meeting already stops.
+fn older_stops_younger<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(1);
+    let cell = bank.account(0);
+    let mut old = setting.participant();
+    old.begin().expect("it begins");
+    setting.pass(10);
+    let mut young = setting.participant();
+    let add = move |tx: &mut Participant<W>, amount: i64| {
+        let seen = tx.read(cell)?.as_int().expect("an integer");
+        tx.write(cell, integer(seen + amount))
+    };
+    let actors: Vec<Actor> = vec![
+        Box::new(move || go_on(&mut old, |tx| add(tx, 1))),
+        Box::new(move || young.run(|tx| add(tx, 10)).expect("it commits")),
+    ];
+    Play { actors, epilogue: balances(setting, bank, &[111]) }
+}
+
+/// **An attempt that reads its own write** while somebody older takes the lock from it and commits. The danger: the victim
+/// reads the thief's value and takes it for its own, or a value that was never written. The victim writes two cells, so
+/// that its commit has a half-way.
+fn reads_its_own_write<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let (first, second) = (bank.account(0), bank.account(1));
+    let mut old = setting.participant();
+    old.begin().expect("it begins");
+    setting.pass(10);
+    let mut young = setting.participant();
+    let both = move |tx: &mut Participant<W>, value: i64| {
+        tx.write(first, integer(value))?;
+        tx.write(second, integer(value))?;
+        assert_eq!(tx.read(first)?, integer(value), "an attempt's own write is not what it wrote");
+        assert_eq!(tx.read(second)?, integer(value), "an attempt's own write is not what it wrote");
+        Ok(())
+    };
+    let actors: Vec<Actor> = vec![
+        Box::new(move || go_on(&mut old, |tx| both(tx, 1))),
+        Box::new(move || young.run(|tx| both(tx, 2)).expect("it commits")),
+    ];
+    let stage = setting.stage();
+    let epilogue = Box::new(move || {
+        let mut reader = stage.participant().expect("a slot is free");
+        let seen = reader.run(|tx| Ok((tx.read(first)?, tx.read(second)?))).expect("it commits");
+        assert!([(integer(1), integer(1)), (integer(2), integer(2))].contains(&seen), "half of a write: {seen:?}");
+        reader.leave();
+    });
+    Play { actors, epilogue }
+}
+
+/// **Three in a chain**: a to b, b to c, c to a, so that each may hold what the next one wants. The danger: nobody sleeps on
+/// a sleeper, so somebody must leave (I7). Three is the smallest chain; under loom bounded, under shuttle in depth.
+fn three_in_a_chain<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(3);
+    let transfer = |mut who: Participant<W>, from, to, amount| {
+        Box::new(move || bank.transfer(&mut who, from, to, amount).expect("it commits")) as Actor
+    };
+    let actors = vec![
+        transfer(setting.participant(), 0, 1, 1),
+        transfer(setting.participant(), 1, 2, 10),
+        transfer(setting.participant(), 2, 0, 50),
+    ];
+    Play { actors, epilogue: balances(setting, bank, &[149, 91, 60]) }
+}
+
+/// **Three on one cell**: an owner, who waits in its place, who finds no place and goes to the second row. The danger: the
+/// one in the second row is forgotten (I8). Blind writes of one cell keep the attempts short.
+fn three_on_one_cell<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(1);
+    let cell = bank.account(0);
+    let write = |mut who: Participant<W>, value| {
+        Box::new(move || who.run(|tx| tx.write(cell, integer(value))).expect("it commits")) as Actor
+    };
+    let actors =
+        vec![write(setting.participant(), 1), write(setting.participant(), 2), write(setting.participant(), 3)];
+    let stage = setting.stage();
+    let epilogue = Box::new(move || {
+        let mut reader = stage.participant().expect("a slot is free");
+        let seen = reader.run(|tx| tx.read(cell)).expect("it commits");
+        assert!([integer(1), integer(2), integer(3)].contains(&seen), "nobody wrote {seen:?}");
+        reader.leave();
+    });
+    Play { actors, epilogue }
+}

@@ -1,0 +1,121 @@
+//! Scenes of a participant that died before they begin, and of those who find what it left (I6, I11).
+//!
+//! Who died, died for good: the scenes are about the living, who find it out at once, one after the other, or not at all.
+//! Deaths at every step are `crash`'s business. The survivors join before the death, for joining clears up.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::{Actor, Bank, Play, Scene, Setting, World};
+use pso_engine::platform::Platform;
+use pso_engine::transaction::{Attempt, Observer, Outcome, Participant};
+use pso_engine::word::{ParticipantId, Value};
+
+/// The scenes of this file.
+pub(super) fn scenes<W: World>() -> [Scene<W>; 4] {
+    [
+        Scene { name: "dead_owner_of_a_lock", write: dead_owner_of_a_lock },
+        Scene { name: "dead_committer", write: dead_committer },
+        Scene { name: "dead_in_write_back", write: dead_in_write_back },
+        Scene { name: "two_who_recover", write: two_who_recover },
+    ]
+}
+
+/// The observer of a participant that dies as soon as its commit is decided.
+struct DiesCommitted;
+
+/// The panic that ends it.
+struct Dead;
+
+impl<P: Platform> Observer<P> for DiesCommitted {
+    fn begins(&mut self, _: ParticipantId) {}
+    fn ended(&mut self, attempt: &Attempt<'_, P>) {
+        if matches!(attempt.outcome(), Outcome::Committed(_)) {
+            std::panic::resume_unwind(Box::new(Dead));
+        }
+    }
+}
+
+/// A participant that transfers 7 from account 0 to account 1 and dies when that is COMMITTED and nothing is written back.
+/// With `written` it has put back the first value.
+fn die_committed<W: World>(setting: &Setting<W>, bank: Bank, written: bool) {
+    let space = setting.join();
+    let mut victim = space.participant().expect("a slot is free");
+    victim.set_observer(Some(Box::new(DiesCommitted)));
+    let end = catch_unwind(AssertUnwindSafe(|| bank.transfer(&mut victim, 0, 1, 7)));
+    assert!(end.is_err_and(|payload| payload.is::<Dead>()), "it dies when its commit is decided");
+    if written {
+        // What `write_back` does first.
+        let value = Value::int(93).unwrap_or(Value::NONE).raw();
+        space.arena().platform().store(bank.account(0).value_word(), value, pso_engine::platform::Ordering::Release);
+    }
+    setting.kill(&space);
+}
+
+fn sum_at_the_end<W: World>(setting: &Setting<W>, bank: Bank) -> Actor {
+    let stage = setting.stage();
+    Box::new(move || {
+        stage.recover_dead();
+        let mut reader = stage.participant().expect("a slot is free");
+        assert_eq!(bank.sum(&mut reader), Ok(bank.expected()), "half of what the dead one did");
+        reader.leave();
+    })
+}
+
+fn sums<W: World>(mut who: Participant<W>, bank: Bank) -> Actor {
+    Box::new(move || {
+        let sum = who.run(|tx| {
+            let sum = bank.sum_in(tx)?;
+            assert_eq!(sum, bank.expected(), "a reader saw half of what the dead one did");
+            Ok(sum)
+        });
+        assert_eq!(sum, Ok(bank.expected()));
+    })
+}
+
+fn transfers<W: World>(mut who: Participant<W>, bank: Bank, from: u64, to: u64) -> Actor {
+    Box::new(move || bank.transfer(&mut who, from, to, 10).expect("it commits"))
+}
+
+/// **A lock whose owner is dead** stands in the way of one who writes, beside one who only reads. The danger: the writer
+/// waits for ever, or the reader sees the value to come. The lock is on one of two cells.
+fn dead_owner_of_a_lock<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let (writer, reader) = (setting.participant(), setting.participant());
+    let space = setting.join();
+    let mut victim = space.participant().expect("a slot is free");
+    victim.begin().expect("it begins");
+    victim.write(bank.account(0), Value::int(0).unwrap_or(Value::NONE)).expect("nobody is in the way");
+    setting.kill(&space);
+    let actors = vec![transfers(writer, bank, 1, 0), sums(reader, bank)];
+    Play { actors, epilogue: sum_at_the_end(setting, bank) }
+}
+
+/// **Committed, and dead before the first value is back.** A reader takes the values from the record while a writer has the
+/// commit finished. The danger: a new value from the record beside an old one from a cell.
+fn dead_committer<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let (writer, reader) = (setting.participant(), setting.participant());
+    die_committed(setting, bank, false);
+    let actors = vec![transfers(writer, bank, 1, 0), sums(reader, bank)];
+    Play { actors, epilogue: sum_at_the_end(setting, bank) }
+}
+
+/// **Dead with one of two values back**, and both locks still there. As above; here a value that is back already is put
+/// back again.
+fn dead_in_write_back<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let (writer, reader) = (setting.participant(), setting.participant());
+    die_committed(setting, bank, true);
+    let actors = vec![transfers(writer, bank, 0, 1), sums(reader, bank)];
+    Play { actors, epilogue: sum_at_the_end(setting, bank) }
+}
+
+/// **Two who recover the same dead one**, each to write its own cell of the two that the dead one left committed. The
+/// danger: two write back at once, and the later one overwrites what the other has committed since (I4).
+fn two_who_recover<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(3);
+    let (first, second) = (setting.participant(), setting.participant());
+    die_committed(setting, bank, false);
+    let actors = vec![transfers(first, bank, 0, 2), transfers(second, bank, 1, 2)];
+    Play { actors, epilogue: sum_at_the_end(setting, bank) }
+}

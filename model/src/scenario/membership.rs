@@ -1,0 +1,103 @@
+//! Scenes of those who come and go: a slot has one owner, and the next one finds it at rest.
+
+use super::{Actor, Play, Scene, Setting, World};
+use pso_engine::space::Space;
+use pso_engine::word::Value;
+
+/// The scenes of this file.
+pub(super) fn scenes<W: World>() -> [Scene<W>; 3] {
+    [
+        Scene { name: "two_who_join", write: two_who_join },
+        Scene { name: "leave_and_claim", write: leave_and_claim },
+        Scene { name: "dead_slots_are_cleared_once", write: dead_slots_are_cleared_once },
+    ]
+}
+
+fn integer(value: i64) -> Value {
+    Value::int(value).unwrap_or(Value::NONE)
+}
+
+/// **Two processes join at once**, take a participant, commit and leave. The danger: both get the same process slot or the
+/// same participant slot. Each adds to one cell, so that a shared slot costs an addition.
+fn two_who_join<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(1);
+    let cell = bank.account(0);
+    let come_and_go = |amount| {
+        let (world, layout) = setting.newcomer();
+        Box::new(move || {
+            let space = Space::join(world, layout).expect("a process slot is free");
+            let mut who = space.participant().expect("a participant slot is free");
+            let added = who.run(|tx| {
+                let seen = tx.read(cell)?.as_int().expect("an integer");
+                tx.write(cell, integer(seen + amount))
+            });
+            added.expect("it commits");
+            who.leave();
+            space.leave();
+        }) as Actor
+    };
+    let actors = vec![come_and_go(1), come_and_go(10)];
+    let stage = setting.stage();
+    let epilogue = Box::new(move || {
+        let mut reader = stage.participant().expect("a slot is free");
+        assert_eq!(reader.run(|tx| tx.read(cell)), Ok(integer(111)), "an addition is lost");
+        reader.leave();
+    });
+    Play { actors, epilogue }
+}
+
+/// **A participant leaves while another comes** and takes its slot if it is free already. The danger: the new owner finds the
+/// slot before the old one has put it at rest. All other slots are taken, so that the newcomer gets this one or none.
+fn leave_and_claim<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(1);
+    let cell = bank.account(0);
+    let mut leaver = setting.participant();
+    let newcomers = setting.join();
+    let stage = setting.stage();
+    let others: Vec<_> = std::iter::from_fn(|| stage.participant().ok()).collect();
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            leaver.run(|tx| tx.write(cell, integer(7))).expect("it commits");
+            leaver.leave();
+        }),
+        Box::new(move || {
+            let Ok(mut who) = newcomers.participant() else { return };
+            assert_eq!(who.run(|tx| tx.read(cell)), Ok(integer(7)), "the last owner's commit comes before its leave");
+            who.run(|tx| tx.write(cell, integer(8))).expect("it commits");
+        }),
+    ];
+    let epilogue = Box::new(move || others.into_iter().for_each(|other| other.leave()));
+    Play { actors, epilogue }
+}
+
+/// **Two clear up after the same dead process**, whose participant had a lock, while one of them takes a new participant. The
+/// danger: the slower one frees the slot that the faster one has taken anew.
+fn dead_slots_are_cleared_once<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(1);
+    let cell = bank.account(0);
+    // They join before the death: joining clears up, too.
+    let (first, second) = (setting.join(), setting.join());
+    let dead = setting.join();
+    let mut victim = dead.participant().expect("a slot is free");
+    victim.begin().expect("it begins");
+    victim.write(cell, integer(0)).expect("nobody is in the way");
+    setting.kill(&dead);
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            first.recover_dead();
+            let mut who = first.participant().expect("a slot is free");
+            who.run(|tx| tx.write(cell, integer(7))).expect("it commits");
+        }),
+        Box::new(move || {
+            second.recover_dead();
+        }),
+    ];
+    let stage = setting.stage();
+    let epilogue = Box::new(move || {
+        stage.recover_dead();
+        let mut reader = stage.participant().expect("a slot is free");
+        assert_eq!(reader.run(|tx| tx.read(cell)), Ok(integer(7)), "a living participant was cleared away");
+        reader.leave();
+    });
+    Play { actors, epilogue }
+}

@@ -1,0 +1,124 @@
+//! Scenes of blocks: what is published is seen whole, what is freed is not used again under somebody's eyes.
+
+use std::sync::Arc;
+
+use super::{Actor, Play, Scene, Setting, World};
+use pso_engine::allocator::{self, BlockCache};
+use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, Handle, ParticipantId, Value, WordAddress};
+
+/// The scenes of this file.
+pub(super) fn scenes<W: World>() -> [Scene<W>; 3] {
+    [
+        Scene { name: "a_new_block_is_read", write: a_new_block_is_read },
+        Scene { name: "remote_free", write: remote_free },
+        Scene { name: "two_who_allocate", write: two_who_allocate },
+    ]
+}
+
+/// Payload words of the blocks here.
+const WORDS: u64 = 2;
+
+fn payload(block: Handle) -> WordAddress {
+    block.block().offset(BLOCK_HEADER_WORDS)
+}
+
+/// **A block is made, filled and named by a cell**; another follows the handle. The danger: it reads the payload, which is
+/// plain memory, before it was written. Both words must be there.
+fn a_new_block_is_read<W: World>(setting: &Setting<W>) -> Play {
+    let cell = setting.bank(1).account(0);
+    let mut maker = setting.participant();
+    let mut reader = setting.participant();
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            let made = maker.run(|tx| {
+                let block = tx.allocate(BlockKind::Bytes, WORDS)?;
+                let first = tx.open(block, BlockKind::Bytes)?;
+                (0..WORDS).for_each(|word| tx.arena().platform().store_plain(first.offset(word), word + 1));
+                tx.write(cell, Value::handle(block))
+            });
+            made.expect("it commits");
+        }),
+        Box::new(move || {
+            let seen = reader.run(|tx| {
+                let Some(block) = tx.read(cell)?.as_handle() else { return Ok(None) };
+                let first = tx.open(block, BlockKind::Bytes)?;
+                Ok(Some((0..WORDS).map(|word| tx.arena().platform().load_plain(first.offset(word))).sum::<u64>()))
+            });
+            assert!([Ok(None), Ok(Some(3))].contains(&seen), "{seen:?}");
+        }),
+    ];
+    // The bytes here are words, which fsck does not take for the text of a Bytes block: the cell is emptied.
+    let stage = setting.stage();
+    let epilogue = Box::new(move || {
+        let mut last = stage.participant().expect("a slot is free");
+        let block = last.run(|tx| {
+            let block = tx.read(cell)?.as_handle();
+            tx.write(cell, Value::NONE)?;
+            Ok(block)
+        });
+        let block = block.expect("it commits").expect("the maker committed");
+        assert!(BlockCache::default().free(stage.arena(), last.id(), block), "it was LIVE");
+        last.leave();
+    });
+    Play { actors, epilogue }
+}
+
+/// **Freed by another, allocated again by its owner.** The danger: the owner writes the block anew while the one who frees
+/// it still reads, or gets it twice. The reader frees after its last look; the owner allocates until it has it back or the
+/// superblock gives another.
+fn remote_free<W: World>(setting: &Setting<W>) -> Play {
+    let (owner, other) = (setting.join(), setting.join());
+    let (me, him) = (ParticipantId(3), ParticipantId(4));
+    let mut cache = BlockCache::default();
+    let mut allocate = {
+        let owner = Arc::clone(&owner);
+        move || cache.allocate(owner.arena(), me, BlockKind::Bytes, WORDS).expect("there is room")
+    };
+    let block = allocate();
+    owner.arena().platform().store_plain(payload(block), 7);
+    allocator::publish(owner.arena(), block);
+    // The magazine is emptied, so that the next allocation looks at what others have freed.
+    let held: Vec<Handle> = (0..31).map(|_| allocate()).collect();
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            assert_eq!(other.arena().platform().load_plain(payload(block)), 7, "the block is another one already");
+            assert!(BlockCache::default().free(other.arena(), him, block), "it was LIVE");
+        }),
+        Box::new({
+            let owner = Arc::clone(&owner);
+            move || {
+                let again = allocate();
+                assert!(!held.contains(&again) && again != block, "a block has two users");
+                owner.arena().platform().store_plain(payload(again), 8);
+            }
+        }),
+    ];
+    let epilogue = Box::new(move || allocator::recover(owner.arena(), me));
+    Play { actors, epilogue }
+}
+
+/// **Two who allocate at once** from a space in which neither has a superblock. The danger: both get the same one. One block
+/// each, written before and read after.
+fn two_who_allocate<W: World>(setting: &Setting<W>) -> Play {
+    let mut actors: Vec<Actor> = Vec::new();
+    for number in [3, 4] {
+        let space = setting.join();
+        actors.push(Box::new(move || {
+            let (me, arena) = (ParticipantId(number), space.arena());
+            let mut cache = BlockCache::default();
+            let block = cache.allocate(arena, me, BlockKind::Bytes, WORDS).expect("there is room");
+            arena.platform().store_plain(payload(block), u64::from(number));
+            allocator::publish(arena, block);
+            assert_eq!(arena.platform().load_plain(payload(block)), u64::from(number), "a block has two users");
+            assert!(cache.free(arena, me, block), "it was LIVE");
+            assert!(!cache.free(arena, me, block), "freed twice");
+        }));
+    }
+    let stage = setting.stage();
+    let epilogue = Box::new(move || {
+        for number in [3, 4] {
+            allocator::recover(stage.arena(), ParticipantId(number));
+        }
+    });
+    Play { actors, epilogue }
+}

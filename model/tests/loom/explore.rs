@@ -1,0 +1,79 @@
+//! Plays a scene in every execution that loom knows, and says how many there were.
+//!
+//! Never with loom's limits on time or on executions: it reports success when they run out.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use pso_model::scenario::{Scene, Setting, World};
+
+use crate::world::{Loom, Manners, Touched, Unknown};
+
+/// Accesses and choices of one execution at most; a loop that never ends reaches it.
+const MOST_BRANCHES: usize = 20_000;
+/// Each restart adds a word that executions touch: more than a scene has are never needed.
+const MOST_RESTARTS: usize = 400;
+
+/// Plays `scene` in all executions with at most `preemptions` preemptions (`None`: all that there are) and says how many
+/// they are. Panics where the scene or loom finds something.
+///
+/// `wrap` is what the scene sees of the world: the world itself, or an adapter around it.
+pub fn explore<W: World>(scene: Scene<W>, manners: Manners, preemptions: Option<usize>, wrap: impl Wrap<W>) -> u64 {
+    let touched = Arc::new(Touched::default());
+    // Most words are found with few preemptions, where a restart is cheap.
+    for bound in 0..preemptions.unwrap_or(2) {
+        explore_with(scene, manners, Some(bound), &touched, wrap.clone());
+    }
+    explore_with(scene, manners, preemptions, &touched, wrap)
+}
+
+/// What turns the world into the platform of a scene.
+pub trait Wrap<W>: Fn(Loom) -> W + Clone + Send + Sync + 'static {}
+impl<W, F: Fn(Loom) -> W + Clone + Send + Sync + 'static> Wrap<W> for F {}
+
+fn explore_with<W: World>(
+    scene: Scene<W>,
+    manners: Manners,
+    preemptions: Option<usize>,
+    touched: &Arc<Touched>,
+    wrap: impl Wrap<W>,
+) -> u64 {
+    for _ in 0..MOST_RESTARTS {
+        let executions = Arc::new(AtomicU64::new(0));
+        let wrap = wrap.clone();
+        let (counter, words) = (Arc::clone(&executions), Arc::clone(touched));
+        let mut builder = loom::model::Builder::new();
+        builder.max_branches = MOST_BRANCHES;
+        builder.preemption_bound = preemptions;
+        builder.max_duration = None;
+        builder.max_permutations = None;
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            builder.check(move || {
+                play(scene, manners, &words, &wrap);
+                counter.fetch_add(1, Relaxed);
+            });
+        }));
+        match outcome {
+            Ok(()) => return executions.load(Relaxed),
+            Err(payload) if payload.is::<Unknown>() => {}
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+    panic!("the scene touches new words for ever");
+}
+
+/// One execution.
+fn play<W: World>(scene: Scene<W>, manners: Manners, touched: &Arc<Touched>, wrap: &impl Wrap<W>) {
+    let (world, layout) = Loom::new(manners, Arc::clone(touched));
+    let setting = Setting::new(wrap(world.clone()), layout);
+    let mut play = setting.play(scene);
+    world.raise_curtain();
+    // The main thread acts, too: one thread less for loom to order.
+    let mine = play.actors.remove(0);
+    let threads: Vec<_> = play.actors.into_iter().map(|actor| loom::thread::spawn(actor)).collect();
+    mine();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    world.lower_curtain();
+    (play.epilogue)();
+}

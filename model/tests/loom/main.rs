@@ -1,0 +1,98 @@
+//! The scenes under loom: every interleaving within a bound of preemptions, and every value that the memory model lets a load
+//! return.
+//!
+//! Each scene is played in manners that hide different faults (see `world`):
+//! - `yield` with a patient clock: races, torn states; nobody is ever stopped for being slow;
+//! - `hasty`: the same with an impatient clock, so that PREPARED owners are stopped and stoppers are not waited for;
+//! - `sleep`: waits end by a ring only, so that a lost wake-up is a deadlock. loom then aborts the process: run these with
+//!   nextest, which gives each test one.
+//!
+//! Bounds: 2 preemptions find most of what two threads can do to each other, 3 where that is cheap; every scene of three
+//! threads takes 1. `scenes.rs` of the shuttle tests goes deeper without the memory model.
+
+mod explore;
+mod weaken;
+mod world;
+
+use explore::explore;
+use pso_model::report::{Coverage, Played};
+use pso_model::scenario::scene;
+use world::{Clock, Manners, Waiting};
+
+const YIELD: Manners = Manners { waiting: Waiting::Yield, clock: Clock::Patient, spin_ns: 0 };
+const HASTY: Manners = Manners { clock: Clock::Impatient, ..YIELD };
+const SLEEP: Manners = Manners { waiting: Waiting::Sleep, ..YIELD };
+
+/// The manners by name.
+fn manners(name: &str) -> Manners {
+    match name {
+        "yields" => YIELD,
+        "hasty" => HASTY,
+        "sleep" => SLEEP,
+        _ => panic!("there is no manner {name:?}"),
+    }
+}
+
+fn play(name: &str, manner: &str, manners: Manners, preemptions: usize) {
+    let executions = explore(scene(name), manners, Some(preemptions), |world| world);
+    let [scene, tool, manner] = [name, "loom", manner].map(String::from);
+    Played { scene, tool, manner, coverage: Coverage::BoundedBy(preemptions), executions }.write();
+}
+
+/// One test a scene: `name: bound`.
+macro_rules! plays {
+    ($module:ident, $manners:expr, { $($scene:ident: $preemptions:literal,)* }) => {
+        mod $module {
+            use super::*;
+            $(
+                #[test]
+                fn $scene() {
+                    play(stringify!($scene), stringify!($module), $manners, $preemptions);
+                }
+            )*
+        }
+    };
+}
+
+plays!(yields, YIELD, {
+    two_writers_of_one_cell: 3,
+    write_skew: 3,
+    reader_of_two_cells: 3,
+    repeated_read: 3,
+    late_extension: 1,
+    crossing_writers: 1,
+    older_stops_younger: 2,
+    reads_its_own_write: 2,
+    three_on_one_cell: 1,
+    dead_owner_of_a_lock: 2,
+    dead_committer: 1,
+    dead_in_write_back: 1,
+    two_who_recover: 1,
+    retry: 3,
+    queue_hand_over: 1,
+    a_new_block_is_read: 3,
+    remote_free: 3,
+    two_who_allocate: 3,
+    two_who_join: 1,
+    leave_and_claim: 3,
+    dead_slots_are_cleared_once: 1,
+});
+
+plays!(hasty, HASTY, {
+    two_writers_of_one_cell: 2,
+    write_skew: 2,
+    reader_of_two_cells: 2,
+    crossing_writers: 1,
+    older_stops_younger: 2,
+    reads_its_own_write: 2,
+});
+
+plays!(sleep, SLEEP, {
+    two_writers_of_one_cell: 2,
+    crossing_writers: 1,
+    three_on_one_cell: 1,
+    retry: 3,
+    two_who_retry: 1,
+    retry_and_writers: 1,
+    queue_hand_over: 1,
+});

@@ -1,0 +1,450 @@
+//! The platform on which loom plays: every word that a scene touches while its actors run is a loom object.
+//!
+//! **Quiet and loud.** Before the actors start and after they have ended there is one thread. Then the world is *quiet*: its
+//! memory is a [`Heap`], loom sees nothing, and a scene may make spaces, participants and objects at full speed in each
+//! execution. [`Loom::raise_curtain`] makes loom objects of the touched words, with the values that stand in the heap;
+//! [`Loom::lower_curtain`] writes the last values back. In between each access is loom's.
+//!
+//! **Touched words.** loom objects must be made by the main thread before the others start, and thousands of them make an
+//! execution slow. So a [`Touched`] set says which words become objects. An access to another word enlarges the set and ends
+//! the exploration by a panic with [`Unknown`]; the runner starts it again.
+//!
+//! **Typed words.** Atomic words are loom atomics; plain words are loom cells, so that an access to one which nothing orders
+//! after another access is a reported race. `retype` counts as a write. An access of the wrong kind is a panic.
+//!
+//! **Waiting** is one of two models. *Yield*: a wait returns at once, after everybody else could run; finds races, hides lost
+//! wake-ups. *Sleep*: whoever waits for 2 ms or longer sleeps until somebody rings, and no time-out helps, so that a lost
+//! wake-up is a deadlock which loom reports. Shorter waits are polls, for which the engine promises no ring: they yield.
+//!
+//! **Clocks** are each process's own, so that no time tells one thread what another has done (loom would not see that path,
+//! and skip schedules which differ by it). *Patient*: time moves by spinning only. *Impatient*: every look at the clock moves
+//! it beyond any patience of the engine for PREPARED owners and stoppers.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64 as Counter};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::{AtomicU64, fence};
+use loom::sync::{Condvar, Mutex as LoomMutex};
+use pso_engine::arena::Layout;
+use pso_engine::platform::{
+    Liveness, Memory, Ordering, Ordering::Relaxed, OutOfPages, ProcessIdentity, System, WaitOutcome, WordKind,
+};
+use pso_engine::word::{ParticipantId, ProcessSlotId, WordAddress};
+use pso_model::heap::Heap;
+use pso_model::scenario::{World, small_geometry};
+
+/// Waits shorter than this are polls: nobody rings for them.
+const SHORTEST_SLEEP_NS: u64 = 2_000_000;
+/// What a turn of a spinning loop costs. Two of them are longer than the engine leaves a PREPARED owner alone.
+const SPIN_STEP_NS: u64 = 30_000;
+/// What a look at an impatient clock costs: above 1 ms, the longest patience but that for the hung.
+const IMPATIENT_STEP_NS: u64 = 1_100_000;
+
+/// How the world waits and how its clock goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manners {
+    pub waiting: Waiting,
+    pub clock: Clock,
+    /// How long the engine spins before it sleeps; 0 as on one processor.
+    pub spin_ns: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    Yield,
+    Sleep,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    Patient,
+    Impatient,
+}
+
+/// How a touched word is used.
+#[derive(Clone, Copy, Debug, Default)]
+struct Uses {
+    atomic: bool,
+    plain: bool,
+}
+
+/// The words of a scene that become loom objects. Outlives executions.
+#[derive(Debug, Default)]
+pub struct Touched {
+    words: Mutex<BTreeMap<u64, Uses>>,
+}
+
+/// The panic of an access to a word that is no loom object yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Unknown;
+
+impl Touched {
+    fn add(&self, index: u64, kind: WordKind) {
+        let mut words = self.words.lock().unwrap();
+        let uses = words.entry(index).or_default();
+        match kind {
+            WordKind::Atomic => uses.atomic = true,
+            WordKind::Plain => uses.plain = true,
+        }
+    }
+}
+
+/// One process.
+#[derive(Clone)]
+pub struct Loom {
+    memory: Arc<SharedMemory>,
+    heap: Heap,
+    now_ns: Arc<Counter>,
+}
+
+struct SharedMemory {
+    layout: Layout,
+    manners: Manners,
+    touched: Arc<Touched>,
+    /// Per word: whether it is plain.
+    plain: Box<[AtomicBool]>,
+    loud: AtomicBool,
+    stage: OnceLock<Stage>,
+}
+
+/// The loom objects of one execution.
+struct Stage {
+    /// Object number + 1 of each word; 0: none.
+    numbers: Vec<u32>,
+    objects: Vec<Object>,
+    /// Where each participant sleeps: the lock that a sleeper and a waker hold, as a kernel does.
+    beds: Vec<(LoomMutex<()>, Condvar)>,
+    /// Touched by each change of and each look at who lives, so that loom knows that they depend on each other.
+    liveness: AtomicU64,
+}
+
+struct Object {
+    index: u64,
+    atomic: Option<AtomicU64>,
+    plain: Option<PlainWord>,
+}
+
+struct PlainWord(UnsafeCell<u64>);
+// SAFETY: loom checks each access and runs one thread at a time.
+unsafe impl Sync for PlainWord {}
+// SAFETY: as above.
+unsafe impl Send for PlainWord {}
+
+impl Loom {
+    /// Formatted memory and its first process.
+    pub fn new(manners: Manners, touched: Arc<Touched>) -> (Self, Layout) {
+        let (heap, layout) = Heap::space(small_geometry());
+        let words = layout.geometry().space_words as usize;
+        let plain = (0..words).map(|word| AtomicBool::new(word < pso_engine::arena::HEADER_WORDS as usize));
+        let memory = SharedMemory {
+            layout,
+            manners,
+            touched,
+            plain: plain.collect(),
+            loud: AtomicBool::new(false),
+            stage: OnceLock::new(),
+        };
+        (Self { memory: Arc::new(memory), heap, now_ns: Self::clock() }, layout)
+    }
+
+    fn clock() -> Arc<Counter> {
+        Arc::new(Counter::new(SHORTEST_SLEEP_NS))
+    }
+
+    /// From here on loom sees each access. Main thread, before it starts the others.
+    pub fn raise_curtain(&self) {
+        let words = self.memory.touched.words.lock().unwrap();
+        let mut numbers = vec![0; self.memory.plain.len()];
+        let mut objects = Vec::with_capacity(words.len());
+        for (&index, uses) in words.iter() {
+            let value = self.heap.load(WordAddress::new(index), Relaxed);
+            objects.push(Object {
+                index,
+                atomic: uses.atomic.then(|| AtomicU64::new(value)),
+                plain: uses.plain.then(|| PlainWord(UnsafeCell::new(value))),
+            });
+            numbers[index as usize] = objects.len() as u32;
+        }
+        let participants = self.memory.layout.geometry().participants;
+        let beds = match self.memory.manners.waiting {
+            Waiting::Yield => Vec::new(),
+            Waiting::Sleep => (0..participants).map(|_| (LoomMutex::new(()), Condvar::new())).collect(),
+        };
+        let stage = Stage { numbers, objects, beds, liveness: AtomicU64::new(0) };
+        assert!(self.memory.stage.set(stage).is_ok(), "one play an execution");
+        self.memory.loud.store(true, Relaxed);
+    }
+
+    /// Back to the heap, with what the actors have left. Main thread, after it has waited for the others.
+    pub fn lower_curtain(&self) {
+        self.memory.loud.store(false, Relaxed);
+        let stage = self.memory.stage.get().expect("the curtain was raised");
+        for object in &stage.objects {
+            let address = WordAddress::new(object.index);
+            let plain = self.memory.plain[object.index as usize].load(Relaxed);
+            let value = match (&object.atomic, &object.plain) {
+                (_, Some(word)) if plain => word.0.with(|value| {
+                    // SAFETY: loom has checked that nobody writes at once.
+                    unsafe { *value }
+                }),
+                // SAFETY: loom checks that every store happened before.
+                (Some(word), _) => unsafe { word.unsync_load() },
+                _ => continue,
+            };
+            self.heap.store(address, value, Relaxed);
+        }
+    }
+
+    /// The stage, while actors are on it.
+    #[inline]
+    fn stage(&self) -> Option<&Stage> {
+        if self.memory.loud.load(Relaxed) { self.memory.stage.get() } else { None }
+    }
+
+    fn is_plain(&self, address: WordAddress) -> bool {
+        self.memory.plain[address.index() as usize].load(Relaxed)
+    }
+
+    fn object<'a>(&self, stage: &'a Stage, address: WordAddress, kind: WordKind) -> &'a Object {
+        let number = stage.numbers[address.index() as usize];
+        let object = number.checked_sub(1).map(|number| &stage.objects[number as usize]);
+        object
+            .filter(|object| match kind {
+                WordKind::Atomic => object.atomic.is_some(),
+                WordKind::Plain => object.plain.is_some(),
+            })
+            .unwrap_or_else(|| {
+                self.memory.touched.add(address.index(), kind);
+                std::panic::resume_unwind(Box::new(Unknown))
+            })
+    }
+
+    fn atomic<'a>(&self, stage: &'a Stage, address: WordAddress) -> &'a AtomicU64 {
+        assert!(!self.is_plain(address), "word {} is plain, and this is an atomic access", address.index());
+        self.object(stage, address, WordKind::Atomic).atomic.as_ref().expect("just asked for")
+    }
+
+    fn plain<'a>(&self, stage: &'a Stage, address: WordAddress) -> &'a PlainWord {
+        self.object(stage, address, WordKind::Plain).plain.as_ref().expect("just asked for")
+    }
+
+    /// Everybody else could run.
+    fn pass_on(&self) {
+        loom::thread::yield_now();
+    }
+}
+
+impl World for Loom {
+    fn process(&self) -> Self {
+        Self { memory: Arc::clone(&self.memory), heap: self.heap.process(), now_ns: Self::clock() }
+    }
+    fn kill_process(&self, slot: ProcessSlotId) {
+        self.heap.kill_process(slot);
+    }
+}
+
+impl Memory for Loom {
+    fn load(&self, address: WordAddress, order: Ordering) -> u64 {
+        match self.stage() {
+            Some(stage) => self.atomic(stage, address).load(order),
+            None => self.heap.load(address, order),
+        }
+    }
+    fn store(&self, address: WordAddress, value: u64, order: Ordering) {
+        match self.stage() {
+            Some(stage) => self.atomic(stage, address).store(value, order),
+            None => self.heap.store(address, value, order),
+        }
+    }
+    fn swap(&self, address: WordAddress, value: u64, order: Ordering) -> u64 {
+        match self.stage() {
+            Some(stage) => self.atomic(stage, address).swap(value, order),
+            None => self.heap.swap(address, value, order),
+        }
+    }
+    fn compare_exchange(
+        &self,
+        address: WordAddress,
+        current: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        match self.stage() {
+            Some(stage) => self.atomic(stage, address).compare_exchange(current, new, success, failure),
+            None => self.heap.compare_exchange(address, current, new, success, failure),
+        }
+    }
+    fn fetch_add(&self, address: WordAddress, value: u64, order: Ordering) -> u64 {
+        match self.stage() {
+            Some(stage) => self.atomic(stage, address).fetch_add(value, order),
+            None => self.heap.fetch_add(address, value, order),
+        }
+    }
+    fn fetch_or(&self, address: WordAddress, bits: u64, order: Ordering) -> u64 {
+        match self.stage() {
+            Some(stage) => self.atomic(stage, address).fetch_or(bits, order),
+            None => self.heap.fetch_or(address, bits, order),
+        }
+    }
+    fn fetch_and(&self, address: WordAddress, bits: u64, order: Ordering) -> u64 {
+        match self.stage() {
+            Some(stage) => self.atomic(stage, address).fetch_and(bits, order),
+            None => self.heap.fetch_and(address, bits, order),
+        }
+    }
+
+    fn load_plain(&self, address: WordAddress) -> u64 {
+        let Some(stage) = self.stage() else { return self.heap.load_plain(address) };
+        assert!(self.is_plain(address), "word {} is atomic, and this is a plain access", address.index());
+        self.plain(stage, address).0.with(|value| {
+            // SAFETY: loom has checked that nobody writes at once.
+            unsafe { *value }
+        })
+    }
+    fn store_plain(&self, address: WordAddress, value: u64) {
+        let Some(stage) = self.stage() else { return self.heap.store_plain(address, value) };
+        assert!(self.is_plain(address), "word {} is atomic, and this is a plain access", address.index());
+        self.plain(stage, address).0.with_mut(|word| {
+            // SAFETY: loom has checked that nobody reads or writes at once.
+            unsafe { *word = value }
+        });
+    }
+    fn with_payload<R>(&self, address: WordAddress, length: usize, reader: impl FnOnce(&[u8]) -> R) -> R {
+        let words = length.div_ceil(8) as u64;
+        let mut bytes: Vec<u8> =
+            (0..words).flat_map(|word| self.load_plain(address.offset(word)).to_le_bytes()).collect();
+        bytes.truncate(length);
+        reader(&bytes)
+    }
+    fn write_payload(&self, address: WordAddress, bytes: &[u8]) {
+        for (index, piece) in bytes.chunks(8).enumerate() {
+            let word = address.offset(index as u64);
+            let mut value = if piece.len() == 8 { [0; 8] } else { self.load_plain(word).to_le_bytes() };
+            value[..piece.len()].copy_from_slice(piece);
+            self.store_plain(word, u64::from_le_bytes(value));
+        }
+    }
+    fn retype(&self, address: WordAddress, words: u64, kind: WordKind) {
+        for index in address.index()..address.index() + words {
+            self.memory.plain[index as usize].store(kind == WordKind::Plain, Relaxed);
+            // A word has a history as a plain word only if it ever is one while the actors run; then its new life must come
+            // after everything in the old one.
+            if let Some(stage) = self.stage()
+                && let Some(number) = stage.numbers[index as usize].checked_sub(1)
+                && let Some(plain) = &stage.objects[number as usize].plain
+            {
+                plain.0.with_mut(|_| ());
+            }
+        }
+    }
+
+    fn fence(&self, order: Ordering) {
+        match self.stage() {
+            Some(_) => fence(order),
+            None => self.heap.fence(order),
+        }
+    }
+    fn light_fence(&self) {
+        self.fence(Ordering::SeqCst);
+    }
+    fn heavy_fence(&self) {
+        self.fence(Ordering::SeqCst);
+    }
+}
+
+impl System for Loom {
+    fn now_ns(&self) -> u64 {
+        match self.memory.manners.clock {
+            Clock::Patient => self.now_ns.load(Relaxed),
+            Clock::Impatient => self.now_ns.fetch_add(IMPATIENT_STEP_NS, Relaxed),
+        }
+    }
+    fn coarse_ns(&self) -> u64 {
+        // Shared time stands still: who is older is the scene's choice.
+        0
+    }
+    fn spin_hint(&self) {
+        self.now_ns.fetch_add(SPIN_STEP_NS, Relaxed);
+        if self.stage().is_some() {
+            self.pass_on();
+        }
+    }
+    fn spin_ns(&self) -> u64 {
+        self.memory.manners.spin_ns
+    }
+    fn wait(&self, bell: WordAddress, expected: u32, timeout_ns: u64) -> WaitOutcome {
+        let stage = self.stage().expect("nobody waits before the play");
+        if self.memory.manners.waiting == Waiting::Yield || timeout_ns < SHORTEST_SLEEP_NS {
+            self.now_ns.fetch_add(timeout_ns, Relaxed);
+            self.pass_on();
+            return WaitOutcome::TimedOut;
+        }
+        let (lock, condition) = self.bed(stage, bell);
+        let guard = lock.lock().unwrap();
+        // Under the lock that `wake` takes: whoever changed the bell before rings after this look, or we see the change.
+        if self.atomic(stage, bell).load(Ordering::Acquire) as u32 == expected {
+            drop(condition.wait(guard).unwrap());
+        }
+        WaitOutcome::Woken
+    }
+    fn wake(&self, bell: WordAddress) {
+        if let Some(stage) = self.stage()
+            && self.memory.manners.waiting == Waiting::Sleep
+        {
+            let (lock, condition) = self.bed(stage, bell);
+            let guard = lock.lock().unwrap();
+            condition.notify_all();
+            drop(guard);
+        }
+    }
+
+    fn commit_pages(&self, address: WordAddress, words: u64) -> Result<(), OutOfPages> {
+        self.heap.commit_pages(address, words)
+    }
+    fn punch_pages(&self, _address: WordAddress, _words: u64) {
+        unimplemented!("the engine gives no pages back yet");
+    }
+
+    fn claim_liveness(&self, slot: ProcessSlotId) -> bool {
+        self.note_liveness();
+        self.heap.claim_liveness(slot)
+    }
+    fn release_liveness(&self, slot: ProcessSlotId) {
+        self.note_liveness();
+        self.heap.release_liveness(slot);
+    }
+    fn liveness(&self, slot: ProcessSlotId, identity: ProcessIdentity) -> Liveness {
+        self.note_liveness();
+        self.heap.liveness(slot, identity)
+    }
+    fn identity(&self) -> ProcessIdentity {
+        self.heap.identity()
+    }
+    fn thread_number(&self) -> u64 {
+        u64::from(self.heap.identity().pid)
+    }
+    fn forked(&self) -> bool {
+        false
+    }
+    fn entropy(&self) -> u64 {
+        self.heap.entropy()
+    }
+}
+
+impl Loom {
+    fn bed<'a>(&self, stage: &'a Stage, bell: WordAddress) -> &'a (LoomMutex<()>, Condvar) {
+        let first = self.memory.layout.participant(ParticipantId(0)).expect("there are participants");
+        let who = (bell.index() - first.index()) / pso_engine::arena::PARTICIPANT_WORDS;
+        &stage.beds[who as usize]
+    }
+
+    /// Relaxed: the engine gets no ordering from a look at who lives, as none is promised.
+    fn note_liveness(&self) {
+        if let Some(stage) = self.stage() {
+            stage.liveness.fetch_add(1, Relaxed);
+        }
+    }
+}
