@@ -17,6 +17,7 @@ use pso_engine::word::{ProcessSlotId, WordAddress};
 
 use crate::fiber::{self, Bound};
 use crate::machine::Access;
+use crate::player::Pace;
 use crate::system::{Members, System, Turn};
 
 /// The world, as its platforms share it.
@@ -252,7 +253,32 @@ impl PlatformSystem for Simulated {
     }
 }
 
+/// Time that is not the engine's passes by itself, and not turn by turn of a loop that looks at the clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pass;
+
+impl Pace<Simulated> for Pass {
+    fn compute(&mut self, platform: &Simulated, ns: u64) {
+        platform.pass(ns.saturating_mul(1000));
+    }
+    fn rest(&mut self, platform: &Simulated, until_ns: u64) {
+        let now_ns = EPOCH_NS + platform.world.get().borrow().time() / 1000;
+        platform.pass(until_ns.saturating_sub(now_ns).saturating_mul(1000));
+    }
+}
+
 impl Simulated {
+    /// The calling thread computes for `ps`, in pieces at whose ends it can lose its core.
+    pub fn pass(&self, ps: u64) {
+        let piece = self.world.get().borrow().prices.slice / 8 + 1;
+        let mut left = ps;
+        while left > 0 {
+            let now = left.min(piece);
+            self.step(|system| system.spend(now));
+            left -= now;
+        }
+    }
+
     /// A call of the kernel: a step, and the price of going there and back.
     fn kernel_call<R>(&self, call: impl FnOnce(&mut System) -> R) -> Option<R> {
         self.step(|system| {

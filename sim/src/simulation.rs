@@ -130,9 +130,14 @@ impl Simulation {
 
     /// Adds a thread that is a process of its own and runs `body`. Returns its number.
     pub fn spawn(&mut self, body: impl FnOnce(Simulated) + 'static) -> usize {
-        let platform = Simulated::new(self.world.clone());
-        let number = self.world.get().borrow_mut().add_thread(platform.process_number(), &self.faults);
-        let fiber = Fiber::new(move || body(platform)).expect("the system has memory for a stack");
+        let platform = self.outside();
+        self.spawn_in(&platform.clone(), move || body(platform))
+    }
+
+    /// Adds a thread of `process`, which was founded outside, so that what it did there took no time.
+    pub fn spawn_in(&mut self, process: &Simulated, body: impl FnOnce() + 'static) -> usize {
+        let number = self.world.get().borrow_mut().add_thread(process.process_number(), &self.faults);
+        let fiber = Fiber::new(body).expect("the system has memory for a stack");
         self.fibers.push(Some(fiber));
         number
     }
@@ -146,7 +151,7 @@ impl Simulation {
         // Bounded by the budget and the patience of the system.
         loop {
             // The world is not held while a thread runs.
-            let next = system.borrow_mut().next();
+            let next = system.borrow_mut().next_thread();
             let Some(thread) = next else { break };
             let Some(fiber) = self.fibers[thread].as_mut() else { break };
             match fiber.resume() {

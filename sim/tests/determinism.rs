@@ -1,45 +1,57 @@
 //! The same seed gives the same run, bit for bit: twice, on another build, and whether threads run ahead or not.
 
-use pso_engine::space::Space;
-use pso_model::scenario::Bank;
-use pso_sim::machine::Profile;
+mod support;
+
 use pso_sim::measure::Verdict;
-use pso_sim::{Random, Report, Setup, Simulation};
+use pso_sim::player::Pacing;
+use pso_sim::system::scheduler;
+use pso_sim::trace::{Contention, Kind, generate};
+use pso_sim::{Setup, simulate};
 
-/// A bank in which `threads` make `transfers` each.
-fn run(setup: Setup, threads: usize, transfers: u64) -> Report {
-    let seed = setup.seed;
-    let mut simulation = Simulation::new(setup);
-    let layout = *simulation.layout();
-    let space = Space::join(simulation.outside(), layout).unwrap();
-    let mut founder = space.participant().unwrap();
-    let bank = Bank::found(&mut founder, 20).unwrap();
-    for number in 0..threads {
-        simulation.spawn(move |platform| {
-            let space = Space::join(platform, layout).unwrap();
-            let mut participant = space.participant().unwrap();
-            let mut random = Random::split(seed, number as u64 + 100);
-            for _ in 0..transfers {
-                bank.transfer(&mut participant, random.below(20), random.below(20), 1).unwrap();
-            }
-            participant.leave();
-            space.leave();
-        });
-    }
-    let report = simulation.run();
-    assert_eq!(bank.sum(&mut founder).unwrap(), bank.expected());
-    assert_eq!(report.verdict, Verdict::Ok);
-    report
-}
-
-fn setup(cores: usize, seed: u64) -> Setup {
-    Setup::new(Profile::built_in("chiplet").unwrap(), cores, seed)
-}
+use support::{Bank, chiplet};
 
 #[test]
 fn the_same_seed_gives_the_same_run_and_another_seed_another() {
-    let (one, again, other) = (run(setup(4, 1), 8, 200), run(setup(4, 1), 8, 200), run(setup(4, 2), 8, 200));
+    let run = |seed| Bank { threads: 8, accounts: 20, transfers: 200 }.run(chiplet(4, seed));
+    let (one, again, other) = (run(1), run(1), run(2));
     assert_eq!((one.trace_hash, one.ended_ns, one.steps), (again.trace_hash, again.ended_ns, again.steps));
     assert_ne!(one.trace_hash, other.trace_hash);
     assert!(one.threads.iter().all(|thread| thread.through && thread.commits == 200));
 }
+
+/// Running ahead spares a switch when the answer is known. Were the answer ever another, the order of steps would differ.
+#[test]
+fn running_ahead_changes_nothing_under_any_scheduler() {
+    for name in scheduler::NAMES {
+        let run = |runs_ahead| {
+            let scheduler = scheduler::by_name(name, 3).unwrap();
+            Bank { threads: 6, accounts: 3, transfers: 150 }.run(Setup { runs_ahead, scheduler, ..chiplet(4, 3) })
+        };
+        let (ahead, by_turns) = (run(true), run(false));
+        assert_eq!(ahead.steps, by_turns.steps, "{name}");
+        assert_eq!(ahead.trace_hash, by_turns.trace_hash, "{name}");
+    }
+}
+
+/// What another build must compute, too. A change of the engine's steps, of the prices or of the system changes these
+/// numbers, and whoever makes it commits the new ones; a change of the compiler or its options does not.
+#[test]
+fn every_build_gives_the_golden_runs() {
+    let golden = [
+        (Kind::Counter, GOLDEN[0]),
+        (Kind::Bank1000, GOLDEN[1]),
+        (Kind::Bank4, GOLDEN[2]),
+        (Kind::LongReader, GOLDEN[3]),
+        (Kind::CrossingPairs, GOLDEN[4]),
+        (Kind::Queue, GOLDEN[5]),
+    ];
+    for (kind, expected) in golden {
+        let trace = generate(kind, Contention::Medium, 6, 300, 11);
+        let played = simulate(&trace, chiplet(4, 11), Pacing::AS_WRITTEN).unwrap();
+        assert_eq!(played.measurement.verdict, Verdict::Ok, "{}", kind.name());
+        let got = (played.report.steps, played.report.trace_hash);
+        assert_eq!(got, expected, "{}: ({}, {:#x})", kind.name(), got.0, got.1);
+    }
+}
+
+const GOLDEN: [(u64, u64); 6] = [(0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0)];

@@ -92,6 +92,8 @@ pub struct System {
     runs_ahead: bool,
     /// The time of the last event, and of what happens outside all threads. In ps.
     now: u64,
+    /// When the last thread so far was through.
+    ended: u64,
     steps: u64,
     budget: u64,
     patience: u64,
@@ -124,6 +126,7 @@ impl System {
             granted: false,
             runs_ahead: start.runs_ahead,
             now: 0,
+            ended: 0,
             steps: 0,
             budget: start.budget,
             patience: start.patience,
@@ -154,7 +157,7 @@ impl System {
     }
 
     /// The thread that is to be resumed now; `None` when the run is over and the verdict stands.
-    pub fn next(&mut self) -> Option<usize> {
+    pub fn next_thread(&mut self) -> Option<usize> {
         // Bounded: each turn takes one event off the agenda.
         while self.verdict.is_none() {
             let Some((time, thread)) = self.agenda.earliest() else {
@@ -207,7 +210,8 @@ impl System {
         if thread.is_over() {
             return Turn::Over;
         }
-        if !self.granted && !(self.runs_ahead && self.agenda.comes_first(time, me)) {
+        let earliest = self.granted || self.runs_ahead && self.agenda.comes_first(time, me);
+        if !earliest {
             self.agenda.set(me, time);
             return Turn::Yield;
         }
@@ -351,6 +355,7 @@ impl System {
             self.verdict.get_or_insert(Verdict::Wrong(format!("thread {thread} panicked: {message}")));
         }
         if !self.threads[thread].is_over() {
+            self.ended = self.ended.max(self.threads[thread].time);
             self.leave_core(thread, Activity::Ended, NEVER);
         }
         self.current = None;
@@ -528,6 +533,6 @@ impl System {
     }
     /// The time of the last event, in ps.
     pub fn now(&self) -> u64 {
-        self.now
+        self.now.max(self.ended)
     }
 }
