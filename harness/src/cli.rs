@@ -1,11 +1,13 @@
 //! The command line.
 
+mod plot;
 mod trace;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use plot::*;
 pub use trace::*;
 
 /// Python objects in shared memory: shows, measures, torments and inspects shared spaces.
@@ -31,6 +33,8 @@ pub enum Command {
     Trace(TraceOptions),
     /// Kills native writers at random times and checks the space after each kill.
     Torture(Torture),
+    /// Measures traces on real processes and on the simulated machine, alternated: participants and cores to and fro.
+    Sweep(Sweep),
     /// Draws result files of replay, sim and sweep: charts as SVG and PNG, and a report as one HTML file.
     Plot(Plot),
     /// Plays the scenes of the model under loom and shuttle and compares how far they went with what is expected.
@@ -78,6 +82,12 @@ pub struct Demo {
     /// Size of the space. Memory is taken only as it is used.
     #[arg(long, default_value = "4G")]
     pub size: String,
+    /// Folder for the report of the replayed and simulated job: report.html, charts, trace, measurements.
+    #[arg(long, default_value = "results/demo")]
+    pub out: PathBuf,
+    /// Machine profile of the simulation: its name, or a file.
+    #[arg(long, default_value = "chiplet")]
+    pub profile: String,
 }
 
 #[derive(Args)]
@@ -154,19 +164,6 @@ pub struct BenchNative {
     /// Writes the numbers to this file (JSON).
     #[arg(long)]
     pub out: Option<PathBuf>,
-}
-
-#[derive(Args)]
-pub struct Plot {
-    /// Result files (JSON).
-    #[arg(required = true)]
-    pub files: Vec<PathBuf>,
-    /// Folder for the charts and report.html.
-    #[arg(short, long)]
-    pub out: PathBuf,
-    /// Title of the report.
-    #[arg(long)]
-    pub title: Option<String>,
 }
 
 #[derive(Args)]

@@ -15,9 +15,11 @@ mod listing;
 mod machine;
 mod place;
 mod plot;
+mod profile;
 mod python;
 mod replay;
 mod scripts;
+mod sweep;
 mod table;
 mod torture;
 mod trace;
@@ -47,6 +49,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Sweep(options) => sweep::run(&options),
         Command::Plot(options) => plot::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Trace(options) => trace::run(&options),

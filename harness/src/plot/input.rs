@@ -1,7 +1,8 @@
 //! The measurements to draw, out of result files of `replay`, `sim` and `sweep`, each with the file that it came from.
 //!
-//! A result file is what `machine::write_results` writes: `{"provenance": ..., "numbers": {"measurements": [...]}}`. A bare
-//! list of measurements, or one alone, is taken as well: its provenance is then shown as unknown, not invented.
+//! A result file is what `machine::write_results` writes: `{"provenance": ..., "numbers": {"measurements": [...]}}`, or with
+//! one `measurement`. A bare list of measurements, or one alone, is taken as well: its provenance is then shown as unknown,
+//! not invented.
 
 use std::path::{Path, PathBuf};
 
@@ -104,10 +105,12 @@ fn measurements(value: &Value) -> Result<Vec<Measurement>, serde_json::Error> {
     match value {
         Value::Array(each) => each.iter().map(|one| serde_json::from_value(one.clone())).collect(),
         Value::Object(fields) if fields.contains_key("world") => Ok(vec![serde_json::from_value(value.clone())?]),
-        Value::Object(fields) => match fields.get("measurements").or_else(|| fields.get("numbers")) {
-            Some(inner) => measurements(inner),
-            None => Ok(Vec::new()),
-        },
+        Value::Object(fields) => {
+            match ["measurements", "measurement", "numbers"].iter().find_map(|name| fields.get(*name)) {
+                Some(inner) => measurements(inner),
+                None => Ok(Vec::new()),
+            }
+        }
         _ => Ok(Vec::new()),
     }
 }
@@ -129,7 +132,9 @@ mod tests {
         input.add(Path::new("results/one.json"), &text).unwrap();
         input.add(Path::new("list.json"), &format!("[{text}]")).unwrap();
         input.add(Path::new("wrapped.json"), &wrapped).unwrap();
-        assert_eq!(input.runs.len(), 4);
+        let simulated = format!(r#"{{"numbers": {{"measurement": {text}, "memory_operations": 7}}}}"#);
+        input.add(Path::new("sim.json"), &simulated).unwrap();
+        assert_eq!(input.runs.len(), 5);
         assert_eq!(input.traces(), ["bank"]);
         assert_eq!(input.sources[0].file, "one.json");
         assert!(input.sources[0].provenance.is_none());

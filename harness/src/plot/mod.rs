@@ -10,7 +10,7 @@ mod canvas;
 mod caption;
 mod figure;
 #[cfg(test)]
-mod fixture;
+pub mod fixture;
 mod group;
 mod input;
 mod labels;
@@ -21,7 +21,7 @@ mod raster;
 mod report;
 mod spread;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pso_sim::measure::World;
 
@@ -29,20 +29,28 @@ use crate::cli::Plot;
 use crate::failure::Failure;
 use crate::table::Table;
 use input::Input;
+pub use input::{verdict_words, world_word};
 use quantity::Unit;
 
 /// The subcommand.
 pub fn run(options: &Plot) -> Result<(), Failure> {
-    let input = Input::read(&options.files)?;
-    let title = options.title.clone().unwrap_or_else(|| "pso: simulated and real runs".into());
-    let written = write(&input, &options.out, &title, &[])?;
+    let title = options.title.as_deref().unwrap_or("pso: simulated and real runs");
+    report(&options.files, Some(&options.out), title, &[])
+}
+
+/// Prints what is in result files; if there is a folder for it, writes charts and a report.
+pub fn report(files: &[PathBuf], folder: Option<&Path>, title: &str, introduction: &[String]) -> Result<(), Failure> {
+    let input = Input::read(files)?;
     print_summary(&input);
-    println!("\n  {written} charts and report.html are in {}", options.out.display());
+    if let Some(folder) = folder {
+        let written = write(&input, folder, title, introduction)?;
+        println!("\n  {written} charts (SVG, PNG) and the report: {}", folder.join("report.html").display());
+    }
     Ok(())
 }
 
 /// Writes every figure as SVG and PNG, and the report, into `folder`. How many figures.
-pub fn write(input: &Input, folder: &Path, title: &str, introduction: &[String]) -> Result<usize, Failure> {
+fn write(input: &Input, folder: &Path, title: &str, introduction: &[String]) -> Result<usize, Failure> {
     std::fs::create_dir_all(folder).map_err(Failure::system(format!("making {}", folder.display())))?;
     let save = |name: String, bytes: &[u8]| {
         let file = folder.join(name);
@@ -58,7 +66,7 @@ pub fn write(input: &Input, folder: &Path, title: &str, introduction: &[String])
 }
 
 /// The main figures of every row, for the terminal.
-pub fn print_summary(input: &Input) {
+fn print_summary(input: &Input) {
     let headings =
         ["trace", "where", "cores", "participants", "runs", "commits/s", "attempts", "p50", "p99", "Jain", "ended"];
     let mut table = Table::new(headings);
