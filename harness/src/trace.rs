@@ -41,7 +41,7 @@ fn merge(options: &TraceMerge) -> Result<(), Failure> {
     let parts = options.files.iter().map(|file| load(file)).collect::<Result<Vec<_>, _>>()?;
     let name = options.output.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let name = name.trim_end_matches(".gz");
-    let merged = trace::merge(name, parts).map_err(|error| Failure::Wrong(format!("pso trace merge: {error}")))?;
+    let merged = trace::merge(name, parts).map_err(|error| Failure::Wrong(format!("merge: {error}")))?;
     save(&merged, &options.output)
 }
 

@@ -28,7 +28,7 @@ pub struct Recorder<P: Platform> {
     arrived_ns: u64,
     /// Of the attempt under way.
     began_ns: u64,
-    /// Of the transaction before.
+    /// When the transaction before was written down.
     ended_ns: u64,
     line: Transaction,
 }
@@ -78,6 +78,7 @@ impl<P: Platform> Observer<P> for Recorder<P> {
         }
         let ended_ns = self.now_ns();
         self.note(attempt, ended_ns);
-        self.ended_ns = ended_ns;
+        // Once more: what the sink took is nobody's thinking.
+        self.ended_ns = self.now_ns();
     }
 }

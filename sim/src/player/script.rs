@@ -163,7 +163,7 @@ impl Step {
             }
         }
         if self.sums_up {
-            let sum: i64 = self.slots_read(values).iter().sum();
+            let sum: i128 = self.slots_read(values).iter().map(|value| i128::from(*value)).sum();
             if sum != 0 {
                 part.note_wrong(|| format!("an attempt that read all cells saw the sum {sum}, not 0"));
             }
@@ -240,8 +240,8 @@ fn allocation_bytes(words: u64) -> usize {
 /// Whether a transaction leaves the sum of all cells as it is.
 fn keeps_sum(line: &Transaction) -> bool {
     let adds = line.operations.iter().map(|operation| match operation {
-        Operation::Write { add, .. } => *add,
+        Operation::Write { add, .. } => i128::from(*add),
         _ => 0,
     });
-    adds.sum::<i64>() == 0
+    adds.sum::<i128>() == 0
 }

@@ -18,6 +18,9 @@
 //! | `long-reader`: cells that are read | 64 | 256 | 1,024 |
 //! | `crossing-pairs`: cells of each pair | 2 | 8 | 32 |
 //! | `queue`: slots | 64 | 8 | 1 |
+//!
+//! Rates of a `long-reader`'s participants are not to be compared: one transaction of the reader is longer than many of the
+//! writers'. The committed traces are short, for tests; make longer ones (10^5 transactions) for figures.
 
 use super::{Header, Operation, Trace, Transaction};
 
