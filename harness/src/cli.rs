@@ -1,11 +1,13 @@
 //! The command line.
 
+mod plot;
 mod trace;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use plot::*;
 pub use trace::*;
 
 /// Python objects in shared memory: shows, measures, torments and inspects shared spaces.
@@ -31,6 +33,10 @@ pub enum Command {
     Trace(TraceOptions),
     /// Kills native writers at random times and checks the space after each kill.
     Torture(Torture),
+    /// Measures traces on real processes and on the simulated machine, alternated: participants and cores to and fro.
+    Sweep(Sweep),
+    /// Draws result files of replay, sim and sweep: charts as SVG and PNG, and a report as one HTML file.
+    Plot(Plot),
     /// Plays the scenes of the model under loom and shuttle and compares how far they went with what is expected.
     Check(Check),
     /// Walks a space and reports damage. Exit code 1 if there is any.
@@ -76,6 +82,12 @@ pub struct Demo {
     /// Size of the space. Memory is taken only as it is used.
     #[arg(long, default_value = "4G")]
     pub size: String,
+    /// Folder for the report of the replayed and simulated job: report.html, charts, trace, measurements.
+    #[arg(long, default_value = "results/demo")]
+    pub out: PathBuf,
+    /// Machine profile of the simulation: its name, or a file.
+    #[arg(long, default_value = "chiplet")]
+    pub profile: String,
 }
 
 #[derive(Args)]

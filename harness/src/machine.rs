@@ -3,25 +3,37 @@
 use std::path::Path;
 use std::process::Command;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
 /// Where numbers come from.
-#[derive(Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Provenance {
-    command: String,
-    commit: String,
-    machine: Machine,
-    date: String,
+    /// What was typed.
+    pub command: String,
+    /// Of the repository, and whether it had changes.
+    pub commit: String,
+    /// The class of machine.
+    pub machine: Machine,
+    /// Year, month and day, UTC.
+    pub date: String,
 }
 
-#[derive(Serialize)]
-struct Machine {
+/// A class of machines: what matters for timings, and nothing that names one of them.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Machine {
     processor: String,
     processors: usize,
     memory_gib: u64,
     kernel: String,
+}
+
+impl Machine {
+    /// As one sentence without its full stop.
+    pub fn describe(&self) -> String {
+        format!("{}, {} processors, {} GiB, Linux {}", self.processor, self.processors, self.memory_gib, self.kernel)
+    }
 }
 
 impl Provenance {

@@ -14,9 +14,12 @@ mod interrupt;
 mod listing;
 mod machine;
 mod place;
+mod plot;
+mod profile;
 mod python;
 mod replay;
 mod scripts;
+mod sweep;
 mod table;
 mod torture;
 mod trace;
@@ -46,6 +49,8 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Sweep(options) => sweep::run(&options),
+        Command::Plot(options) => plot::run(&options),
         Command::Replay(options) => replay::run(&options),
         Command::Trace(options) => trace::run(&options),
         Command::Torture(options) => torture::run(&options),

@@ -24,6 +24,7 @@ def main() -> None:
     part = parts.add_parser("worker", help="works for a space")
     part.add_argument("--space", required=True)
     part.add_argument("--worker", required=True)
+    part.add_argument("--record", help="file for a trace of the first transactions")
     part = parts.add_parser("verify", help="compares a space with the plain result")
     part.add_argument("--space", required=True)
     part.add_argument("--plain", required=True)
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     elif arguments.part == "worker":
         from . import worker
 
-        worker.work(arguments.space, arguments.worker)
+        worker.work(arguments.space, arguments.worker, arguments.record)
     elif arguments.part == "verify":
         from . import verify
 

@@ -8,6 +8,7 @@ been merged; see `coordinator.put_back`.
 import json
 import os
 import threading
+from typing import Any
 
 import pso
 
@@ -16,9 +17,14 @@ from .merge import merge
 from .parse import Parsed, parse
 
 
-def work(space_name: str, worker: str) -> None:
+# So many files are in a recording: enough for a trace, too few to slow the job down.
+RECORDED_FILES = 30
+
+
+def work(space_name: str, worker: str, record: str | None) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     space = pso.attach(space_name)
+    recording: Any = space.record(record) if record else None
     root = space.root
     queue, in_progress, results = root["queue"], root["in_progress"], root["results"]
     attempts = {"take": 0, "done": 0}
@@ -40,6 +46,11 @@ def work(space_name: str, worker: str) -> None:
     while (name := take()) is not None:
         done(parse(name, corpus.read(name)))
         files += 1
+        if recording and files == RECORDED_FILES:
+            recording.close()
+            recording = None
+    if recording:
+        recording.close()
     # The None that ends the work was noted as well; leave nothing behind.
     del in_progress[worker]
     print(json.dumps({"files": files, "take": attempts["take"], "done": attempts["done"]}), flush=True)

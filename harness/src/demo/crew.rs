@@ -1,5 +1,6 @@
 //! The worker processes of the demo: started, killed, replaced, and looked at for deaths that nobody planned.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -36,17 +37,19 @@ pub struct Crew<'a> {
     space: &'a str,
     workers: Vec<Worker>,
     started: u32,
+    recordings: Vec<PathBuf>,
 }
 
 impl<'a> Crew<'a> {
     /// Nobody yet.
     pub fn new(python: &'a Python, space: &'a str) -> Self {
-        Self { python, space, workers: Vec::new(), started: 0 }
+        Self { python, space, workers: Vec::new(), started: 0, recordings: Vec::new() }
     }
 
-    /// Starts one more.
-    pub fn hire(&mut self) -> Result<(), Failure> {
+    /// Starts one more, which records its first transactions if `records`.
+    pub fn hire(&mut self, records: bool) -> Result<(), Failure> {
         let name = format!("worker-{}", self.started);
+        let recording = records.then(|| self.python.folder().join(format!("{name}.trace.gz")));
         self.started += 1;
         let output = self.python.folder().join(format!("{name}.out"));
         let errors = self.python.folder().join(format!("{name}.err"));
@@ -55,12 +58,14 @@ impl<'a> Crew<'a> {
             .python
             .command()
             .args(["-m", "pso_demo", "worker", "--space", self.space, "--worker", &name])
+            .args(recording.iter().flat_map(|file| [OsStr::new("--record"), file.as_os_str()]))
             // Held open by us for as long as we live: its end tells the worker that nobody waits for it any more.
             .stdin(Stdio::piped())
             .stdout(create(&output)?)
             .stderr(create(&errors)?)
             .spawn()
             .map_err(Failure::system(format!("starting {name}")))?;
+        self.recordings.extend(recording);
         self.workers.push(Worker { name, process, output, errors });
         Ok(())
     }
@@ -68,6 +73,11 @@ impl<'a> Crew<'a> {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.workers.len()
+    }
+
+    /// Where those who record do it. The file of one that was killed may lack its end, or everything.
+    pub fn recordings(&self) -> &[PathBuf] {
+        &self.recordings
     }
 
     /// Sends SIGKILL to one of them and waits until it is gone. Its name.

@@ -6,11 +6,13 @@
 //! 3. `shared`: workers on a new space, with kills.
 //! 4. `verify` compares, `fsck` walks the space.
 //! 5. `manager`: every 20th file on `multiprocessing.Manager`, timed and scaled.
+//! 6. `evaluate`: what the workers recorded is played by real processes and on the simulated machine; charts and a report.
 //!
 //! Each part is a Python process of its own (`python/pso_demo`); this side starts and kills them and keeps the time.
 
 mod coordinator;
 mod crew;
+mod evaluate;
 mod plan;
 mod report;
 mod shared;
@@ -107,7 +109,8 @@ pub fn run(options: &Demo) -> Result<(), Failure> {
     let verdict: Verdict =
         python.answer("pso_demo", &strings(&["verify", "--space", &space, "--plain"], &[text(&plain_result)]))?;
     let joined = place::attach(&place)?;
-    let damage = fsck::findings_at_rest(&joined.space);
+    let findings = fsck::findings_at_rest(&joined.space);
+    let mut wrong: Vec<String> = findings.iter().map(|finding| format!("fsck: {finding}")).collect();
     let memory = inspect::memory(&joined.space);
     drop(joined);
     spinner.finish_and_clear();
@@ -119,7 +122,8 @@ pub fn run(options: &Demo) -> Result<(), Failure> {
         removal.keep();
         println!("  the space is kept: pso inspect {space}");
     }
-    report::judge(&plain, &shared, &verdict, &damage, options)
+    wrong.extend(evaluate::run(&shared.recordings, options, seed)?);
+    report::judge(&plain, &shared, &verdict, &wrong, options)
 }
 
 fn run_manager(python: &Python, options: &Demo, names: &str, files: u64) -> Result<Manager, Failure> {

@@ -55,15 +55,15 @@ pub fn print(
     println!("  Memory of the space: {} in use.", bytes(memory.committed_bytes));
 }
 
-/// The closing line, or an error that says what differs.
+/// The closing line, or an error that says what differs. `found` is what `fsck` and the players of the trace found wrong.
 pub fn judge(
     plain: &Plain,
     shared: &SharedRun,
     verdict: &Verdict,
-    damage: &[String],
+    found: &[String],
     options: &Demo,
 ) -> Result<(), Failure> {
-    let mut wrong: Vec<String> = damage.iter().map(|finding| format!("fsck: {finding}")).collect();
+    let mut wrong = found.to_vec();
     wrong.extend(verdict.differences.iter().cloned());
     let more = verdict.difference_count.saturating_sub(verdict.differences.len() as u64);
     if more > 0 {
@@ -115,6 +115,8 @@ mod tests {
             no_manager: true,
             keep: false,
             size: "4G".into(),
+            out: "results/demo".into(),
+            profile: "chiplet".into(),
         };
         judge(&plain, &shared, verdict, damage, &options)
     }

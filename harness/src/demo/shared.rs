@@ -1,6 +1,6 @@
 //! The job on shared objects: workers run, some are killed and replaced, the rest end by themselves.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
@@ -29,6 +29,8 @@ pub struct SharedRun {
     pub put_back: u32,
     /// What the workers did that came to their end.
     pub work: WorkDone,
+    /// What the first workers recorded of it.
+    pub recordings: Vec<PathBuf>,
 }
 
 /// Runs the job in `space`, which is made for it, on the `files` files of `names`.
@@ -54,7 +56,7 @@ pub fn run(
             Some(Event::Ready) => {
                 started = Instant::now();
                 for _ in 0..options.workers {
-                    crew.hire()?;
+                    crew.hire(true)?;
                 }
             }
             Some(Event::Progress { done: now }) => {
@@ -69,7 +71,7 @@ pub fn run(
         while done < files && plan.due(done) {
             std::thread::sleep(KillPlan::jitter(random));
             // The replacement first: the merging goes on while the dead is buried.
-            crew.hire()?;
+            crew.hire(false)?;
             coordinator.report_dead(&crew.kill_one(random)?)?;
             result.killed += 1;
         }
@@ -93,6 +95,7 @@ pub fn run(
         }
     }
     coordinator.finish()?;
+    result.recordings = crew.recordings().to_vec();
     result.work = crew.dismiss()?;
     Ok(result)
 }

@@ -81,8 +81,8 @@ pub fn run(options: &Replay) -> Result<(), Failure> {
     options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))
 }
 
-/// One run.
-fn play(options: &Replay, trace: &Trace) -> Result<Measurement, Failure> {
+/// One run of `trace`, which is the content of `options.file`, dense and dealt to the participants of its header.
+pub fn play(options: &Replay, trace: &Trace) -> Result<Measurement, Failure> {
     let mut builder = tempfile::Builder::new();
     let prefix = format!("pso-replay-{}-", std::process::id());
     builder.prefix(&prefix);
@@ -175,7 +175,7 @@ fn space_in(folder: &Path) -> std::path::PathBuf {
 }
 
 /// Room for all that the trace allocates, which stays allocated.
-fn space_bytes(trace: &Trace) -> u64 {
+pub fn space_bytes(trace: &Trace) -> u64 {
     let allocations = trace.transactions.iter().flat_map(|line| &line.operations).map(|operation| match operation {
         Operation::Allocate { words } => words.saturating_mul(BYTES_PER_WORD).saturating_add(BYTES_PER_BLOCK),
         _ => 0,

@@ -1,0 +1,102 @@
+//! `pso sweep`: traces on real processes and on the simulated machine, by participants and cores.
+//!
+//! Each trace is generated anew for each number of participants, the same text for both worlds. Real runs are alternated: a
+//! round measures every point once, and a share of the simulated points in between, so that whatever changes on this machine
+//! in the meantime meets all points alike. A simulated run depends on nothing but its seed, so one of a point is enough.
+
+mod duel;
+
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use pso_sim::machine::Profile;
+use pso_sim::measure::Measurement;
+use pso_sim::player::Pacing;
+use pso_sim::trace::{Contention, Kind, generate};
+use serde::Serialize;
+
+pub use duel::Duel;
+
+use crate::cli::{Pace, Sweep};
+use crate::failure::Failure;
+use crate::{machine, plot, profile};
+
+/// Transactions of a run at low, medium and high contention: think times make a low one long.
+const TRANSACTIONS: [u64; 3] = [20_000, 60_000, 200_000];
+const QUICK_RUNS: u32 = 3;
+const QUICK_PART: u64 = 10;
+
+#[derive(Serialize)]
+struct Numbers<'a> {
+    seed: u64,
+    runs: u32,
+    profile: &'a str,
+    measurements: &'a [Measurement],
+}
+
+/// The subcommand.
+pub fn run(options: &Sweep) -> Result<(), Failure> {
+    let profile = profile::load(&options.profile)?;
+    let runs = if options.quick { QUICK_RUNS.min(options.runs) } else { options.runs };
+    let traces: Vec<(Kind, Contention)> = options
+        .traces
+        .iter()
+        .flat_map(|kind| options.contention.iter().map(|contention| (*kind, *contention)))
+        .collect();
+    println!(
+        "sweep: {} traces, {runs} real runs of each point, simulated on the profile {}, seed {}",
+        traces.len(),
+        profile.name,
+        options.seed
+    );
+    let began = Instant::now();
+    let bar = progress(traces.len() as u64 * u64::from(runs));
+    let mut measurements = Vec::new();
+    for (kind, contention) in traces {
+        bar.set_message(format!("{}-{}", kind.name(), contention.name()));
+        measurements.extend(measure(options, &profile, kind, contention, runs, &bar)?);
+    }
+    bar.finish_and_clear();
+    println!("  {} runs in {:.0} s", measurements.len(), began.elapsed().as_secs_f64());
+    let numbers = Numbers { seed: options.seed, runs, profile: &options.profile, measurements: &measurements };
+    machine::write_results(&options.out, &numbers)?;
+    plot::report(&[options.out.clone()], options.plot.as_deref(), "pso: simulated and real runs of traces", &[])
+}
+
+/// All points of one trace.
+fn measure(
+    options: &Sweep,
+    profile: &Profile,
+    kind: Kind,
+    contention: Contention,
+    runs: u32,
+    bar: &ProgressBar,
+) -> Result<Vec<Measurement>, Failure> {
+    let transactions = options.transactions.unwrap_or_else(|| {
+        let all = TRANSACTIONS[Contention::ALL.iter().position(|each| *each == contention).unwrap_or(0)];
+        if options.quick { all / QUICK_PART } else { all }
+    });
+    let deal = |participants: u32| {
+        let mut trace = generate(kind, contention, participants, transactions, options.seed);
+        // Its name is the same for all participants: they are points of one curve.
+        trace.header.name = format!("{}-{}", kind.name(), contention.name());
+        trace
+    };
+    let pace = (Pace::AsWritten, Pacing::AS_WRITTEN);
+    let mut duel = Duel::new(deal, profile.clone(), options.seed, pace)?;
+    duel.real(&options.participants);
+    let here = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
+    duel.simulated(options.cores.iter().flat_map(|count| [(*count, *count), (here, *count)]));
+    for round in 0..runs {
+        duel.round(round, runs)?;
+        bar.inc(1);
+    }
+    Ok(duel.finish())
+}
+
+fn progress(length: u64) -> ProgressBar {
+    // The template is a constant; if indicatif does not like it, its own style does.
+    let style = ProgressStyle::with_template("  {msg} {wide_bar} {pos}/{len} rounds {elapsed_precise}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length).with_style(style)
+}
