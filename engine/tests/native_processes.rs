@@ -9,10 +9,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use native_support::{BYTES, Helper, PATIENCE, Scratch, eventually, role, say, wait_for_parent};
-use pso_engine::arena::HotWord;
+use pso_engine::arena::{HotWord, Layout};
+use pso_engine::error::Stop;
+use pso_engine::participant::Slot;
 use pso_engine::platform::native::{self, Native, Place};
 use pso_engine::platform::{Liveness, Memory, Ordering, ProcessIdentity, System, WaitOutcome};
-use pso_engine::word::{ProcessSlotId, WordAddress};
+use pso_engine::space::Space;
+use pso_engine::transaction::Participant;
+use pso_engine::word::{ProcessSlotId, Value, WordAddress};
 
 const SLOT: ProcessSlotId = ProcessSlotId(3);
 
@@ -25,6 +29,9 @@ fn child_role() {
         return fill_the_file_system(&path);
     }
     let (space, layout) = native::attach(&Place::Directory(path)).unwrap();
+    if role == "fork_in_an_attempt" {
+        return fork_in_an_attempt(space, layout);
+    }
     let identity = space.identity();
     let introduce = || say(format!("{} {}", identity.pid, identity.start_time));
     match role.as_str() {
@@ -231,6 +238,59 @@ fn fork_and_rejoin(space: &Native, signal: WordAddress) {
     space.release_liveness(SLOT);
     say(format!("code {}", exit_code(pid)));
     assert!(!space.forked(), "the parent is not");
+}
+
+/// The danger: a child that goes on with its parent's attempt writes the parent's logs. It must be refused by each kind of
+/// access, also once it has joined by itself and is no fork any more.
+#[test]
+fn a_child_cannot_go_on_with_an_attempt_of_its_parent() {
+    let scratch = Scratch::new();
+    scratch.space("space");
+    assert_eq!(Helper::start("fork_in_an_attempt", &scratch.path("space")).hear(), "codes [0, 0, 0, 0, 0, 0, 0, 0]");
+}
+
+fn fork_in_an_attempt(native: Native, layout: Layout) {
+    type Access = fn(&mut Participant<Native>) -> Result<(), Stop>;
+    let accesses: [Access; 4] = [
+        |tx| tx.read(tx.arena().root()).map(drop),
+        |tx| tx.write(tx.arena().root(), Value::TRUE),
+        |tx| tx.commit(),
+        |tx| tx.wait_for_change(None),
+    ];
+    let space = Space::join(native, layout).unwrap();
+    let mut tx = space.participant().unwrap();
+    let slot = Slot::of(space.arena(), tx.id()).unwrap();
+    let words = |space: &Space<Native>| {
+        let load = |word| space.arena().platform().load(word, Ordering::Relaxed);
+        [slot.status(), slot.read_log_length(), slot.entries_reserved(), slot.waiting_for()].map(load)
+    };
+    tx.begin().unwrap();
+    tx.read(space.arena().root()).unwrap();
+    let before = words(&space);
+    let mut codes = Vec::new();
+    for joins in [false, true] {
+        for access in accesses {
+            let pid = fork();
+            if pid == 0 {
+                if joins && space.arena().platform().rejoin_after_fork().is_err() {
+                    exit_now(1);
+                }
+                let refused = access(&mut tx) == Err(Stop::Forked);
+                exit_now(if !refused {
+                    2
+                } else if words(&space) != before {
+                    3
+                } else {
+                    0
+                });
+            }
+            codes.push(exit_code(pid));
+        }
+    }
+    assert_eq!(words(&space), before);
+    tx.write(space.arena().root(), Value::TRUE).unwrap();
+    tx.commit().unwrap();
+    say(format!("codes {codes:?}"));
 }
 
 #[test]

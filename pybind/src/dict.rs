@@ -139,15 +139,6 @@ impl Dict {
         })
     }
 
-    #[inline]
-    fn look_up(&self, py: Python<'_>, key: &Key<'_>) -> Result<Option<Fetched>> {
-        let handle = self.0.handle();
-        self.space().operate(py, |tx| match dict::get(tx, handle, key)? {
-            Some(value) => fetch(py, tx, value).map(Some),
-            None => Ok(None),
-        })
-    }
-
     fn path(&self, py: Python<'_>, key: &Any) -> String {
         format!("{}[{}]", self.0.name("dict"), key.repr_text(py))
     }
@@ -159,13 +150,23 @@ impl Dict {
         let container = || this.0.name("dict");
         with_key(py, space, object, Purpose::Store(&container), |key| {
             let Some(key) = key else { return Ok(()) };
-            let (plan, draft) = plan::draft(py, space, value, &|| this.path(py, object))?;
-            let old = space.operate(py, |tx| {
-                let value = plan.carry_out(tx)?.value(tx, &draft)?;
-                dict::set(tx, handle, key, value)
-            })?;
-            this.0.wrote(py, i64::from(old.is_none()));
+            let added = match plan::quick(py, value) {
+                Some(value) => space.operate(py, |tx| Ok(dict::set(tx, handle, key, value)?.is_none()))?,
+                None => this.assign_planned(py, key, object, value)?,
+            };
+            this.0.wrote(py, i64::from(added));
             Ok(())
+        })
+    }
+
+    /// The same for a value that does not fit a word. True: the key is new.
+    #[inline(never)]
+    fn assign_planned(&self, py: Python<'_>, key: &Key<'_>, object: &Any, value: &Any) -> Result<bool> {
+        let handle = self.0.handle();
+        let (plan, draft) = plan::draft(py, self.space(), value, &|| self.path(py, object))?;
+        self.space().operate(py, |tx| {
+            let value = plan.carry_out(tx)?.value(tx, &draft)?;
+            Ok(dict::set(tx, handle, key, value)?.is_none())
         })
     }
 
@@ -413,12 +414,13 @@ impl Dict {
         }
         let items = item.tuple_items();
         let [key, value] = &items[..] else { return Ok(py.bool(false)) };
-        let found = with_key(py, this.space(), key, Purpose::Lookup, |key| match key {
-            Some(key) => this.look_up(py, key),
-            None => Ok(None),
+        let mut found = Found::Missing;
+        with_key(py, this.space(), key, Purpose::Lookup, |key| match key {
+            Some(key) => this.look_up_into(py, key, &mut found),
+            None => Ok(()),
         })?;
-        match found {
-            Some(found) => Ok(py.bool(found.into_object(py, this.space())?.equals(py, value)?)),
+        match found.into_object(py, this.space())? {
+            Some(found) => Ok(py.bool(found.equals(py, value)?)),
             None => Ok(py.bool(false)),
         }
     }

@@ -147,8 +147,17 @@ impl Found {
     }
 
     /// The Python object; `None` for nothing.
-    #[inline]
+    #[inline(always)]
     pub fn into_object(self, py: Python<'_>, space: &Instance<Space>) -> Result<Option<Object>> {
+        // Looked at where it is: a move would wait for the stores that made it.
+        if let Self::Int(value) = &self {
+            return py.int(*value).map(Some);
+        }
+        self.into_other_object(py, space)
+    }
+
+    #[inline(never)]
+    fn into_other_object(self, py: Python<'_>, space: &Instance<Space>) -> Result<Option<Object>> {
         match self {
             Self::Missing => Ok(None),
             Self::Int(value) => py.int(value).map(Some),

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 
 use pso_engine::object::key::{Key, KeyView};
+use pso_engine::word::Value;
 
 use crate::ffi::natives::{Integer, Native, Text};
 use crate::ffi::{Any, Kind, Object, Python, Raised, Result};
@@ -26,8 +27,8 @@ pub enum Purpose<'a> {
 
 /// Hashes of strs that were keys before, by identity: literals and names come again and again as the same object.
 pub struct Hashes {
-    /// Address and hash, by the bits of the address that differ.
-    places: [Cell<(usize, u64)>; Self::PLACES],
+    /// Address, hash and in-place form, by the bits of the address that differ.
+    places: [Cell<(usize, u64, Value)>; Self::PLACES],
     /// What stands there, kept so that no other object gets the address.
     objects: RefCell<Vec<Option<Object>>>,
 }
@@ -40,22 +41,27 @@ impl Hashes {
     /// No hash is known.
     pub fn new() -> Self {
         let objects = (0..Self::PLACES).map(|_| None).collect();
-        Self { places: [const { Cell::new((0, 0)) }; Self::PLACES], objects: RefCell::new(objects) }
+        Self { places: [const { Cell::new((0, 0, Value::ABSENT)) }; Self::PLACES], objects: RefCell::new(objects) }
     }
 
-    /// The key that the str `object` with this text is.
-    #[inline]
-    pub fn key<'a>(&self, hash_key: (u64, u64), object: &Any, text: &'a str) -> Key<'a> {
+    /// Hash and in-place form of the key that the str `object` with this text is.
+    #[inline(always)]
+    pub fn of_text(&self, hash_key: (u64, u64), object: &Any, text: &str) -> (u64, Value) {
         let number = Self::number(object.address());
-        let (address, hash) = self.places[number].get();
+        let (address, hash, word) = self.places[number].get();
         if address == object.address() {
-            return Key::hashed_text(hash, text);
+            return (hash, word);
         }
+        self.of_new_text(number, hash_key, object, text)
+    }
+
+    #[inline(never)]
+    fn of_new_text(&self, number: usize, hash_key: (u64, u64), object: &Any, text: &str) -> (u64, Value) {
         let key = Key::new(hash_key, KeyView::Text(text));
         if object.is_interned() {
-            self.keep(number, object, key.hash());
+            self.keep(number, object, &key);
         }
-        key
+        (key.hash(), key.word())
     }
 
     #[inline]
@@ -64,11 +70,11 @@ impl Hashes {
         (bits ^ bits >> 8) % Self::PLACES
     }
 
-    fn keep(&self, number: usize, object: &Any, hash: u64) {
+    fn keep(&self, number: usize, object: &Any, key: &Key<'_>) {
         // The one that goes is a str: dropping it runs nothing.
         if let Some(place) = self.objects.borrow_mut().get_mut(number) {
             *place = Some(object.to_object());
-            self.places[number].set((object.address(), hash));
+            self.places[number].set((object.address(), key.hash(), key.word()));
         }
     }
 }
@@ -94,7 +100,7 @@ pub enum OwnedKey {
 }
 
 /// Runs `body` with the key that `object` is; with none for one that no dict of ours can hold.
-#[inline]
+#[inline(always)]
 pub fn with_key<R>(
     py: Python<'_>,
     space: &Space,
@@ -102,21 +108,30 @@ pub fn with_key<R>(
     purpose: Purpose<'_>,
     body: impl FnOnce(Option<&Key<'_>>) -> Result<R>,
 ) -> Result<R> {
-    let view = match object.native() {
-        Native::Str => match object.utf8_if_any(py) {
-            Some(text) => return body(Some(&space.hashes().key(space.hash_key(), object, text))),
-            None => None,
-        },
-        Native::Int => object.small_int().map(KeyView::Int),
-        _ => None,
-    };
-    match view {
-        Some(view) => body(Some(&Key::new(space.hash_key(), view))),
-        None => match owned(py, space, object, purpose)? {
-            Some(owned) => body(Some(&Key::new(space.hash_key(), owned.view()))),
-            None => body(None),
-        },
+    let kept;
+    // One call of `body` for all that are keys, so that the everyday look-up is in line, and once.
+    let key;
+    let native = object.native();
+    // Keys are made where they stay: to move one costs as much as half the look-up.
+    if native == Native::Str
+        && let Some(text) = object.utf8_if_any(py)
+    {
+        let (hash, word) = space.hashes().of_text(space.hash_key(), object, text);
+        key = Key::known_text(hash, word, text);
+    } else if native == Native::Int
+        && let Some(value) = object.small_int()
+    {
+        key = Key::new(space.hash_key(), KeyView::Int(value));
+    } else {
+        match owned(py, space, object, purpose)? {
+            Some(owned) => {
+                kept = owned;
+                key = Key::new(space.hash_key(), kept.view());
+            }
+            None => return body(None),
+        }
     }
+    body(Some(&key))
 }
 
 /// The key that `object` is; none for one that no dict of ours can hold.

@@ -166,6 +166,15 @@ impl List {
     }
 
     fn assign(this: &Instance<Self>, py: Python<'_>, index: &Any, value: Option<&Any>) -> Result<()> {
+        // The everyday case: an int that fits a word, at an int that is not negative.
+        if index.native() == Native::Int
+            && let Some(place) = index.small_int().and_then(|index| u64::try_from(index).ok())
+            && let Some(value) = value.and_then(|value| plan::quick(py, value))
+        {
+            let handle = this.handle();
+            let done = this.space().operate(py, |tx| list::set(tx, handle, place, value))?;
+            return this.assigned(py, done);
+        }
         if index.is_slice() {
             return match value {
                 Some(value) => this.set_slice(py, index, value),
@@ -191,10 +200,14 @@ impl List {
             let value = plan.carry_out(tx)?.value(tx, &draft)?;
             list::set(tx, handle, place, value)
         })?;
+        this.assigned(py, done)
+    }
+
+    fn assigned(&self, py: Python<'_>, done: bool) -> Result<()> {
         if !done {
             return Err(Kind::Index.raise(py, "list assignment index out of range"));
         }
-        this.0.wrote(py, 0);
+        self.0.wrote(py, 0);
         Ok(())
     }
 

@@ -181,7 +181,7 @@ impl Space {
     ///
     /// What `body` finds is best written to a place that it borrows: results that are larger than a word or two cost as much
     /// to hand up as they cost to find.
-    #[inline]
+    #[inline(always)]
     pub fn operate<T>(&self, py: Python<'_>, mut body: impl FnMut(&mut Tx) -> Result<T, Stop>) -> Result<T> {
         if self.interpreter.is_at_rest()
             && let Some(mut member) = self.spare.take()
@@ -197,9 +197,9 @@ impl Space {
         self.operate_anyhow(py, &mut body)
     }
 
-    /// The everyday way was not open.
+    /// The everyday way was not open. Through a pointer, as below: so `body` is in line once.
     #[inline(never)]
-    fn operate_anyhow<T>(&self, py: Python<'_>, body: &mut impl FnMut(&mut Tx) -> Result<T, Stop>) -> Result<T> {
+    fn operate_anyhow<T>(&self, py: Python<'_>, body: &mut dyn FnMut(&mut Tx) -> Result<T, Stop>) -> Result<T> {
         match self.interpreter.current(py) {
             None => self.alone(py, None, body)?.map_err(|stop| self.stopped(py, stop)),
             Some(transaction) => self.operate_inside(py, &transaction, body),
@@ -213,7 +213,7 @@ impl Space {
         &self,
         py: Python<'_>,
         stop: Stop,
-        body: &mut impl FnMut(&mut Tx) -> Result<T, Stop>,
+        body: &mut dyn FnMut(&mut Tx) -> Result<T, Stop>,
     ) -> Result<T> {
         match stop {
             Stop::Forked => {
@@ -230,11 +230,11 @@ impl Space {
         &self,
         py: Python<'_>,
         deadline_ns: Option<u64>,
-        body: impl FnMut(&mut Tx) -> Result<T, Stop>,
+        mut body: impl FnMut(&mut Tx) -> Result<T, Stop>,
     ) -> Result<Option<T>> {
         match self.interpreter.current(py) {
-            Some(transaction) => self.operate_inside(py, &transaction, body).map(Some),
-            None => match self.alone(py, deadline_ns, body)? {
+            Some(transaction) => self.operate_inside(py, &transaction, &mut body).map(Some),
+            None => match self.alone(py, deadline_ns, &mut body)? {
                 Ok(value) => Ok(Some(value)),
                 Err(Stop::TimedOut) => Ok(None),
                 Err(stop) => Err(self.stopped(py, stop)),
@@ -246,7 +246,7 @@ impl Space {
         &self,
         py: Python<'_>,
         deadline_ns: Option<u64>,
-        mut body: impl FnMut(&mut Tx) -> Result<T, Stop>,
+        body: &mut dyn FnMut(&mut Tx) -> Result<T, Stop>,
     ) -> Result<Result<T, Stop>> {
         let mut cleared = false;
         // Three times at most: a fork joins by itself, and a full space is cleared up, once each.
@@ -256,10 +256,7 @@ impl Space {
                 None => self.take_member(py)?,
             };
             member.attend();
-            let result = match deadline_ns {
-                None => member.participant.run(&mut body),
-                some => member.participant.run_until(some, &mut body),
-            };
+            let result = member.participant.run_until(deadline_ns, &mut *body);
             if matches!(result, Err(Stop::Forked)) {
                 // The participant is the parent's: dropped, not given back.
                 drop(member);
@@ -280,7 +277,7 @@ impl Space {
         &self,
         py: Python<'_>,
         transaction: &Rc<Transaction>,
-        mut body: impl FnMut(&mut Tx) -> Result<T, Stop>,
+        body: &mut dyn FnMut(&mut Tx) -> Result<T, Stop>,
     ) -> Result<T> {
         if !transaction.is_in(self) {
             return Err(self.crossed(py));

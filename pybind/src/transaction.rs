@@ -141,6 +141,9 @@ impl Transaction {
     }
     /// The attempt is over: its changes of size stay, or never were.
     fn settle_sizes(&self, done: bool) {
+        if self.sizes.borrow().is_empty() {
+            return;
+        }
         for (counter, change) in self.sizes.take() {
             if !done {
                 counter.set(counter.get() - change);

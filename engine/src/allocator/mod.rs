@@ -77,6 +77,17 @@ pub fn check<P: Platform>(arena: &Arena<P>, handle: Handle) -> Result<BlockState
     check_state(arena, handle)
 }
 
+/// What [`check`] finds nearly always, and room besides: a block of `kind` is in use, and `payload_words` words of it lie
+/// inside the space. False: look closer.
+#[inline(always)]
+pub fn is_in_use<P: Platform>(arena: &Arena<P>, handle: Handle, kind: BlockKind, payload_words: u64) -> bool {
+    let (block, layout) = (handle.block(), arena.layout());
+    block.index() >= layout.tables_words()
+        && block.index() + BLOCK_HEADER_WORDS + payload_words <= layout.geometry().space_words
+        // Acquire: as in `check_state`.
+        && BlockState::is_in_use(arena.platform().load(block, Acquire), handle, kind)
+}
+
 /// The full check, for handles that come from outside: also that a block starts there.
 pub fn check_fully<P: Platform>(arena: &Arena<P>, handle: Handle) -> Result<BlockState, Stop> {
     match locate(arena, handle.block()) {

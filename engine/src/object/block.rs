@@ -25,8 +25,22 @@ pub(super) fn corrupt(what: &'static str, address: WordAddress, word: u64) -> St
 }
 
 /// Opens a block that a user named, of which `words` payload words will be looked at.
-#[inline]
+#[inline(always)]
 pub(super) fn open<P: Platform>(
+    tx: &Participant<P>,
+    handle: Handle,
+    kind: BlockKind,
+    words: u64,
+) -> Result<WordAddress, Stop> {
+    if allocator::is_in_use(tx.arena(), handle, kind, words) {
+        return Ok(handle.block().offset(BLOCK_HEADER_WORDS));
+    }
+    open_slowly(tx, handle, kind, words)
+}
+
+#[cold]
+#[inline(never)]
+fn open_slowly<P: Platform>(
     tx: &Participant<P>,
     handle: Handle,
     kind: BlockKind,
@@ -38,26 +52,31 @@ pub(super) fn open<P: Platform>(
 }
 
 /// Opens a block that is a part of a container: another kind than the wanted one is damage, not somebody's mistake.
-#[inline]
+#[inline(always)]
 pub(super) fn open_part<P: Platform>(
     tx: &Participant<P>,
     handle: Handle,
     kind: BlockKind,
     words: u64,
 ) -> Result<WordAddress, Stop> {
-    match open(tx, handle, kind, words) {
-        Ok(payload) => Ok(payload),
-        Err(stop) => Err(part_failed(handle, stop)),
+    if allocator::is_in_use(tx.arena(), handle, kind, words) {
+        return Ok(handle.block().offset(BLOCK_HEADER_WORDS));
     }
+    open_part_slowly(tx, handle, kind, words)
 }
 
 #[cold]
 #[inline(never)]
-fn part_failed(handle: Handle, stop: Stop) -> Stop {
-    match stop {
+fn open_part_slowly<P: Platform>(
+    tx: &Participant<P>,
+    handle: Handle,
+    kind: BlockKind,
+    words: u64,
+) -> Result<WordAddress, Stop> {
+    open_slowly(tx, handle, kind, words).map_err(|stop| match stop {
         Stop::WrongKind { found, .. } => corrupt("the kind of a part of a container", handle.block(), found as u64),
         other => other,
-    }
+    })
 }
 
 /// Checks that `words` words from `first` lie inside the space. `first` does.
@@ -140,8 +159,21 @@ pub(super) fn allocate_cells<P: Platform>(tx: &mut Participant<P>, cells: u64) -
 }
 
 /// The cell at `offset` of an array of cells.
-#[inline]
+#[inline(always)]
 pub(super) fn cell_of<P: Platform>(tx: &Participant<P>, array: Handle, offset: u64) -> Result<CellAddress, Stop> {
+    let words = CELLS_PREFIX + (offset + 1) * crate::word::CELL_WORDS;
+    if allocator::is_in_use(tx.arena(), array, BlockKind::Cells, words) {
+        let payload = array.block().offset(BLOCK_HEADER_WORDS);
+        if offset < plain(tx, payload) {
+            return Ok(CellAddress::new(payload.offset(CELLS_PREFIX)).offset(offset));
+        }
+    }
+    cell_of_slowly(tx, array, offset)
+}
+
+#[cold]
+#[inline(never)]
+fn cell_of_slowly<P: Platform>(tx: &Participant<P>, array: Handle, offset: u64) -> Result<CellAddress, Stop> {
     let payload = open_part(tx, array, BlockKind::Cells, CELLS_PREFIX)?;
     if offset >= plain(tx, payload) {
         return Err(corrupt("an array of cells that is too short for its place", payload, plain(tx, payload)));
@@ -152,7 +184,7 @@ pub(super) fn cell_of<P: Platform>(tx: &Participant<P>, array: Handle, offset: u
 }
 
 /// The handle that a value is; anything else is damage, read at `cell`.
-#[inline]
+#[inline(always)]
 pub(super) fn handle_of(value: Value, cell: CellAddress) -> Result<Handle, Stop> {
     match value.as_handle() {
         Some(handle) => Ok(handle),
@@ -161,14 +193,12 @@ pub(super) fn handle_of(value: Value, cell: CellAddress) -> Result<Handle, Stop>
 }
 
 /// Reads a counter that is at most `most`. A cell that was never written counts 0.
-#[inline]
+#[inline(always)]
 pub(super) fn read_count<P: Platform>(tx: &mut Participant<P>, cell: CellAddress, most: u64) -> Result<u64, Stop> {
     let value = tx.read(cell)?;
-    if value.is_absent() {
-        return Ok(0);
-    }
     match value.as_int() {
-        Some(count) if count >= 0 && count as u64 <= most => Ok(count as u64),
+        Some(count) if count as u64 <= most => Ok(count as u64),
+        _ if value.is_absent() => Ok(0),
         _ => Err(corrupt("a counter of a container", cell.value_word(), value.raw())),
     }
 }

@@ -26,13 +26,13 @@ struct List {
 }
 
 impl List {
-    #[inline]
+    #[inline(always)]
     fn open<P: Platform>(tx: &Participant<P>, handle: Handle) -> Result<Self, Stop> {
         let length = CellAddress::new(open(tx, handle, BlockKind::List, CELLS * CELL_WORDS)?);
         Ok(Self { length, places: Vector::new(length.offset(1)) })
     }
 
-    #[inline]
+    #[inline(always)]
     fn len<P: Platform>(self, tx: &mut Participant<P>) -> Result<u64, Stop> {
         read_count(tx, self.length, MOST_PLACES)
     }
@@ -55,19 +55,20 @@ pub fn create<P: Platform>(tx: &mut Participant<P>) -> Result<Handle, Stop> {
 }
 
 /// Number of values.
+#[inline(always)]
 pub fn len<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<u64, Stop> {
     List::open(tx, handle)?.len(tx)
 }
 
 /// The value at `index`; `None` behind the last. Logs one cell.
-#[inline]
+#[inline(always)]
 pub fn get<P: Platform>(tx: &mut Participant<P>, handle: Handle, index: u64) -> Result<Option<Value>, Stop> {
     let value = List::open(tx, handle)?.places.read(tx, index)?;
     Ok((!value.is_absent()).then_some(value))
 }
 
 /// Replaces the value at `index`. False, and nothing done: there is none.
-#[inline]
+#[inline(always)]
 pub fn set<P: Platform>(tx: &mut Participant<P>, handle: Handle, index: u64, value: Value) -> Result<bool, Stop> {
     debug_assert!(!value.is_absent());
     let Some(cell) = List::open(tx, handle)?.places.find(tx, index)? else { return Ok(false) };

@@ -51,7 +51,7 @@ enum Way {
     Leaf { entry: u64, page_cells: u64, page_offset: u64, offset: u64 },
 }
 
-#[inline]
+#[inline(always)]
 fn way(place: u64) -> Way {
     if place < SMALL_PLACES {
         let entry = u64::from(place.ilog2()) - 3;
@@ -75,11 +75,25 @@ impl Vector {
     }
 
     /// The cell of `place`; `None` if it has no memory yet.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find<P: Platform>(self, tx: &mut Participant<P>, place: u64) -> Result<Option<CellAddress>, Stop> {
         if place < FIRST_PLACES {
             return follow(tx, self.first, place);
         }
+        if place < SMALL_PLACES
+            && let Way::Segment { entry, offset, .. } = way(place)
+        {
+            return match follow(tx, self.directory, entry)? {
+                Some(segment) => follow(tx, segment, offset),
+                None => Ok(None),
+            };
+        }
+        self.find_far(tx, place)
+    }
+
+    /// The cell of a place behind the segments.
+    #[inline(never)]
+    fn find_far<P: Platform>(self, tx: &mut Participant<P>, place: u64) -> Result<Option<CellAddress>, Stop> {
         if place >= MOST_PLACES {
             return Ok(None);
         }
@@ -97,7 +111,7 @@ impl Vector {
     }
 
     /// The value at `place`; absent if it has no memory yet.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read<P: Platform>(self, tx: &mut Participant<P>, place: u64) -> Result<Value, Stop> {
         match self.find(tx, place)? {
             Some(cell) => tx.read(cell),
@@ -144,7 +158,7 @@ impl Vector {
 }
 
 /// The cell at `offset` of the array that `pointer` names, if it names one.
-#[inline]
+#[inline(always)]
 fn follow<P: Platform>(
     tx: &mut Participant<P>,
     pointer: CellAddress,

@@ -21,11 +21,10 @@ pub const ENTRY_WORDS: u64 = 4;
 /// Words of an entry of the read log: cell, version, value.
 pub const READ_WORDS: u64 = 3;
 
-/// The private side of a log: where its pieces are.
+/// The private side of a log: where its pieces are. Elements have `WORDS` words.
 #[derive(Debug)]
-pub struct Pieces {
+pub struct Pieces<const WORDS: u64> {
     base: u64,
-    words: u64,
     first_handle: WordAddress,
     starts: [WordAddress; PIECES as usize],
     count: u64,
@@ -48,16 +47,11 @@ fn capacity(base: u64, pieces: u64) -> u64 {
     if pieces == 0 { 0 } else { base << (pieces - 1) }
 }
 
-impl Pieces {
+impl<const WORDS: u64> Pieces<WORDS> {
     /// The log whose handles start at `first_handle`, with the pieces that an earlier owner of the slot left.
-    /// `base` elements of `words` words in the first piece.
-    pub fn adopt<P: Platform>(
-        arena: &Arena<P>,
-        first_handle: WordAddress,
-        base: u64,
-        words: u64,
-    ) -> Result<Self, Corrupt> {
-        let mut log = Self { base, words, first_handle, starts: [WordAddress::new(0); PIECES as usize], count: 0 };
+    /// `base` elements in the first piece.
+    pub fn adopt<P: Platform>(arena: &Arena<P>, first_handle: WordAddress, base: u64) -> Result<Self, Corrupt> {
+        let mut log = Self { base, first_handle, starts: [WordAddress::new(0); PIECES as usize], count: 0 };
         while log.count < PIECES {
             let word_address = first_handle.offset(log.count);
             // Acquire: pairs with the release in `grow` by the slot's last owner or its recoverer.
@@ -66,7 +60,7 @@ impl Pieces {
                 break;
             }
             let corrupt = Corrupt { what: "a log's piece", byte_offset: word_address.byte_offset(), word };
-            let start = piece_start(arena, word, log.piece_elements(log.count) * words).ok_or(corrupt)?;
+            let start = piece_start(arena, word, log.piece_elements(log.count) * WORDS).ok_or(corrupt)?;
             log.starts[log.count as usize] = start;
             log.count += 1;
         }
@@ -87,15 +81,25 @@ impl Pieces {
     #[inline]
     pub fn address(&self, element: u64) -> WordAddress {
         debug_assert!(element < self.capacity());
+        if element < self.base {
+            return self.starts[0].offset(element * WORDS);
+        }
         let (piece, within) = locate(self.base, element);
-        self.starts[piece as usize].offset(within * self.words)
+        self.starts[piece as usize].offset(within * WORDS)
+    }
+
+    /// The same where the element lies in the first piece, as those of nearly all attempts do.
+    #[inline]
+    pub fn early_address(&self, element: u64) -> Option<WordAddress> {
+        debug_assert!(self.count != 0, "whoever adopts a log gives it a piece");
+        (element < self.base).then(|| self.starts[0].offset(element * WORDS))
     }
 
     /// The elements from `element` on that lie side by side: where they start and how many there are.
     #[inline]
     pub fn run(&self, element: u64) -> (WordAddress, u64) {
         let (piece, within) = locate(self.base, element);
-        (self.starts[piece as usize].offset(within * self.words), self.piece_elements(piece) - within)
+        (self.starts[piece as usize].offset(within * WORDS), self.piece_elements(piece) - within)
     }
 
     /// Adds a piece.
@@ -106,7 +110,7 @@ impl Pieces {
         cache: &mut BlockCache,
         owner: ParticipantId,
     ) -> Result<(), Full> {
-        let words = self.piece_elements(self.count) * self.words;
+        let words = self.piece_elements(self.count) * WORDS;
         if self.count == PIECES {
             let space_bytes = arena.layout().geometry().space_words * 8;
             return Err(Full::Space { bytes: words * 8, space_bytes });

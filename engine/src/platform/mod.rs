@@ -117,6 +117,14 @@ pub trait System {
     fn thread_number(&self) -> u64;
     /// True in a child of the process that opened the space, until it has joined by itself.
     fn forked(&self) -> bool;
+    /// Which joined process this is: 0 where [`System::forked`], and after joining another number than any parent had. What
+    /// a process took for itself is its own for as long as this stays. Each access of an attempt asks, so it is to be a load.
+    ///
+    /// Provided for platforms in which no child joins.
+    #[inline]
+    fn incarnation(&self) -> u64 {
+        u64::from(!self.forked())
+    }
     /// 64 random bits.
     fn entropy(&self) -> u64;
 }

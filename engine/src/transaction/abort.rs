@@ -21,6 +21,8 @@ impl<P: Platform> Participant<P> {
     }
 
     /// Somebody stopped the attempt, or it lost: clear up, come back with the same age.
+    #[cold]
+    #[inline(never)]
     pub(super) fn lost(&mut self) -> Stop {
         if self.is_foreign() {
             self.forget();
@@ -77,6 +79,7 @@ impl<P: Platform> Participant<P> {
     /// In the child of a fork: the attempt goes on in the parent, nothing shared is touched here.
     pub(super) fn forget(&mut self) {
         self.active = 0;
+        self.read_version = 0;
         self.reads = 0;
         self.entries = 0;
         self.owed_wake = None;

@@ -17,24 +17,16 @@ impl<P: Platform> Participant<P> {
     ///
     /// # Errors
     /// `Forked` in the child of a fork, `Corrupt` if damage was found before, `Interrupted` and `TimedOut` from the pause.
-    #[inline]
+    #[inline(always)]
     pub fn begin(&mut self) -> Result<(), Stop> {
-        if self.is_foreign() {
-            self.forget();
-            return Err(Stop::Forked);
-        }
-        if self.active != 0 {
-            self.abort();
-        }
-        if self.pause != Pause::No {
-            self.pause()?;
-        }
-        self.observe_begin();
-        let layout = self.space.arena().layout();
-        let platform = self.space.arena().platform();
-        let poison = platform.load(layout.hot(HotWord::Poison), Relaxed);
-        if poison != 0 {
-            return Err(self.corrupt("the poison word", layout.hot(HotWord::Poison), poison));
+        let poison = self.arena().layout().hot(HotWord::Poison);
+        if self.is_foreign()
+            || self.active != 0
+            || self.pause != Pause::No
+            || self.observer.is_some()
+            || self.platform().load(poison, Relaxed) != 0
+        {
+            self.clear_the_way()?;
         }
         self.counters.attempts += 1;
         if self.counters.attempts.is_multiple_of(SAMPLE) {
@@ -61,7 +53,28 @@ impl<P: Platform> Participant<P> {
         Ok(())
     }
 
+    /// All that seldom stands before an attempt.
     #[cold]
+    #[inline(never)]
+    fn clear_the_way(&mut self) -> Result<(), Stop> {
+        if self.is_foreign() {
+            self.forget();
+            return Err(Stop::Forked);
+        }
+        if self.active != 0 {
+            self.abort();
+        }
+        if self.pause != Pause::No {
+            self.pause()?;
+        }
+        self.observe_begin();
+        let at = self.arena().layout().hot(HotWord::Poison);
+        let poison = self.platform().load(at, Relaxed);
+        if poison != 0 { Err(self.corrupt("the poison word", at, poison)) } else { Ok(()) }
+    }
+
+    #[cold]
+    #[inline(never)]
     fn sample(&mut self) {
         self.raise_tick();
         self.write_counters();

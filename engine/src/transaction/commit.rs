@@ -21,21 +21,22 @@ impl<P: Platform> Participant<P> {
     ///
     /// # Errors
     /// `Conflict`: somebody else went first; run the body again.
-    #[inline]
+    #[inline(always)]
     pub fn commit(&mut self) -> Result<(), Stop> {
+        if self.active == 0 || self.entries != 0 || self.is_foreign() {
+            return self.commit_writes();
+        }
+        self.observe_end(Outcome::ReadOnly);
+        self.rest();
+        self.succeeded();
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn commit_writes(&mut self) -> Result<(), Stop> {
         if self.active == 0 || self.is_foreign() {
             return Err(self.lost());
         }
-        if self.entries == 0 {
-            self.observe_end(Outcome::ReadOnly);
-            self.rest();
-            self.succeeded();
-            return Ok(());
-        }
-        self.commit_writes()
-    }
-
-    fn commit_writes(&mut self) -> Result<(), Stop> {
         let version = self.prepare()?;
         let prepared = self.status(State::Prepared);
         // Relaxed: released by the compare-exchange that follows.
@@ -102,9 +103,9 @@ impl<P: Platform> Participant<P> {
     }
 
     /// The attempt is decided and holds nothing any more: IDLE with the next seq.
-    #[inline]
+    #[inline(always)]
     pub(super) fn rest(&mut self) {
-        let platform = self.platform();
+        let platform = self.space.arena().platform();
         if self.reads != 0 {
             // Release: the log is cleared after the last use of what it protects, and after DONE.
             platform.store(self.slot.read_log_length(), 0, Release);
@@ -115,6 +116,7 @@ impl<P: Platform> Participant<P> {
         platform.store(self.slot.status(), Status { seq, state: State::Idle }.pack(), Release);
         self.seq = seq;
         self.active = 0;
+        self.read_version = 0;
         self.reads = 0;
     }
 
@@ -170,10 +172,19 @@ impl<P: Platform> Participant<P> {
     }
 
     /// The transaction is through: its age ends.
-    #[inline]
+    #[inline(always)]
     pub(super) fn succeeded(&mut self) {
         self.counters.commits += 1;
         self.priority = None;
+        if self.failures != 0 || self.counters.began_ns.is_some() {
+            self.take_stock();
+        }
+    }
+
+    /// What an attempt leaves that was not the first of its transaction, or was timed.
+    #[cold]
+    #[inline(never)]
+    fn take_stock(&mut self) {
         if self.failures != 0 {
             self.failures = 0;
             self.platform().store(self.slot.starving(), 0, Relaxed);

@@ -48,7 +48,8 @@ use crate::recovery;
 use crate::space::Space;
 use crate::waiting::Bell;
 use crate::word::{
-    AttemptId, BLOCK_HEADER_WORDS, BlockKind, Handle, ParticipantId, Priority, State, Status, Tick, WordAddress,
+    AttemptId, BLOCK_HEADER_WORDS, BlockKind, Handle, LockedBy, ParticipantId, Priority, State, Status, Tick,
+    WordAddress,
 };
 
 pub use observe::{Attempt, Observer, Outcome};
@@ -61,20 +62,21 @@ pub struct Participant<P: Platform> {
     space: Arc<Space<P>>,
     id: ParticipantId,
     slot: Slot,
-    /// Of the process that took the slot. A fork copies this value, and must not use it.
     claim: Claim,
+    /// Of the process that took the slot. A fork copies this value, and must not use it.
+    incarnation: u64,
     /// Of the attempt under way, or of the next one.
     seq: u64,
     /// The status word of the attempt under way; 0 between attempts (no ACTIVE status is 0).
     active: u64,
-    /// The snapshot: all reads are of versions before it.
+    /// The snapshot: all reads are of versions before it. 0 between attempts: then no cell is old enough to be read.
     read_version: u64,
     reads: u64,
-    read_log: Pieces,
+    read_log: Pieces<READ_WORDS>,
     entries: u64,
     /// Unit of the current record's header in the ring.
     record_start: u64,
-    record_ring: Pieces,
+    record_ring: Pieces<ENTRY_WORDS>,
     cache: BlockCache,
     /// Age of the transaction; `None` before its first attempt.
     priority: Option<Priority>,
@@ -122,12 +124,13 @@ impl<P: Platform> Participant<P> {
         let base = arena.layout().geometry().log_base;
         let status = crate::participant::status_of(arena, slot)?;
         let mut cache = BlockCache::default();
-        let mut read_log = Pieces::adopt(arena, slot.read_log_piece(0), base, READ_WORDS)?;
-        let mut record_ring = Pieces::adopt(arena, slot.record_piece(0), base, ENTRY_WORDS)?;
-        for log in [&mut read_log, &mut record_ring] {
-            if log.capacity() == 0 {
-                log.grow(arena, &mut cache, id)?;
-            }
+        let mut read_log = Pieces::adopt(arena, slot.read_log_piece(0), base)?;
+        let mut record_ring = Pieces::adopt(arena, slot.record_piece(0), base)?;
+        if read_log.capacity() == 0 {
+            read_log.grow(arena, &mut cache, id)?;
+        }
+        if record_ring.capacity() == 0 {
+            record_ring.grow(arena, &mut cache, id)?;
         }
         arena.platform().store(slot.thread_number(), arena.platform().thread_number(), Relaxed);
         arena.platform().store(slot.hung_limit(), Parameters::default().hung_ns, Relaxed);
@@ -137,6 +140,7 @@ impl<P: Platform> Participant<P> {
             id,
             slot,
             claim: space.claim(),
+            incarnation: arena.platform().incarnation(),
             seq: status.seq,
             active: 0,
             read_version: 0,
@@ -200,7 +204,12 @@ impl<P: Platform> Participant<P> {
     /// True in a child of the process that took the slot, joined by itself or not: the slot is the parent's.
     #[inline]
     fn is_foreign(&self) -> bool {
-        self.platform().forked() || self.claim != self.space.claim()
+        self.platform().incarnation() != self.incarnation
+    }
+    /// Whether a lock is of the attempt under way.
+    #[inline]
+    fn is_mine(&self, by: LockedBy) -> bool {
+        by.participant == self.id && by.seq == self.seq
     }
     fn me(&self) -> AttemptId {
         AttemptId { participant: self.id, seq: self.seq }
@@ -215,6 +224,8 @@ impl<P: Platform> Participant<P> {
     fn still(&self, status: u64) -> bool {
         self.platform().load(self.slot.status(), Acquire) == status
     }
+    #[cold]
+    #[inline(never)]
     fn corrupt(&self, what: &'static str, at: WordAddress, word: u64) -> Stop {
         Stop::Corrupt(Corrupt { what, byte_offset: at.byte_offset(), word })
     }
@@ -275,7 +286,6 @@ impl<P: Platform> Participant<P> {
     }
 
     /// First payload word of the block behind `handle`, which must be of `kind`.
-    #[inline]
     pub fn open(&self, handle: Handle, kind: BlockKind) -> Result<WordAddress, Stop> {
         let found = self.kind(handle)?;
         if found != kind {

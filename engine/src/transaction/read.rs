@@ -4,10 +4,10 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use super::Participant;
 use crate::arena::HotWord;
-use crate::error::Stop;
+use crate::error::{Full, Stop};
 use crate::participant::{Slot, foreign_entry, status_of};
 use crate::platform::Platform;
-use crate::word::{CellAddress, LockWord, LockedBy, State, Value, Version};
+use crate::word::{CellAddress, LockWord, LockedBy, State, Value, Version, WordAddress};
 
 /// What one look at a cell gave.
 enum Look {
@@ -23,33 +23,47 @@ impl<P: Platform> Participant<P> {
     ///
     /// # Errors
     /// `Conflict` if the attempt is over; then so are all further calls until `begin`.
-    #[inline]
+    #[inline(always)]
     pub fn read(&mut self, cell: CellAddress) -> Result<Value, Stop> {
+        match self.read_at_once(cell) {
+            Some(value) => Ok(value),
+            None => self.read_slowly(cell),
+        }
+    }
+
+    /// The everyday case. `None`: it is not that, and nothing is noted; [`Self::read_slowly`] looks again and says why.
+    #[inline(always)]
+    fn read_at_once(&mut self, cell: CellAddress) -> Option<Value> {
         let platform = self.space.arena().platform();
         // Acquire: pairs with the release that freed the cell; the value stored before it is seen.
         let word = platform.load(cell.lock_word(), Acquire);
         // Acquire: the status check below must not move before it.
-        let value = platform.load(cell.value_word(), Acquire);
-        // The check comes after the loads: whoever stole a lock of ours stopped us before, so a value that the thief
-        // committed is never returned to an attempt that thinks it owns the cell.
-        if !self.still(self.active) || self.active == 0 || platform.forked() {
-            return Err(self.lost());
-        }
-        if let LockWord::Free { version, .. } = LockWord::unpack(word)
-            && version.0 < self.read_version
-            && self.log_read(cell, version, Value::from_raw(value)).is_ok()
+        let value = Value::from_raw(platform.load(cell.value_word(), Acquire));
+        // The check of the status comes after the loads: whoever stole a lock of ours stopped us before, so a value that
+        // the thief committed is never returned to an attempt that thinks it owns the cell. Between attempts the read
+        // version is 0, and nothing is settled before it.
+        if !LockWord::is_settled_before(word, Version(self.read_version))
+            || platform.load(self.slot.status(), Acquire) != self.active
+            || platform.incarnation() != self.incarnation
         {
-            if self.space.arena().platform().load(cell.lock_word(), Relaxed) == word {
-                return Ok(Value::from_raw(value));
-            }
-            self.drop_read();
+            return None;
         }
-        self.read_slowly(cell)
+        let entry = match self.read_log.early_address(self.reads) {
+            Some(entry) => entry,
+            None => self.late_read_entry()?,
+        };
+        self.log_read(entry, cell, Version(word), value);
+        let platform = self.space.arena().platform();
+        if platform.load(cell.lock_word(), Relaxed) == word {
+            return Some(value);
+        }
+        self.drop_read();
+        None
     }
 
     /// Reads a cell that is written once (absent, then one handle for ever). Once it is there it is not logged: it cannot
     /// change, and the block that holds it keeps it alive. Before that it is read as any other.
-    #[inline]
+    #[inline(always)]
     pub fn read_stable(&mut self, cell: CellAddress) -> Result<Value, Stop> {
         let platform = self.space.arena().platform();
         // Acquire: what the committer wrote into the block behind the handle is seen.
@@ -61,6 +75,20 @@ impl<P: Platform> Participant<P> {
         self.read(cell)
     }
 
+    /// A place in the read log for attempts that read much. `None`: the log cannot grow.
+    #[inline(never)]
+    fn late_read_entry(&mut self) -> Option<WordAddress> {
+        self.read_entry().ok()
+    }
+
+    #[inline]
+    fn read_entry(&mut self) -> Result<WordAddress, Full> {
+        if self.reads == self.read_log.capacity() {
+            self.read_log.grow(self.space.arena(), &mut self.cache, self.id)?;
+        }
+        Ok(self.read_log.address(self.reads))
+    }
+
     /// All that is not the everyday case. Bounded: every turn means that somebody else has made a step.
     #[cold]
     #[inline(never)]
@@ -69,12 +97,12 @@ impl<P: Platform> Participant<P> {
             let platform = self.space.arena().platform();
             let word = platform.load(cell.lock_word(), Acquire);
             let value = Value::from_raw(platform.load(cell.value_word(), Acquire));
-            if !self.still(self.active) {
+            if !self.still(self.active) || self.active == 0 || self.is_foreign() {
                 return Err(self.lost());
             }
             let look = match LockWord::unpack(word) {
                 LockWord::Free { version, .. } => Look::Value(version, value),
-                LockWord::Locked(by) if by.participant == self.id && by.seq == self.seq => {
+                LockWord::Locked(by) if self.is_mine(by) => {
                     let entry = self.own_entry(by.entry, cell);
                     let entry = entry.ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
                     return Ok(Value::from_raw(entry.new_value(self.arena())));
@@ -89,9 +117,11 @@ impl<P: Platform> Participant<P> {
                 self.extend(version)?;
                 continue;
             }
-            if let Err(full) = self.log_read(cell, version, seen) {
-                return Err(self.fail(Stop::Full(full)));
-            }
+            let entry = match self.read_entry() {
+                Ok(entry) => entry,
+                Err(full) => return Err(self.fail(Stop::Full(full))),
+            };
+            self.log_read(entry, cell, version, seen);
             let platform = self.space.arena().platform();
             // The old value, taken under a lock, may have been replaced by a write-back while the lock still stands.
             let took_cell = seen == value;
@@ -186,12 +216,8 @@ impl<P: Platform> Participant<P> {
 
     /// Notes a read. The entry also protects what the value names from being reclaimed, which is why a handle is looked at
     /// once more after a fence (the hazard rule).
-    #[inline]
-    fn log_read(&mut self, cell: CellAddress, version: Version, value: Value) -> Result<(), crate::error::Full> {
-        if self.reads == self.read_log.capacity() {
-            self.read_log.grow(self.space.arena(), &mut self.cache, self.id)?;
-        }
-        let entry = self.read_log.address(self.reads);
+    #[inline(always)]
+    fn log_read(&mut self, entry: WordAddress, cell: CellAddress, version: Version, value: Value) {
         let platform = self.space.arena().platform();
         platform.store(entry, cell.index(), Relaxed);
         platform.store(entry.offset(1), version.0, Relaxed);
@@ -204,7 +230,6 @@ impl<P: Platform> Participant<P> {
         }
         // Acquire: the second look at the cell comes after the first look's loads.
         platform.fence(Acquire);
-        Ok(())
     }
 
     #[inline]

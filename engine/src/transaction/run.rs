@@ -27,7 +27,7 @@ impl Sleeper for JustSleep {
 
 impl<P: Platform> Participant<P> {
     /// Runs `body` as one transaction, as often as it takes. Inside an attempt it joins it.
-    #[inline]
+    #[inline(always)]
     pub fn run<T>(&mut self, body: impl FnMut(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
         self.run_until(None, body)
     }
@@ -36,51 +36,70 @@ impl<P: Platform> Participant<P> {
     ///
     /// # Errors
     /// Whatever `body` stops with, but `Conflict` (run again) and `Retry` (run again after a change); `TimedOut`.
-    #[inline]
+    #[inline(always)]
     pub fn run_until<T>(
         &mut self,
         deadline_ns: Option<u64>,
         mut body: impl FnMut(&mut Self) -> Result<T, Stop>,
     ) -> Result<T, Stop> {
         if self.in_attempt() {
-            return body(self);
+            return self.join(&mut body);
         }
-        self.set_deadline(deadline_ns);
-        let result = self.attempts(deadline_ns, &mut body);
-        self.set_deadline(None);
+        self.deadline_ns = deadline_ns;
+        let result = match self.attempt(&mut body) {
+            Ok(value) => Ok(value),
+            Err(stop) => self.attempts_after(stop, deadline_ns, &mut body),
+        };
+        self.deadline_ns = None;
         result
     }
 
-    #[inline]
-    fn attempts<T>(
+    /// A part of the attempt under way. Through a pointer, as below: so bodies are in line once, on the everyday way.
+    #[cold]
+    #[inline(never)]
+    fn join<T>(&mut self, body: &mut dyn FnMut(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
+        body(self)
+    }
+
+    #[inline(always)]
+    fn attempt<T, B>(&mut self, body: &mut B) -> Result<T, Stop>
+    where
+        B: FnMut(&mut Self) -> Result<T, Stop> + ?Sized,
+    {
+        self.begin()?;
+        let value = body(self)?;
+        self.commit()?;
+        Ok(value)
+    }
+
+    /// The attempts after the first, which ended with `stop`.
+    #[cold]
+    #[inline(never)]
+    fn attempts_after<T>(
         &mut self,
+        mut stop: Stop,
         deadline_ns: Option<u64>,
-        body: &mut impl FnMut(&mut Self) -> Result<T, Stop>,
+        body: &mut dyn FnMut(&mut Self) -> Result<T, Stop>,
     ) -> Result<T, Stop> {
         // Each turn is an attempt of the protocol, which bounds them.
         loop {
-            if let Err(stop) = self.begin() {
-                self.abort();
-                return Err(stop);
-            }
-            match body(self) {
-                Ok(value) => match self.commit() {
-                    Ok(()) => return Ok(value),
-                    Err(Stop::Conflict) => {}
-                    Err(stop) => {
-                        self.abort();
-                        return Err(stop);
-                    }
-                },
-                Err(Stop::Conflict) => {
+            match stop {
+                Stop::Conflict => {
                     // Does nothing if the engine said so; ends the attempt if the body did.
                     self.lost();
                 }
-                Err(Stop::Retry) => self.wait_for_change(deadline_ns)?,
-                Err(stop) => {
+                Stop::Retry => {
+                    self.wait_for_change(deadline_ns)?;
+                    self.deadline_ns = deadline_ns;
+                }
+                stop => {
                     self.abort();
                     return Err(stop);
                 }
+            }
+            match self.attempt(body) {
+                Ok(value) => return Ok(value),
+                Err(next) => stop = next,
             }
         }
     }
@@ -93,6 +112,10 @@ impl<P: Platform> Participant<P> {
     pub fn wait_for_change(&mut self, deadline_ns: Option<u64>) -> Result<(), Stop> {
         if self.active == 0 {
             return Ok(());
+        }
+        if self.is_foreign() {
+            self.forget();
+            return Err(Stop::Forked);
         }
         self.set_deadline(deadline_ns);
         let bell = Bell::look(self.arena(), self.slot);

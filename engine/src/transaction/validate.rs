@@ -38,17 +38,39 @@ impl<P: Platform> Participant<P> {
         Ok(true)
     }
 
-    #[inline]
+    #[inline(always)]
     fn holds(&mut self, entry: WordAddress, prepared: bool) -> Result<bool, Stop> {
         let platform = self.space.arena().platform();
         // Relaxed: this participant wrote them.
         let cell = CellAddress::new(WordAddress::new(platform.load(entry, Relaxed)));
         let version = Version(platform.load(entry.offset(1), Relaxed));
         let word = platform.load(cell.lock_word(), Acquire);
-        if let LockWord::Free { version: now, .. } = LockWord::unpack(word) {
-            return Ok(now == version);
+        if word == LockWord::free(version) { Ok(true) } else { self.changed_read_holds(cell, version, word, prepared) }
+    }
+
+    /// The lock word of a read cell is not what it was: `word` was found.
+    #[inline(never)]
+    fn changed_read_holds(
+        &mut self,
+        cell: CellAddress,
+        version: Version,
+        word: u64,
+        prepared: bool,
+    ) -> Result<bool, Stop> {
+        match LockWord::unpack(word) {
+            LockWord::Free { version: now, .. } => Ok(now == version),
+            LockWord::Locked(by) if self.is_mine(by) => self.own_read_holds(cell, version, word, by),
+            LockWord::Locked(_) => self.locked_read_holds(cell, version, prepared),
         }
-        self.locked_read_holds(cell, version, prepared)
+    }
+
+    /// A cell that this attempt has read and written.
+    #[inline]
+    fn own_read_holds(&self, cell: CellAddress, version: Version, word: u64, by: LockedBy) -> Result<bool, Stop> {
+        match self.own_entry(by.entry, cell) {
+            Some(entry) => Ok(entry.old_version(self.arena()) == version.0),
+            None => Err(self.corrupt("a lock word", cell.lock_word(), word)),
+        }
     }
 
     #[cold]
@@ -58,10 +80,8 @@ impl<P: Platform> Participant<P> {
             let finding = match LockWord::unpack(word) {
                 LockWord::Free { version: now, .. } if now == version => Finding::Holds,
                 LockWord::Free { .. } => Finding::Changed,
-                LockWord::Locked(by) if by.participant == self.id && by.seq == self.seq => {
-                    let entry = self.own_entry(by.entry, cell);
-                    let entry = entry.ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
-                    if entry.old_version(self.arena()) == version.0 { Finding::Holds } else { Finding::Changed }
+                LockWord::Locked(by) if self.is_mine(by) => {
+                    return self.own_read_holds(cell, version, word, by);
                 }
                 LockWord::Locked(by) => self.foreign_read_holds(cell, word, by, version, prepared)?,
             };

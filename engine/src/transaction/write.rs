@@ -20,10 +20,24 @@ impl<P: Platform> Participant<P> {
     /// `Conflict` if the attempt is over, `Full` if its record cannot grow, `Interrupted` and `TimedOut` from waiting.
     #[inline]
     pub fn write(&mut self, cell: CellAddress, value: Value) -> Result<(), Stop> {
-        // Bounded: every turn means that somebody else has made a step, or that we have waited.
+        let word = self.platform().load(cell.lock_word(), Acquire);
+        // The everyday case. Between attempts the read version is 0, and nothing is settled before it.
+        if LockWord::is_settled_before(word, Version(self.read_version))
+            && self.still(self.active)
+            && !self.is_foreign()
+            && self.lock(cell, word, Version(word), value)?
+        {
+            return Ok(());
+        }
+        self.write_slowly(cell, value)
+    }
+
+    /// Bounded: every turn means that somebody else has made a step, or that we have waited.
+    #[inline(never)]
+    fn write_slowly(&mut self, cell: CellAddress, value: Value) -> Result<(), Stop> {
         loop {
             let word = self.platform().load(cell.lock_word(), Acquire);
-            if !self.still(self.active) || self.active == 0 || self.platform().forked() {
+            if !self.still(self.active) || self.active == 0 || self.is_foreign() {
                 return Err(self.lost());
             }
             match LockWord::unpack(word) {
@@ -33,7 +47,7 @@ impl<P: Platform> Participant<P> {
                     }
                 }
                 LockWord::Free { version, .. } => self.extend_for(version)?,
-                LockWord::Locked(by) if by.participant == self.id && by.seq == self.seq => {
+                LockWord::Locked(by) if self.is_mine(by) => {
                     let entry = self.own_entry(by.entry, cell);
                     let entry = entry.ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
                     entry.set_new_value(self.arena(), value.raw());

@@ -72,6 +72,14 @@ impl LockWord {
         }
     }
 
+    /// Whether the word says: free, kept for nobody, and committed before `version`. What nearly every read finds, in one
+    /// comparison: the bits of a lock and of a grantee are above those of all versions.
+    #[inline]
+    pub const fn is_settled_before(word: u64, version: Version) -> bool {
+        debug_assert!(version.0 >> Version::BITS == 0);
+        word < version.0
+    }
+
     /// Unpacks the word. Every bit pattern means something; that the participant exists is the caller's check.
     #[inline]
     pub const fn unpack(word: u64) -> Self {
@@ -99,6 +107,17 @@ mod tests {
         #[test]
         fn every_word_survives_unpacking(word: u64) {
             prop_assert_eq!(LockWord::unpack(word).pack(), word);
+        }
+
+        #[test]
+        fn what_is_settled_is_free_and_older(word: u64, age in 0u64..64, version in 0u64..1 << Version::BITS) {
+            for word in [word, version.wrapping_sub(age), word >> (64 - Version::BITS)] {
+                let told = match LockWord::unpack(word) {
+                    LockWord::Free { version: committed, grantee: None } => committed.0 < version,
+                    _ => false,
+                };
+                prop_assert_eq!(LockWord::is_settled_before(word, Version(version)), told);
+            }
         }
 
         #[test]

@@ -19,6 +19,7 @@
 
 use super::Dict;
 use super::entry::Entry;
+use crate::allocator::is_in_use;
 use crate::error::Stop;
 use crate::object::block::{
     allocate, corrupt, fill_plain, fits, handle_of, open_part, plain, read_count, within_space, write_count,
@@ -27,7 +28,7 @@ use crate::object::key::Key;
 use crate::object::vector::MOST_PLACES;
 use crate::platform::Platform;
 use crate::transaction::Participant;
-use crate::word::{BlockKind, CellAddress, Handle, Value, WordAddress};
+use crate::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, Value, WordAddress};
 
 /// Buckets of a dict that gets its first key.
 const FIRST_BUCKETS: u64 = 8;
@@ -53,7 +54,7 @@ struct Pair {
 }
 
 /// The entry of `key` among those of a bucket of `dict`.
-#[inline]
+#[inline(always)]
 pub(super) fn search<P: Platform>(
     tx: &Participant<P>,
     dict: Dict,
@@ -64,19 +65,41 @@ pub(super) fn search<P: Platform>(
         return Ok(None);
     }
     let handle = handle_of(bucket, dict.bucket_count_cell())?;
+    if let Some(entry) = Entry::if_in_use(tx, handle) {
+        let found = entry.hash(tx) == key.hash() && key.matches(tx, entry.raw_key(tx))?;
+        return Ok(found.then_some(entry));
+    }
+    if let Some((first, count)) = short(tx, handle) {
+        return search_pairs(tx, first, count, key);
+    }
+    search_slowly(tx, handle, key)
+}
+
+/// What a bucket names is damaged, or too large for a quick look.
+#[cold]
+#[inline(never)]
+fn search_slowly<P: Platform>(tx: &Participant<P>, handle: Handle, key: &Key) -> Result<Option<Entry>, Stop> {
     match tx.kind(handle)? {
         BlockKind::DictEntry => {
-            let entry = Entry::of_kind_known(tx, handle)?;
+            let entry = Entry::open(tx, handle)?;
             let found = entry.hash(tx) == key.hash() && key.matches(tx, entry.raw_key(tx))?;
             Ok(found.then_some(entry))
         }
-        BlockKind::DictBucket => search_several(tx, handle, key),
+        BlockKind::DictBucket => {
+            let (first, count) = several(tx, handle)?;
+            search_pairs(tx, first, count, key)
+        }
         other => Err(corrupt("what a bucket names", handle.block(), other as u64)),
     }
 }
 
-fn search_several<P: Platform>(tx: &Participant<P>, bucket: Handle, key: &Key) -> Result<Option<Entry>, Stop> {
-    let (first, count) = several(tx, bucket)?;
+#[inline(always)]
+fn search_pairs<P: Platform>(
+    tx: &Participant<P>,
+    first: WordAddress,
+    count: u64,
+    key: &Key,
+) -> Result<Option<Entry>, Stop> {
     // Bound: the room of the block.
     for index in 0..count {
         let pair = first.offset(index * BUCKET_PAIR_WORDS);
@@ -89,6 +112,18 @@ fn search_several<P: Platform>(tx: &Participant<P>, bucket: Handle, key: &Key) -
         }
     }
     Ok(None)
+}
+
+/// The same for a block of no more than [`SHORT_BUCKET`] pairs, as nearly all are.
+#[inline(always)]
+fn short<P: Platform>(tx: &Participant<P>, bucket: Handle) -> Option<(WordAddress, u64)> {
+    let words = BUCKET_PREFIX_WORDS + SHORT_BUCKET * BUCKET_PAIR_WORDS;
+    if !is_in_use(tx.arena(), bucket, BlockKind::DictBucket, words) {
+        return None;
+    }
+    let payload = bucket.block().offset(BLOCK_HEADER_WORDS);
+    let count = plain(tx, payload);
+    (count <= SHORT_BUCKET).then_some((payload.offset(BUCKET_PREFIX_WORDS), count))
 }
 
 /// The first pair of a bucket block and their number, checked against the block.
@@ -104,9 +139,13 @@ fn several<P: Platform>(tx: &Participant<P>, bucket: Handle) -> Result<(WordAddr
     Ok((payload.offset(BUCKET_PREFIX_WORDS), count))
 }
 
+#[inline(always)]
 fn pair_entry<P: Platform>(tx: &Participant<P>, pair: WordAddress) -> Result<Handle, Stop> {
     let word = plain(tx, pair.offset(1));
-    Handle::from_raw(word).ok_or_else(|| corrupt("an entry of a bucket", pair.offset(1), word))
+    match Handle::from_raw(word) {
+        Some(entry) => Ok(entry),
+        None => Err(corrupt("an entry of a bucket", pair.offset(1), word)),
+    }
 }
 
 /// All entries of what `cell` holds.
@@ -154,7 +193,7 @@ fn split_bit(bucket: u64) -> u64 {
 
 impl Dict {
     /// Number of buckets; 0 before the first key.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bucket_count<P: Platform>(self, tx: &mut Participant<P>) -> Result<u64, Stop> {
         let cell = self.bucket_count_cell();
         let count = read_count(tx, cell, MOST_PLACES)?;
@@ -165,13 +204,18 @@ impl Dict {
     }
 
     /// What the bucket of `hash` holds, its own or that of the bucket that it waits to be split from.
-    #[inline]
+    #[inline(always)]
     pub(super) fn bucket_of<P: Platform>(self, tx: &mut Participant<P>, count: u64, hash: u64) -> Result<Value, Stop> {
         let bucket = hash & (count - 1);
         let value = self.buckets().read(tx, bucket)?;
         if !value.is_absent() || bucket < FIRST_BUCKETS {
             return Ok(value);
         }
+        self.bucket_below(tx, bucket)
+    }
+
+    #[inline(never)]
+    fn bucket_below<P: Platform>(self, tx: &mut Participant<P>, bucket: u64) -> Result<Value, Stop> {
         self.buckets().read(tx, bucket - split_bit(bucket))
     }
 

@@ -1,9 +1,8 @@
 //! One key of a dict: `[hash][key][place cell][value cell]`, with its header just one cache line.
 
+use crate::allocator::is_in_use;
 use crate::error::Stop;
-use crate::object::block::{
-    allocate, corrupt, count_value, fill_absent, fill_plain, open_part, plain, read_count, within_space,
-};
+use crate::object::block::{allocate, corrupt, count_value, fill_absent, fill_plain, open_part, plain, read_count};
 use crate::object::vector::MOST_PLACES;
 use crate::platform::Platform;
 use crate::transaction::Participant;
@@ -43,17 +42,16 @@ pub(super) fn make<P: Platform>(
 
 impl Entry {
     /// The entry behind a handle. The one look at its state word counts for all that follows in this attempt.
-    #[inline]
+    #[inline(always)]
     pub(super) fn open<P: Platform>(tx: &Participant<P>, handle: Handle) -> Result<Self, Stop> {
         open_part(tx, handle, BlockKind::DictEntry, ENTRY_WORDS)?;
         Ok(Self { handle })
     }
 
-    /// The same, by whoever has just looked at the state word and found the kind.
-    #[inline]
-    pub(super) fn of_kind_known<P: Platform>(tx: &Participant<P>, handle: Handle) -> Result<Self, Stop> {
-        within_space(tx, handle.block(), BLOCK_HEADER_WORDS + ENTRY_WORDS)?;
-        Ok(Self { handle })
+    /// The same, if the handle is an entry's.
+    #[inline(always)]
+    pub(super) fn if_in_use<P: Platform>(tx: &Participant<P>, handle: Handle) -> Option<Self> {
+        is_in_use(tx.arena(), handle, BlockKind::DictEntry, ENTRY_WORDS).then_some(Self { handle })
     }
 
     #[inline]
@@ -99,7 +97,7 @@ impl Entry {
         read_count(tx, self.place_cell(), MOST_PLACES)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn value<P: Platform>(self, tx: &mut Participant<P>) -> Result<Value, Stop> {
         let value = tx.read(self.value_cell())?;
         if value.is_absent() {

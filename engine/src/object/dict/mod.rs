@@ -50,7 +50,7 @@ struct Dict {
 }
 
 impl Dict {
-    #[inline]
+    #[inline(always)]
     fn open<P: Platform>(tx: &Participant<P>, handle: Handle) -> Result<Self, Stop> {
         Ok(Self { first: CellAddress::new(open(tx, handle, BlockKind::Dict, CELLS * CELL_WORDS)?) })
     }
@@ -89,7 +89,7 @@ impl Dict {
     }
 
     /// `used` and `removed`.
-    #[inline]
+    #[inline(always)]
     fn counts<P: Platform>(self, tx: &mut Participant<P>) -> Result<(u64, u64), Stop> {
         let used = read_count(tx, self.used_cell(), MOST_PLACES)?;
         let removed = read_count(tx, self.removed_cell(), MOST_PLACES)?;
@@ -100,7 +100,7 @@ impl Dict {
     }
 
     /// The entry of `key`.
-    #[inline]
+    #[inline(always)]
     fn find<P: Platform>(self, tx: &mut Participant<P>, key: &Key) -> Result<Option<Entry>, Stop> {
         let count = self.bucket_count(tx)?;
         if count == 0 {
@@ -140,7 +140,7 @@ pub fn create<P: Platform>(tx: &mut Participant<P>) -> Result<Handle, Stop> {
 }
 
 /// The value of `key`. Logs three cells, two where the key is missing, one more while the dict grows.
-#[inline]
+#[inline(always)]
 pub fn get<P: Platform>(tx: &mut Participant<P>, handle: Handle, key: &Key) -> Result<Option<Value>, Stop> {
     match Dict::open(tx, handle)?.find(tx, key)? {
         Some(entry) => entry.value(tx).map(Some),
@@ -149,7 +149,7 @@ pub fn get<P: Platform>(tx: &mut Participant<P>, handle: Handle, key: &Key) -> R
 }
 
 /// Whether `key` is there. Logs two cells, one more while the dict grows.
-#[inline]
+#[inline(always)]
 pub fn contains<P: Platform>(tx: &mut Participant<P>, handle: Handle, key: &Key) -> Result<bool, Stop> {
     Ok(Dict::open(tx, handle)?.find(tx, key)?.is_some())
 }
@@ -183,6 +183,7 @@ pub fn remove<P: Platform>(tx: &mut Participant<P>, handle: Handle, key: &Key) -
 }
 
 /// Number of keys. Reads two cells.
+#[inline(always)]
 pub fn len<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<u64, Stop> {
     let (used, removed) = Dict::open(tx, handle)?.counts(tx)?;
     Ok(used - removed)

@@ -70,10 +70,9 @@ impl<'a> Key<'a> {
         Self { hash, word: word.unwrap_or(Value::ABSENT), view }
     }
 
-    /// A str whose hash is known: what [`Key::new`] found for the same text in the same space.
+    /// A str whose hash and in-place form are known: what [`Key::new`] found for the same text in the same space.
     #[inline]
-    pub fn hashed_text(hash: u64, text: &'a str) -> Self {
-        let word = Value::text(text.as_bytes()).unwrap_or(Value::ABSENT);
+    pub fn known_text(hash: u64, word: Value, text: &'a str) -> Self {
         Self { hash, word, view: KeyView::Text(text) }
     }
 
@@ -81,6 +80,12 @@ impl<'a> Key<'a> {
     #[inline]
     pub fn hash(&self) -> u64 {
         self.hash
+    }
+
+    /// Its in-place form; absent where it has none.
+    #[inline]
+    pub fn word(&self) -> Value {
+        self.word
     }
 
     /// What was hashed.

@@ -1,19 +1,27 @@
 //! How a process notices that it is a fork: a page that the kernel wipes in the child.
 //!
-//! `fork` may be called by anybody, without handlers of ours, and every transaction asks; so asking must cost a load. Where
-//! the kernel cannot wipe a page (before 4.14, and some sandboxes), the process number is asked for instead, a system
-//! call each time.
+//! `fork` may be called by anybody, without handlers of ours, and every access of a transaction asks; so asking must cost a
+//! load. Where the kernel cannot wipe a page (before 4.14, and some sandboxes), the process number is asked for instead, a
+//! system call each time.
+//!
+//! Invariant: the page holds 0, or the incarnation of this very process. Incarnations rise from parent to child, so what a
+//! parent took for itself is never taken for its child's.
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
+/// What stands for the page where there is none: 0, as in a child.
+static NO_PAGE: AtomicU64 = AtomicU64::new(0);
+
 /// Says whether this process is another one than the one that armed it.
 #[derive(Debug)]
 pub(super) struct ForkMark {
-    /// Not 0 in the process that armed it.
-    page: Option<NonNull<AtomicU64>>,
+    /// The incarnation, wiped in children; [`NO_PAGE`] where the kernel cannot.
+    page: NonNull<AtomicU64>,
+    /// The incarnation, as children inherit it.
+    incarnation: AtomicU64,
     /// Who armed it; read where there is no page.
     pid: AtomicU32,
 }
@@ -26,37 +34,55 @@ unsafe impl Sync for ForkMark {}
 impl ForkMark {
     /// A mark of this process.
     pub(super) fn armed() -> Self {
-        let mark = Self { page: wiped_page(), pid: AtomicU32::new(0) };
+        let page = wiped_page().unwrap_or(NonNull::from(&NO_PAGE));
+        let mark = Self { page, incarnation: AtomicU64::new(0), pid: AtomicU32::new(0) };
         mark.arm();
         mark
+    }
+
+    fn has_page(&self) -> bool {
+        self.page != NonNull::from(&NO_PAGE)
+    }
+
+    #[inline(always)]
+    fn page(&self) -> &AtomicU64 {
+        // SAFETY: mapped until drop and page-aligned, or a static.
+        unsafe { self.page.as_ref() }
     }
 
     /// From now on this process is the one.
     pub(super) fn arm(&self) {
         // Relaxed: what else the process has to know about itself is published by whoever shares the Native.
         self.pid.store(std::process::id(), Relaxed);
-        if let Some(page) = self.page {
-            // SAFETY: mapped until drop, page-aligned.
-            unsafe { page.as_ref() }.store(1, Relaxed);
+        let incarnation = self.incarnation.fetch_add(1, Relaxed) + 1;
+        if self.has_page() {
+            self.page().store(incarnation, Relaxed);
         }
     }
 
-    /// True in a child, until it arms the mark by itself.
-    #[inline]
-    pub(super) fn forked(&self) -> bool {
-        match self.page {
-            // SAFETY: mapped until drop, page-aligned. Relaxed: the child's page was wiped before its first instruction.
-            Some(page) => unsafe { page.as_ref() }.load(Relaxed) == 0,
-            None => std::process::id() != self.pid.load(Relaxed),
+    /// The number of the process that armed the mark; 0 in a child, until it arms the mark by itself.
+    #[inline(always)]
+    pub(super) fn incarnation(&self) -> u64 {
+        // Relaxed: the child's page was wiped before its first instruction.
+        match self.page().load(Relaxed) {
+            0 => self.incarnation_without_page(),
+            incarnation => incarnation,
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn incarnation_without_page(&self) -> u64 {
+        let is_fork = self.has_page() || std::process::id() != self.pid.load(Relaxed);
+        if is_fork { 0 } else { self.incarnation.load(Relaxed) }
     }
 }
 
 impl Drop for ForkMark {
     fn drop(&mut self) {
-        if let Some(page) = self.page {
+        if self.has_page() {
             // SAFETY: mapped by `wiped_page`; the value that alone reaches it ends here.
-            let _ = unsafe { munmap(page.as_ptr().cast(), rustix::param::page_size()) };
+            let _ = unsafe { munmap(self.page.as_ptr().cast(), rustix::param::page_size()) };
         }
     }
 }
@@ -75,4 +101,28 @@ fn wiped_page() -> Option<NonNull<AtomicU64>> {
         return None;
     }
     NonNull::new(page.cast())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the kernel wipes no page the mark still knows its process.
+    #[test]
+    fn without_a_page_the_process_number_tells() {
+        let mark = ForkMark { page: NonNull::from(&NO_PAGE), incarnation: AtomicU64::new(0), pid: AtomicU32::new(0) };
+        assert_eq!(mark.incarnation(), 0, "armed by nobody");
+        mark.arm();
+        assert_eq!(mark.incarnation(), 1);
+        mark.pid.store(std::process::id() + 1, Relaxed);
+        assert_eq!(mark.incarnation(), 0, "armed by another process");
+    }
+
+    #[test]
+    fn a_mark_that_is_armed_again_is_another_incarnation() {
+        let mark = ForkMark::armed();
+        let first = mark.incarnation();
+        mark.arm();
+        assert!(first > 0 && mark.incarnation() > first);
+    }
 }

@@ -36,8 +36,9 @@ impl Mapping {
     pub(super) fn new(file: BorrowedFd<'_>, bytes: u64, randomness: u64) -> Result<Self, Errno> {
         let bytes = usize::try_from(bytes).map_err(|_| Errno::NOMEM)?;
         let reserved = bytes.checked_add(2 * GUARD_BYTES + GUARD_BYTES).ok_or(Errno::NOMEM)?;
-        // A hint, not an order: where something lies already, the kernel chooses another place.
-        let hint = (randomness as usize) & ((1 << PLACE_BITS) - 1);
+        // A hint, not an order: where something lies already, the kernel chooses another place. Of whole pages: valgrind
+        // refuses others.
+        let hint = (randomness as usize) & ((1 << PLACE_BITS) - 1) & !(rustix::param::page_size() - 1);
         // SAFETY: without MAP_FIXED nothing that exists is replaced.
         let start = unsafe {
             mmap_anonymous(hint as *mut _, reserved, ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE)?

@@ -116,7 +116,11 @@ impl System for Native {
     }
     #[inline(always)]
     fn forked(&self) -> bool {
-        self.fork.forked()
+        self.fork.incarnation() == 0
+    }
+    #[inline(always)]
+    fn incarnation(&self) -> u64 {
+        self.fork.incarnation()
     }
     fn entropy(&self) -> u64 {
         entropy()
