@@ -1,8 +1,12 @@
 //! The command line.
 
+mod trace;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use trace::*;
 
 /// Python objects in shared memory: shows, measures, torments and inspects shared spaces.
 #[derive(Parser)]
@@ -18,6 +22,13 @@ pub enum Command {
     Demo(Demo),
     /// Measures the Python package against builtins and multiprocessing.Manager, and the engine by itself.
     Bench(Bench),
+    /// Plays a trace on real processes and measures: throughput, attempts, latency, fairness; checks the outcome.
+    Replay(Replay),
+    /// Generates, shows and merges traces of transactions.
+    ///
+    /// A running space is recorded from inside its processes: in Python, `space.record(path)`. Each process writes a file of
+    /// its own; `pso trace merge` puts them together. (There is no `pso record`: nobody outside of a process sees its reads.)
+    Trace(TraceOptions),
     /// Kills native writers at random times and checks the space after each kill.
     Torture(Torture),
     /// Plays the scenes of the model under loom and shuttle and compares how far they went with what is expected.
@@ -34,6 +45,9 @@ pub enum Command {
     /// (internal) One process of `bench native`.
     #[command(hide = true)]
     BankWorker(BankWorker),
+    /// (internal) One participant of `replay`.
+    #[command(hide = true)]
+    ReplayWorker(ReplayWorker),
 }
 
 #[derive(Args)]

@@ -15,9 +15,11 @@ mod listing;
 mod machine;
 mod place;
 mod python;
+mod replay;
 mod scripts;
 mod table;
 mod torture;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -44,10 +46,13 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Replay(options) => replay::run(&options),
+        Command::Trace(options) => trace::run(&options),
         Command::Torture(options) => torture::run(&options),
         Command::TortureWorker(options) => torture::work(&options),
         Command::BankWorker(options) => bench::native::work(&options),
         Command::Check(options) => check::run(&options),
+        Command::ReplayWorker(options) => replay::work(&options),
         Command::Fsck(options) => fsck::run(&options),
         Command::Inspect(options) => inspect::run(&options),
         Command::List(options) => listing::run(&options),

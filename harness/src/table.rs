@@ -66,6 +66,18 @@ pub fn bytes(number: u64) -> String {
     if unit == 0 { format!("{number} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
+/// Nanoseconds as people read them.
+pub fn duration(ns: u64) -> String {
+    const UNITS: [(&str, f64); 4] = [("ns", 1e3), ("us", 1e6), ("ms", 1e9), ("s", f64::INFINITY)];
+    let number = ns as f64;
+    let (unit, end) = UNITS.into_iter().find(|(_, end)| number < *end).unwrap_or(UNITS[3]);
+    match unit {
+        "ns" => format!("{ns} ns"),
+        "s" => format!("{:.2} s", number / 1e9),
+        unit => format!("{:.1} {unit}", number * 1e3 / end),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +93,14 @@ mod tests {
     fn bytes_have_the_unit_that_fits() {
         for (number, text) in [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (4 << 30, "4.0 GiB")] {
             assert_eq!(bytes(number), text);
+        }
+    }
+
+    #[test]
+    fn durations_have_the_unit_that_fits() {
+        let cases = [(0, "0 ns"), (999, "999 ns"), (1500, "1.5 us"), (2_000_000, "2.0 ms"), (1_500_000_000, "1.50 s")];
+        for (number, text) in cases {
+            assert_eq!(duration(number), text);
         }
     }
 

@@ -191,6 +191,18 @@ impl Errors {
         Raised::with(py, class, error.to_string())
     }
 
+    /// Raises what became of a file, as `open()` does: with the class for its number, and with the path.
+    #[cold]
+    pub fn file(&self, py: Python<'_>, error: &std::io::Error, path: &str) -> Raised {
+        let number = error.raw_os_error().unwrap_or(libc_errno::EIO);
+        let text = error.to_string();
+        let sentence = text.split(" (os error").next().unwrap_or_default();
+        match (py.int(i64::from(number)), py.str(sentence), py.str(path)) {
+            (Ok(number), Ok(sentence), Ok(path)) => raise_call(py, &self.os, &[&number, &sentence, &path]),
+            (Err(raised), _, _) | (_, Err(raised), _) | (_, _, Err(raised)) => raised,
+        }
+    }
+
     fn system(&self, py: Python<'_>, class: &Object, errno: i32, error: &ArenaError) -> Raised {
         let mut message = error.to_string();
         if let Some(source) = std::error::Error::source(error) {
@@ -203,8 +215,9 @@ impl Errors {
     }
 }
 
-/// The three numbers of Linux that we need, the same on all its platforms.
+/// The numbers of Linux that we need, the same on all its platforms.
 mod libc_errno {
+    pub const EIO: i32 = 5;
     pub const ENOENT: i32 = 2;
     pub const EACCES: i32 = 13;
     pub const EEXIST: i32 = 17;

@@ -13,6 +13,7 @@ use crate::ffi::{Any, Instance, Object, Own, Python, Raised, Result, Type, Visit
 use crate::iterate::{DictIterator, ListIterator};
 use crate::list::List;
 use crate::queue::Queue;
+use crate::record::Recording;
 use crate::space::Space;
 use crate::transaction::{Transaction, Transactional};
 
@@ -26,6 +27,8 @@ pub struct Types {
     pub list: Type<List>,
     /// `pso.Queue`
     pub queue: Type<Queue>,
+    /// `pso.Recording`
+    pub recording: Type<Recording>,
     /// Iterators over dicts.
     pub dict_iterator: Type<DictIterator>,
     /// Iterators over lists.
@@ -87,6 +90,7 @@ impl State for Core {
             dict: Dict::class(py, module)?,
             list: List::class(py, module)?,
             queue: Queue::class(py, module)?,
+            recording: Recording::class(py, module)?,
             dict_iterator: DictIterator::class(py, module)?,
             list_iterator: ListIterator::class(py, module)?,
             transactional: Transactional::class(py, module)?,
@@ -95,6 +99,7 @@ impl State for Core {
         module.add_to_module(py, c"Dict", types.dict.as_any())?;
         module.add_to_module(py, c"List", types.list.as_any())?;
         module.add_to_module(py, c"Queue", types.queue.as_any())?;
+        module.add_to_module(py, c"Recording", types.recording.as_any())?;
         module.add_to_module(py, c"Transactional", types.transactional.as_any())?;
         Ok(Self(Rc::new(Interpreter {
             types,
@@ -113,6 +118,7 @@ impl State for Core {
         visitor.class(&types.dict);
         visitor.class(&types.list);
         visitor.class(&types.queue);
+        visitor.class(&types.recording);
         visitor.class(&types.dict_iterator);
         visitor.class(&types.list_iterator);
         visitor.class(&types.transactional);

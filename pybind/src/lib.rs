@@ -1,11 +1,11 @@
 //! `pso._core`: shared objects as Python objects.
 //!
 //! - [`ffi`]: the safe layer over CPython, the only unsafe code of the crate.
-//! - [`registry`]: what this process has joined; shared by its interpreters.
+//! - [`registry`]: what this process has joined; shared by its interpreters. [`recording`]: a trace of what it commits there.
 //! - [`interpreter`]: what one interpreter has: types, exceptions, open spaces, transactions under way.
 //! - [`space`], [`member`], [`transaction`]: who runs operations, alone or as part of a body.
 //! - [`key`], [`plan`], [`fetch`]: values on their way in and out.
-//! - [`dict`], [`list`], [`queue`], [`iterate`]: the proxies.
+//! - [`dict`], [`list`], [`queue`], [`iterate`]: the proxies. [`record`]: the Python side of a recording.
 //!
 //! Two rules keep Python out of the engine:
 //! 1. *Convert, operate, convert.* What comes from Python is made a [`plan`] or a key first; the engine runs; what it gave
@@ -30,6 +30,8 @@ mod member;
 mod plan;
 mod proxy;
 mod queue;
+mod record;
+mod recording;
 mod registry;
 mod snapshot;
 mod source;

@@ -15,7 +15,9 @@ use crate::registry::Membership;
 pub struct Member {
     /// The engine's.
     pub participant: Participant<Native>,
-    _membership: Arc<Membership>,
+    membership: Arc<Membership>,
+    /// Which recording it takes part in: the number of the membership's, as last looked at.
+    recording: u64,
 }
 
 impl Member {
@@ -23,11 +25,26 @@ impl Member {
     pub fn join(membership: &Arc<Membership>, closed: &Arc<AtomicBool>) -> Result<Box<Self>, JoinError> {
         let mut participant = membership.participant()?;
         participant.set_sleeper(Box::new(PythonSleeper { closed: Arc::clone(closed) }));
-        Ok(Box::new(Self { participant, _membership: Arc::clone(membership) }))
+        let mut member = Box::new(Self { participant, membership: Arc::clone(membership), recording: 0 });
+        member.attend();
+        Ok(member)
+    }
+    /// Before it works: takes part in a recording that has begun, and in one that has ended no longer.
+    #[inline]
+    pub fn attend(&mut self) {
+        let number = self.membership.recordings().number();
+        if number != self.recording {
+            self.change_recording(number);
+        }
+    }
+    #[cold]
+    fn change_recording(&mut self, number: u64) {
+        self.recording = number;
+        self.participant.set_observer(self.membership.recordings().observer(self.membership.space()));
     }
     /// Gives the place back.
     pub fn leave(self: Box<Self>) {
-        let Self { participant, _membership } = *self;
+        let Self { participant, membership: _membership, .. } = *self;
         participant.leave();
     }
 }

@@ -15,6 +15,8 @@ use pso_engine::platform::native::{self, Native, Place};
 use pso_engine::space::{JoinError, Space};
 use pso_engine::transaction::Participant;
 
+use crate::recording::Recordings;
+
 /// Longest wait for the table. Only a fork in the middle of somebody's look-up makes it longer than microseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -55,6 +57,7 @@ impl From<JoinError> for OpenError {
 pub struct Membership {
     space: Arc<Space<Native>>,
     uuid: [u8; 16],
+    recordings: Recordings,
 }
 
 impl Membership {
@@ -69,6 +72,11 @@ impl Membership {
     /// The space's name among all spaces.
     pub fn uuid(&self) -> [u8; 16] {
         self.uuid
+    }
+    /// What records this process's transactions.
+    #[inline]
+    pub fn recordings(&self) -> &Recordings {
+        &self.recordings
     }
     /// In a child of a fork: takes a process slot of its own, once, whoever of the process's interpreters asks first.
     pub fn rejoin(&self) -> Result<(), OpenError> {
@@ -106,7 +114,8 @@ fn join(native: Native, layout: Layout) -> Result<Arc<Membership>, OpenError> {
     if let Some(known) = spaces.get(&uuid).and_then(Weak::upgrade) {
         return Ok(known);
     }
-    let membership = Arc::new(Membership { space: Space::join(native, layout)?, uuid });
+    let membership =
+        Arc::new(Membership { space: Space::join(native, layout)?, uuid, recordings: Recordings::default() });
     spaces.insert(uuid, Arc::downgrade(&membership));
     Ok(membership)
 }
@@ -155,14 +164,19 @@ impl Location {
 }
 
 fn table() -> MutexGuard<'static, Option<HashMap<[u8; 16], Weak<Membership>>>> {
+    lock(&SPACES)
+}
+
+/// Locks what is held for moments only, and never while Python runs.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match SPACES.try_lock() {
-            Ok(table) => return table,
+        match mutex.try_lock() {
+            Ok(guard) => return guard,
             Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::yield_now(),
             // A thread that a fork did not copy holds it for ever.
-            Err(TryLockError::WouldBlock) => panic!("the table of spaces was in use at the moment of a fork"),
+            Err(TryLockError::WouldBlock) => panic!("a table of this process was in use at the moment of a fork"),
         }
     }
 }

@@ -186,6 +186,7 @@ impl Space {
         if self.interpreter.is_at_rest()
             && let Some(mut member) = self.spare.take()
         {
+            member.attend();
             let result = member.participant.run(&mut body);
             self.put_member(member);
             return match result {
@@ -254,6 +255,7 @@ impl Space {
                 Some(member) => member,
                 None => self.take_member(py)?,
             };
+            member.attend();
             let result = match deadline_ns {
                 None => member.participant.run(&mut body),
                 some => member.participant.run_until(some, &mut body),
@@ -312,10 +314,9 @@ impl Space {
 
     /// A participant that is not at work.
     pub fn take_member(&self, py: Python<'_>) -> Result<Box<Member>> {
-        if let Some(member) = self.spare.take() {
-            return Ok(member);
-        }
-        if let Some(member) = self.others.borrow_mut().pop() {
+        let idle = self.spare.take().or_else(|| self.others.borrow_mut().pop());
+        if let Some(mut member) = idle {
+            member.attend();
             return Ok(member);
         }
         let membership = self.membership(py)?;

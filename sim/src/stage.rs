@@ -77,13 +77,16 @@ impl Stage {
     }
 
     /// A player is ready: counts it and waits, by retry, until the gate opens. Gives the start time, ns of the space's clock.
-    pub fn arrive<P: Platform>(&self, participant: &mut Participant<P>) -> Result<u64, Stop> {
+    ///
+    /// # Errors
+    /// `TimedOut` if it does not open by `deadline_ns`.
+    pub fn arrive<P: Platform>(&self, participant: &mut Participant<P>, deadline_ns: Option<u64>) -> Result<u64, Stop> {
         let (players, start) = (self.directory.offset(PLAYERS), self.directory.offset(START));
         participant.run(|tx| {
             let ready = tx.read(players)?.as_int().unwrap_or(0);
             tx.write(players, integer(ready + 1))
         })?;
-        participant.run(|tx| match tx.read(start)?.as_int() {
+        participant.run_until(deadline_ns, |tx| match tx.read(start)?.as_int() {
             Some(0) | None => Err(Stop::Retry),
             Some(start) => Ok(start as u64),
         })

@@ -33,7 +33,7 @@ fn play(trace: Trace) -> Played {
                 let mut participant = space.participant().unwrap();
                 let stage = Stage::find(&mut participant).unwrap().expect("it is built");
                 let script = Script::new(&trace, number, &stage).expect("the stage has all cells");
-                let start_ns = stage.arrive(&mut participant).unwrap();
+                let start_ns = stage.arrive(&mut participant, None).unwrap();
                 let mut part = Part::new(number);
                 script.play(&mut participant, start_ns, Pacing::AS_WRITTEN, &mut Spin, &mut part).unwrap();
                 participant.leave();
@@ -81,6 +81,8 @@ fn every_kind_is_played_to_its_end_and_found_right() {
             assert!(measured.attempts >= transactions && measured.duration_ns > 0, "{name}");
             let latency = measured.latency;
             assert!(latency.p50 > 0 && latency.p50 <= latency.p99 && latency.p99 <= latency.max, "{name}: {latency:?}");
+            let slowest = played.parts.iter().map(|part| part.ended_ns - part.began_ns).max().unwrap();
+            assert!(latency.max <= slowest + slowest / 50, "{name}: {latency:?} in {slowest} ns");
             assert_eq!(measured.rates.len() as u32, contention.participants(), "{name}");
         }
     }
@@ -164,6 +166,15 @@ fn a_reader_that_sees_a_wrong_sum_says_so() {
     script.play(&mut participant, 0, Pacing::FLAT_OUT, &mut Spin, &mut part).unwrap();
     assert_eq!(part.wrong.as_deref(), Some("an attempt that read all cells saw the sum 5, not 0"));
     assert!(matches!(verify(&mut participant, &stage, &trace, &[part]).unwrap(), Verdict::Wrong(_)));
+}
+
+/// A computation of 3 ms inside an attempt is part of its latency: the histogram has no ceiling below that.
+#[test]
+fn a_long_transaction_has_a_long_latency() {
+    let mut trace = generate(Kind::Counter, Contention::High, 1, 4, 1);
+    trace.transactions[2].operations.push(pso_sim::trace::Operation::Compute { ns: 3_000_000 });
+    let latency = play(trace).measurement().latency;
+    assert!(latency.max >= 2_900_000 && latency.p50 < latency.max, "{latency:?}");
 }
 
 #[test]

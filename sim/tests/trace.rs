@@ -1,5 +1,7 @@
 //! Traces survive the way through text and files; damaged ones are refused with the line and a reason, never with a panic.
 
+use std::path::{Path, PathBuf};
+
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
@@ -181,6 +183,29 @@ fn a_gzip_stream_without_its_end_gives_its_whole_lines() {
         let _ = Trace::load(&path);
         damaged[place] ^= 0x10;
     }
+}
+
+fn committed(kind: Kind, contention: Contention) -> PathBuf {
+    let name = format!("{}-{}.gz", kind.name(), contention.name());
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("traces").join(name)
+}
+
+/// The traces of the repository are what the generator makes today: what was measured with one can be measured again.
+/// Written anew by `pso trace generate` as `sim/traces/README.md` says.
+#[test]
+fn the_committed_traces_are_what_the_generator_makes() {
+    let mut bytes = 0;
+    for kind in Kind::ALL {
+        for contention in Contention::ALL {
+            let path = committed(kind, contention);
+            let made = generate(kind, contention, contention.participants(), 1600, 1);
+            let read = Trace::load(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert!(read.text() == made.text(), "{}", path.display());
+            assert!(read.whole);
+            bytes += std::fs::metadata(&path).unwrap().len();
+        }
+    }
+    assert!(bytes < 1 << 20, "{bytes} bytes");
 }
 
 #[test]

@@ -24,8 +24,8 @@ pub struct Recorder<P: Platform> {
     participant: u32,
     start_ns: u64,
     sink: Sink,
-    /// Of the first attempt of the transaction under way.
-    arrived_ns: Option<u64>,
+    /// When the first attempt of the last transaction that lost one began.
+    arrived_ns: u64,
     /// Of the attempt under way.
     began_ns: u64,
     /// Of the transaction before.
@@ -37,7 +37,7 @@ impl<P: Platform> Recorder<P> {
     /// Records as participant number `participant` of the trace; arrivals count from `start_ns` of the space's clock.
     pub fn new(space: Arc<Space<P>>, participant: u32, start_ns: u64, sink: Sink) -> Self {
         let line = Transaction { participant, arrival_ns: 0, think_ns: 0, operations: Vec::new() };
-        Self { space, participant, start_ns, sink, arrived_ns: None, began_ns: 0, ended_ns: start_ns, line }
+        Self { space, participant, start_ns, sink, arrived_ns: 0, began_ns: 0, ended_ns: start_ns, line }
     }
 
     fn now_ns(&self) -> u64 {
@@ -45,7 +45,7 @@ impl<P: Platform> Recorder<P> {
     }
 
     fn note(&mut self, attempt: &Attempt<'_, P>, ended_ns: u64) {
-        let arrived_ns = self.arrived_ns.take().unwrap_or(self.began_ns);
+        let arrived_ns = if attempt.failures() == 0 { self.began_ns } else { self.arrived_ns };
         self.line.participant = self.participant;
         self.line.arrival_ns = arrived_ns.saturating_sub(self.start_ns);
         self.line.think_ns = arrived_ns.saturating_sub(self.ended_ns);
@@ -66,11 +66,14 @@ impl<P: Platform> Recorder<P> {
 impl<P: Platform> Observer<P> for Recorder<P> {
     fn begins(&mut self, _participant: ParticipantId) {
         self.began_ns = self.now_ns();
-        self.arrived_ns.get_or_insert(self.began_ns);
     }
 
     fn ended(&mut self, attempt: &Attempt<'_, P>) {
         if attempt.outcome() == Outcome::Aborted {
+            // The first that this transaction has lost, itself included.
+            if attempt.failures() == 1 {
+                self.arrived_ns = self.began_ns;
+            }
             return;
         }
         let ended_ns = self.now_ns();

@@ -55,6 +55,13 @@ impl Recorder {
         Self(Arc::new(Mutex::new(Journal { history, ..Journal::default() })))
     }
 
+    /// Forgets all that was heard and begins a new history. Fresh values stay fresh: none is handed out twice.
+    pub fn start_again(&self) {
+        let mut journal = self.journal();
+        let history = History { real_time: journal.history.real_time, ..History::default() };
+        *journal = Journal { history, values: journal.values, ..Journal::default() };
+    }
+
     /// Hears of every attempt of `participant` from here on.
     pub fn watch<P: Platform>(&self, participant: &mut Participant<P>) {
         participant.set_observer(Some(Box::new(self.clone())));

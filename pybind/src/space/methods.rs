@@ -13,10 +13,11 @@ use crate::ffi::slot::Slot;
 use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Property, Python, Result, Type};
 use crate::list::List;
 use crate::queue::Queue;
+use crate::record::Recording;
 use crate::registry::Location;
 use crate::transaction::{self, Limits, Transactional};
 
-static METHODS: [Method<Space>; 13] = [
+static METHODS: [Method<Space>; 14] = [
     Method::plain(c"close", Space::close, c"close($self, /)\n--\n\nClose the space in this interpreter. Its objects raise SpaceClosedError from then on; others keep theirs."),
     Method::many(c"run", Space::run, c"run($self, function, /, *args, timeout=None, retries=None, **kwargs)\n--\n\nRun function as one transaction, as often as it takes, and return what it returns.\n\nRaises TransactionTimeout after timeout seconds or more than retries further attempts."),
     Method::many(c"transactional", Space::transactional, c"transactional($self, function, /)\n--\n\nDecorate function: each call is one transaction of this space. Nested calls join."),
@@ -25,6 +26,7 @@ static METHODS: [Method<Space>; 13] = [
     Method::many(c"Queue", Space::make_queue, c"Queue($self, maxsize=1024)\n--\n\nA new bounded queue in this space."),
     Method::plain(c"stats", Space::stats, c"stats($self, /)\n--\n\nA dict of numbers: size, memory, participants, commits, attempts, stops, sleeps."),
     Method::plain(c"fsck", Space::fsck, c"fsck($self, /)\n--\n\nCheck the space. Returns a list of sentences, one a finding; empty is well."),
+    Method::one(c"record", Space::record, c"record($self, path, /)\n--\n\nRecord the transactions that this process commits in the space, until the Recording that is returned is closed.\n\nUse it as a context manager, or call close(). Each process writes a file of its own; `pso trace merge` puts them together, `pso replay` runs them again.\n\nRaises OSError if path cannot be written, RuntimeError if this process records the space already."),
     Method::plain(c"_address", Space::address, c"_address($self, /)\n--\n\nHow another process finds this space."),
     Method::plain(c"__enter__", Space::enter, c"__enter__($self, /)\n--\n\nThe space itself."),
     Method::many(c"__exit__", Space::exit, c"__exit__($self, /, *exception)\n--\n\nClose the space."),
@@ -98,6 +100,11 @@ impl Space {
         let none = py.none();
         let function = function.unwrap_or(&none);
         Transactional::decorate(py, this.interpreter(), function, Some(this), Limits::default())
+    }
+
+    fn record(this: &Instance<Self>, py: Python<'_>, path: &Any) -> Result<Object> {
+        let membership = this.membership(py)?;
+        Recording::open(py, this.interpreter(), membership, path).map(Own::into_object)
     }
 
     fn make_dict(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {

@@ -5,6 +5,7 @@
 
 mod check;
 pub mod generate;
+mod merge;
 mod read;
 mod write;
 
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 
 pub use check::HandOverError;
 pub use generate::{Contention, Kind, generate};
+pub use merge::{MergeError, merge};
 pub use pso_engine::trace::{Header, Operation, Transaction, VERSION};
 pub use read::TraceError;
 

@@ -1,0 +1,231 @@
+//! `pso replay`: a trace on real processes.
+//!
+//! Each run has a space of its own, in a folder that goes with the run. One process a participant (processes of this
+//! executable) compiles its lines and stands at the gate of the stage; when all are there they start together. What each
+//! did comes back through a file; then the cells are compared with what the committed transactions must have left. A
+//! process that dies, a wrong cell, a run that does not end: exit code 1.
+
+mod crew;
+
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pso_engine::error::Stop;
+use pso_engine::platform::System;
+use pso_engine::platform::native::{Native, Place};
+use pso_sim::measure::{Measurement, Verdict, World};
+use pso_sim::player::{self, Pacing, Part, Run, Script};
+use pso_sim::stage::Stage;
+use pso_sim::trace::{Operation, Trace};
+use serde::Serialize;
+
+use crate::cli::{Pace, Replay, ReplayWorker};
+use crate::failure::Failure;
+use crate::machine::{self, median};
+use crate::table::{Table, duration, thousands};
+use crate::{place, trace};
+use crew::Crew;
+
+const SHARED_MEMORY: &str = "/dev/shm";
+/// A space for any trace: logs, tables, blocks of the stage. Memory is taken only as it is used.
+const SPACE_BYTES: u64 = 256 << 20;
+/// What a cell or an allocated word takes at most: twice what it is, for size classes; allocations of aborted attempts are
+/// used again.
+const BYTES_PER_CELL: u64 = 64;
+const BYTES_PER_WORD: u64 = 16;
+const BYTES_PER_BLOCK: u64 = 128;
+/// From the opening of the gate to the start: all have woken by then.
+const START_DELAY: Duration = Duration::from_millis(20);
+/// A rest that is longer is slept, the end of it is spun.
+const SPIN: Duration = Duration::from_micros(80);
+
+#[derive(Serialize)]
+struct Numbers {
+    file: String,
+    pace: &'static str,
+    measurements: Vec<Measurement>,
+}
+
+/// The subcommand.
+pub fn run(options: &Replay) -> Result<(), Failure> {
+    let trace = trace::load(&options.file)?.dense();
+    let most = trace.participants();
+    let participants = options.participants.unwrap_or(most);
+    if participants > most {
+        let file = options.file.display();
+        return Err(Failure::Wrong(format!("{file} has {most} participants: it cannot be dealt to {participants}")));
+    }
+    if participants > crate::cli::REPLAY_PROCESSES_MAX as u32 {
+        let most = crate::cli::REPLAY_PROCESSES_MAX;
+        return Err(Failure::Wrong(format!("a space has room for {most} players: deal the lines with --participants")));
+    }
+    let trace = trace.folded(participants.max(1));
+    println!(
+        "replay {}: {} transactions by {participants} processes, {} runs, real time",
+        trace.header.name,
+        thousands(trace.transactions.len() as u64),
+        options.runs
+    );
+    let mut measurements = Vec::new();
+    for _ in 0..options.runs {
+        let measured = play(options, &trace)?;
+        measurements.push(measured);
+        if let Some(Measurement { verdict: Verdict::Wrong(wrong), .. }) = measurements.last() {
+            print(&measurements);
+            return Err(Failure::Wrong(format!("replay: {wrong}")));
+        }
+    }
+    print(&measurements);
+    let numbers = Numbers { file: trace.header.name, pace: name(options.pace), measurements };
+    options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))
+}
+
+/// One run.
+fn play(options: &Replay, trace: &Trace) -> Result<Measurement, Failure> {
+    let mut builder = tempfile::Builder::new();
+    let prefix = format!("pso-replay-{}-", std::process::id());
+    builder.prefix(&prefix);
+    let folder = if Path::new(SHARED_MEMORY).is_dir() { builder.tempdir_in(SHARED_MEMORY) } else { builder.tempdir() };
+    let folder = folder.map_err(Failure::system("a folder for the space"))?;
+    let joined = place::create(&Place::Directory(space_in(folder.path())), space_bytes(trace))?;
+    let mut tx = joined.space.participant().map_err(Failure::space("joining"))?;
+    let stage = Stage::build(&mut tx, trace.cells()).map_err(Failure::space("building the stage"))?;
+    let mut crew = Crew::start(folder.path(), options, trace.participants())?;
+    let deadline = Instant::now() + Duration::from_secs(options.patience_s);
+    crew.watch(deadline, "the start", |_| open(&mut tx, &stage, trace.participants()))?;
+    crew.watch(deadline, "the end", |crew| Ok(crew.all_done()))?;
+    let parts = crew.parts()?;
+    let verdict = player::verify(&mut tx, &stage, trace, &parts).map_err(Failure::space("reading the cells"))?;
+    tx.leave();
+    let cores = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
+    let seed = trace.header.seed;
+    let run = Run { world: World::Real, policy: "default", machine: "this machine", cores, seed };
+    Ok(player::measurement(trace, run, &parts, verdict))
+}
+
+/// Tries for a moment to open the gate: in between somebody looks after the players.
+fn open(tx: &mut pso_engine::transaction::Participant<Native>, stage: &Stage, players: u32) -> Result<bool, Failure> {
+    const MOMENT_NS: u64 = 20_000_000;
+    let until_ns = tx.arena().platform().now_ns() + MOMENT_NS;
+    match stage.open(tx, players, START_DELAY.as_nanos() as u64, Some(until_ns)) {
+        Ok(_) => Ok(true),
+        Err(Stop::TimedOut) => Ok(false),
+        Err(stop) => Err(Failure::space("opening the gate")(stop)),
+    }
+}
+
+/// The hidden subcommand `replay-worker`.
+pub fn work(options: &ReplayWorker) -> Result<(), Failure> {
+    crew::die_with_parent()?;
+    let trace = Trace::load(&options.file).map_err(|error| Failure::Wrong(error.to_string()))?;
+    let trace = trace.dense().folded(options.participants.max(1));
+    let joined = place::attach(&Place::Directory(space_in(&options.dir)))?;
+    let mut tx = joined.space.participant().map_err(Failure::space("joining"))?;
+    let stage = Stage::find(&mut tx).map_err(Failure::space("looking for the stage"))?;
+    let stage = stage.ok_or_else(|| Failure::Wrong("there is no stage".into()))?;
+    let script = Script::new(&trace, options.participant, &stage);
+    let script = script.ok_or_else(|| Failure::Wrong("the stage lacks cells of the trace".into()))?;
+    let mut part = Part::new(options.participant);
+    let start_ns = stage.arrive(&mut tx, None).map_err(Failure::space("at the gate"))?;
+    let played = script.play(&mut tx, start_ns, pacing(options.pace), &mut Rest, &mut part);
+    played.map_err(Failure::space("playing"))?;
+    tx.leave();
+    let file = crew::part_file(&options.dir, options.participant);
+    let what = format!("writing {}", file.display());
+    let output = File::create(&file).map_err(Failure::system(what.clone()))?;
+    serde_json::to_writer(output, &part).map_err(|error| Failure::Wrong(format!("{what}: {error}")))
+}
+
+/// Computing is spun; rests are slept, for others want the processor meanwhile.
+struct Rest;
+
+impl player::Pace<Native> for Rest {
+    fn compute(&mut self, platform: &Native, ns: u64) {
+        player::Pace::compute(&mut player::Spin, platform, ns);
+    }
+    fn rest(&mut self, platform: &Native, until_ns: u64) {
+        let spin_ns = SPIN.as_nanos() as u64;
+        if let Some(sleep_ns) = until_ns.saturating_sub(platform.now_ns()).checked_sub(spin_ns) {
+            std::thread::sleep(Duration::from_nanos(sleep_ns));
+        }
+        player::Pace::rest(&mut player::Spin, platform, until_ns);
+    }
+}
+
+fn pacing(pace: Pace) -> Pacing {
+    match pace {
+        Pace::AsWritten => Pacing::AS_WRITTEN,
+        Pace::Think => Pacing { arrivals: false, think: true },
+        Pace::FlatOut => Pacing::FLAT_OUT,
+    }
+}
+
+/// As on the command line.
+fn name(pace: Pace) -> &'static str {
+    match pace {
+        Pace::AsWritten => "as-written",
+        Pace::Think => "think",
+        Pace::FlatOut => "flat-out",
+    }
+}
+
+fn space_in(folder: &Path) -> std::path::PathBuf {
+    folder.join("space")
+}
+
+/// Room for all that the trace allocates, which stays allocated.
+fn space_bytes(trace: &Trace) -> u64 {
+    let allocations = trace.transactions.iter().flat_map(|line| &line.operations).map(|operation| match operation {
+        Operation::Allocate { words } => words.saturating_mul(BYTES_PER_WORD).saturating_add(BYTES_PER_BLOCK),
+        _ => 0,
+    });
+    let cells = trace.cells().saturating_mul(BYTES_PER_CELL);
+    allocations.fold(SPACE_BYTES.saturating_add(cells), u64::saturating_add)
+}
+
+fn print(measurements: &[Measurement]) {
+    let headings =
+        ["run", "commits/s", "attempts/commit", "p50", "p99", "p99.9", "longest", "Jain", "slowest/fastest", "verdict"];
+    let mut table = Table::new(headings);
+    for (number, each) in measurements.iter().enumerate() {
+        let Measurement { latency, verdict, .. } = each;
+        table.row([
+            (number + 1).to_string(),
+            thousands(each.throughput().round() as u64),
+            format!("{:.3}", each.attempts_per_commit()),
+            duration(latency.p50),
+            duration(latency.p99),
+            duration(latency.p999),
+            duration(latency.max),
+            format!("{:.3}", each.jain()),
+            format!("{:.2}", each.slowest_over_fastest()),
+            word(verdict).to_owned(),
+        ]);
+    }
+    let middle = |figure: fn(&Measurement) -> f64| median(&measurements.iter().map(figure).collect::<Vec<_>>());
+    let time = |figure: fn(&Measurement) -> f64| duration(middle(figure).round() as u64);
+    table.row([
+        "median".to_owned(),
+        thousands(middle(Measurement::throughput).round() as u64),
+        format!("{:.3}", middle(Measurement::attempts_per_commit)),
+        time(|each| each.latency.p50 as f64),
+        time(|each| each.latency.p99 as f64),
+        time(|each| each.latency.p999 as f64),
+        time(|each| each.latency.max as f64),
+        format!("{:.3}", middle(Measurement::jain)),
+        format!("{:.2}", middle(Measurement::slowest_over_fastest)),
+        String::new(),
+    ]);
+    println!("\n{table}");
+}
+
+fn word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Ok => "ok",
+        Verdict::Stuck => "stuck",
+        Verdict::Livelocked => "livelocked",
+        Verdict::Wrong(_) => "WRONG",
+        Verdict::OutOfBudget => "not through",
+    }
+}

@@ -1,0 +1,97 @@
+//! `pso trace`: makes, shows and merges traces. What they look like is told in `pso_engine::trace`.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use pso_sim::trace::{self, Operation, Trace};
+
+use crate::cli::{TraceGenerate, TraceKind, TraceMerge, TraceOptions};
+use crate::failure::Failure;
+use crate::table::{Table, duration, thousands};
+
+/// The subcommand.
+pub fn run(options: &TraceOptions) -> Result<(), Failure> {
+    match &options.what {
+        TraceKind::Generate(options) => generate(options),
+        TraceKind::Show(options) => {
+            let trace = load(&options.file)?;
+            print!("{}", summary(&trace));
+            Ok(())
+        }
+        TraceKind::Merge(options) => merge(options),
+    }
+}
+
+/// Reads a trace; one that was cut is read as far as it goes, and said to be.
+pub fn load(file: &Path) -> Result<Trace, Failure> {
+    let trace = Trace::load(file).map_err(refused(file))?;
+    if !trace.whole {
+        eprintln!("pso: {} has no end: whoever wrote it was killed. What is whole of it counts.", file.display());
+    }
+    Ok(trace)
+}
+
+fn generate(options: &TraceGenerate) -> Result<(), Failure> {
+    let participants = options.participants.unwrap_or(options.contention.participants());
+    let trace = trace::generate(options.kind, options.contention, participants, options.transactions, options.seed);
+    save(&trace, &options.output)
+}
+
+fn merge(options: &TraceMerge) -> Result<(), Failure> {
+    let parts = options.files.iter().map(|file| load(file)).collect::<Result<Vec<_>, _>>()?;
+    let name = options.output.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let name = name.trim_end_matches(".gz");
+    let merged = trace::merge(name, parts).map_err(|error| Failure::Wrong(format!("pso trace merge: {error}")))?;
+    save(&merged, &options.output)
+}
+
+fn save(trace: &Trace, file: &Path) -> Result<(), Failure> {
+    trace.save(file).map_err(Failure::system(format!("writing {}", file.display())))?;
+    print!("{}", summary(trace));
+    Ok(())
+}
+
+fn refused<E: std::fmt::Display>(file: &Path) -> impl FnOnce(E) -> Failure {
+    move |error| Failure::Wrong(format!("{}: {error}", file.display()))
+}
+
+/// What a trace holds, for people.
+fn summary(trace: &Trace) -> Table {
+    let mut kinds = [0_u64; 5];
+    let mut largest = 0;
+    let mut read_only = 0;
+    for line in &trace.transactions {
+        let mut cells = HashSet::new();
+        let mut writes = false;
+        for operation in &line.operations {
+            cells.extend(operation.cell());
+            writes |= matches!(operation, Operation::Write { .. });
+            kinds[match operation {
+                Operation::Read { .. } => 0,
+                Operation::Write { .. } => 1,
+                Operation::Await { .. } => 2,
+                Operation::Allocate { .. } => 3,
+                Operation::Compute { .. } => 4,
+            }] += 1;
+        }
+        largest = largest.max(cells.len() as u64);
+        read_only += u64::from(!writes);
+    }
+    let last_ns = trace.transactions.iter().map(|line| line.arrival_ns).max().unwrap_or(0);
+    let think_ns = trace.transactions.iter().map(|line| line.think_ns).sum::<u64>();
+    let mut table = Table::new(["trace", &trace.header.name]);
+    table.row(["from", &trace.header.from]);
+    let mut number = |what: &str, number: u64| table.row([what.to_owned(), thousands(number)]);
+    number("participants", u64::from(trace.participants()));
+    number("cells", trace.cells());
+    number("seed", trace.header.seed);
+    number("transactions", trace.transactions.len() as u64);
+    number("transactions that write nothing", read_only);
+    for (what, count) in ["reads", "writes", "hand-overs", "allocations", "computations"].into_iter().zip(kinds) {
+        number(what, count);
+    }
+    number("most cells of a transaction", largest);
+    table.row(["last arrival".to_owned(), duration(last_ns)]);
+    table.row(["think time, mean".to_owned(), duration(think_ns / (trace.transactions.len() as u64).max(1))]);
+    table
+}
