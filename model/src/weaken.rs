@@ -4,18 +4,17 @@
 //! findings, and the table of sites (`model/expected/weaken.json`) holds a sentence for each.
 //!
 //! Sites are found, not listed: whoever wraps a platform with nothing to weaken learns where it was called from
-//! (`#[track_caller]` on [`Memory`] and on the engine's thin wrappers). A site's name is file, function, the word called there
+//! (`#[track_caller]` on the trait `Memory` and on the engine's thin wrappers). A site's name is file, function, the word called there
 //! and its ordinal in the function, so that edits elsewhere do not rename it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
 use std::sync::{Arc, Mutex};
 
-use pso_engine::platform::{
-    Liveness, Memory, Ordering, Ordering::Relaxed, OutOfPages, ProcessIdentity, System, WaitOutcome, WordKind,
-};
-use pso_engine::word::{ProcessSlotId, WordAddress};
+use pso_engine::platform::{Ordering, Ordering::Relaxed, Platform};
+use pso_engine::word::ProcessSlotId;
 
+use crate::lens::{Access, Lens, Operation, Through};
 use crate::scenario::World;
 
 /// A place in the source that names an ordering.
@@ -110,7 +109,7 @@ pub struct Weakening {
 
 impl Weakening {
     /// Weakens `target`; with `None` it only remembers.
-    pub fn new(target: Option<Site>) -> Arc<Self> {
+    pub fn of(target: Option<Site>) -> Arc<Self> {
         Arc::new(Self { target, met: Mutex::default() })
     }
 
@@ -136,137 +135,35 @@ impl Weakening {
     }
 }
 
-/// The platform `inner`, with one ordering weakened.
-#[derive(Clone)]
-pub struct Weaken<P> {
-    inner: P,
-    weakening: Arc<Weakening>,
-}
+/// The platform `P`, with one ordering weakened.
+pub type Weaken<P> = Through<P, Arc<Weakening>>;
 
-impl<P> Weaken<P> {
-    /// Wraps a platform.
-    pub fn new(inner: P, weakening: Arc<Weakening>) -> Self {
-        Self { inner, weakening }
+impl<P: Platform> Lens<P> for Arc<Weakening> {
+    fn access(&self, inner: &P, mut access: Access) -> Result<u64, u64> {
+        access.operation = match access.operation {
+            Operation::Load(order) => Operation::Load(self.order(access.site, order)),
+            Operation::Store(value, order) => Operation::Store(value, self.order(access.site, order)),
+            Operation::Swap(value, order) => Operation::Swap(value, self.order(access.site, order)),
+            Operation::CompareExchange(words, [success, failure]) => {
+                let weak = self.order(access.site, success);
+                Operation::CompareExchange(words, [weak, if weak == success { failure } else { Relaxed }])
+            }
+            Operation::FetchAdd(value, order) => Operation::FetchAdd(value, self.order(access.site, order)),
+            Operation::FetchOr(bits, order) => Operation::FetchOr(bits, self.order(access.site, order)),
+            Operation::FetchAnd(bits, order) => Operation::FetchAnd(bits, self.order(access.site, order)),
+            Operation::Fence(order) if self.applies(access.site, || format!("{order:?} fence")) => return Ok(0),
+            other => other,
+        };
+        access.on(inner)
     }
 }
 
 impl<P: World> World for Weaken<P> {
     fn process(&self) -> Self {
-        Self { inner: self.inner.process(), weakening: Arc::clone(&self.weakening) }
+        Self::over(self.inner().process(), Arc::clone(self.lens().as_ref()))
     }
     fn kill_process(&self, slot: ProcessSlotId) {
-        self.inner.kill_process(slot);
-    }
-}
-
-impl<P: Memory> Memory for Weaken<P> {
-    fn load(&self, address: WordAddress, order: Ordering) -> u64 {
-        self.inner.load(address, self.weakening.order(Location::caller(), order))
-    }
-    fn store(&self, address: WordAddress, value: u64, order: Ordering) {
-        self.inner.store(address, value, self.weakening.order(Location::caller(), order));
-    }
-    fn swap(&self, address: WordAddress, value: u64, order: Ordering) -> u64 {
-        self.inner.swap(address, value, self.weakening.order(Location::caller(), order))
-    }
-    fn compare_exchange(
-        &self,
-        address: WordAddress,
-        current: u64,
-        new: u64,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<u64, u64> {
-        let order = self.weakening.order(Location::caller(), success);
-        let failure = if order == success { failure } else { Relaxed };
-        self.inner.compare_exchange(address, current, new, order, failure)
-    }
-    fn fetch_add(&self, address: WordAddress, value: u64, order: Ordering) -> u64 {
-        self.inner.fetch_add(address, value, self.weakening.order(Location::caller(), order))
-    }
-    fn fetch_or(&self, address: WordAddress, bits: u64, order: Ordering) -> u64 {
-        self.inner.fetch_or(address, bits, self.weakening.order(Location::caller(), order))
-    }
-    fn fetch_and(&self, address: WordAddress, bits: u64, order: Ordering) -> u64 {
-        self.inner.fetch_and(address, bits, self.weakening.order(Location::caller(), order))
-    }
-    fn load_plain(&self, address: WordAddress) -> u64 {
-        self.inner.load_plain(address)
-    }
-    fn store_plain(&self, address: WordAddress, value: u64) {
-        self.inner.store_plain(address, value);
-    }
-    fn with_payload<R>(&self, address: WordAddress, length: usize, reader: impl FnOnce(&[u8]) -> R) -> R {
-        self.inner.with_payload(address, length, reader)
-    }
-    fn write_payload(&self, address: WordAddress, bytes: &[u8]) {
-        self.inner.write_payload(address, bytes);
-    }
-    fn retype(&self, address: WordAddress, words: u64, kind: WordKind) {
-        self.inner.retype(address, words, kind);
-    }
-    fn fence(&self, order: Ordering) {
-        if !self.weakening.applies(Location::caller(), || format!("{order:?} fence")) {
-            self.inner.fence(order);
-        }
-    }
-    fn light_fence(&self) {
-        if !self.weakening.applies(Location::caller(), || "light fence".into()) {
-            self.inner.light_fence();
-        }
-    }
-    fn heavy_fence(&self) {
-        if !self.weakening.applies(Location::caller(), || "heavy fence".into()) {
-            self.inner.heavy_fence();
-        }
-    }
-}
-
-impl<P: System> System for Weaken<P> {
-    fn now_ns(&self) -> u64 {
-        self.inner.now_ns()
-    }
-    fn coarse_ns(&self) -> u64 {
-        self.inner.coarse_ns()
-    }
-    fn spin_hint(&self) {
-        self.inner.spin_hint();
-    }
-    fn spin_ns(&self) -> u64 {
-        self.inner.spin_ns()
-    }
-    fn wait(&self, bell: WordAddress, expected: u32, timeout_ns: u64) -> WaitOutcome {
-        self.inner.wait(bell, expected, timeout_ns)
-    }
-    fn wake(&self, bell: WordAddress) {
-        self.inner.wake(bell);
-    }
-    fn commit_pages(&self, address: WordAddress, words: u64) -> Result<(), OutOfPages> {
-        self.inner.commit_pages(address, words)
-    }
-    fn punch_pages(&self, address: WordAddress, words: u64) {
-        self.inner.punch_pages(address, words);
-    }
-    fn claim_liveness(&self, slot: ProcessSlotId) -> bool {
-        self.inner.claim_liveness(slot)
-    }
-    fn release_liveness(&self, slot: ProcessSlotId) {
-        self.inner.release_liveness(slot);
-    }
-    fn liveness(&self, slot: ProcessSlotId, identity: ProcessIdentity) -> Liveness {
-        self.inner.liveness(slot, identity)
-    }
-    fn identity(&self) -> ProcessIdentity {
-        self.inner.identity()
-    }
-    fn thread_number(&self) -> u64 {
-        self.inner.thread_number()
-    }
-    fn forked(&self) -> bool {
-        self.inner.forked()
-    }
-    fn entropy(&self) -> u64 {
-        self.inner.entropy()
+        self.inner().kill_process(slot);
     }
 }
 

@@ -69,8 +69,8 @@ fn older_stops_younger<W: World>(setting: &Setting<W>) -> Play {
         tx.write(cell, integer(seen + amount))
     };
     let actors: Vec<Actor> = vec![
-        Box::new(move || go_on(&mut old, |tx| add(tx, 1))),
         Box::new(move || young.run(|tx| add(tx, 10)).expect("it commits")),
+        Box::new(move || go_on(&mut old, |tx| add(tx, 1))),
     ];
     Play { actors, epilogue: balances(setting, bank, &[111]) }
 }
@@ -93,8 +93,8 @@ fn reads_its_own_write<W: World>(setting: &Setting<W>) -> Play {
         Ok(())
     };
     let actors: Vec<Actor> = vec![
-        Box::new(move || go_on(&mut old, |tx| both(tx, 1))),
         Box::new(move || young.run(|tx| both(tx, 2)).expect("it commits")),
+        Box::new(move || go_on(&mut old, |tx| both(tx, 1))),
     ];
     let stage = setting.stage();
     let epilogue = Box::new(move || {

@@ -86,7 +86,7 @@ fn dead_owner_of_a_lock<W: World>(setting: &Setting<W>) -> Play {
     victim.begin().expect("it begins");
     victim.write(bank.account(0), Value::int(0).unwrap_or(Value::NONE)).expect("nobody is in the way");
     setting.kill(&space);
-    let actors = vec![transfers(writer, bank, 1, 0), sums(reader, bank)];
+    let actors = vec![sums(reader, bank), transfers(writer, bank, 1, 0)];
     Play { actors, epilogue: sum_at_the_end(setting, bank) }
 }
 
@@ -96,7 +96,7 @@ fn dead_committer<W: World>(setting: &Setting<W>) -> Play {
     let bank = setting.bank(2);
     let (writer, reader) = (setting.participant(), setting.participant());
     die_committed(setting, bank, false);
-    let actors = vec![transfers(writer, bank, 1, 0), sums(reader, bank)];
+    let actors = vec![sums(reader, bank), transfers(writer, bank, 1, 0)];
     Play { actors, epilogue: sum_at_the_end(setting, bank) }
 }
 
@@ -106,7 +106,7 @@ fn dead_in_write_back<W: World>(setting: &Setting<W>) -> Play {
     let bank = setting.bank(2);
     let (writer, reader) = (setting.participant(), setting.participant());
     die_committed(setting, bank, true);
-    let actors = vec![transfers(writer, bank, 0, 1), sums(reader, bank)];
+    let actors = vec![sums(reader, bank), transfers(writer, bank, 0, 1)];
     Play { actors, epilogue: sum_at_the_end(setting, bank) }
 }
 

@@ -76,7 +76,6 @@ fn reader_of_two_cells<W: World>(setting: &Setting<W>) -> Play {
     let mut writer = setting.participant();
     let mut reader = setting.participant();
     let actors: Vec<super::Actor> = vec![
-        Box::new(move || bank.transfer(&mut writer, 1, 0, 7).expect("it commits")),
         Box::new(move || {
             let sum = reader.run(|tx| {
                 let sum = bank.sum_in(tx)?;
@@ -85,6 +84,7 @@ fn reader_of_two_cells<W: World>(setting: &Setting<W>) -> Play {
             });
             assert_eq!(sum, Ok(bank.expected()));
         }),
+        Box::new(move || bank.transfer(&mut writer, 1, 0, 7).expect("it commits")),
     ];
     let stage = setting.stage();
     let epilogue = Box::new(move || {
@@ -103,7 +103,6 @@ fn repeated_read<W: World>(setting: &Setting<W>) -> Play {
     let mut writer = setting.participant();
     let mut reader = setting.participant();
     let actors: Vec<super::Actor> = vec![
-        Box::new(move || writer.run(|tx| tx.write(cell, integer(7))).expect("it commits")),
         Box::new(move || {
             let seen = reader.run(|tx| {
                 let first = tx.read(cell)?;
@@ -112,6 +111,7 @@ fn repeated_read<W: World>(setting: &Setting<W>) -> Play {
             });
             assert!([Ok(integer(100)), Ok(integer(7))].contains(&seen), "{seen:?}");
         }),
+        Box::new(move || writer.run(|tx| tx.write(cell, integer(7))).expect("it commits")),
     ];
     Play { actors, epilogue: Box::new(|| {}) }
 }

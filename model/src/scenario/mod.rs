@@ -55,7 +55,8 @@ pub type Actor = Box<dyn FnOnce() + Send>;
 
 /// A scene that is ready to begin. The actors run at once, each on a thread of its own; then the epilogue.
 pub struct Play {
-    /// At most four: with the thread that waits for them they are as many as loom can hold.
+    /// At most five, which is what loom can hold. The first goes on until it is preempted: it is the one that is in the middle
+    /// of something when another comes, so that a bound on preemptions goes far.
     pub actors: Vec<Actor>,
     /// Asserts what must hold when all actors are through.
     pub epilogue: Actor,

@@ -20,19 +20,34 @@ const MOST_RESTARTS: usize = 400;
 ///
 /// `wrap` is what the scene sees of the world: the world itself, or an adapter around it.
 pub fn explore<W: World>(scene: Scene<W>, manners: Manners, preemptions: Option<usize>, wrap: impl Wrap<W>) -> u64 {
+    explore_up_to(u64::MAX, scene, manners, preemptions, wrap)
+}
+
+/// The same, and stops after `most` executions. Nothing is claimed to be complete then.
+pub fn explore_up_to<W: World>(
+    most: u64,
+    scene: Scene<W>,
+    manners: Manners,
+    preemptions: Option<usize>,
+    wrap: impl Wrap<W>,
+) -> u64 {
     let touched = Arc::new(Touched::default());
     // Most words are found with few preemptions, where a restart is cheap.
     for bound in 0..preemptions.unwrap_or(2) {
-        explore_with(scene, manners, Some(bound), &touched, wrap.clone());
+        explore_with(most, scene, manners, Some(bound), &touched, wrap.clone());
     }
-    explore_with(scene, manners, preemptions, &touched, wrap)
+    explore_with(most, scene, manners, preemptions, &touched, wrap)
 }
 
 /// What turns the world into the platform of a scene.
 pub trait Wrap<W>: Fn(Loom) -> W + Clone + Send + Sync + 'static {}
 impl<W, F: Fn(Loom) -> W + Clone + Send + Sync + 'static> Wrap<W> for F {}
 
+/// The panic that ends an exploration that has had enough executions.
+struct Enough;
+
 fn explore_with<W: World>(
+    most: u64,
     scene: Scene<W>,
     manners: Manners,
     preemptions: Option<usize>,
@@ -51,11 +66,14 @@ fn explore_with<W: World>(
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             builder.check(move || {
                 play(scene, manners, &words, &wrap);
-                counter.fetch_add(1, Relaxed);
+                if counter.fetch_add(1, Relaxed) + 1 >= most {
+                    resume_unwind(Box::new(Enough));
+                }
             });
         }));
         match outcome {
             Ok(()) => return executions.load(Relaxed),
+            Err(payload) if payload.is::<Enough>() => return executions.load(Relaxed),
             Err(payload) if payload.is::<Unknown>() => {}
             Err(payload) => resume_unwind(payload),
         }
