@@ -10,20 +10,30 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use pso_engine::platform::{Platform, WaitOutcome};
 use pso_engine::word::WordAddress;
 
-use crate::lens::{Lens, Through};
+use crate::lens::{Lens, ProcessLens, Through};
 
 /// A look at the clock takes so long.
 const LOOK_NS: u64 = 50;
 /// So long does a spinning processor rest.
 const SPIN_NS: u64 = 500;
 
-/// The clock, shared by all who play. Begins at one second: nobody takes 0 for a time.
+/// The clock begins at one second: nobody takes 0 for a time.
+const BEGIN_NS: u64 = 1_000_000_000;
+
+/// The payload of the panic that ends a play in which somebody waits for ever (see [`Alone::until`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endless;
+
+/// The clock, shared by all who play.
 #[derive(Clone, Debug)]
-pub struct Alone(Arc<AtomicU64>);
+pub struct Alone {
+    now_ns: Arc<AtomicU64>,
+    end_ns: u64,
+}
 
 impl Default for Alone {
     fn default() -> Self {
-        Self(Arc::new(AtomicU64::new(1_000_000_000)))
+        Self::until(u64::MAX)
     }
 }
 
@@ -33,8 +43,17 @@ impl Alone {
         Through::over(inner, self.clone())
     }
 
+    /// A clock that goes on for so long; whoever waits beyond that panics with [`Endless`].
+    pub fn until(patience_ns: u64) -> Self {
+        Self { now_ns: Arc::new(AtomicU64::new(BEGIN_NS)), end_ns: patience_ns.saturating_add(BEGIN_NS) }
+    }
+
     fn pass(&self, ns: u64) -> u64 {
-        self.0.fetch_add(ns, Relaxed)
+        let now = self.now_ns.fetch_add(ns, Relaxed);
+        if now > self.end_ns && !std::thread::panicking() {
+            std::panic::panic_any(Endless);
+        }
+        now
     }
 }
 
@@ -54,5 +73,11 @@ impl<P: Platform> Lens<P> for Alone {
         }
         self.pass(timeout_ns);
         WaitOutcome::TimedOut
+    }
+}
+
+impl<P: Platform> ProcessLens<P> for Alone {
+    fn another(&self) -> Self {
+        self.clone()
     }
 }

@@ -25,22 +25,34 @@ pub struct Instant {
 /// The platform `P`, with an action at one of its accesses to memory.
 pub type Interposed<P> = Through<P, Instant>;
 
+impl Instant {
+    /// Runs `action` before the access that comes after `accesses` more.
+    pub fn at(&self, accesses: u64, action: impl FnOnce() + Send + 'static) {
+        *self.action.lock().unwrap() = Some(Box::new(action));
+        self.remaining.store(accesses + 1, Relaxed);
+    }
+
+    /// Forgets the action. True if it has not run: the watched code was through before.
+    pub fn forget(&self) -> bool {
+        self.remaining.store(0, Relaxed);
+        self.action.lock().unwrap().take().is_some()
+    }
+}
+
 impl<P> Through<P, Instant> {
     /// Wraps a platform.
     pub fn new(inner: P) -> Self {
         Self::over(inner, Instant::default())
     }
 
-    /// Runs `action` before the access that comes after `accesses` more.
+    /// As [`Instant::at`].
     pub fn at(&self, accesses: u64, action: impl FnOnce() + Send + 'static) {
-        *self.lens().action.lock().unwrap() = Some(Box::new(action));
-        self.lens().remaining.store(accesses + 1, Relaxed);
+        self.lens().at(accesses, action);
     }
 
-    /// Forgets the action. True if it has not run: the watched code was through before.
+    /// As [`Instant::forget`].
     pub fn forget(&self) -> bool {
-        self.lens().remaining.store(0, Relaxed);
-        self.lens().action.lock().unwrap().take().is_some()
+        self.lens().forget()
     }
 }
 

@@ -14,6 +14,8 @@ use pso_engine::platform::{
 };
 use pso_engine::word::{ProcessSlotId, WordAddress};
 
+use crate::scenario::World;
+
 /// What is done to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -146,6 +148,21 @@ impl<P, L> Through<P, L> {
     /// The lens.
     pub fn lens(&self) -> &Arc<L> {
         &self.lens
+    }
+}
+
+/// A lens that knows what it is for another process: scenes make their processes themselves.
+pub trait ProcessLens<P: Platform>: Lens<P> {
+    /// The lens of another process. May share what all of them share.
+    fn another(&self) -> Self;
+}
+
+impl<W: World, L: ProcessLens<W>> World for Through<W, L> {
+    fn process(&self) -> Self {
+        Self::over(self.inner.process(), self.lens.another())
+    }
+    fn kill_process(&self, slot: ProcessSlotId) {
+        self.inner.kill_process(slot);
     }
 }
 

@@ -10,6 +10,7 @@ pub mod heap;
 pub mod history;
 pub mod interpose;
 pub mod lens;
+pub mod mutant;
 pub mod report;
 pub mod scenario;
 pub mod weaken;

@@ -16,12 +16,13 @@ use pso_model::heap::Heap;
 use pso_model::history::{Outcome, RealTime, Recorder};
 use pso_model::interpose::Interposed;
 use pso_model::lens::Through;
+use pso_model::mutant::{Fault, Mutant};
 use pso_model::scenario::Bank;
 
 use crate::parts::Part;
 
-/// A process: time of its own, a death, an instant.
-type Process = Interposed<Crash<Through<Heap, Alone>>>;
+/// A process: time of its own, a death, an instant, and the fault, if any (outermost: its accesses count as steps).
+type Process = Through<Interposed<Crash<Through<Heap, Alone>>>, Mutant>;
 type Player = Arc<Mutex<Participant<Process>>>;
 
 const CELLS: u64 = 3;
@@ -66,22 +67,27 @@ pub struct Run {
     second: Player,
     cells: Vec<CellAddress>,
     recorder: Recorder,
+    fault: Fault,
 }
 
 impl Stage {
     pub fn new() -> Self {
         hide_deaths();
+        Self::with(Fault::None, Alone::default())
+    }
+
+    /// Everybody has this fault.
+    pub fn with(fault: Fault, clock: Alone) -> Self {
         let (heap, layout) = Heap::space(geometry());
-        let clock = Alone::default();
         let player = |heap: Heap| {
-            let space = Space::join(process(heap, &clock), layout).unwrap();
+            let space = Space::join(process(heap, &clock, (fault, layout)), layout).unwrap();
             Arc::new(Mutex::new(space.participant().unwrap()))
         };
         let (first, second) = (player(heap.process()), player(heap.process()));
         let bank = Bank::found(&mut first.lock().unwrap(), CELLS).unwrap();
         let cells = (0..CELLS).map(|account| bank.account(account)).collect();
         let recorder = Recorder::new(RealTime::Clock);
-        Self { props: Run { heap, clock, layout, first, second, cells, recorder }, unheard: 0 }
+        Self { props: Run { heap, clock, layout, first, second, cells, recorder, fault }, unheard: 0 }
     }
 
     /// One run, and all that must hold after it.
@@ -123,14 +129,14 @@ impl Stage {
     }
 }
 
-fn process(heap: Heap, clock: &Alone) -> Process {
-    Interposed::new(Crash::mortal(clock.on(heap)))
+fn process(heap: Heap, clock: &Alone, (fault, layout): (Fault, Layout)) -> Process {
+    Through::over(Interposed::new(Crash::mortal(clock.on(heap))), Mutant::new(fault, layout))
 }
 
 impl Run {
     /// Another process, alive, that does nothing yet.
     pub fn bystander(&self) -> Arc<Space<Process>> {
-        Space::join(process(self.heap.process(), &self.clock), self.layout).unwrap()
+        Space::join(process(self.heap.process(), &self.clock, (self.fault, self.layout)), self.layout).unwrap()
     }
 
     fn stranger(&self) -> (Participant<Process>, Arc<Space<Process>>) {
@@ -153,7 +159,7 @@ impl Run {
         part: Part,
         (death, patience_ns): (u64, u64),
     ) -> bool {
-        let mortal = space.arena().platform().inner();
+        let mortal = space.arena().platform().inner().inner();
         mortal.die_after(death);
         let played =
             catch_unwind(AssertUnwindSafe(|| part.play(&self.recorder, &mut participant, &self.cells, patience_ns)));
@@ -169,7 +175,7 @@ impl Run {
 
     /// A living process recovers the dead and dies before its access number `death`. True: it got through.
     pub fn recovers(&self, recoverer: &Arc<Space<Process>>, death: u64) -> bool {
-        let mortal = recoverer.arena().platform().inner();
+        let mortal = recoverer.arena().platform().inner().inner();
         mortal.die_after(death);
         let recovered = catch_unwind(AssertUnwindSafe(|| recoverer.recover_dead()));
         let survived = mortal.live_on();
@@ -185,7 +191,7 @@ impl Run {
         self.second_at(&space, instant);
         let played = Part::Transfer.play(&self.recorder, &mut first, &self.cells, REST_NS);
         assert_eq!(played, Ok(()), "the first survivor comes to rest");
-        let through = space.arena().platform().forget();
+        let through = space.arena().platform().inner().forget();
         drop(first);
         self.second_again();
         through
@@ -194,7 +200,7 @@ impl Run {
     /// The second survivor's transaction at an instant of what `watched` does next. It may be in the way.
     fn second_at(&self, watched: &Arc<Space<Process>>, instant: u64) {
         let (recorder, second, cells) = (self.recorder.clone(), Arc::clone(&self.second), self.cells.clone());
-        watched.arena().platform().at(instant, move || {
+        watched.arena().platform().inner().at(instant, move || {
             let mut second = second.lock().unwrap();
             let met = Part::Chain.play(&recorder, &mut second, &cells, PATIENCE_NS);
             assert!(matches!(met, Ok(()) | Err(Stop::TimedOut)), "{met:?}");
@@ -218,13 +224,13 @@ impl Run {
         let survived = Arc::new(Mutex::new(None));
         let told = Arc::clone(&survived);
         let run = self.clone();
-        space.arena().platform().at(instant, move || {
+        space.arena().platform().inner().at(instant, move || {
             let survives = run.dies(participant, &doomed, part, (death, GLIMPSE_NS));
             *told.lock().unwrap() = Some(survives);
         });
         let played = Part::Transfer.play(&self.recorder, &mut first, &self.cells, REST_NS);
         assert_eq!(played, Ok(()), "the first survivor comes to rest");
-        let through = space.arena().platform().forget();
+        let through = space.arena().platform().inner().forget();
         drop(first);
         self.second_again();
         self.heap.kill_process(process);
@@ -238,7 +244,7 @@ impl Run {
         let (participant, doomed) = self.stranger();
         self.second_at(&doomed, instant);
         let survived = self.dies(participant, &doomed, part, (death, DOOMED_NS));
-        let through = doomed.arena().platform().forget();
+        let through = doomed.arena().platform().inner().forget();
         self.survivors(u64::MAX - 1);
         (through && survived, survived)
     }
@@ -254,7 +260,7 @@ impl Run {
         let survived = self.doomed(part, death);
         self.second_at(&space, instant);
         let ended = self.recorder.write(&mut first, self.cells[1], self.recorder.fresh()).and_then(|()| first.commit());
-        let through = space.arena().platform().forget();
+        let through = space.arena().platform().inner().forget();
         if ended == Err(Stop::Conflict) {
             // The waiter took it for hung, or died with a lock that the first then came upon.
             let again = Part::Transfer.play(&self.recorder, &mut first, &self.cells, REST_NS);

@@ -1,0 +1,407 @@
+//! Deliberate faults of the protocol, as lenses over any platform: each checker must find those that it is for.
+//!
+//! The numbers are those of the design's list of mutants (`papers/verification.md` names each). A fault is made at the door to
+//! memory: a fence is left out, a store is held back until later, a load is answered with what another participant showed before,
+//! an exchange compares less than it says. So the engine that is checked stays the engine that ships, without a switch.
+//!
+//! One lens belongs to one process with one participant at a time, which is how scenes are cast.
+
+mod memo;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use memo::{Kept, Memo, Place};
+use pso_engine::arena::{HotWord, Layout};
+use pso_engine::platform::{Liveness, Ordering, Platform, ProcessIdentity, WaitOutcome};
+use pso_engine::word::{LockWord, ProcessSlotId, State, Status, Version, WordAddress};
+
+use crate::lens::{Access, Lens, Operation, ProcessLens};
+
+/// Which fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// None: what must not be found.
+    None,
+    /// 1: no fence F1 between the clock and the first read, nor between the clock and the validation of an extension.
+    NoFenceAtBegin,
+    /// 2: no fence F2 between PREPARED and the clock.
+    NoFenceWhenPrepared,
+    /// 3: the commit's version is the clock from before PREPARED.
+    ClockBeforePrepared,
+    /// 4: a read passes a PREPARED lock as if it were ACTIVE.
+    ReadsPastPrepared,
+    /// 5: `<=` for `<` against the snapshot.
+    SnapshotIncludesTheClock,
+    /// 6: an extension takes a snapshot that is newer than what it validates.
+    ExtendsBeyondTheClock,
+    /// 7: an extension does not look at locked cells.
+    ExtensionSkipsLocked,
+    /// 8: no second look at the cell after the read was logged.
+    NoSecondLook,
+    /// 9: the value is stored after the lock is free.
+    ValueAfterFree,
+    /// 10: IDLE, and with it the record's reuse, before the cells are free.
+    IdleBeforeFree,
+    /// 11: a lock is cleared without comparing whose it is.
+    ClearsBlindly,
+    /// 12: an entry is counted after its lock is taken.
+    CountsAfterLocking,
+    /// 13: everybody may recover at once.
+    ManyRecoverers,
+    /// 14: whoever was waited for in vain counts as dead.
+    DeathByTimeOut,
+    /// 15: recovery rolls a committed attempt back.
+    RollsCommittedBack,
+    /// 15: recovery rolls an undecided attempt forward.
+    RollsUndecidedForward,
+    /// 16: a COMMITTED attempt can be stopped.
+    StopsCommitted,
+    /// 17: a thief notes its own snapshot as the version before, not the victim's.
+    StealsWithItsOwnVersion,
+    /// 18: no fence F3 between WAITING and the look at the owner.
+    NoFenceWhenWaiting,
+    /// 20: a PREPARED attempt waits for another that is PREPARED.
+    PreparedWaitsForPrepared,
+    /// 27: a commit looks for its waiter before it is IDLE.
+    RingsBeforeIdle,
+    /// 28: a retry makes itself known after its last look.
+    ArmsAfterLooking,
+    /// 34: the own status is looked at before the cell, not after it.
+    StatusBeforeLoads,
+    /// 35: nobody is rung after IDLE.
+    NoRingAfterIdle,
+    /// 36: who has begun to wait does not look whether somebody waits for it.
+    OwnQueueUnseen,
+    /// 37: a waiter whose place was taken sleeps on.
+    DisplacedSleepsOn,
+    /// 40: who was stopped does not learn by whom.
+    NoStopper,
+    /// 48: who meets a waiter waits for it.
+    SleepsOnASleeper,
+}
+
+impl Fault {
+    /// All that are one.
+    pub const ALL: [Self; 28] = [
+        Self::NoFenceAtBegin,
+        Self::NoFenceWhenPrepared,
+        Self::ClockBeforePrepared,
+        Self::ReadsPastPrepared,
+        Self::SnapshotIncludesTheClock,
+        Self::ExtendsBeyondTheClock,
+        Self::ExtensionSkipsLocked,
+        Self::NoSecondLook,
+        Self::ValueAfterFree,
+        Self::IdleBeforeFree,
+        Self::ClearsBlindly,
+        Self::CountsAfterLocking,
+        Self::ManyRecoverers,
+        Self::DeathByTimeOut,
+        Self::RollsCommittedBack,
+        Self::RollsUndecidedForward,
+        Self::StopsCommitted,
+        Self::StealsWithItsOwnVersion,
+        Self::NoFenceWhenWaiting,
+        Self::PreparedWaitsForPrepared,
+        Self::RingsBeforeIdle,
+        Self::ArmsAfterLooking,
+        Self::StatusBeforeLoads,
+        Self::NoRingAfterIdle,
+        Self::OwnQueueUnseen,
+        Self::DisplacedSleepsOn,
+        Self::NoStopper,
+        Self::SleepsOnASleeper,
+    ];
+}
+
+/// The lens with a fault.
+#[derive(Debug)]
+pub struct Mutant {
+    fault: Fault,
+    layout: Layout,
+    memo: Mutex<Memo>,
+}
+
+impl Mutant {
+    /// A process with this fault in a space of this layout.
+    pub fn new(fault: Fault, layout: Layout) -> Self {
+        Self { fault, layout, memo: Mutex::default() }
+    }
+
+    /// Never held over an access: where memory is a model's, that may be a switch to another thread.
+    fn memo(&self) -> MutexGuard<'_, Memo> {
+        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn clock(&self) -> WordAddress {
+        self.layout.hot(HotWord::VersionClock)
+    }
+
+    /// Does what was held back.
+    fn release<P: Platform>(&self, inner: &P, which: Kept) {
+        let kept = self.memo().take(which);
+        kept.into_iter().for_each(|access| {
+            let _ = access.on(inner);
+        });
+    }
+
+    fn keep(&self, which: Kept, access: Access) -> Result<u64, u64> {
+        self.memo().keep(which, access);
+        Ok(0)
+    }
+
+    /// The access with its fault.
+    fn act<P: Platform>(&self, inner: &P, access: Access) -> Result<u64, u64> {
+        let place = Place::of(&self.layout, access.address);
+        match access.operation {
+            Operation::Fence(_) => self.fence(inner, access),
+            Operation::Load(order) => self.load(inner, access, place, order),
+            Operation::Store(value, _) => self.store(inner, access, place, value),
+            Operation::CompareExchange(words, _) => self.exchange(inner, access, place, words),
+            Operation::FetchOr(..) if self.fault == Fault::ArmsAfterLooking && self.memo().retries => {
+                self.keep(Kept::Arms, access)
+            }
+            _ => access.on(inner),
+        }
+    }
+
+    fn fence<P: Platform>(&self, inner: &P, access: Access) -> Result<u64, u64> {
+        let became = |state| {
+            let last = self.memo().last;
+            last.is_some_and(|last| match last.operation {
+                Operation::CompareExchange([_, new], _) => {
+                    Place::of(&self.layout, last.address) == Place::STATUS && state_of(new) == Some(state)
+                }
+                _ => false,
+            })
+        };
+        let left_out = access.operation == Operation::Fence(Ordering::SeqCst)
+            && match self.fault {
+                Fault::NoFenceAtBegin => self.memo().last.is_some_and(|last| last.address == self.clock()),
+                Fault::NoFenceWhenPrepared => became(State::Prepared),
+                Fault::NoFenceWhenWaiting => became(State::Waiting),
+                _ => false,
+            };
+        if left_out { Ok(0) } else { access.on(inner) }
+    }
+
+    fn load<P: Platform>(&self, inner: &P, access: Access, place: Place, order: Ordering) -> Result<u64, u64> {
+        let file = |name| access.site.file().ends_with(name);
+        let (own, waits) = (self.memo().owns(access.address), self.memo().waits);
+        let pass = || access.on(inner);
+        let other_as = |from, to| {
+            pass().map(|word| match Status::unpack(word) {
+                Some(status) if status.state == from => Status { state: to, ..status }.pack(),
+                _ => word,
+            })
+        };
+        match self.fault {
+            Fault::ClockBeforePrepared if access.address == self.clock() => {
+                let sampled = self.memo().clock.take();
+                sampled.map_or_else(pass, Ok)
+            }
+            Fault::ReadsPastPrepared if place == Place::STATUS && !own && file("transaction/read.rs") => {
+                other_as(State::Prepared, State::Active)
+            }
+            Fault::SnapshotIncludesTheClock if access.address == self.clock() && self.memo().begins => {
+                pass().map(|clock| clock + 1)
+            }
+            Fault::ExtensionSkipsLocked if place == Place::Heap && order == Ordering::Acquire => {
+                let memo = self.memo().clone();
+                pass().map(|word| {
+                    let skipped = file("transaction/validate.rs") && !memo.prepared && memo.is_foreign_lock(word);
+                    if skipped { LockWord::free(Version(memo.validated)) } else { word }
+                })
+            }
+            Fault::NoSecondLook
+                if place == Place::Heap && order == Ordering::Relaxed && file("transaction/read.rs") =>
+            {
+                let first = self.memo().looks.get(&access.address.index()).copied();
+                first.map_or_else(pass, Ok)
+            }
+            Fault::RollsCommittedBack if place == Place::STATUS && file("recovery/attempt.rs") => {
+                self.redecide(inner, pass()?, &[State::Committed], State::Aborted, access.address)
+            }
+            Fault::RollsUndecidedForward if place == Place::STATUS && file("recovery/attempt.rs") => {
+                let undecided = [State::Active, State::Waiting, State::Prepared];
+                self.redecide(inner, pass()?, &undecided, State::Committed, access.address)
+            }
+            Fault::ManyRecoverers if place == Place::RECOVERER => Ok(0),
+            Fault::PreparedWaitsForPrepared if place == Place::STATUS && !own && self.memo().prepared => {
+                // For ever, if the other waits for us: that is the fault.
+                loop {
+                    let word = pass()?;
+                    if state_of(word) != Some(State::Prepared) {
+                        return Ok(word);
+                    }
+                    inner.spin_hint();
+                }
+            }
+            Fault::RingsBeforeIdle if place == Place::QUEUE && own => {
+                let answer = pass();
+                self.release(inner, Kept::Idle);
+                answer
+            }
+            Fault::StatusBeforeLoads if place == Place::Heap && file("transaction/read.rs") => {
+                let status = self.memo().own_status();
+                let sampled = status.map(|status| inner.load(status, Ordering::Acquire));
+                self.memo().sampled = sampled;
+                pass()
+            }
+            Fault::StatusBeforeLoads if place == Place::STATUS && own => {
+                let sampled = self.memo().sampled.take();
+                sampled.map_or_else(pass, Ok)
+            }
+            Fault::NoRingAfterIdle if place == Place::QUEUE && own && self.memo().idle => Ok(0),
+            Fault::OwnQueueUnseen if place == Place::QUEUE && own && waits => Ok(0),
+            Fault::DisplacedSleepsOn if place == Place::QUEUE && !own && waits => Ok(self.memo().place_taken),
+            Fault::SleepsOnASleeper if place == Place::STATUS && !own && waits => {
+                other_as(State::Waiting, State::Active)
+            }
+            _ => pass(),
+        }
+    }
+
+    /// What a recoverer reads of a dead one's fate, changed in memory, too.
+    fn redecide<P: Platform>(
+        &self,
+        inner: &P,
+        word: u64,
+        from: &[State],
+        to: State,
+        address: WordAddress,
+    ) -> Result<u64, u64> {
+        match Status::unpack(word) {
+            Some(status) if from.contains(&status.state) => {
+                let decided = Status { state: to, ..status }.pack();
+                let _ = inner.compare_exchange(address, word, decided, Ordering::AcqRel, Ordering::Acquire);
+                Ok(decided)
+            }
+            _ => Ok(word),
+        }
+    }
+
+    fn store<P: Platform>(&self, inner: &P, access: Access, place: Place, value: u64) -> Result<u64, u64> {
+        let file = |name| access.site.file().ends_with(name);
+        let own = self.memo().owns(access.address);
+        let is_value = place == Place::Heap && access.address.index() % 2 == 1 && file("transaction/commit.rs");
+        let frees = self.memo().frees(access.address) && file("transaction/commit.rs");
+        match self.fault {
+            Fault::ValueAfterFree if is_value && access.operation == Operation::Store(value, Ordering::Release) => {
+                self.keep(Kept::Values, access)
+            }
+            Fault::ValueAfterFree if frees => {
+                let answer = access.on(inner);
+                self.release(inner, Kept::Values);
+                answer
+            }
+            Fault::IdleBeforeFree if frees => self.keep(Kept::Frees, access),
+            Fault::IdleBeforeFree if place == Place::STATUS && state_of(value) == Some(State::Idle) => {
+                let answer = access.on(inner);
+                self.release(inner, Kept::Frees);
+                answer
+            }
+            Fault::CountsAfterLocking if place == Place::RESERVED && value > 0 => self.keep(Kept::Counts, access),
+            Fault::RingsBeforeIdle
+                if place == Place::STATUS && state_of(value) == Some(State::Idle) && self.memo().locks =>
+            {
+                self.keep(Kept::Idle, access)
+            }
+            Fault::RingsBeforeIdle if place == Place::STATUS => {
+                self.release(inner, Kept::Idle);
+                access.on(inner)
+            }
+            Fault::ArmsAfterLooking if place == Place::WAITING_FOR && value == 0 => {
+                self.release(inner, Kept::Arms);
+                access.on(inner)
+            }
+            Fault::NoStopper if place == Place::STOPPED_BY && !own => Ok(0),
+            _ => access.on(inner),
+        }
+    }
+
+    fn exchange<P: Platform>(
+        &self,
+        inner: &P,
+        access: Access,
+        place: Place,
+        [current, new]: [u64; 2],
+    ) -> Result<u64, u64> {
+        let (from, to) = (LockWord::unpack(current), LockWord::unpack(new));
+        let locks = place == Place::Heap && matches!(to, LockWord::Locked(_));
+        match self.fault {
+            Fault::ClockBeforePrepared if place == Place::STATUS && state_of(new) == Some(State::Prepared) => {
+                let clock = inner.load(self.clock(), Ordering::Acquire);
+                self.memo().clock = Some(clock);
+                access.on(inner)
+            }
+            Fault::ExtendsBeyondTheClock if access.address == self.clock() => match access.on(inner) {
+                Ok(seen) => Err(seen + 2),
+                lost => lost,
+            },
+            Fault::ClearsBlindly if place == Place::Heap && !locks && matches!(from, LockWord::Locked(_)) => {
+                inner.store(access.address, new, Ordering::Release);
+                Ok(current)
+            }
+            Fault::CountsAfterLocking if locks => {
+                let answer = access.on(inner);
+                self.release(inner, Kept::Counts);
+                answer
+            }
+            Fault::ManyRecoverers if place == Place::RECOVERER => Ok(current),
+            Fault::StopsCommitted if place == Place::STATUS && state_of(new) == Some(State::Aborted) => {
+                let (mine, answer) = (self.memo().owns(access.address), access.on(inner));
+                let committed = Status::unpack(new).map(|status| Status { state: State::Committed, ..status }.pack());
+                match answer {
+                    Err(word)
+                        if !mine && inner.load(access.address, Ordering::Acquire) == committed.unwrap_or(word) =>
+                    {
+                        inner.store(access.address, new, Ordering::Release);
+                        Ok(current)
+                    }
+                    answer => answer,
+                }
+            }
+            Fault::StealsWithItsOwnVersion if locks && matches!(from, LockWord::Locked(_)) => {
+                let (old_version, snapshot) = (self.memo().old_version, self.memo().snapshot);
+                if let Some(old_version) = old_version {
+                    inner.store(old_version, snapshot, Ordering::Relaxed);
+                }
+                access.on(inner)
+            }
+            _ => access.on(inner),
+        }
+    }
+}
+
+/// The state that a status word says.
+fn state_of(word: u64) -> Option<State> {
+    Status::unpack(word).map(|status| status.state)
+}
+
+impl<P: Platform> Lens<P> for Mutant {
+    fn access(&self, inner: &P, access: Access) -> Result<u64, u64> {
+        if self.fault == Fault::None {
+            return access.on(inner);
+        }
+        let answer = self.act(inner, access);
+        self.memo().note(&self.layout, access, answer);
+        answer
+    }
+    fn wait(&self, inner: &P, bell: WordAddress, expected: u32, timeout_ns: u64) -> WaitOutcome {
+        self.memo().waited = true;
+        self.release(inner, Kept::Arms);
+        inner.wait(bell, expected, timeout_ns)
+    }
+    fn liveness(&self, inner: &P, slot: ProcessSlotId, identity: ProcessIdentity) -> Liveness {
+        let guesses = self.fault == Fault::DeathByTimeOut && self.memo().waited && identity != inner.identity();
+        if guesses { Liveness::Dead } else { inner.liveness(slot, identity) }
+    }
+}
+
+impl<P: Platform> ProcessLens<P> for Mutant {
+    fn another(&self) -> Self {
+        Self::new(self.fault, self.layout)
+    }
+}

@@ -1,0 +1,53 @@
+//! Deliberate faults of the protocol against the tools that are to find them: a checker that cannot fail is a defect.
+//!
+//! `model/expected/mutants.json` holds a verdict for each fault and tool: `caught` by a play, or `missed` by all of them. Tests
+//! here play each line again and fail when a verdict changes, in either direction. A fault that every tool misses has a reason.
+//!
+//! A faulty engine may hang, deadlock (loom then aborts) or corrupt a tool's own state: each play has a process of its own.
+//!
+//! After a change of engine, scenes or faults: `PSO_MODEL_BLESS=1 cargo nextest run -p pso-model --test mutants
+//! every_fault_has_a_row` makes the table anew and keeps the reasons. It takes some minutes.
+
+// Shared with other tests, which use more of them.
+#[allow(dead_code)]
+#[path = "../loom/explore.rs"]
+mod explore;
+#[allow(dead_code)]
+#[path = "../crash/parts.rs"]
+mod parts;
+mod preemption;
+#[allow(dead_code)]
+#[path = "../shuttle/world.rs"]
+mod shuttle_world;
+#[allow(dead_code)]
+#[path = "../crash/stage.rs"]
+mod stage;
+mod table;
+mod tools;
+#[allow(dead_code)]
+#[path = "../loom/world.rs"]
+mod world;
+
+use pso_model::history::{Outcome, Recorder};
+use pso_model::mutant::Fault;
+
+/// The history of a play in which nobody was killed: of the killed, these scenes do not note each step.
+fn judge(recorder: &Recorder) {
+    let history = recorder.history();
+    if history.attempts.iter().all(|attempt| attempt.outcome != Outcome::Unfinished)
+        && let Err(anomaly) = history.strictly_serializable().and_then(|_| history.opaque())
+    {
+        panic!("{anomaly}");
+    }
+}
+
+/// The danger: a tool that reports whatever it is given proves nothing by reporting faults.
+#[test]
+fn no_tool_finds_a_fault_where_there_is_none() {
+    for tool in tools::TOOLS {
+        for play in tool.plays() {
+            println!("{tool:?} {play}");
+            tool.play(Fault::None, play);
+        }
+    }
+}

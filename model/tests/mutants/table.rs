@@ -1,0 +1,183 @@
+//! The table of faults and tools, kept in `model/expected/mutants.json`, and how its verdicts are found.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use pso_model::mutant::Fault;
+use serde::{Deserialize, Serialize};
+
+use crate::tools::{TOOLS, Tool};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    /// This play finds it.
+    Caught(String),
+    /// None of the tool's plays finds it.
+    Missed,
+    /// Sometimes, so nothing is claimed: threads of one machine.
+    Varies,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Row {
+    #[serde(flatten)]
+    verdicts: BTreeMap<Tool, Verdict>,
+    /// Why nothing finds it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    because: String,
+}
+
+type Table = BTreeMap<Fault, Row>;
+
+/// A play that takes longer hangs; that is a finding.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("expected/mutants.json")
+}
+
+fn table() -> Table {
+    let text = std::fs::read_to_string(path()).unwrap_or_else(|_| "{}".into());
+    serde_json::from_str(&text).expect("mutants.json is a table of verdicts")
+}
+
+/// Plays `plays` one after the other in a process of their own; the first that finds the fault.
+fn catcher(fault: Fault, tool: Tool, plays: &[&str]) -> Option<String> {
+    plays.iter().find(|play| finds(fault, tool, play)).map(|play| (*play).to_owned())
+}
+
+fn finds(fault: Fault, tool: Tool, play: &str) -> bool {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "table::faulty", "--ignored"])
+        .env("PSO_MODEL_FAULT", serde_json::to_string(&(fault, tool, play)).unwrap())
+        .env("RUST_BACKTRACE", "0")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("this test can start itself");
+    !ends_well(child)
+}
+
+fn ends_well(mut child: Child) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.success();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    false
+}
+
+/// (internal) What [`finds`] starts.
+#[test]
+#[ignore = "plays faults for the other tests here"]
+fn faulty() {
+    let Ok(text) = std::env::var("PSO_MODEL_FAULT") else { return };
+    let (fault, tool, play): (Fault, Tool, String) = serde_json::from_str(&text).unwrap();
+    tool.play(fault, &play);
+}
+
+/// The verdicts of a tool stand.
+fn check(tool: Tool) {
+    let mut checked = 0;
+    for (fault, row) in table() {
+        match &row.verdicts[&tool] {
+            Verdict::Caught(by) => {
+                assert!(finds(fault, tool, by), "{fault:?}: {tool:?} no longer catches it by {by}");
+            }
+            Verdict::Missed => {
+                let caught = catcher(fault, tool, tool.plays());
+                assert_eq!(caught, None, "{fault:?}: {tool:?} catches it now: bless the table");
+            }
+            Verdict::Varies => continue,
+        }
+        checked += 1;
+    }
+    assert!(checked > 0, "the table has no verdict of {tool:?}");
+}
+
+macro_rules! tools {
+    ($($name:ident: $tool:ident,)*) => {
+        $(
+            #[test]
+            fn $name() {
+                check(Tool::$tool);
+            }
+        )*
+    };
+}
+tools! {
+    one_preemption_catches_what_it_did: OnePreemption,
+    shuttle_catches_what_it_did: Shuttle,
+    loom_catches_what_it_did: Loom,
+    crashes_catch_what_they_did: Crash,
+    threads_catch_what_they_did: Threads,
+}
+
+#[test]
+fn every_fault_has_a_row() {
+    if std::env::var_os("PSO_MODEL_BLESS").is_some() {
+        bless();
+    }
+    let table = table();
+    let missing: Vec<_> = Fault::ALL.iter().filter(|fault| !table.contains_key(fault)).collect();
+    assert!(missing.is_empty(), "no verdict about {missing:?}");
+    for (fault, row) in &table {
+        assert_eq!(row.verdicts.len(), TOOLS.len(), "{fault:?} has a verdict of each tool");
+        let caught = row.verdicts.values().any(|verdict| matches!(verdict, Verdict::Caught(_)));
+        assert!(caught || row.because.len() > 20, "{fault:?} is caught by nothing, and nobody says why");
+    }
+}
+
+/// At least so many faults must be caught, each by a tool that it names.
+#[test]
+fn at_least_fifteen_faults_are_caught() {
+    let caught = table().into_values().filter(|row| {
+        row.verdicts.iter().any(|(tool, verdict)| *tool != Tool::Threads && matches!(verdict, Verdict::Caught(_)))
+    });
+    assert!(caught.count() >= 15);
+}
+
+fn verdict(fault: Fault, tool: Tool) -> Verdict {
+    let found = catcher(fault, tool, tool.plays());
+    match (tool, found) {
+        // A hit counts if it is hit each time.
+        (Tool::Threads, Some(by)) if (0..3).all(|_| finds(fault, tool, &by)) => Verdict::Caught(by),
+        (Tool::Threads, _) => Verdict::Varies,
+        (_, Some(by)) => Verdict::Caught(by),
+        (_, None) => Verdict::Missed,
+    }
+}
+
+/// Finds all verdicts anew, two at a time.
+fn bless() {
+    let before = table();
+    let todo = Fault::ALL.iter().rev().flat_map(|fault| TOOLS.map(|tool| (*fault, tool)));
+    let todo: Mutex<Vec<(Fault, Tool)>> = Mutex::new(todo.collect());
+    let done = Mutex::new(Table::new());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let Some((fault, tool)) = todo.lock().unwrap().pop() else { return };
+                    let began = Instant::now();
+                    let verdict = verdict(fault, tool);
+                    println!("{fault:?} {tool:?} {verdict:?} {:?}", began.elapsed());
+                    let mut done = done.lock().unwrap();
+                    let row = done.entry(fault).or_default();
+                    row.because = before.get(&fault).map(|row| row.because.clone()).unwrap_or_default();
+                    row.verdicts.insert(tool, verdict);
+                    let text = serde_json::to_string_pretty(&*done).unwrap() + "\n";
+                    std::fs::write(path(), text).unwrap();
+                }
+            });
+        }
+    });
+}
