@@ -135,6 +135,17 @@ mod tests {
         assert!(inked("3") > 50 && inked("3 µs") > inked("3 "), "{} {}", inked("3"), inked("3 µs"));
     }
 
+    /// Its middle is where it was asked for: a font without measures of its letters once drew everything too high.
+    #[test]
+    fn a_text_stands_in_the_middle_of_its_height() {
+        let decoded = Pixmap::decode_png(&png(&Word("x")).unwrap()).unwrap();
+        let inked =
+            |row: u32| (0..decoded.width()).any(|x| decoded.pixel(x, row).is_some_and(|pixel| pixel.red() < 128));
+        let rows: Vec<u32> = (0..decoded.height()).filter(|row| inked(*row)).collect();
+        let middle = f64::from(rows[0] + rows[rows.len() - 1] + 1) / 2.0;
+        assert!((middle - f64::from(decoded.height()) / 2.0).abs() <= 1.5, "{middle} of {}", decoded.height());
+    }
+
     #[test]
     fn an_svg_has_its_size_in_pixels_and_its_words_escaped() {
         let svg = svg(&Word("a < b"), "<title>", "a & b").unwrap();

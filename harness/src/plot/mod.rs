@@ -44,7 +44,8 @@ pub fn report(files: &[PathBuf], folder: Option<&Path>, title: &str, introductio
     print_summary(&input);
     if let Some(folder) = folder {
         let written = write(&input, folder, title, introduction)?;
-        println!("\n  {written} charts (SVG, PNG) and the report: {}", folder.join("report.html").display());
+        let charts = if written == 1 { "1 chart".into() } else { format!("{written} charts") };
+        println!("\n  {charts} (SVG, PNG) and the report: {}", folder.join("report.html").display());
     }
     Ok(())
 }

@@ -15,6 +15,11 @@ use crate::failure::Failure;
 /// plotters writes sizes of fonts so much larger than the letters shall be; its SVG backend divides by the same.
 pub const FONT_FACTOR: f64 = 1.24;
 
+/// From the top of a text to its base line, in em: what plotters' SVG backend takes.
+const TOP: f32 = 0.76;
+/// Height of a small letter of DejaVu Sans, in em (the font itself has it in no table).
+const X_HEIGHT: f32 = 0.547;
+
 /// Pixels in the making, for one drawing.
 pub struct Raster<'a> {
     pixels: &'a mut Pixmap,
@@ -141,11 +146,11 @@ impl DrawingBackend for Raster<'_> {
             HPos::Center => x as f32 - width / 2.0,
             HPos::Right => x as f32 - width,
         };
-        let height = |units: Option<i16>| f32::from(units.unwrap_or(0)) * size;
+        let em = f32::from(face.units_per_em()) * size;
         let base = match style.anchor().v_pos {
-            VPos::Top => y as f32 + height(face.capital_height()),
-            VPos::Center => y as f32 + height(face.x_height()) / 2.0,
-            VPos::Bottom => y as f32 - height(face.x_height()) / 2.0,
+            VPos::Top => y as f32 + TOP * em,
+            VPos::Center => y as f32 + X_HEIGHT * em / 2.0,
+            VPos::Bottom => y as f32 - X_HEIGHT * em / 2.0,
         };
         let mut outline = Outline { builder: PathBuilder::new(), left, base, size };
         for glyph in glyphs {
