@@ -1,11 +1,13 @@
 //! The command line.
 
+mod simulator;
 mod trace;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use simulator::*;
 pub use trace::*;
 
 /// Python objects in shared memory: shows, measures, torments and inspects shared spaces.
@@ -24,6 +26,12 @@ pub enum Command {
     Bench(Bench),
     /// Plays a trace on real processes and measures: throughput, attempts, latency, fairness; checks the outcome.
     Replay(Replay),
+    /// Plays a trace on a simulated machine of up to 256 cores: the engine itself, in virtual time.
+    Sim(Box<Simulate>),
+    /// Measures what memory, clocks, sleeping and waking cost on this machine, as a profile for `pso sim`.
+    Calibrate(Calibrate),
+    /// Compares simulated runs with real ones on this machine.
+    Validate(Validate),
     /// Generates, shows and merges traces of transactions.
     ///
     /// A running space is recorded from inside its processes: in Python, `space.record(path)`. Each process writes a file of

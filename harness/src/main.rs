@@ -4,6 +4,7 @@
 //! 0 all is well, 1 something that should hold does not or cannot be done, 2 the command line makes no sense (clap).
 
 mod bench;
+mod calibrate;
 mod cli;
 mod demo;
 mod failure;
@@ -16,9 +17,11 @@ mod place;
 mod python;
 mod replay;
 mod scripts;
+mod simulator;
 mod table;
 mod torture;
 mod trace;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -46,6 +49,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Replay(options) => replay::run(&options),
+        Command::Sim(options) => simulator::run(&options),
+        Command::Calibrate(options) => calibrate::run(&options),
+        Command::Validate(options) => validate::run(&options),
         Command::Trace(options) => trace::run(&options),
         Command::Torture(options) => torture::run(&options),
         Command::TortureWorker(options) => torture::work(&options),

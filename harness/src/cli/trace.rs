@@ -112,16 +112,16 @@ pub struct TraceMerge {
     pub output: PathBuf,
 }
 
-fn kind_of_trace(text: &str) -> Result<Kind, String> {
+pub(super) fn kind_of_trace(text: &str) -> Result<Kind, String> {
     let found = Kind::ALL.into_iter().find(|kind| kind.name() == text);
     found.ok_or_else(|| format!("there are {}", kinds_of_trace()))
 }
 
-fn kinds_of_trace() -> String {
+pub(super) fn kinds_of_trace() -> String {
     Kind::ALL.map(Kind::name).join(", ")
 }
 
-fn contention(text: &str) -> Result<Contention, String> {
+pub(super) fn contention(text: &str) -> Result<Contention, String> {
     let found = Contention::ALL.into_iter().find(|contention| contention.name() == text);
     found.ok_or_else(|| format!("there are {}", Contention::ALL.map(Contention::name).join(", ")))
 }
