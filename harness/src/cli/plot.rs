@@ -43,8 +43,8 @@ pub struct Sweep {
     /// Chooses cells and think times of the traces, and what the simulator draws.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Machine profile of the simulation: its name, or a file.
-    #[arg(long, default_value = "chiplet")]
+    /// Machine profile of the simulation: its name, a file, or `local`, which is measured first.
+    #[arg(long, default_value = "local")]
     pub profile: String,
     /// Three runs of a tenth of the transactions.
     #[arg(long)]

@@ -16,10 +16,12 @@ use crate::failure::Failure;
 use crate::plot::verdict_words;
 use crate::sweep::Duel;
 use crate::table::thousands;
-use crate::{machine, plot, profile};
+use crate::{machine, plot, simulator};
 
 /// Reads, writes and the like that are played: a few seconds of the simulator at each point.
 const OPERATIONS_MAX: usize = 200_000;
+/// Where this machine cannot be measured: it takes two processors.
+const FALLBACK: &str = "chiplet";
 /// Real runs of a point.
 const ROUNDS: u32 = 3;
 const REAL: [u32; 3] = [1, 2, 4];
@@ -56,10 +58,19 @@ pub fn run(recordings: &[PathBuf], options: &Demo, seed: u64) -> Result<Vec<Stri
     trace.save(&file).map_err(Failure::system(format!("writing {}", file.display())))?;
 
     let deal = |participants: u32| dealt(&trace, participants);
-    let profile = profile::load(&options.profile)?;
+    let profile = match simulator::profile(&options.profile) {
+        Err(failure) if options.profile == "local" => {
+            println!(
+                "  This machine cannot be measured ({failure}): simulated is the machine of the profile {FALLBACK}."
+            );
+            simulator::profile(FALLBACK)?
+        }
+        found => found?,
+    };
+    let simulated = profile.name.clone();
     let mut duel = Duel::new(deal, profile, seed, (Pace::FlatOut, Pacing::FLAT_OUT))?;
     duel.real(&REAL);
-    let here = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
+    let here = machine::processors();
     let small = SIMULATED.iter().filter(|count| REAL.contains(count));
     duel.simulated(SIMULATED.iter().map(|count| (*count, *count)).chain(small.map(|count| (here, *count))));
     let spinner = super::spinner("playing the trace of the job, real and simulated");
@@ -69,7 +80,7 @@ pub fn run(recordings: &[PathBuf], options: &Demo, seed: u64) -> Result<Vec<Stri
     spinner.finish_and_clear();
     let measurements = duel.finish();
     let file = options.out.join("measurements.json");
-    let numbers = Numbers { seed, profile: &options.profile, transactions, operations, measurements: &measurements };
+    let numbers = Numbers { seed, profile: &simulated, transactions, operations, measurements: &measurements };
     machine::write_results(&file, &numbers)?;
     let introduction = [
         "The job of the demo: processes count and index the standard library of Python in shared dicts and lists.".into(),

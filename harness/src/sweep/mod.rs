@@ -9,7 +9,6 @@ mod duel;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use pso_sim::machine::Profile;
 use pso_sim::measure::Measurement;
 use pso_sim::player::Pacing;
 use pso_sim::trace::{Contention, Kind, generate};
@@ -19,7 +18,7 @@ pub use duel::Duel;
 
 use crate::cli::{Pace, Sweep};
 use crate::failure::Failure;
-use crate::{machine, plot, profile};
+use crate::{machine, plot, simulator};
 
 /// Transactions of a run at low, medium and high contention: think times make a low one long.
 const TRANSACTIONS: [u64; 3] = [20_000, 60_000, 200_000];
@@ -36,7 +35,6 @@ struct Numbers<'a> {
 
 /// The subcommand.
 pub fn run(options: &Sweep) -> Result<(), Failure> {
-    let profile = profile::load(&options.profile)?;
     let runs = if options.quick { QUICK_RUNS.min(options.runs) } else { options.runs };
     let traces: Vec<(Kind, Contention)> = options
         .traces
@@ -46,7 +44,7 @@ pub fn run(options: &Sweep) -> Result<(), Failure> {
     println!(
         "sweep: {} traces, {runs} real runs of each point, simulated on the profile {}, seed {}",
         traces.len(),
-        profile.name,
+        options.profile,
         options.seed
     );
     let began = Instant::now();
@@ -54,7 +52,7 @@ pub fn run(options: &Sweep) -> Result<(), Failure> {
     let mut measurements = Vec::new();
     for (kind, contention) in traces {
         bar.set_message(format!("{}-{}", kind.name(), contention.name()));
-        measurements.extend(measure(options, &profile, kind, contention, runs, &bar)?);
+        measurements.extend(measure(options, kind, contention, runs, &bar)?);
     }
     bar.finish_and_clear();
     println!("  {} runs in {:.0} s", measurements.len(), began.elapsed().as_secs_f64());
@@ -66,7 +64,6 @@ pub fn run(options: &Sweep) -> Result<(), Failure> {
 /// All points of one trace.
 fn measure(
     options: &Sweep,
-    profile: &Profile,
     kind: Kind,
     contention: Contention,
     runs: u32,
@@ -83,9 +80,11 @@ fn measure(
         trace
     };
     let pace = (Pace::AsWritten, Pacing::AS_WRITTEN);
-    let mut duel = Duel::new(deal, profile.clone(), options.seed, pace)?;
+    // A shared machine does not keep its speed: `local` is measured anew beside the real runs of each trace.
+    let profile = simulator::profile(&options.profile)?;
+    let mut duel = Duel::new(deal, profile, options.seed, pace)?;
     duel.real(&options.participants);
-    let here = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
+    let here = machine::processors();
     duel.simulated(options.cores.iter().flat_map(|count| [(*count, *count), (here, *count)]));
     for round in 0..runs {
         duel.round(round, runs)?;
