@@ -1,6 +1,7 @@
 //! The command line.
 
 mod plot;
+mod simulator;
 mod trace;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use plot::*;
+pub use simulator::*;
 pub use trace::*;
 
 /// Python objects in shared memory: shows, measures, torments and inspects shared spaces.
@@ -26,6 +28,12 @@ pub enum Command {
     Bench(Bench),
     /// Plays a trace on real processes and measures: throughput, attempts, latency, fairness; checks the outcome.
     Replay(Replay),
+    /// Plays a trace on a simulated machine of up to 256 cores: the engine itself, in virtual time.
+    Sim(Box<Simulate>),
+    /// Measures what memory, clocks, sleeping and waking cost on this machine, as a profile for `pso sim`.
+    Calibrate(Calibrate),
+    /// Compares simulated runs with real ones on this machine.
+    Validate(Validate),
     /// Generates, shows and merges traces of transactions.
     ///
     /// A running space is recorded from inside its processes: in Python, `space.record(path)`. Each process writes a file of

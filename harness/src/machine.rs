@@ -45,7 +45,7 @@ impl Provenance {
             commit: commit().unwrap_or_else(|| "unknown".into()),
             machine: Machine {
                 processor: field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.into()),
-                processors: std::thread::available_parallelism().map_or(1, Into::into),
+                processors: processors() as usize,
                 memory_gib: field("/proc/meminfo", "MemTotal").and_then(|text| gibibytes(&text)).unwrap_or(0),
                 kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().into(),
             },
@@ -69,6 +69,11 @@ pub fn write_results(file: &Path, numbers: &impl Serialize) -> Result<(), Failur
         std::fs::create_dir_all(folder).map_err(Failure::system(format!("making {}", folder.display())))?;
     }
     std::fs::write(file, text).map_err(Failure::system(what))
+}
+
+/// Processors that this process may use.
+pub fn processors() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count| count.get() as u32)
 }
 
 /// The middle of some numbers; of an even count, the mean of the two in the middle. 0 of none.

@@ -4,6 +4,7 @@
 //! 0 all is well, 1 something that should hold does not or cannot be done, 2 the command line makes no sense (clap).
 
 mod bench;
+mod calibrate;
 mod check;
 mod cli;
 mod demo;
@@ -19,10 +20,12 @@ mod profile;
 mod python;
 mod replay;
 mod scripts;
+mod simulator;
 mod sweep;
 mod table;
 mod torture;
 mod trace;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -52,6 +55,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Sweep(options) => sweep::run(&options),
         Command::Plot(options) => plot::run(&options),
         Command::Replay(options) => replay::run(&options),
+        Command::Sim(options) => simulator::run(&options),
+        Command::Calibrate(options) => calibrate::run(&options),
+        Command::Validate(options) => validate::run(&options),
         Command::Trace(options) => trace::run(&options),
         Command::Torture(options) => torture::run(&options),
         Command::TortureWorker(options) => torture::work(&options),

@@ -37,21 +37,14 @@ fn running_ahead_changes_nothing_under_any_scheduler() {
 /// numbers, and whoever makes it commits the new ones; a change of the compiler or its options does not.
 #[test]
 fn every_build_gives_the_golden_runs() {
-    let golden = [
-        (Kind::Counter, GOLDEN[0]),
-        (Kind::Bank1000, GOLDEN[1]),
-        (Kind::Bank4, GOLDEN[2]),
-        (Kind::LongReader, GOLDEN[3]),
-        (Kind::CrossingPairs, GOLDEN[4]),
-        (Kind::Queue, GOLDEN[5]),
-    ];
-    for (kind, expected) in golden {
+    let run = |kind| {
         let trace = generate(kind, Contention::Medium, 6, 300, 11);
         let played = simulate(&trace, chiplet(4, 11), Pacing::AS_WRITTEN).unwrap();
         assert_eq!(played.measurement.verdict, Verdict::Ok, "{}", kind.name());
-        let got = (played.report.steps, played.report.trace_hash);
-        assert_eq!(got, expected, "{}: ({}, {:#x})", kind.name(), got.0, got.1);
-    }
+        format!("{} {} {:016x}", kind.name(), played.report.steps, played.report.trace_hash)
+    };
+    assert_eq!(Kind::ALL.map(run), GOLDEN);
 }
 
-const GOLDEN: [(u64, u64); 6] = [(0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0)];
+/// Kind of trace, memory operations, fingerprint of all of them in their order.
+const GOLDEN: [&str; 6] = [""; 6];

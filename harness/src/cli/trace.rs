@@ -117,7 +117,7 @@ pub(super) fn kind_of_trace(text: &str) -> Result<Kind, String> {
     found.ok_or_else(|| format!("there are {}", kinds_of_trace()))
 }
 
-fn kinds_of_trace() -> String {
+pub(super) fn kinds_of_trace() -> String {
     Kind::ALL.map(Kind::name).join(", ")
 }
 

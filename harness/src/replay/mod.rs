@@ -81,6 +81,14 @@ pub fn run(options: &Replay) -> Result<(), Failure> {
     options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))
 }
 
+/// One run of the trace in `file`, all its participants as fast as they can.
+pub fn flat_out(trace: &Trace, file: &Path) -> Result<Measurement, Failure> {
+    const PATIENCE_S: u64 = 120;
+    let (runs, pace, patience_s) = (1, Pace::FlatOut, PATIENCE_S);
+    let options = Replay { file: file.into(), runs, participants: None, pace, patience_s, out: None };
+    play(&options, trace)
+}
+
 /// One run of `trace`, which is the content of `options.file`, dense and dealt to the participants of its header.
 pub fn play(options: &Replay, trace: &Trace) -> Result<Measurement, Failure> {
     let mut builder = tempfile::Builder::new();
@@ -153,7 +161,8 @@ impl player::Pace<Native> for Rest {
     }
 }
 
-fn pacing(pace: Pace) -> Pacing {
+/// Which times of a trace are kept.
+pub fn pacing(pace: Pace) -> Pacing {
     match pace {
         Pace::AsWritten => Pacing::AS_WRITTEN,
         Pace::Think => Pacing { arrivals: false, think: true },
@@ -220,7 +229,8 @@ fn print(measurements: &[Measurement]) {
     println!("\n{table}");
 }
 
-fn word(verdict: &Verdict) -> &'static str {
+/// A verdict in a word.
+pub fn word(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Ok => "ok",
         Verdict::Stuck => "stuck",

@@ -82,9 +82,9 @@ pub struct Profile {
     pub context_switch: Figure,
     /// How long a thread runs while others want its core.
     pub slice: Figure,
-    /// From the ring to the first instruction of a sleeper on the ringer's core, which is free.
+    /// From the ring until a sleeper on the ringer's own core stands in its queue; and from the end of a timed sleep.
     pub wake_same_core: Samples,
-    /// The same for a sleeper on another core.
+    /// From the ring until a sleeper on another core can run there.
     pub wake_other_core: Samples,
 }
 

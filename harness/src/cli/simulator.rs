@@ -1,0 +1,95 @@
+//! The command line of the simulator: `pso sim`, `pso calibrate`, `pso validate`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use pso_sim::trace::{Contention, Kind};
+
+use super::trace::{Pace, contention, kind_of_trace, kinds_of_trace};
+
+#[derive(Args)]
+pub struct Simulate {
+    /// The trace. Without one, a trace is generated.
+    pub file: Option<PathBuf>,
+    /// What the generated transactions do.
+    #[arg(long, value_parser = kind_of_trace, default_value = "bank-1000", conflicts_with = "file", help = format!("What the generated transactions do: {}", kinds_of_trace()))]
+    pub kind: Kind,
+    /// How many meet how often: low, medium or high.
+    #[arg(long, value_parser = contention, default_value = "high", conflicts_with = "file")]
+    pub contention: Contention,
+    /// Transactions that are generated.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000), conflicts_with = "file")]
+    pub transactions: u64,
+    /// Participants: of a generated trace, or to whom the lines of a file are dealt. Default: those of the trace, or one a core.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub participants: Option<u32>,
+    /// Which times of the trace are kept.
+    #[arg(long, value_enum, default_value_t = Pace::AsWritten)]
+    pub pace: Pace,
+    /// The machine: chiplet, mesh, or a file as `pso calibrate` writes it.
+    #[arg(long, default_value = "chiplet")]
+    pub profile: String,
+    /// Its cores.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub cores: u32,
+    /// Who gets them.
+    #[arg(long, value_enum, default_value_t = SchedulerName::Fair)]
+    pub scheduler: SchedulerName,
+    /// Everything that is drawn follows from it.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Memory operations at most.
+    #[arg(long, default_value_t = 20_000_000_000)]
+    pub budget: u64,
+    /// Without a commit for so many ms of virtual time the run is stuck or livelocked.
+    #[arg(long, default_value_t = 2_000)]
+    pub patience_ms: u64,
+    /// Kills a participant before one of its memory operations: PARTICIPANT:STEP. May be given more than once.
+    #[arg(long, value_name = "WHO:STEP")]
+    pub kill: Vec<String>,
+    /// Stops a participant before one of its memory operations, for some ms: PARTICIPANT:STEP:MS.
+    #[arg(long, value_name = "WHO:STEP:MS")]
+    pub stop: Vec<String>,
+    /// Makes a participant slow from one of its memory operations on: PARTICIPANT:STEP:TIMES.
+    #[arg(long, value_name = "WHO:STEP:TIMES")]
+    pub slow: Vec<String>,
+    /// Writes the measurement to this file (JSON), with command, seed, commit and machine class.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchedulerName {
+    /// Who has run least goes first.
+    Fair,
+    /// Who has waited longest goes first.
+    RoundRobin,
+    /// Takes the core from whoever has just locked a cell, and delays the oldest transaction.
+    Adversary,
+}
+
+#[derive(Args)]
+pub struct Calibrate {
+    /// The profile.
+    #[arg(long, default_value = "results/local/profile.toml")]
+    pub out: PathBuf,
+}
+
+#[derive(Args)]
+pub struct Validate {
+    /// Runs of each workload and number of processes; calibration, simulation and real run alternate.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// Transactions of a run.
+    #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
+    pub transactions: u64,
+    /// Processes; each count is a case of its own.
+    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    pub processes: Vec<u32>,
+    /// Chooses the cells.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Writes the numbers to this file (JSON), with command, seed, commit and machine class.
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}

@@ -1,0 +1,172 @@
+//! `pso sim`: a trace on the simulated machine. Every number here is a simulated one, and is called so.
+
+use std::path::Path;
+
+use pso_engine::arena::Geometry;
+use pso_sim::fault::{Fault, FaultKind};
+use pso_sim::machine::Profile;
+use pso_sim::measure::{Measurement, Verdict};
+use pso_sim::system::scheduler;
+use pso_sim::trace::generate;
+use pso_sim::{Played, Report, Setup, simulate};
+use serde::Serialize;
+
+use crate::cli::{SchedulerName, Simulate};
+use crate::failure::Failure;
+use crate::table::{Table, duration, thousands};
+use crate::{machine, replay, trace};
+
+/// Memory of the simulated space; taken only as it is touched.
+const SPACE_BYTES: u64 = 256 << 20;
+
+#[derive(Serialize)]
+struct Numbers<'a> {
+    measurement: &'a Measurement,
+    scheduler: &'static str,
+    memory_operations: u64,
+    memory_operations_per_second_of_wall_time: f64,
+    wall_seconds: f64,
+    trace_hash: String,
+}
+
+/// The subcommand.
+pub fn run(options: &Simulate) -> Result<(), Failure> {
+    let played = play(options)?;
+    let Played { measurement, report } = &played;
+    print(measurement, report);
+    let numbers = Numbers {
+        measurement,
+        scheduler: name(options.scheduler),
+        memory_operations: report.steps,
+        memory_operations_per_second_of_wall_time: speed(report),
+        wall_seconds: report.wall.as_secs_f64(),
+        trace_hash: format!("{:016x}", report.trace_hash),
+    };
+    options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))?;
+    match &measurement.verdict {
+        Verdict::Wrong(wrong) => Err(Failure::Wrong(format!("sim: {wrong}"))),
+        _ => Ok(()),
+    }
+}
+
+fn play(options: &Simulate) -> Result<Played, Failure> {
+    let profile = profile(&options.profile)?;
+    let trace = match &options.file {
+        Some(file) => {
+            let trace = trace::load(file)?.dense();
+            let participants = options.participants.unwrap_or(trace.participants()).min(trace.participants());
+            trace.folded(participants.max(1))
+        }
+        None => {
+            let participants = options.participants.unwrap_or(options.cores);
+            generate(options.kind, options.contention, participants, options.transactions, options.seed)
+        }
+    };
+    println!(
+        "sim {}: {} transactions by {} participants on {} simulated cores of {}, scheduler {}, seed {}",
+        trace.header.name,
+        thousands(trace.transactions.len() as u64),
+        trace.participants(),
+        options.cores,
+        profile.name,
+        name(options.scheduler),
+        options.seed
+    );
+    let setup = Setup {
+        scheduler: scheduler::by_name(name(options.scheduler), options.seed)
+            .ok_or_else(|| Failure::Wrong("there is no such scheduler".into()))?,
+        faults: faults(options)?,
+        budget: options.budget,
+        patience_ns: options.patience_ms.saturating_mul(1_000_000),
+        ..setup(profile, options.cores, options.seed)
+    };
+    simulate(&trace, setup, replay::pacing(options.pace)).map_err(|error| Failure::Wrong(format!("sim: {error}")))
+}
+
+/// `cores` of the machine of `profile`, with room for any trace.
+pub fn setup(profile: Profile, cores: u32, seed: u64) -> Setup {
+    let setup = Setup::new(profile, cores as usize, seed);
+    Setup { geometry: Geometry::for_bytes(SPACE_BYTES).unwrap_or(setup.geometry), ..setup }
+}
+
+/// A built-in profile, or the one in a file.
+fn profile(name: &str) -> Result<Profile, Failure> {
+    if let Some(profile) = Profile::built_in(name) {
+        return Ok(profile);
+    }
+    let what = format!("reading the profile {name} (there are chiplet, mesh, and files that `pso calibrate` writes)");
+    let text = std::fs::read_to_string(Path::new(name)).map_err(Failure::system(what))?;
+    Profile::parse(&text).map_err(|error| Failure::Wrong(format!("{name}: {error}")))
+}
+
+fn faults(options: &Simulate) -> Result<Vec<Fault>, Failure> {
+    let mut faults = Vec::new();
+    for text in &options.kill {
+        let [thread, step] = numbers(text)?;
+        faults.push(Fault::kill(thread as usize, step));
+    }
+    for text in &options.stop {
+        let [thread, step, ms] = numbers(text)?;
+        faults.push(Fault::stop(thread as usize, step, ms.saturating_mul(1_000_000)));
+    }
+    for text in &options.slow {
+        let [thread, step, times] = numbers(text)?;
+        faults.push(Fault { thread: thread as usize, step, kind: FaultKind::Slow(times) });
+    }
+    Ok(faults)
+}
+
+/// The numbers of `1:200:30`.
+fn numbers<const COUNT: usize>(text: &str) -> Result<[u64; COUNT], Failure> {
+    let parsed: Option<Vec<u64>> = text.split(':').map(|part| part.parse().ok()).collect();
+    parsed
+        .and_then(|numbers| numbers.try_into().ok())
+        .ok_or_else(|| Failure::Wrong(format!("{text}: {COUNT} numbers with colons between them are wanted")))
+}
+
+/// As on the command line.
+fn name(scheduler: SchedulerName) -> &'static str {
+    match scheduler {
+        SchedulerName::Fair => "fair",
+        SchedulerName::RoundRobin => "round-robin",
+        SchedulerName::Adversary => "adversary",
+    }
+}
+
+/// Memory operations a second of real time.
+fn speed(report: &Report) -> f64 {
+    report.steps as f64 / report.wall.as_secs_f64().max(1e-9)
+}
+
+fn print(measurement: &Measurement, report: &Report) {
+    let Measurement { latency, verdict, .. } = measurement;
+    let mut table = Table::new(["simulated", ""]);
+    table.row(["commits/s", &thousands(measurement.throughput().round() as u64)]);
+    table.row(["attempts/commit", &format!("{:.3}", measurement.attempts_per_commit())]);
+    for (name, ns) in [("p50", latency.p50), ("p99", latency.p99), ("p99.9", latency.p999), ("longest", latency.max)] {
+        table.row([name, &duration(ns)]);
+    }
+    table.row(["Jain's index", &format!("{:.3}", measurement.jain())]);
+    table.row(["slowest/fastest", &format!("{:.2}", measurement.slowest_over_fastest())]);
+    table.row(["virtual time", &duration(measurement.duration_ns)]);
+    table.row(["verdict", replay::word(verdict)]);
+    println!("\n{table}");
+    println!(
+        "  {} memory operations in {:.2} s of wall time: {:.1} million a second; trace {:016x}",
+        thousands(report.steps),
+        report.wall.as_secs_f64(),
+        speed(report) / 1e6,
+        report.trace_hash
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_numbers_with_colons() {
+        assert_eq!(numbers::<2>("3:40").unwrap(), [3, 40]);
+        assert!(numbers::<2>("3").is_err() && numbers::<2>("3:4:5").is_err() && numbers::<2>("a:4").is_err());
+    }
+}
