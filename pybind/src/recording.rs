@@ -40,7 +40,7 @@ impl Recordings {
     /// Changes whenever a recording begins or ends.
     #[inline]
     pub fn number(&self) -> u64 {
-        // Acquire: pairs with the Release of `change`, though the lock behind it would do.
+        // Acquire: pairs with the Release of whoever begins or ends one, though the lock behind it would do.
         self.number.load(Ordering::Acquire)
     }
 
@@ -56,27 +56,29 @@ impl Recordings {
 
     /// Begins one into the file at `path`, which is made or emptied. `None`: there is one already.
     pub fn begin(&self, space: &Space<Native>, uuid: &[u8; 16], path: &Path) -> io::Result<Option<Arc<Recording>>> {
-        let taken = || lock(&self.current).as_ref().is_some_and(|recording| recording.is_ours());
-        if taken() {
+        let ours = |current: &Option<Arc<Recording>>| current.as_ref().is_some_and(|recording| recording.is_ours());
+        // Looked at twice: a file is not emptied in vain, and two interpreters may ask at once.
+        if ours(&lock(&self.current)) {
             return Ok(None);
         }
         let recording = Arc::new(Recording::open(space.arena().platform(), uuid, path)?);
-        self.change(Some(Arc::clone(&recording)));
+        let mut current = lock(&self.current);
+        if ours(&current) {
+            return Ok(None);
+        }
+        let _parents = current.replace(Arc::clone(&recording));
+        drop(current);
+        self.number.fetch_add(1, Ordering::Release);
         Ok(Some(recording))
     }
 
     /// Ends this one.
     pub fn end(&self, recording: &Arc<Recording>) {
-        let current = lock(&self.current).as_ref().is_some_and(|current| Arc::ptr_eq(current, recording));
-        if current {
-            self.change(None);
+        let mut current = lock(&self.current);
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, recording)) {
+            *current = None;
+            self.number.fetch_add(1, Ordering::Release);
         }
-    }
-
-    fn change(&self, recording: Option<Arc<Recording>>) {
-        // Dropped after the lock: it may be the last share of a file.
-        let _before = std::mem::replace(&mut *lock(&self.current), recording);
-        self.number.fetch_add(1, Ordering::Release);
     }
 }
 

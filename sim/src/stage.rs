@@ -76,7 +76,7 @@ impl Stage {
         (number < self.cells).then(|| block.offset(number % BLOCK_CELLS))
     }
 
-    /// A player is ready: counts it and waits, by retry, until the gate opens. Gives the start time, ns of the space's clock.
+    /// A player is ready: counts it and waits, by retry, until the gate opens. Gives the start time, ns of the clock.
     ///
     /// # Errors
     /// `TimedOut` if it does not open by `deadline_ns`.

@@ -2,9 +2,12 @@
 //!
 //! What it knows is what the logs of an attempt hold, so a recorded transaction is: its logged reads in their order, its
 //! allocations, the time that the successful attempt took as computing, then its writes. Not recorded: the order of reads
-//! among writes, values, waits for a change (they are part of the think time) and attempts that failed. Computing contains
-//! what the engine itself took, a few hundred ns. Cells are named by their place in the space, so that the recordings of
-//! several processes fit together.
+//! among writes, values, waits for a change (they are part of the think time) and attempts that failed. Cells are named by
+//! their place in the space, so that the recordings of several processes fit together.
+//!
+//! Computing is what the clock says between begin and commit. It contains what the engine itself took, a few hundred ns, and
+//! the time in which the process did not get a processor: on a crowded machine a few computations are many ms long, and a
+//! replay makes them again.
 
 use std::sync::Arc;
 
