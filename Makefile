@@ -17,13 +17,14 @@ export PYO3_BUILD_EXTENSION_MODULE := 1
 # The folder of the outputs is part of what the demo promises.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-.PHONY: help setup venv build install demo check test test-rust test-python bench torture clean
+.PHONY: help setup venv build install demo check test test-rust test-python bench sweep torture clean
 
 help:
 	@echo 'make demo      build all; count and index the standard library in shared objects while workers are killed'
 	@echo 'make test      everything that must hold: check, all Rust and Python tests, stubs, kill tests, a sampled demo'
 	@echo 'make check     the quick part: format, lints, unit tests'
 	@echo 'make bench     the measurements in results/'
+	@echo 'make sweep     traces on real processes and on the simulated machine, with charts, in results/'
 	@echo 'make torture   2,000 random kills of native writers'
 	@echo 'make setup     .venv with the pinned tools, the package in it, and the command target/release/pso'
 	@echo 'make clean     removes target and .venv'
@@ -67,6 +68,9 @@ bench: setup
 	$(STEP) 'bank, native' $(PSO) bench native --out results/bank-native.json
 	$(STEP) 'bank, Python' $(PSO) bench bank --out results/bank.json
 	$(STEP) 'single operations' $(PSO) bench micro --out results/micro.json
+
+sweep: setup
+	$(STEP) 'sweep, real and simulated' $(PSO) sweep --out results/sweep.json --plot results/sweep $(SWEEP)
 
 torture: build
 	$(STEP) 'torture' $(PSO) torture --kills 2000 $(TORTURE)

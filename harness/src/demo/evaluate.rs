@@ -45,9 +45,10 @@ pub fn run(recordings: &[PathBuf], options: &Demo, seed: u64) -> Result<Vec<Stri
     let recorded = trace.transactions.len();
     let trace = beginning(trace, OPERATIONS_MAX);
     let (transactions, operations) = (trace.transactions.len(), operations(&trace));
+    let lost = recordings.len() - count;
     let told = format!(
-        "{} transactions were recorded by {count} workers ({cut} of them killed while they recorded); the first {} of them, with {} \
-         reads, writes, allocations and computations, are played.",
+        "{} transactions were recorded by {count} workers, {cut} of them killed while they recorded; of {lost} more that were killed \
+         nothing could be read. The first {} transactions, with {} reads, writes, allocations and computations, are played.",
         thousands(recorded as u64),
         thousands(transactions as u64),
         thousands(operations as u64)
