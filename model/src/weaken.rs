@@ -12,10 +12,8 @@ use std::panic::Location;
 use std::sync::{Arc, Mutex};
 
 use pso_engine::platform::{Ordering, Ordering::Relaxed, Platform};
-use pso_engine::word::ProcessSlotId;
 
-use crate::lens::{Access, Lens, Operation, Through};
-use crate::scenario::World;
+use crate::lens::{Access, Lens, Operation, ProcessLens, Through};
 
 /// A place in the source that names an ordering.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,12 +156,9 @@ impl<P: Platform> Lens<P> for Arc<Weakening> {
     }
 }
 
-impl<P: World> World for Weaken<P> {
-    fn process(&self) -> Self {
-        Self::over(self.inner().process(), Arc::clone(self.lens().as_ref()))
-    }
-    fn kill_process(&self, slot: ProcessSlotId) {
-        self.inner().kill_process(slot);
+impl<P: Platform> ProcessLens<P> for Arc<Weakening> {
+    fn another(&self) -> Self {
+        Arc::clone(self)
     }
 }
 
