@@ -158,7 +158,7 @@ impl<P: Platform> Lens<P> for Arc<Weakening> {
 
 impl<P: Platform> ProcessLens<P> for Arc<Weakening> {
     fn another(&self) -> Self {
-        Self::clone(self)
+        Arc::clone(self)
     }
 }
 
