@@ -16,7 +16,6 @@ from . import corpus
 from .merge import merge
 from .parse import Parsed, parse
 
-
 # So many files are in a recording: enough for a trace, too few to slow the job down.
 RECORDED_FILES = 30
 

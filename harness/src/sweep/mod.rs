@@ -58,7 +58,12 @@ pub fn run(options: &Sweep) -> Result<(), Failure> {
     println!("  {} runs in {:.0} s", measurements.len(), began.elapsed().as_secs_f64());
     let numbers = Numbers { seed: options.seed, runs, profile: &options.profile, measurements: &measurements };
     machine::write_results(&options.out, &numbers)?;
-    plot::report(std::slice::from_ref(&options.out), options.plot.as_deref(), "pso: simulated and real runs of traces", &[])
+    plot::report(
+        std::slice::from_ref(&options.out),
+        options.plot.as_deref(),
+        "pso: simulated and real runs of traces",
+        &[],
+    )
 }
 
 /// All points of one trace.
