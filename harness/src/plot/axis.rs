@@ -17,6 +17,8 @@ pub enum Floor {
 
 /// Values further apart than this factor get a logarithmic axis.
 const LINEAR_FACTOR: f64 = 10.0;
+/// A linear axis that does not begin at 0 goes at least so far, times its begin: ticks that differ by less look alike.
+const ROOM: f64 = 1.5;
 /// At most so many ticks on a linear axis.
 const TICKS_MAX: f64 = 6.0;
 /// Up to so many decades have ticks at 2 and 5 as well.
@@ -46,7 +48,7 @@ impl Axis {
             return Self::linear(0.0, 1.0);
         }
         match floor {
-            Floor::At(low) if largest / smallest <= LINEAR_FACTOR => Self::linear(low, largest.max(low)),
+            Floor::At(low) if largest / smallest <= LINEAR_FACTOR => Self::linear(low, largest.max(low * ROOM)),
             _ => Self::log(smallest, largest),
         }
     }
@@ -158,6 +160,12 @@ mod tests {
             assert!(axis.range().start < axis.range().end);
             assert_eq!((axis.map(&f64::NAN, (0, 9)), axis.map(&f64::INFINITY, (0, 9))), (0, 9));
         }
+    }
+
+    #[test]
+    fn ticks_can_be_told_apart_where_values_hardly_differ() {
+        let axis = Axis::fit([1.0, 1.0001], Floor::At(1.0));
+        assert!(axis.ticks.windows(2).all(|pair| pair[1] - pair[0] > 0.09), "{axis:?}");
     }
 
     #[test]
