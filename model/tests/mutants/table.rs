@@ -147,7 +147,6 @@ tools! {
     shuttle_catches_what_it_did: Shuttle,
     loom_catches_what_it_did: Loom,
     crashes_catch_what_they_did: Crash,
-    threads_catch_what_they_did: Threads,
 }
 
 #[test]
