@@ -98,6 +98,11 @@ impl Recorder {
         tx.write(cell, value)
     }
 
+    /// Where the attempt that this participant is in will stand in the history.
+    pub fn attempt_of(&self, id: ParticipantId) -> Option<usize> {
+        self.journal().open.get(&id.0).map(|(index, _)| *index)
+    }
+
     /// All that was heard so far.
     pub fn history(&self) -> History {
         let journal = self.journal();

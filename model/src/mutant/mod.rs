@@ -188,7 +188,8 @@ impl Mutant {
 
     fn load<P: Platform>(&self, inner: &P, access: Access, place: Place, order: Ordering) -> Result<u64, u64> {
         let file = |name| access.site.file().ends_with(name);
-        let (own, waits) = (self.memo().owns(access.address), self.memo().waits);
+        let own = self.memo().owns(access.address);
+        let waits = self.memo().waits;
         let pass = || access.on(inner);
         let other_as = |from, to| {
             pass().map(|word| match Status::unpack(word) {
@@ -351,7 +352,8 @@ impl Mutant {
             }
             Fault::ManyRecoverers if place == Place::RECOVERER => Ok(current),
             Fault::StopsCommitted if place == Place::STATUS && state_of(new) == Some(State::Aborted) => {
-                let (mine, answer) = (self.memo().owns(access.address), access.on(inner));
+                let mine = self.memo().owns(access.address);
+                let answer = access.on(inner);
                 let committed = Status::unpack(new).map(|status| Status { state: State::Committed, ..status }.pack());
                 match answer {
                     Err(word)
@@ -364,7 +366,8 @@ impl Mutant {
                 }
             }
             Fault::StealsWithItsOwnVersion if locks && matches!(from, LockWord::Locked(_)) => {
-                let (old_version, snapshot) = (self.memo().old_version, self.memo().snapshot);
+                let snapshot = self.memo().snapshot;
+                let old_version = self.memo().old_version;
                 if let Some(old_version) = old_version {
                     inner.store(old_version, snapshot, Ordering::Relaxed);
                 }

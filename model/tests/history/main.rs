@@ -3,3 +3,4 @@
 mod anomalies;
 mod generate;
 mod recorded;
+mod replay;

@@ -1,6 +1,7 @@
 //! Deliberate faults of the protocol against the tools that are to find them: a checker that cannot fail is a defect.
 //!
-//! `model/expected/mutants.json` holds a verdict for each fault and tool: `caught` by a play, or `missed` by all of them. Tests
+//! `model/expected/mutants.json` holds a verdict for each fault and tool: `caught` by a play, or `missed` by all of them. (`varies`: threads
+//! find it now and then; `unfinished`: not all plays of that tool were played to their end. Nothing is claimed then.) Tests
 //! here play each line again and fail when a verdict changes, in either direction. A fault that every tool misses has a reason.
 //!
 //! A faulty engine may hang, deadlock (loom then aborts) or corrupt a tool's own state: each play has a process of its own.
@@ -16,6 +17,7 @@ mod explore;
 #[path = "../crash/parts.rs"]
 mod parts;
 mod preemption;
+mod rep;
 #[allow(dead_code)]
 #[path = "../shuttle/world.rs"]
 mod shuttle_world;
@@ -28,8 +30,25 @@ mod tools;
 #[path = "../loom/world.rs"]
 mod world;
 
+use std::sync::Once;
+
+use pso_model::alone::Endless;
+use pso_model::crash::Killed;
 use pso_model::history::{Outcome, Recorder};
 use pso_model::mutant::Fault;
+
+/// Deaths and endless waits are panics: only those of plays that fail are for people to see.
+fn hide_what_is_planned() {
+    static HIDDEN: Once = Once::new();
+    HIDDEN.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !info.payload().is::<Killed>() && !info.payload().is::<Endless>() {
+                hook(info);
+            }
+        }));
+    });
+}
 
 /// The history of a play in which nobody was killed: of the killed, these scenes do not note each step.
 fn judge(recorder: &Recorder) {
@@ -44,6 +63,7 @@ fn judge(recorder: &Recorder) {
 /// The danger: a tool that reports whatever it is given proves nothing by reporting faults.
 #[test]
 fn no_tool_finds_a_fault_where_there_is_none() {
+    hide_what_is_planned();
     for tool in tools::TOOLS {
         for play in tool.plays() {
             println!("{tool:?} {play}");
