@@ -15,15 +15,13 @@ use crate::machine::median;
 const LINES: usize = 256;
 /// Hand-overs.
 const ROUNDS: u64 = 61;
-/// Beyond the own caches, within the last-level cache of all machines with one.
-const SHARED_BYTES: usize = 4 << 20;
 /// Beyond all caches.
 const MEMORY_BYTES: usize = 128 << 20;
+const MEMORY_STEPS: usize = 10_000;
 
 /// Nanoseconds.
 pub struct Prices {
     pub load_changed: f64,
-    pub load_shared: f64,
     pub store: f64,
     pub exchange_own: f64,
     pub exchange: f64,
@@ -41,6 +39,8 @@ struct Line {
 /// Lines in one random chain through all of them: no prefetcher sees where it leads.
 struct Chain {
     lines: Vec<Line>,
+    /// All lines in another random order.
+    order: Vec<u32>,
 }
 
 impl Chain {
@@ -52,7 +52,8 @@ impl Chain {
             order.swap(last, random.below(last as u64) as usize);
         }
         let line = |next| Line { next: AtomicU64::new(next), word: AtomicU64::new(0) };
-        Self { lines: order.into_iter().map(line).collect() }
+        let visits = order.iter().map(|&line| line as u32).collect();
+        Self { lines: order.into_iter().map(line).collect(), order: visits }
     }
     fn next(&self, at: u64) -> u64 {
         self.lines[at as usize].next.load(Acquire)
@@ -65,8 +66,13 @@ impl Chain {
         }
         black_box(at);
     }
-    fn for_each(&self, mut visit: impl FnMut(&Line)) {
-        self.lines.iter().for_each(&mut visit);
+    fn for_each(&self, visit: impl Fn(&Line)) {
+        self.order.iter().for_each(|&line| visit(&self.lines[line as usize]));
+    }
+    /// Nanoseconds of a visit on the own core: the median of batches.
+    fn visit_ns(&self, visit: impl Fn(&Line)) -> f64 {
+        const TIMES: usize = 4;
+        turn_ns((TIMES * LINES) as u32, || (0..TIMES).for_each(|_| self.for_each(&visit)))
     }
 }
 
@@ -74,39 +80,44 @@ impl Chain {
 pub fn measure() -> Result<Prices, Failure> {
     let cores = pinned::two_cores()?;
     let small = Chain::new(LINES);
-    let store_and_fence = |line: &Line| {
-        line.word.store(black_box(1), Release);
-        fence(SeqCst);
-    };
-    let turns = 4 * LINES as u32;
-    let (own_load, own_add, own_fenced, own_exchange, own_store) = pinned::on(cores[1], || {
-        let four_times = |visit: &dyn Fn(&Line)| turn_ns(turns, || (0..4).for_each(|_| small.for_each(visit)));
-        let exchange = |line: &Line| {
-            let held = line.word.load(Relaxed);
-            let _ = black_box(line.word.compare_exchange(held, held + 1, AcqRel, Relaxed));
-        };
-        let store = |line: &Line| line.word.store(black_box(1), Release);
-        let own_load = turn_ns(turns, || small.follow(turns as usize));
-        (own_load, four_times(&add), four_times(&store_and_fence), four_times(&exchange), four_times(&store))
+    let [own_load, own_add, own_exchange, own_store, own_fenced] = pinned::on(cores[1], || {
+        [
+            turn_ns(LINES as u32, || small.follow(LINES)),
+            small.visit_ns(add),
+            small.visit_ns(exchange),
+            small.visit_ns(store),
+            small.visit_ns(store_and_fence),
+        ]
     })?;
     let load = handed_over(cores, &small, |chain| chain.follow(LINES));
-    let store = handed_over(cores, &small, |chain| chain.for_each(store_and_fence));
-    let exchange = handed_over(cores, &small, |chain| chain.for_each(add));
-    let far = |bytes: usize| {
-        let chain = Chain::new(bytes / size_of::<Line>());
-        chain.follow(chain.lines.len().min(200_000));
-        turn_ns(20_000, || chain.follow(20_000))
-    };
-    let (shared, memory) = pinned::on(cores[1], || (far(SHARED_BYTES), far(MEMORY_BYTES)))?;
+    let stored = handed_over(cores, &small, |chain| chain.for_each(store_and_fence));
+    let added = handed_over(cores, &small, |chain| chain.for_each(add));
+    let memory = pinned::on(cores[1], || {
+        let large = Chain::new(MEMORY_BYTES / size_of::<Line>());
+        turn_ns(MEMORY_STEPS as u32, || large.follow(MEMORY_STEPS))
+    })?;
     Ok(Prices {
         load_changed: (load - own_load).max(0.0),
-        load_shared: (shared - own_load).max(0.0),
-        store: (store - own_fenced).max(0.0),
+        store: (stored - own_fenced).max(0.0),
         exchange_own: own_exchange,
-        exchange: (exchange - own_add).max(0.0),
+        exchange: (added - own_add).max(0.0),
         fence: (own_fenced - own_store).max(0.0),
         memory: (memory - own_load).max(0.0),
     })
+}
+
+fn exchange(line: &Line) {
+    let held = line.word.load(Relaxed);
+    let _ = black_box(line.word.compare_exchange(held, held + 1, AcqRel, Relaxed));
+}
+
+fn store(line: &Line) {
+    line.word.store(1, Release);
+}
+
+fn store_and_fence(line: &Line) {
+    store(line);
+    fence(SeqCst);
 }
 
 fn add(line: &Line) {

@@ -44,7 +44,10 @@ pub fn measure() -> Result<Profile, Failure> {
         topology: Topology { cores_per_group: 256, groups_per_socket: 1 },
         ordinary: figure(1.0, "measured last, see `ordinary`"),
         load_changed: distances(lines.load_changed, "256 lines changed by the other core, loaded in a random chain"),
-        load_shared: distances(lines.load_shared, "a random chain through 4 MiB, which the last-level cache holds"),
+        load_shared: distances(
+            lines.load_changed,
+            "as load_changed; with two cores it never happens: who shares a line has it",
+        ),
         store: distances(
             lines.store,
             "256 lines changed by the other core, each stored to and fenced; less the same at home",
@@ -62,15 +65,18 @@ pub fn measure() -> Result<Profile, Failure> {
         spin_hint: figure(system.spin_hint, "1,000 spin hints in a row"),
         spin: figure(system.spin, "what the native platform says on this machine"),
         kernel_call: figure(system.kernel_call, "FUTEX_WAKE on a word that nobody sleeps on"),
-        wake_call: figure(system.wake_call, "FUTEX_WAKE of a sleeper on the other core, to the caller"),
+        wake_call: figure(
+            system.wake_call,
+            "FUTEX_WAKE of a sleeper on the other core, to the caller, less a kernel call",
+        ),
         context_switch: figure(
             system.context_switch,
-            "ring, sleep and switch to the rung on one core, there and back, halved; less a wake and a kernel call",
+            "ring, sleep and switch to the rung on one core, there and back, halved; less two kernel calls",
         ),
         slice: figure(system.slice, "two threads that spin on one core: how long one runs before the other does"),
         wake_same_core: Samples {
             ns: system.wake_same_core,
-            from: "FUTEX_WAKE of a sleeper on the own core, to the caller: from then on it stands in the queue".into(),
+            from: "a kernel call: when it is over the sleeper stands in the queue".into(),
         },
         wake_other_core: Samples {
             ns: system.wake_other_core,

@@ -57,9 +57,7 @@ pub fn measure() -> Result<Prices, Failure> {
         )
     })?;
     let other = wakes(cores)?;
-    let same = wakes([cores[1], cores[1]])?;
     let wake_call = median(&other.iter().map(|wake| wake.call_ns).collect::<Vec<_>>());
-    let same_call: Vec<f64> = same.iter().map(|wake| wake.call_ns).collect();
     let there_and_back = ping_pong(cores[1])?;
     let step = clock_getres(ClockId::MonotonicCoarse);
     Ok(Prices {
@@ -69,10 +67,10 @@ pub fn measure() -> Result<Prices, Failure> {
         spin_hint,
         spin: platform.spin_ns() as f64,
         kernel_call,
-        wake_call,
-        context_switch: (there_and_back / 2.0 - median(&same_call) - kernel_call).max(0.0),
+        wake_call: (wake_call - kernel_call).max(0.0),
+        context_switch: (there_and_back / 2.0 - 2.0 * kernel_call).max(0.0),
         slice: slice(cores[1])?,
-        wake_same_core: quantiles(same_call),
+        wake_same_core: vec![kernel_call],
         wake_other_core: quantiles(other.iter().map(|wake| wake.latency_ns).collect()),
     })
 }

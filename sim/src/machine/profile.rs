@@ -76,7 +76,7 @@ pub struct Profile {
     pub spin: Figure,
     /// A call of the kernel that finds nothing to do.
     pub kernel_call: Figure,
-    /// A call that wakes somebody, to the caller.
+    /// Waking somebody on another core, to the caller, above `kernel_call`.
     pub wake_call: Figure,
     /// From one thread to the next on the same core.
     pub context_switch: Figure,

@@ -13,13 +13,17 @@ pub struct Agenda {
     times: Vec<u64>,
     /// Inner nodes from 1; the children of `n` are `2n` and `2n + 1`, numbers from `times.len()` on are leaves.
     winners: Vec<u32>,
+    /// The thread that runs, whose place is out of date, and the earliest of the others, or something earlier still.
+    running: usize,
+    horizon: (u64, usize),
 }
 
 impl Agenda {
     /// Places for `threads`, nobody has anything before it.
     pub fn new(threads: usize) -> Self {
         let leaves = threads.next_power_of_two().max(2);
-        let mut agenda = Self { times: vec![NEVER; leaves], winners: vec![0; leaves] };
+        let mut agenda =
+            Self { times: vec![NEVER; leaves], winners: vec![0; leaves], running: usize::MAX, horizon: (NEVER, 0) };
         for node in (1..leaves).rev() {
             agenda.winners[node] = agenda.match_at(node);
         }
@@ -33,17 +37,35 @@ impl Agenda {
         (self.times[winner] != NEVER).then_some((self.times[winner], winner))
     }
 
-    /// True if nobody on the agenda comes before `thread` at `time`.
+    /// The earliest, `thread`, begins to run: from now on its place means nothing until it is set again. Finds the horizon:
+    /// the earliest of all whom it has beaten on its way up.
+    #[inline]
+    pub fn start(&mut self, thread: usize) {
+        self.running = thread;
+        let mut node = thread + self.times.len();
+        self.horizon = (NEVER, usize::MAX);
+        // Bounded by the height of the tree.
+        while node > 1 {
+            let beaten = self.winner_of(node ^ 1) as usize;
+            self.horizon = self.horizon.min((self.times[beaten], beaten));
+            node /= 2;
+        }
+    }
+
+    /// True if nobody but the running `thread` itself comes before it at `time`. May be false for no reason: then it finds out
+    /// by suspending.
     #[inline]
     pub fn comes_first(&self, time: u64, thread: usize) -> bool {
-        let winner = self.winners[1] as usize;
-        (time, thread) < (self.times[winner], winner) || self.times[winner] == NEVER
+        (time, thread) < self.horizon
     }
 
     /// Something happens to `thread` at `time`, and nothing else.
     #[inline]
     pub fn set(&mut self, thread: usize, time: u64) {
         self.times[thread] = time;
+        if thread != self.running {
+            self.horizon = self.horizon.min((time, thread));
+        }
         let mut node = (thread + self.times.len()) / 2;
         // Bounded by the height of the tree.
         while node > 0 {
@@ -84,6 +106,12 @@ mod tests {
                 agenda.set(thread, time);
                 let expected = times.iter().enumerate().map(|(number, time)| (*time, number)).min().unwrap();
                 assert_eq!(agenda.earliest(), (expected.0 != NEVER).then_some(expected));
+                agenda.start(expected.1);
+                let second = times.iter().enumerate().filter(|(number, _)| *number != expected.1);
+                if let Some((second, time)) = second.min_by_key(|(number, time)| (**time, *number)) {
+                    assert!(*time == 0 || agenda.comes_first(time - 1, expected.1));
+                    assert!(!agenda.comes_first(*time, expected.1) || second > expected.1 || *time == NEVER);
+                }
             }
         }
     }

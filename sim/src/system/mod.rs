@@ -10,7 +10,7 @@
 //! is spared has only one answer.
 //!
 //! Invariants:
-//! 1. At most one thread has its place on the agenda removed: the one that runs on the operating system thread.
+//! 1. At most one thread's place on the agenda is out of date: that of the one that runs on the operating system thread.
 //! 2. A core runs at most one thread; a core is idle only if its queue is empty.
 //! 3. A thread that is over makes no step: what its destructors ask for changes nothing.
 //! 4. Nothing here draws from anything but the seed: no clock, no address, no order of a hash map.
@@ -174,7 +174,7 @@ impl System {
             self.now = time;
             match activity {
                 Activity::Running => {
-                    self.agenda.set(thread, NEVER);
+                    self.agenda.start(thread);
                     self.current = Some(thread);
                     self.granted = true;
                     return Some(thread);

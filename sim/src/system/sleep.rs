@@ -35,12 +35,11 @@ impl System {
         let sleepers: Vec<usize> = (0..self.threads.len())
             .filter(|&number| self.threads[number].activity == Activity::Sleeping(bell))
             .collect();
-        self.spend(if sleepers.is_empty() { self.prices.kernel_call } else { self.prices.wake_call });
-        let time = self.time();
+        self.spend(self.prices.kernel_call);
         for sleeper in sleepers {
             self.rings_since_commit += 1;
             self.threads[sleeper].rung = true;
-            self.wake_up(sleeper, time);
+            self.wake_up(sleeper, self.time());
         }
     }
 
@@ -57,6 +56,10 @@ impl System {
         let last = self.threads[sleeper].core;
         let ringer = self.current.map(|me| self.threads[me].core);
         let core = if self.cores[last].is_none() { last } else { self.idle_core_near(last).unwrap_or(last) };
+        if ringer != Some(core) {
+            // The ringer pays for reaching into another core.
+            self.spend(self.prices.wake_call);
+        }
         let latency = self.draw_latency(ringer == Some(core));
         self.hash.mix(&[u64::from(b'w'), sleeper as u64, time + latency]);
         let thread = &mut self.threads[sleeper];
