@@ -50,7 +50,7 @@ pub struct Setting<W: World> {
 /// Is shown every participant before it acts, to give it an observer, say.
 pub type Audience<W> = Box<dyn Fn(&mut Participant<W>) + Send + Sync>;
 
-/// What one thread does.
+/// What one thread does, in a process that no other actor uses.
 pub type Actor = Box<dyn FnOnce() + Send>;
 
 /// A scene that is ready to begin. The actors run at once, each on a thread of its own; then the epilogue.

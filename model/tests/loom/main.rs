@@ -7,8 +7,8 @@
 //! - `sleep`: waits end by a ring only, so that a lost wake-up is a deadlock. loom then aborts the process: run these with
 //!   nextest, which gives each test one.
 //!
-//! Bounds: 2 preemptions find most of what two threads can do to each other, 3 where that is cheap; every scene of three
-//! threads takes 1. `scenes.rs` of the shuttle tests goes deeper without the memory model.
+//! Bounds: 2 preemptions where two threads are in each other's way, 3 where that is cheap, 1 where there are three threads or
+//! where stops and steals multiply the executions. The shuttle tests go deeper, without the memory model.
 
 mod explore;
 mod weaken;
@@ -55,43 +55,43 @@ macro_rules! plays {
 }
 
 plays!(yields, YIELD, {
-    two_writers_of_one_cell: 3,
-    write_skew: 3,
-    reader_of_two_cells: 3,
+    two_writers_of_one_cell: 2,
+    write_skew: 2,
+    reader_of_two_cells: 2,
     repeated_read: 3,
     late_extension: 1,
     crossing_writers: 1,
-    older_stops_younger: 2,
-    reads_its_own_write: 2,
+    older_stops_younger: 1,
+    reads_its_own_write: 1,
     three_on_one_cell: 1,
     dead_owner_of_a_lock: 2,
-    dead_committer: 1,
-    dead_in_write_back: 1,
+    dead_committer: 2,
+    dead_in_write_back: 2,
     two_who_recover: 1,
-    retry: 3,
+    retry: 2,
     queue_hand_over: 1,
     a_new_block_is_read: 3,
     remote_free: 3,
     two_who_allocate: 3,
-    two_who_join: 1,
+    two_who_join: 0,
     leave_and_claim: 3,
     dead_slots_are_cleared_once: 1,
 });
 
 plays!(hasty, HASTY, {
-    two_writers_of_one_cell: 2,
+    two_writers_of_one_cell: 1,
     write_skew: 2,
     reader_of_two_cells: 2,
     crossing_writers: 1,
-    older_stops_younger: 2,
-    reads_its_own_write: 2,
+    older_stops_younger: 1,
+    reads_its_own_write: 1,
 });
 
 plays!(sleep, SLEEP, {
-    two_writers_of_one_cell: 2,
+    two_writers_of_one_cell: 1,
     crossing_writers: 1,
     three_on_one_cell: 1,
-    retry: 3,
+    retry: 2,
     two_who_retry: 1,
     retry_and_writers: 1,
     queue_hand_over: 1,

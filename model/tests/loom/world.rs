@@ -9,6 +9,15 @@
 //! execution slow. So a [`Touched`] set says which words become objects. An access to another word enlarges the set and ends
 //! the exploration by a panic with [`Unknown`]; the runner starts it again.
 //!
+//! A word that one process alone touches, or that nobody changes, needs no loom object: it stays in the heap. The set knows who
+//! loads and who changes each word; an actor is a process of its own, so processes stand for threads.
+//!
+//! **Dependence.** loom finds the schedules that matter by dependent accesses, and looks at the *last* access to an object only. A
+//! change that follows a load of its own, as every compare-exchange here does, therefore hides that others have loaded the word
+//! before: a scene that begins with its reader had one execution. So each shared word has a [`Mark`] for each of its loaders: an
+//! object that loom orders and that synchronizes nothing (a condition variable on which nobody waits). A load touches its own
+//! mark; the next change by another touches it, too, and loom sees that the two depend on each other.
+//!
 //! **Typed words.** Atomic words are loom atomics; plain words are loom cells, so that an access to one which nothing orders
 //! after another access is a reported race. `retype` counts as a write. An access of the wrong kind is a panic.
 //!
@@ -21,6 +30,7 @@
 //! it beyond any patience of the engine for PREPARED owners and stoppers.
 
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64 as Counter};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -63,11 +73,34 @@ pub enum Clock {
     Impatient,
 }
 
-/// How a touched word is used.
+/// How a touched word is used, and by which processes (one bit each).
 #[derive(Clone, Copy, Debug, Default)]
 struct Uses {
     atomic: bool,
     plain: bool,
+    loaders: u16,
+    changers: u16,
+}
+
+impl Uses {
+    /// Whether more than one process is concerned with what it holds.
+    fn shared(self) -> bool {
+        self.changers != 0 && (self.loaders | self.changers).count_ones() > 1
+    }
+}
+
+/// What an access does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    Load,
+    Change,
+}
+
+/// Makes the loads of one process and the changes of others depend on each other, and orders nothing.
+struct Mark {
+    loader: u16,
+    touched: AtomicBool,
+    object: Condvar,
 }
 
 /// The words of a scene that become loom objects. Outlives executions.
@@ -81,12 +114,16 @@ pub struct Touched {
 pub struct Unknown;
 
 impl Touched {
-    fn add(&self, index: u64, kind: WordKind) {
+    fn add(&self, index: u64, kind: WordKind, deed: Deed, process: u16) {
         let mut words = self.words.lock().unwrap();
         let uses = words.entry(index).or_default();
         match kind {
             WordKind::Atomic => uses.atomic = true,
             WordKind::Plain => uses.plain = true,
+        }
+        match deed {
+            Deed::Load => uses.loaders |= process,
+            Deed::Change => uses.changers |= process,
         }
     }
 }
@@ -96,6 +133,8 @@ impl Touched {
 pub struct Loom {
     memory: Arc<SharedMemory>,
     heap: Heap,
+    /// Stands for this process in [`Uses`].
+    bit: u16,
     now_ns: Arc<Counter>,
 }
 
@@ -106,6 +145,7 @@ struct SharedMemory {
     /// Per word: whether it is plain.
     plain: Box<[AtomicBool]>,
     loud: AtomicBool,
+    processes: Counter,
     stage: OnceLock<Stage>,
 }
 
@@ -117,13 +157,15 @@ struct Stage {
     /// Where each participant sleeps: the lock that a sleeper and a waker hold, as a kernel does.
     beds: Vec<(LoomMutex<()>, Condvar)>,
     /// Touched by each change of and each look at who lives, so that loom knows that they depend on each other.
-    liveness: AtomicU64,
+    liveness: Condvar,
 }
 
 struct Object {
     index: u64,
+    uses: Uses,
     atomic: Option<AtomicU64>,
     plain: Option<PlainWord>,
+    marks: Vec<Mark>,
 }
 
 struct PlainWord(UnsafeCell<u64>);
@@ -144,13 +186,16 @@ impl Loom {
             touched,
             plain: plain.collect(),
             loud: AtomicBool::new(false),
+            processes: Counter::new(0),
             stage: OnceLock::new(),
         };
-        (Self { memory: Arc::new(memory), heap, now_ns: Self::clock() }, layout)
+        (Self::of(Arc::new(memory), heap), layout)
     }
 
-    fn clock() -> Arc<Counter> {
-        Arc::new(Counter::new(SHORTEST_SLEEP_NS))
+    fn of(memory: Arc<SharedMemory>, heap: Heap) -> Self {
+        let number = memory.processes.fetch_add(1, Relaxed);
+        let bit = 1u16.checked_shl(number as u32).expect("a scene has at most 16 processes");
+        Self { memory, heap, bit, now_ns: Arc::new(Counter::new(SHORTEST_SLEEP_NS)) }
     }
 
     /// From here on loom sees each access. Main thread, before it starts the others.
@@ -160,11 +205,14 @@ impl Loom {
         let mut objects = Vec::with_capacity(words.len());
         for (&index, uses) in words.iter() {
             let value = self.heap.load(WordAddress::new(index), Relaxed);
-            objects.push(Object {
-                index,
-                atomic: uses.atomic.then(|| AtomicU64::new(value)),
-                plain: uses.plain.then(|| PlainWord(UnsafeCell::new(value))),
-            });
+            let shared = uses.shared();
+            let atomic = (shared && uses.atomic).then(|| AtomicU64::new(value));
+            let plain = (shared && uses.plain).then(|| PlainWord(UnsafeCell::new(value)));
+            let loaders = (0..u16::BITS).map(|process| 1 << process).filter(|process| uses.loaders & process != 0);
+            let others_change = |loader: &u16| atomic.is_some() && uses.changers & !loader != 0;
+            let mark = |loader| Mark { loader, touched: AtomicBool::new(false), object: Condvar::new() };
+            let marks = loaders.filter(others_change).map(mark).collect();
+            objects.push(Object { index, uses: *uses, atomic, plain, marks });
             numbers[index as usize] = objects.len() as u32;
         }
         let participants = self.memory.layout.geometry().participants;
@@ -172,7 +220,7 @@ impl Loom {
             Waiting::Yield => Vec::new(),
             Waiting::Sleep => (0..participants).map(|_| (LoomMutex::new(()), Condvar::new())).collect(),
         };
-        let stage = Stage { numbers, objects, beds, liveness: AtomicU64::new(0) };
+        let stage = Stage { numbers, objects, beds, liveness: Condvar::new() };
         assert!(self.memory.stage.set(stage).is_ok(), "one play an execution");
         self.memory.loud.store(true, Relaxed);
     }
@@ -207,27 +255,52 @@ impl Loom {
         self.memory.plain[address.index() as usize].load(Relaxed)
     }
 
-    fn object<'a>(&self, stage: &'a Stage, address: WordAddress, kind: WordKind) -> &'a Object {
+    /// The object of a word, for an access that it was made for.
+    fn object<'a>(&self, stage: &'a Stage, address: WordAddress, kind: WordKind, deed: Deed) -> &'a Object {
         let number = stage.numbers[address.index() as usize];
         let object = number.checked_sub(1).map(|number| &stage.objects[number as usize]);
-        object
-            .filter(|object| match kind {
-                WordKind::Atomic => object.atomic.is_some(),
-                WordKind::Plain => object.plain.is_some(),
-            })
-            .unwrap_or_else(|| {
-                self.memory.touched.add(address.index(), kind);
-                std::panic::resume_unwind(Box::new(Unknown))
-            })
+        let made_for_this = |object: &&Object| {
+            let of_kind = if kind == WordKind::Atomic { object.uses.atomic } else { object.uses.plain };
+            let users = if deed == Deed::Load { object.uses.loaders } else { object.uses.changers };
+            of_kind && users & self.bit != 0
+        };
+        object.filter(made_for_this).unwrap_or_else(|| {
+            self.memory.touched.add(address.index(), kind, deed, self.bit);
+            resume_unwind(Box::new(Unknown))
+        })
     }
 
-    fn atomic<'a>(&self, stage: &'a Stage, address: WordAddress) -> &'a AtomicU64 {
+    /// The loom atomic of a word; `None` for one that lies in the heap.
+    fn atomic<'a>(&self, stage: &'a Stage, address: WordAddress, deed: Deed) -> Option<&'a AtomicU64> {
         assert!(!self.is_plain(address), "word {} is plain, and this is an atomic access", address.index());
-        self.object(stage, address, WordKind::Atomic).atomic.as_ref().expect("just asked for")
+        let object = self.object(stage, address, WordKind::Atomic, deed);
+        for mark in &object.marks {
+            // A change touches the marks of those who have loaded since the last change; of its own process none.
+            let concerned = match deed {
+                Deed::Load => {
+                    mark.loader == self.bit && {
+                        mark.touched.store(true, Relaxed);
+                        true
+                    }
+                }
+                Deed::Change => mark.loader != self.bit && mark.touched.swap(false, Relaxed),
+            };
+            if concerned {
+                mark.object.notify_one();
+            }
+        }
+        object.atomic.as_ref()
     }
 
-    fn plain<'a>(&self, stage: &'a Stage, address: WordAddress) -> &'a PlainWord {
-        self.object(stage, address, WordKind::Plain).plain.as_ref().expect("just asked for")
+    fn plain<'a>(&self, stage: &'a Stage, address: WordAddress, deed: Deed) -> Option<&'a PlainWord> {
+        assert!(self.is_plain(address), "word {} is atomic, and this is a plain access", address.index());
+        self.object(stage, address, WordKind::Plain, deed).plain.as_ref()
+    }
+
+    /// The loom atomic of a word while actors are on stage; `None`: the word lies in the heap.
+    #[inline]
+    fn loud(&self, address: WordAddress, deed: Deed) -> Option<&AtomicU64> {
+        self.atomic(self.stage()?, address, deed)
     }
 
     /// Everybody else could run.
@@ -238,7 +311,7 @@ impl Loom {
 
 impl World for Loom {
     fn process(&self) -> Self {
-        Self { memory: Arc::clone(&self.memory), heap: self.heap.process(), now_ns: Self::clock() }
+        Self::of(Arc::clone(&self.memory), self.heap.process())
     }
     fn kill_process(&self, slot: ProcessSlotId) {
         self.heap.kill_process(slot);
@@ -247,20 +320,20 @@ impl World for Loom {
 
 impl Memory for Loom {
     fn load(&self, address: WordAddress, order: Ordering) -> u64 {
-        match self.stage() {
-            Some(stage) => self.atomic(stage, address).load(order),
+        match self.loud(address, Deed::Load) {
+            Some(word) => word.load(order),
             None => self.heap.load(address, order),
         }
     }
     fn store(&self, address: WordAddress, value: u64, order: Ordering) {
-        match self.stage() {
-            Some(stage) => self.atomic(stage, address).store(value, order),
+        match self.loud(address, Deed::Change) {
+            Some(word) => word.store(value, order),
             None => self.heap.store(address, value, order),
         }
     }
     fn swap(&self, address: WordAddress, value: u64, order: Ordering) -> u64 {
-        match self.stage() {
-            Some(stage) => self.atomic(stage, address).swap(value, order),
+        match self.loud(address, Deed::Change) {
+            Some(word) => word.swap(value, order),
             None => self.heap.swap(address, value, order),
         }
     }
@@ -272,45 +345,47 @@ impl Memory for Loom {
         success: Ordering,
         failure: Ordering,
     ) -> Result<u64, u64> {
-        match self.stage() {
-            Some(stage) => self.atomic(stage, address).compare_exchange(current, new, success, failure),
+        match self.loud(address, Deed::Change) {
+            Some(word) => word.compare_exchange(current, new, success, failure),
             None => self.heap.compare_exchange(address, current, new, success, failure),
         }
     }
     fn fetch_add(&self, address: WordAddress, value: u64, order: Ordering) -> u64 {
-        match self.stage() {
-            Some(stage) => self.atomic(stage, address).fetch_add(value, order),
+        match self.loud(address, Deed::Change) {
+            Some(word) => word.fetch_add(value, order),
             None => self.heap.fetch_add(address, value, order),
         }
     }
     fn fetch_or(&self, address: WordAddress, bits: u64, order: Ordering) -> u64 {
-        match self.stage() {
-            Some(stage) => self.atomic(stage, address).fetch_or(bits, order),
+        match self.loud(address, Deed::Change) {
+            Some(word) => word.fetch_or(bits, order),
             None => self.heap.fetch_or(address, bits, order),
         }
     }
     fn fetch_and(&self, address: WordAddress, bits: u64, order: Ordering) -> u64 {
-        match self.stage() {
-            Some(stage) => self.atomic(stage, address).fetch_and(bits, order),
+        match self.loud(address, Deed::Change) {
+            Some(word) => word.fetch_and(bits, order),
             None => self.heap.fetch_and(address, bits, order),
         }
     }
 
     fn load_plain(&self, address: WordAddress) -> u64 {
-        let Some(stage) = self.stage() else { return self.heap.load_plain(address) };
-        assert!(self.is_plain(address), "word {} is atomic, and this is a plain access", address.index());
-        self.plain(stage, address).0.with(|value| {
-            // SAFETY: loom has checked that nobody writes at once.
-            unsafe { *value }
-        })
+        match self.stage().and_then(|stage| self.plain(stage, address, Deed::Load)) {
+            Some(word) => word.0.with(|value| {
+                // SAFETY: loom has checked that nobody writes at once.
+                unsafe { *value }
+            }),
+            None => self.heap.load_plain(address),
+        }
     }
     fn store_plain(&self, address: WordAddress, value: u64) {
-        let Some(stage) = self.stage() else { return self.heap.store_plain(address, value) };
-        assert!(self.is_plain(address), "word {} is atomic, and this is a plain access", address.index());
-        self.plain(stage, address).0.with_mut(|word| {
-            // SAFETY: loom has checked that nobody reads or writes at once.
-            unsafe { *word = value }
-        });
+        match self.stage().and_then(|stage| self.plain(stage, address, Deed::Change)) {
+            Some(word) => word.0.with_mut(|word| {
+                // SAFETY: loom has checked that nobody reads or writes at once.
+                unsafe { *word = value }
+            }),
+            None => self.heap.store_plain(address, value),
+        }
     }
     fn with_payload<R>(&self, address: WordAddress, length: usize, reader: impl FnOnce(&[u8]) -> R) -> R {
         let words = length.div_ceil(8) as u64;
@@ -385,7 +460,7 @@ impl System for Loom {
         let (lock, condition) = self.bed(stage, bell);
         let guard = lock.lock().unwrap();
         // Under the lock that `wake` takes: whoever changed the bell before rings after this look, or we see the change.
-        if self.atomic(stage, bell).load(Ordering::Acquire) as u32 == expected {
+        if self.load(bell, Ordering::Acquire) as u32 == expected {
             drop(condition.wait(guard).unwrap());
         }
         WaitOutcome::Woken
@@ -441,10 +516,10 @@ impl Loom {
         &stage.beds[who as usize]
     }
 
-    /// Relaxed: the engine gets no ordering from a look at who lives, as none is promised.
+    /// The engine gets no ordering from a look at who lives, as none is promised.
     fn note_liveness(&self) {
         if let Some(stage) = self.stage() {
-            stage.liveness.fetch_add(1, Relaxed);
+            stage.liveness.notify_one();
         }
     }
 }
