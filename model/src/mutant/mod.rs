@@ -176,7 +176,7 @@ impl Mutant {
                 _ => false,
             })
         };
-        let left_out = access.operation == Operation::Fence(Ordering::SeqCst)
+        let left_out = access.operation != Operation::Fence(Ordering::Acquire)
             && match self.fault {
                 Fault::NoFenceAtBegin => self.memo().last.is_some_and(|last| last.address == self.clock()),
                 Fault::NoFenceWhenPrepared => became(State::Prepared),

@@ -36,6 +36,9 @@ enum Op {
 /// What an operation gave, as numbers: -1 is "nothing".
 type Answer = Vec<i64>;
 
+/// What a transaction did and was told.
+type Told = Vec<(Op, Answer)>;
+
 #[derive(Clone, Copy)]
 struct Objects {
     dict: Handle,
@@ -163,13 +166,13 @@ fn operations(round: i64, me: i64) -> Vec<Op> {
 }
 
 /// What each committed transaction did and was told, in the serialization order.
-fn recorded() -> Vec<Vec<(Op, Answer)>> {
+fn recorded() -> Vec<Told> {
     let (heap, layout) = Heap::space(Geometry::for_bytes(16 << 20).unwrap());
     let space = Space::join(heap, layout).unwrap();
     let mut first = space.participant().unwrap();
     let objects = first.run(Objects::create).unwrap();
     let recorder = Recorder::new(RealTime::Clock);
-    let told: Arc<Mutex<BTreeMap<usize, Vec<(Op, Answer)>>>> = Arc::default();
+    let told: Arc<Mutex<BTreeMap<usize, Told>>> = Arc::default();
     let threads: Vec<_> = (0..THREADS)
         .map(|me| {
             let (space, recorder, told) = (Arc::clone(&space), recorder.clone(), Arc::clone(&told));
@@ -198,7 +201,7 @@ fn recorded() -> Vec<Vec<(Op, Answer)>> {
     inorder
 }
 
-fn replay(transactions: &[Vec<(Op, Answer)>]) -> Result<(), String> {
+fn replay(transactions: &[Told]) -> Result<(), String> {
     let mut builtins = Builtins::default();
     for (place, (op, answer)) in transactions.iter().flatten().enumerate() {
         let expected = builtins.act(*op);
