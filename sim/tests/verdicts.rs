@@ -155,15 +155,11 @@ impl System for Flawed {
     }
 }
 
-/// What one of two threads does with the bank.
+/// What a thread does in the bank.
 type Body<P> = fn(&mut Participant<P>, scenario::Bank) -> Result<(), Stop>;
 
 /// Two threads, each with a body of its own.
-fn two<P: Platform>(
-    setup: Setup,
-    adapt: impl Fn(Simulated) -> P + Copy + 'static,
-    bodies: [Body<P>; 2],
-) -> Report {
+fn two<P: Platform>(setup: Setup, adapt: impl Fn(Simulated) -> P + Copy + 'static, bodies: [Body<P>; 2]) -> Report {
     let mut simulation = Simulation::new(setup);
     let layout = *simulation.layout();
     let space = Space::join(simulation.outside(), layout).unwrap();
