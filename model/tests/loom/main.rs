@@ -11,6 +11,7 @@
 //! where stops and steals multiply the executions. The shuttle tests go deeper, without the memory model.
 
 mod explore;
+mod touched;
 mod weaken;
 mod world;
 
