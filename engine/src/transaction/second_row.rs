@@ -74,8 +74,15 @@ impl<P: Platform> Participant<P> {
         }
     }
 
+    /// True while the place at a participant is taken.
+    fn is_queued_on(&self, slot: Slot) -> bool {
+        let queued = AttemptId::unpack(self.platform().load(slot.queue_to(), Acquire));
+        queued.is_some_and(|waiter| !is_over(self.arena(), waiter))
+    }
+
     /// True while an attempt of mine would end at `cell` again: a living attempt holds it, the policy would not have me stop
-    /// it, and the one place at it is taken.
+    /// it, and the one place at it is taken, or the one at me: on whom somebody waits does not wait. (The latter is the owner
+    /// itself, perhaps: about to sleep on an attempt of mine that is over. Trying at once would keep it from the processor.)
     fn is_blocked(&self, cell: CellAddress) -> bool {
         let LockWord::Locked(by) = LockWord::unpack(self.platform().load(cell.lock_word(), Acquire)) else {
             return false;
@@ -91,9 +98,8 @@ impl<P: Platform> Participant<P> {
             State::Idle | State::Aborted | State::Prepared | State::Committed => false,
             State::Waiting => self.parameters.meet_waiting(self.contender(), owner) != Verdict::Stop,
             State::Active => {
-                let queued = AttemptId::unpack(self.platform().load(slot.queue_to(), Acquire));
                 self.parameters.meet_running(self.contender(), owner) != Verdict::Stop
-                    && queued.is_some_and(|waiter| !is_over(self.arena(), waiter))
+                    && (self.is_queued_on(slot) || self.is_queued_on(self.slot))
             }
         }
     }

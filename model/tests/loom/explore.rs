@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use pso_model::scenario::{Scene, Setting, World};
 
-use crate::world::{Loom, Manners, Touched, Unknown};
+use crate::touched::{Touched, Unknown};
+use crate::world::{Loom, Manners};
 
 /// Accesses and choices of one execution at most; a loop that never ends reaches it.
 const MOST_BRANCHES: usize = 20_000;

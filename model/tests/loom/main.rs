@@ -11,6 +11,7 @@
 //! where stops and steals multiply the executions. The shuttle tests go deeper, without the memory model.
 
 mod explore;
+mod touched;
 mod weaken;
 mod world;
 
@@ -65,8 +66,8 @@ plays!(yields, YIELD, {
     reads_its_own_write: 1,
     three_on_one_cell: 1,
     dead_owner_of_a_lock: 2,
-    dead_committer: 2,
-    dead_in_write_back: 2,
+    dead_committer: 1,
+    dead_in_write_back: 1,
     two_who_recover: 1,
     retry: 2,
     queue_hand_over: 1,

@@ -29,10 +29,9 @@
 //! and skip schedules which differ by it). *Patient*: time moves by spinning only. *Impatient*: every look at the clock moves
 //! it beyond any patience of the engine for PREPARED owners and stoppers.
 
-use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64 as Counter};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicU64, fence};
@@ -44,6 +43,8 @@ use pso_engine::platform::{
 use pso_engine::word::{ParticipantId, ProcessSlotId, WordAddress};
 use pso_model::heap::Heap;
 use pso_model::scenario::{World, small_geometry};
+
+use crate::touched::{Deed, Touched, Unknown, Uses};
 
 /// Waits shorter than this are polls: nobody rings for them.
 const SHORTEST_SLEEP_NS: u64 = 2_000_000;
@@ -73,59 +74,11 @@ pub enum Clock {
     Impatient,
 }
 
-/// How a touched word is used, and by which processes (one bit each).
-#[derive(Clone, Copy, Debug, Default)]
-struct Uses {
-    atomic: bool,
-    plain: bool,
-    loaders: u16,
-    changers: u16,
-}
-
-impl Uses {
-    /// Whether more than one process is concerned with what it holds.
-    fn shared(self) -> bool {
-        self.changers != 0 && (self.loaders | self.changers).count_ones() > 1
-    }
-}
-
-/// What an access does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deed {
-    Load,
-    Change,
-}
-
 /// Makes the loads of one process and the changes of others depend on each other, and orders nothing.
 struct Mark {
     loader: u16,
     touched: AtomicBool,
     object: Condvar,
-}
-
-/// The words of a scene that become loom objects. Outlives executions.
-#[derive(Debug, Default)]
-pub struct Touched {
-    words: Mutex<BTreeMap<u64, Uses>>,
-}
-
-/// The panic of an access to a word that is no loom object yet.
-#[derive(Clone, Copy, Debug)]
-pub struct Unknown;
-
-impl Touched {
-    fn add(&self, index: u64, kind: WordKind, deed: Deed, process: u16) {
-        let mut words = self.words.lock().unwrap();
-        let uses = words.entry(index).or_default();
-        match kind {
-            WordKind::Atomic => uses.atomic = true,
-            WordKind::Plain => uses.plain = true,
-        }
-        match deed {
-            Deed::Load => uses.loaders |= process,
-            Deed::Change => uses.changers |= process,
-        }
-    }
 }
 
 /// One process.
