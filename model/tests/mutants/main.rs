@@ -27,6 +27,8 @@ mod stage;
 mod table;
 mod tools;
 #[allow(dead_code)]
+#[path = "../loom/touched.rs"]
+mod touched;
 #[path = "../loom/world.rs"]
 mod world;
 
