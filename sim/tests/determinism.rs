@@ -48,10 +48,10 @@ fn every_build_gives_the_golden_runs() {
 
 /// Kind of trace, memory operations, fingerprint of all of them in their order.
 const GOLDEN: [&str; 6] = [
-    "counter 18347 5cd63b06e94deb12",
-    "bank-1000 23723 e84fc1c87079b07d",
-    "bank-4 35352 b2c301bafb931423",
-    "long-reader 79590 e0e9e6c61b8521e7",
-    "crossing-pairs 114904 79340cdc64b1a59a",
-    "queue 20877 f89c943b042cb9b0",
+    "counter 17790 3a8768aba705dd87",
+    "bank-1000 23099 e5d4f80899865701",
+    "bank-4 25730 d45e208d4517747e",
+    "long-reader 78985 57be5b9dc201f38d",
+    "crossing-pairs 152472 99d9b8d609f8f66d",
+    "queue 20511 0fde4410b3e62351",
 ];
