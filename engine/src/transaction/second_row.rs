@@ -23,7 +23,7 @@ use crate::word::{AttemptId, CellAddress, LockWord, Priority, State};
 
 /// The first sleep: so long a kill may go unnoticed.
 const FIRST_SLEEP_NS: u64 = 2_000_000;
-/// Sleeps double up to here: a look costs a few microseconds, so it stays below a percent of a processor for ten sleepers.
+/// Sleeps double up to here: a look is a few loads and no attempt, and a killed ringer is missed for no longer than this.
 const LONGEST_SLEEP_NS: u64 = 8_000_000;
 
 impl<P: Platform> Participant<P> {
