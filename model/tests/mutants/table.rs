@@ -173,11 +173,12 @@ fn at_least_fifteen_faults_are_caught() {
     assert!(caught.count() >= 15);
 }
 
-/// Finds all verdicts anew, two at a time.
+/// Finds the verdicts that the table lacks, two at a time. Delete what is to be found anew.
 fn bless() {
     let before = table();
+    let known = |fault: &Fault, tool| before.get(fault).is_some_and(|row| row.verdicts.contains_key(&tool));
     let todo = Fault::ALL.iter().rev().flat_map(|fault| TOOLS.map(|tool| (*fault, tool)));
-    let todo: Mutex<Vec<(Fault, Tool)>> = Mutex::new(todo.collect());
+    let todo: Mutex<Vec<(Fault, Tool)>> = Mutex::new(todo.filter(|(fault, tool)| !known(fault, *tool)).collect());
     let done = Mutex::new(before.clone());
     std::thread::scope(|scope| {
         for _ in 0..2 {
