@@ -56,6 +56,9 @@ pub enum Stop {
     /// The time that the caller gave is over.
     #[error("the transaction did not finish in the time it was given")]
     TimedOut,
+    /// Something in a read-only transaction writes.
+    #[error("the transaction is read-only, and something in it writes")]
+    ReadOnly,
     /// No room.
     #[error(transparent)]
     Full(#[from] Full),

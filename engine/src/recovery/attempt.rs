@@ -105,6 +105,14 @@ fn decide<P: Platform>(arena: &Arena<P>, slot: Slot) -> Option<Status> {
     None
 }
 
+/// A cell that still holds a lock of a dead attempt.
+struct Held {
+    number: u64,
+    kind: EntryKind,
+    cell: CellAddress,
+    entry: Entry,
+}
+
 /// The record of a dead attempt.
 struct Leftover {
     dead: ParticipantId,
@@ -129,19 +137,19 @@ impl Leftover {
 
     /// The cells that still hold a lock of this attempt, with their entries. An entry without its lock was never locked, or
     /// is freed already, or belongs to an earlier attempt: its lock word would carry another seq.
-    fn held<'a, P: Platform>(&'a self, arena: &'a Arena<P>) -> impl Iterator<Item = (u64, CellAddress, Entry)> + 'a {
+    fn held<'a, P: Platform>(&'a self, arena: &'a Arena<P>) -> impl Iterator<Item = Held> + 'a {
         entries(arena, self.slot, self.start, self.reserved).filter_map(move |(number, entry)| {
-            let (EntryKind::Write, cell) = entry.target(arena)? else { return None };
+            let (kind @ (EntryKind::Write | EntryKind::Hold), cell) = entry.target(arena)? else { return None };
             // Acquire: the lock's compare-exchange released the entry.
             let word = arena.platform().load(cell.lock_word(), Acquire);
-            (word == self.lock_word(number)).then_some((number, cell, entry))
+            (word == self.lock_word(number)).then_some(Held { number, kind, cell, entry })
         })
     }
 
     /// COMMITTED: values, DONE, locks. The owner's order; running it again changes nothing.
     fn write_back<P: Platform>(&self, arena: &Arena<P>, slot: Slot) {
         let platform = arena.platform();
-        for (_, cell, entry) in self.held(arena) {
+        for Held { cell, entry, .. } in self.held(arena).filter(|held| held.kind == EntryKind::Write) {
             // Release: whoever reads a handle from the cell sees the block behind it.
             platform.store(cell.value_word(), entry.new_value(arena), Release);
         }
@@ -154,7 +162,8 @@ impl Leftover {
                 allocator::publish(arena, handle);
             }
         }
-        for (number, cell, _) in self.held(arena) {
+        for Held { number, kind, cell, entry } in self.held(arena) {
+            let version = if kind == EntryKind::Write { version } else { Version(entry.old_version(arena)) };
             // AcqRel: as the owner's release; only while the lock stands.
             let free = LockWord::free(version);
             let _ = platform.compare_exchange(cell.lock_word(), self.lock_word(number), free, AcqRel, Relaxed);
@@ -163,7 +172,7 @@ impl Leftover {
 
     /// ABORTED: locks back to the versions before. Blocks are freed with the participant.
     fn clear<P: Platform>(&self, arena: &Arena<P>) {
-        for (number, cell, entry) in self.held(arena) {
+        for Held { number, cell, entry, .. } in self.held(arena) {
             let free = LockWord::free(Version(entry.old_version(arena)));
             // AcqRel: a thief may have the lock by now, then it is his.
             let _ = arena.platform().compare_exchange(cell.lock_word(), self.lock_word(number), free, AcqRel, Relaxed);
@@ -172,9 +181,9 @@ impl Leftover {
 
     fn ring<P: Platform>(&self, arena: &Arena<P>, state: State) {
         for (_, entry) in entries(arena, self.slot, self.start, self.reserved) {
-            let Some((EntryKind::Write, cell)) = entry.target(arena) else { continue };
+            let Some((kind @ (EntryKind::Write | EntryKind::Hold), cell)) = entry.target(arena) else { continue };
             match state {
-                State::Committed => waiting::ring_changes(arena, cell),
+                State::Committed if kind == EntryKind::Write => waiting::ring_changes(arena, cell),
                 _ => waiting::ring_cell(arena, cell),
             }
         }

@@ -70,7 +70,7 @@ impl<P: Platform> Participant<P> {
         self.platform().fence(SeqCst);
         self.ring_queue();
         if held && self.anybody_sleeps() {
-            self.for_each_written(waiting::ring_cell);
+            self.for_each_locked(|arena, _, cell| waiting::ring_cell(arena, cell));
         }
         self.pay_owed_wake();
         self.entries = 0;
@@ -90,7 +90,7 @@ impl<P: Platform> Participant<P> {
         let arena = self.space.arena();
         let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
         match entry.target(arena) {
-            Some((EntryKind::Write, cell)) => {
+            Some((EntryKind::Write | EntryKind::Hold, cell)) => {
                 let by = LockedBy { participant: self.id, entry: number & ENTRY_MASK, seq: self.seq };
                 let free = LockWord::free(Version(entry.old_version(arena)));
                 // AcqRel: only while the lock is ours; a thief may have it. Passes on what the last committer released.

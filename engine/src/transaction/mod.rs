@@ -14,6 +14,7 @@
 //!    COMMITTED: from here on the writes exist. Then values into cells, record DONE, locks free, IDLE with the next seq.
 //! 5. `abort`: whoever flips ACTIVE, WAITING or PREPARED to ABORTED has taken all locks of the attempt at once. Anybody may
 //!    clear them.
+//! 6. `or_else` (`alternatives`): a part of an attempt that asks to wait is undone, and another runs in its place.
 //!
 //! **Invariants** (the numbers are those of `papers/transactions.md`)
 //!
@@ -25,9 +26,11 @@
 //! **Who else touches these words**: `recovery` finishes what the dead left, with the same order of steps.
 
 mod abort;
+mod alternatives;
 mod begin;
 mod commit;
 mod conflict;
+mod hooks;
 mod observe;
 mod read;
 mod run;
@@ -41,7 +44,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::allocator::{self, BlockCache};
 use crate::arena::{Arena, HotWord};
 use crate::contention::{Contender, Parameters, TICK_NS};
-use crate::error::{Corrupt, Full, Stop};
+use crate::error::{Corrupt, Stop};
 use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
 use crate::platform::Platform;
 use crate::recovery;
@@ -52,6 +55,8 @@ use crate::word::{
     WordAddress,
 };
 
+pub use alternatives::Savepoint;
+pub use hooks::{Hooks, HooksMark};
 pub use observe::{Attempt, Observer, Outcome};
 pub use run::Sleeper;
 
@@ -90,6 +95,12 @@ pub struct Participant<P: Platform> {
     observer: Option<Box<dyn Observer<P> + Send>>,
     deadline_ns: Option<u64>,
     counters: Counters,
+    alternatives: alternatives::Alternatives,
+    hooks: Hooks<hooks::Hook>,
+    /// The attempt whose record has cells that are held and keep their values.
+    holds_in: u64,
+    /// Whether the transaction under way must not write.
+    read_only: bool,
 }
 
 /// What to wait for before the next attempt, holding nothing.
@@ -113,6 +124,9 @@ struct Counters {
     /// When this attempt began, if it is one of those that are timed.
     began_ns: Option<u64>,
 }
+
+/// No attempt has this number.
+const NO_SEQ: u64 = u64::MAX;
 
 /// Every so many attempts one is timed, and the shared tick is looked after.
 const SAMPLE: u64 = 32;
@@ -159,6 +173,10 @@ impl<P: Platform> Participant<P> {
             observer: None,
             deadline_ns: None,
             counters: Counters::default(),
+            alternatives: alternatives::Alternatives::default(),
+            hooks: Hooks::default(),
+            holds_in: NO_SEQ,
+            read_only: false,
             space,
         })
     }
@@ -199,6 +217,11 @@ impl<P: Platform> Participant<P> {
     /// When waits inside an attempt end with [`Stop::TimedOut`], in ns of `System::now_ns`. Stays until changed.
     pub fn set_deadline(&mut self, deadline_ns: Option<u64>) {
         self.deadline_ns = deadline_ns;
+    }
+
+    /// Whether the parts of a transaction that run from here on must not write. Returns what was said before.
+    pub fn set_read_only(&mut self, read_only: bool) -> bool {
+        std::mem::replace(&mut self.read_only, read_only)
     }
 
     /// True in a child of the process that took the slot, joined by itself or not: the slot is the parent's.
@@ -267,7 +290,7 @@ impl<P: Platform> Participant<P> {
     pub fn allocate(&mut self, kind: BlockKind, payload_words: u64) -> Result<Handle, Stop> {
         let mut handle = self.try_allocate(kind, payload_words);
         // What the dead hold serves the living. Once: whoever dies meanwhile is for the next one who finds the space full.
-        if handle.is_err() && recovery::recover_dead(&self.space) > 0 {
+        if matches!(handle, Err(Stop::Full(_))) && recovery::recover_dead(&self.space) > 0 {
             handle = self.try_allocate(kind, payload_words);
         }
         match handle {
@@ -275,14 +298,14 @@ impl<P: Platform> Participant<P> {
                 self.note_allocation(handle);
                 Ok(handle)
             }
-            Err(full) => Err(self.fail(Stop::Full(full))),
+            Err(stop) => Err(self.fail(stop)),
         }
     }
 
     #[inline]
-    fn try_allocate(&mut self, kind: BlockKind, payload_words: u64) -> Result<Handle, Full> {
+    fn try_allocate(&mut self, kind: BlockKind, payload_words: u64) -> Result<Handle, Stop> {
         self.entry_room()?;
-        self.cache.allocate(self.space.arena(), self.id, kind, payload_words)
+        Ok(self.cache.allocate(self.space.arena(), self.id, kind, payload_words)?)
     }
 
     /// First payload word of the block behind `handle`, which must be of `kind`.
@@ -342,15 +365,18 @@ impl<P: Platform> Participant<P> {
         if go_on { Ok(()) } else { Err(Stop::Interrupted) }
     }
 
-    /// Room for one more entry in the record.
+    /// Room for one more entry in the record. A read-only transaction has none.
     #[inline]
-    fn entry_room(&mut self) -> Result<(), Full> {
-        if self.entries == 0 {
+    fn entry_room(&mut self) -> Result<(), Stop> {
+        if self.entries == 0 || self.read_only {
+            if self.read_only {
+                return Err(Stop::ReadOnly);
+            }
             self.open_record();
         }
         if self.record_start + 1 + self.entries < self.record_ring.capacity() {
             return Ok(());
         }
-        self.record_ring.grow(self.space.arena(), &mut self.cache, self.id)
+        Ok(self.record_ring.grow(self.space.arena(), &mut self.cache, self.id)?)
     }
 }

@@ -214,6 +214,17 @@ impl<P: Platform> Participant<P> {
         Ok(())
     }
 
+    /// Notes a read of a cell that this attempt has locked.
+    pub(super) fn note_read(&mut self, cell: CellAddress, version: Version, value: Value) -> Result<(), Stop> {
+        match self.read_entry() {
+            Ok(entry) => {
+                self.log_read(entry, cell, version, value);
+                Ok(())
+            }
+            Err(full) => Err(self.fail(Stop::Full(full))),
+        }
+    }
+
     /// Notes a read. The entry also protects what the value names from being reclaimed, which is why a handle is looked at
     /// once more after a fence (the hazard rule).
     #[inline(always)]

@@ -17,7 +17,7 @@ impl<P: Platform> Participant<P> {
     /// Cost: four words of the participant's own record, one compare-exchange on the cell.
     ///
     /// # Errors
-    /// `Conflict` if the attempt is over, `Full` if its record cannot grow, `Interrupted` and `TimedOut` from waiting.
+    /// `Conflict` if the attempt is over, `Full` if its record cannot grow, `ReadOnly`, `Interrupted` and `TimedOut` from waiting.
     #[inline]
     pub fn write(&mut self, cell: CellAddress, value: Value) -> Result<(), Stop> {
         let word = self.platform().load(cell.lock_word(), Acquire);
@@ -50,7 +50,14 @@ impl<P: Platform> Participant<P> {
                 LockWord::Locked(by) if self.is_mine(by) => {
                     let entry = self.own_entry(by.entry, cell);
                     let entry = entry.ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
+                    if self.read_only {
+                        return Err(self.fail(Stop::ReadOnly));
+                    }
+                    self.note_overwritten(entry, cell);
                     entry.set_new_value(self.arena(), value.raw());
+                    if self.holds_in == self.seq {
+                        entry.set_kind(self.arena(), EntryKind::Write, cell);
+                    }
                     return Ok(());
                 }
                 LockWord::Locked(by) => {
@@ -80,8 +87,8 @@ impl<P: Platform> Participant<P> {
     /// Fills an entry and puts the lock into the cell, over `word`. False: the cell changed in between.
     #[inline]
     fn lock(&mut self, cell: CellAddress, word: u64, version: Version, value: Value) -> Result<bool, Stop> {
-        if let Err(full) = self.entry_room() {
-            return Err(self.fail(Stop::Full(full)));
+        if let Err(stop) = self.entry_room() {
+            return Err(self.fail(stop));
         }
         let number = self.entries;
         let arena = self.space.arena();
@@ -167,7 +174,8 @@ impl<P: Platform> Participant<P> {
         // Bounded by entries / 4096 + 1.
         while number < self.entries {
             let candidate = Entry::at(self.record_ring.address(self.record_start + 1 + number));
-            if self.entries <= ENTRY_MASK + 1 || candidate.target(self.arena()) == Some((EntryKind::Write, cell)) {
+            if self.entries <= ENTRY_MASK + 1 || candidate.target(self.arena()).is_some_and(|(_, found)| found == cell)
+            {
                 return Some(candidate);
             }
             number += ENTRY_MASK + 1;

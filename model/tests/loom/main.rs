@@ -71,6 +71,8 @@ plays!(yields, YIELD, {
     two_who_recover: 1,
     retry: 2,
     queue_hand_over: 1,
+    or_else_waits_for_the_first: 2,
+    or_else_undoes_the_first: 1,
     a_new_block_is_read: 3,
     remote_free: 3,
     two_who_allocate: 3,
@@ -96,4 +98,6 @@ plays!(sleep, SLEEP, {
     two_who_retry: 1,
     retry_and_writers: 1,
     queue_hand_over: 1,
+    or_else_waits_for_the_first: 2,
+    or_else_waits_for_both: 1,
 });
