@@ -259,6 +259,27 @@ def wait_for(pipe, space, shared, key):
     pipe.send(space.run(body))
 
 
+def get_any(pipe, queues):
+    """Takes one item from whichever queue has one, and sends it."""
+    import pso
+
+    gets = [queue.get for queue in queues]
+    pipe.send("ready")
+    pipe.send(pso.or_else(*gets))
+
+
+def consume_any(pipe, queues):
+    """Takes from whichever queue has something until it meets None; sends what it took."""
+    import pso
+
+    gets = [queue.get for queue in queues]
+    pipe.send("ready")
+    taken = []
+    while (item := pso.or_else(*gets)) is not None:
+        taken.append(item)
+    pipe.send(taken)
+
+
 def produce(pipe, queue, producer, number):
     """Puts (producer, 0), (producer, 1), ..."""
     for item in range(number):
