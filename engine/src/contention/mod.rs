@@ -15,6 +15,8 @@ pub struct Contender {
     pub priority: Priority,
     /// True if its locks are not to be taken by the younger while it waits.
     pub starving: bool,
+    /// True if it is irrevocable: it is stopped by nobody.
+    pub privileged: bool,
     /// Mean duration of its attempts in ns.
     pub mean_duration_ns: u64,
 }
@@ -29,6 +31,9 @@ pub enum Verdict {
     /// End my attempt, hold nothing, wait for the cell to be free.
     Leave,
 }
+
+/// What a participant's word `starving` holds for an attempt that is irrevocable.
+pub const PRIVILEGED: u64 = 2;
 
 /// The thresholds.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +74,9 @@ impl Default for Parameters {
 impl Parameters {
     /// I want a cell of an owner that runs.
     pub fn meet_running(&self, me: Contender, owner: Contender) -> Verdict {
+        if me.privileged || owner.privileged {
+            return if me.privileged { Verdict::Stop } else { Verdict::Wait };
+        }
         let durations_ns = self.theta_durations * me.mean_duration_ns.max(owner.mean_duration_ns);
         let theta = self.theta_ticks.max(durations_ns / TICK_NS);
         if me.priority.tick().0 + theta < owner.priority.tick().0 { Verdict::Stop } else { Verdict::Wait }
@@ -76,12 +84,12 @@ impl Parameters {
 
     /// I want a cell of an owner that itself waits for somebody: nobody sleeps on a sleeper.
     pub fn meet_waiting(&self, me: Contender, owner: Contender) -> Verdict {
-        if me.priority < owner.priority || !owner.starving { Verdict::Stop } else { Verdict::Leave }
+        if me.privileged || me.priority < owner.priority || !owner.starving { Verdict::Stop } else { Verdict::Leave }
     }
 
     /// Two attempts meet while both are being decided, or one is older than it should be: who is above?
     pub fn ranks_above(&self, me: Contender, other: Contender) -> bool {
-        me.priority < other.priority
+        if me.privileged || other.privileged { me.privileged } else { me.priority < other.priority }
     }
 }
 
@@ -91,7 +99,18 @@ mod tests {
     use crate::word::{ParticipantId, Tick};
 
     fn contender(tick: u64, starving: bool) -> Contender {
-        Contender { priority: Priority::new(Tick(tick), ParticipantId(3)), starving, mean_duration_ns: 1_000 }
+        let priority = Priority::new(Tick(tick), ParticipantId(3));
+        Contender { priority, starving, privileged: false, mean_duration_ns: 1_000 }
+    }
+
+    #[test]
+    fn the_privileged_stops_everybody_and_is_stopped_by_nobody() {
+        let policy = Parameters::default();
+        let (privileged, old) = (Contender { privileged: true, ..contender(50, false) }, contender(0, true));
+        assert_eq!(policy.meet_running(privileged, old), Verdict::Stop);
+        assert_eq!(policy.meet_waiting(privileged, old), Verdict::Stop);
+        assert_eq!(policy.meet_running(old, privileged), Verdict::Wait);
+        assert!(policy.ranks_above(privileged, old) && !policy.ranks_above(old, privileged));
     }
 
     #[test]

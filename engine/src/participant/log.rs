@@ -135,6 +135,9 @@ fn piece_start<P: Platform>(arena: &Arena<P>, handle: u64, words: u64) -> Option
     (start.index() >= arena.layout().tables_words() && end <= arena.layout().geometry().space_words).then_some(start)
 }
 
+/// The new value of a cell that is held: no value at all.
+pub const HELD: u64 = !0 << 4;
+
 /// What an entry of a record is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
@@ -143,8 +146,8 @@ pub enum EntryKind {
     Write = 0,
     /// A block was allocated; the second word is its handle.
     Allocation = 1,
-    /// A cell is held and keeps its value and its version. Its new value is its old one, so that whoever reads through the lock
-    /// of a committed attempt is at worst told a version that is too new, and reads again.
+    /// A cell is held and keeps its value and its version. Its new value is [`HELD`], so that whoever reads through the lock of a
+    /// committed attempt, and looks there anyway, need not look at the kind.
     Hold = 2,
 }
 
@@ -188,6 +191,12 @@ impl Entry {
     #[inline]
     pub fn new_value<P: Platform>(self, arena: &Arena<P>) -> u64 {
         arena.platform().load(self.0.offset(3), Relaxed)
+    }
+    /// The cell's value as its owner sees it: the new one, or that of a cell that is held.
+    #[inline]
+    pub fn own_value<P: Platform>(self, arena: &Arena<P>) -> u64 {
+        let value = self.new_value(arena);
+        if value == HELD { self.old_value(arena) } else { value }
     }
     /// Changes the value to come. Owner only.
     #[inline]

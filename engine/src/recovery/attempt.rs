@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use crate::allocator;
-use crate::arena::Arena;
+use crate::arena::{Arena, HotWord};
 use crate::participant::{
     Claim, Entry, EntryKind, ProcessPhase, ProcessSlot, Slot, WaitingFor, entries, participant_is_dead, status_of,
 };
@@ -79,6 +79,9 @@ pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, sl
     }
     // Relaxed stores to the dead one's lines: nobody else writes them while we hold the right.
     arena.platform().store(slot.waiting_for(), WaitingFor::Nothing as u64, Relaxed);
+    // Privilege goes with its holder; the next owner of the slot begins without.
+    arena.platform().store(slot.starving(), 0, Relaxed);
+    let privilege = take_privilege(arena, dead);
     // Pairs with the fences of sleepers (W1).
     arena.platform().fence(SeqCst);
     if let Some(waiter) = AttemptId::unpack(arena.platform().load(slot.queue_to(), Acquire))
@@ -87,6 +90,20 @@ pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, sl
         waiting::ring(arena, waiter);
     }
     leftover.ring(arena, decided.state);
+    if let Some(token) = privilege {
+        waiting::ring_cell(arena, token);
+    }
+}
+
+/// Takes the token from the dead. It may have taken it and not begun: then its seq is not over, and its slot's next owner would
+/// seem to have it. Gives the cell whose bucket is to be rung for it.
+fn take_privilege<P: Platform>(arena: &Arena<P>, dead: ParticipantId) -> Option<CellAddress> {
+    let token = arena.layout().hot(HotWord::PrivilegeToken);
+    let word = arena.platform().load(token, Acquire);
+    AttemptId::unpack(word).filter(|holder| holder.participant == dead)?;
+    // AcqRel: passes on what the dead one released with it. Lost: somebody has taken it from the dead.
+    arena.platform().compare_exchange(token, word, 0, AcqRel, Relaxed).ok()?;
+    Some(CellAddress::new(token))
 }
 
 /// The fate of the dead one's attempt: COMMITTED and ABORTED stand, IDLE is at rest, all else becomes ABORTED.

@@ -74,6 +74,9 @@ impl<P: Platform> Participant<P> {
         }
         self.pay_owed_wake();
         self.entries = 0;
+        if self.privileged {
+            self.end_privilege();
+        }
     }
 
     /// In the child of a fork: the attempt goes on in the parent, nothing shared is touched here.
@@ -83,6 +86,7 @@ impl<P: Platform> Participant<P> {
         self.reads = 0;
         self.entries = 0;
         self.owed_wake = None;
+        self.privileged = false;
         self.pause = Pause::No;
     }
 

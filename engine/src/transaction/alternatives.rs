@@ -27,7 +27,7 @@ use super::{HooksMark, NO_SEQ, Participant};
 use crate::allocator;
 use crate::arena::Arena;
 use crate::error::Stop;
-use crate::participant::{Entry, EntryKind, READ_WORDS};
+use crate::participant::{Entry, EntryKind, HELD, READ_WORDS};
 use crate::platform::Platform;
 use crate::word::{BLOCK_HEADER_WORDS, CellAddress, Handle, Value, Version};
 
@@ -167,7 +167,7 @@ impl<P: Platform> Participant<P> {
         }
     }
 
-    fn entry(&self, number: u64) -> Entry {
+    pub(super) fn entry(&self, number: u64) -> Entry {
         Entry::at(self.record_ring.address(self.record_start + 1 + number))
     }
 
@@ -180,7 +180,7 @@ impl<P: Platform> Participant<P> {
                 Some((EntryKind::Write | EntryKind::Hold, cell)) if gone.contain(cell.index()) => entry.void(arena),
                 Some((EntryKind::Write, cell)) => {
                     let value = entry.old_value(arena);
-                    entry.set_new_value(arena, value);
+                    entry.set_new_value(arena, HELD);
                     entry.set_kind(arena, EntryKind::Hold, cell);
                     self.holds_in = self.seq;
                     let version = Version(entry.old_version(arena));

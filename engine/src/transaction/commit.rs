@@ -23,7 +23,8 @@ impl<P: Platform> Participant<P> {
     /// `Conflict`: somebody else went first; run the body again.
     #[inline(always)]
     pub fn commit(&mut self) -> Result<(), Stop> {
-        if self.active == 0 || self.entries != 0 || self.is_foreign() {
+        // The read version is 0 between attempts, and of one that is irrevocable.
+        if self.read_version == 0 || self.entries != 0 || self.is_foreign() {
             return self.commit_writes();
         }
         self.observe_end(Outcome::ReadOnly);
@@ -50,6 +51,9 @@ impl<P: Platform> Participant<P> {
         self.write_back(version);
         self.rest();
         self.ring_after_commit();
+        if self.privileged {
+            self.end_privilege();
+        }
         self.succeeded();
         Ok(())
     }

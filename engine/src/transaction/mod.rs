@@ -32,6 +32,7 @@ mod commit;
 mod conflict;
 mod hooks;
 mod observe;
+mod privilege;
 mod read;
 mod run;
 mod second_row;
@@ -43,8 +44,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::allocator::{self, BlockCache};
 use crate::arena::{Arena, HotWord};
-use crate::contention::{Contender, Parameters, TICK_NS};
-use crate::error::{Corrupt, Stop};
+use crate::contention::{Contender, PRIVILEGED, Parameters, TICK_NS};
+use crate::error::{Corrupt, Full, Stop};
 use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
 use crate::platform::Platform;
 use crate::recovery;
@@ -101,6 +102,8 @@ pub struct Participant<P: Platform> {
     holds_in: u64,
     /// Whether the transaction under way must not write.
     read_only: bool,
+    /// Whether the attempt under way is irrevocable.
+    privileged: bool,
 }
 
 /// What to wait for before the next attempt, holding nothing.
@@ -177,6 +180,7 @@ impl<P: Platform> Participant<P> {
             hooks: Hooks::default(),
             holds_in: NO_SEQ,
             read_only: false,
+            privileged: false,
             space,
         })
     }
@@ -256,14 +260,20 @@ impl<P: Platform> Participant<P> {
     /// Myself as a policy sees me.
     fn contender(&self) -> Contender {
         let priority = self.priority.unwrap_or(Priority(u64::MAX));
-        Contender { priority, starving: self.starves(), mean_duration_ns: self.counters.mean_duration_ns }
+        let mean_duration_ns = self.counters.mean_duration_ns;
+        Contender { priority, starving: self.starves(), privileged: self.privileged, mean_duration_ns }
     }
-    /// Somebody else as a policy sees him. Relaxed: policy may err, safety does not hang on it.
+    /// Somebody else as a policy sees him. Relaxed: policy may err, safety does not hang on it. The caller has looked at his
+    /// status.
     fn contender_at(&self, slot: Slot) -> Contender {
         let platform = self.platform();
+        let priority = Priority(platform.load(slot.priority(), Relaxed));
+        // Privilege is no matter of policy: it was stored before the status that the caller has acquired.
+        let starving = platform.load(slot.starving(), Relaxed);
         Contender {
-            priority: Priority(platform.load(slot.priority(), Relaxed)),
-            starving: platform.load(slot.starving(), Relaxed) != 0,
+            priority,
+            starving: starving != 0,
+            privileged: starving == PRIVILEGED,
             mean_duration_ns: platform.load(slot.mean_duration(), Relaxed),
         }
     }
@@ -304,6 +314,9 @@ impl<P: Platform> Participant<P> {
 
     #[inline]
     fn try_allocate(&mut self, kind: BlockKind, payload_words: u64) -> Result<Handle, Stop> {
+        if self.read_only {
+            return Err(Stop::ReadOnly);
+        }
         self.entry_room()?;
         Ok(self.cache.allocate(self.space.arena(), self.id, kind, payload_words)?)
     }
@@ -365,18 +378,15 @@ impl<P: Platform> Participant<P> {
         if go_on { Ok(()) } else { Err(Stop::Interrupted) }
     }
 
-    /// Room for one more entry in the record. A read-only transaction has none.
+    /// Room for one more entry in the record.
     #[inline]
-    fn entry_room(&mut self) -> Result<(), Stop> {
-        if self.entries == 0 || self.read_only {
-            if self.read_only {
-                return Err(Stop::ReadOnly);
-            }
+    fn entry_room(&mut self) -> Result<(), Full> {
+        if self.entries == 0 {
             self.open_record();
         }
         if self.record_start + 1 + self.entries < self.record_ring.capacity() {
             return Ok(());
         }
-        Ok(self.record_ring.grow(self.space.arena(), &mut self.cache, self.id)?)
+        self.record_ring.grow(self.space.arena(), &mut self.cache, self.id)
     }
 }

@@ -143,6 +143,9 @@ impl<P: Platform> Participant<P> {
             self.forget();
             return Err(Stop::Forked);
         }
+        if self.privileged {
+            return Err(self.fail(Stop::Irrevocable));
+        }
         self.set_deadline(deadline_ns);
         let bell = Bell::look(self.arena(), self.slot);
         self.platform().store(self.slot.waiting_for(), WaitingFor::Change as u64, Release);

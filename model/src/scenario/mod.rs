@@ -20,6 +20,7 @@ mod isolation;
 mod membership;
 mod memory;
 mod patience;
+mod privilege;
 
 use std::sync::{Arc, Mutex};
 
@@ -176,6 +177,7 @@ pub fn scenes<W: World>() -> Vec<Scene<W>> {
         death::scenes().as_slice(),
         patience::scenes().as_slice(),
         alternatives::scenes().as_slice(),
+        privilege::scenes().as_slice(),
         memory::scenes().as_slice(),
         membership::scenes().as_slice(),
     ]

@@ -16,6 +16,8 @@ pub enum Part {
     Abandon,
     /// Writes the second cell and asks to wait; instead, in the same attempt, reads and writes the third and the second.
     Choose,
+    /// Reads the first cell, writes the others, irrevocably.
+    Once,
     /// Waits for a change of what it has read, for a while.
     Retry,
     /// Reads all.
@@ -27,7 +29,7 @@ const SLEEP_NS: u64 = 10_000_000;
 
 impl Part {
     pub fn commits(self) -> bool {
-        matches!(self, Self::Transfer | Self::Chain | Self::Choose)
+        matches!(self, Self::Transfer | Self::Chain | Self::Choose | Self::Once)
     }
 
     /// Plays it; waits for others at most so long.
@@ -77,6 +79,11 @@ impl Part {
                         write(tx, cells[1])
                     },
                 )
+            }),
+            Self::Once => participant.run_irrevocable(deadline, |tx| {
+                write(tx, cells[2])?;
+                recorder.read(tx, cells[0])?;
+                write(tx, cells[1])
             }),
             Self::Retry => {
                 let patience = Some(now + SLEEP_NS);

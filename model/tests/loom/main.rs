@@ -73,6 +73,9 @@ plays!(yields, YIELD, {
     queue_hand_over: 1,
     or_else_waits_for_the_first: 2,
     or_else_undoes_the_first: 1,
+    irrevocable_beside_an_older: 1,
+    irrevocable_beside_a_reader: 1,
+    two_irrevocable: 1,
     a_new_block_is_read: 3,
     remote_free: 3,
     two_who_allocate: 3,
@@ -88,6 +91,7 @@ plays!(hasty, HASTY, {
     crossing_writers: 1,
     older_stops_younger: 1,
     reads_its_own_write: 1,
+    irrevocable_beside_an_older: 1,
 });
 
 plays!(sleep, SLEEP, {
@@ -100,4 +104,5 @@ plays!(sleep, SLEEP, {
     queue_hand_over: 1,
     or_else_waits_for_the_first: 2,
     or_else_waits_for_both: 1,
+    two_irrevocable: 1,
 });
