@@ -70,6 +70,7 @@ fn choose(
             let errors = &interpreter.errors;
             // Ours, or one that the body raised on the way. What is no `Exception` (Ctrl-C, an exit) goes on.
             if !raised.matches(py, &errors.retry) && !raised.matches(py, &errors.exception) {
+                transaction.keep(&mark);
                 return Err(raised);
             }
             raised.clear(py);

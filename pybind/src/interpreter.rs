@@ -17,7 +17,7 @@ use crate::list::List;
 use crate::queue::Queue;
 use crate::record::Recording;
 use crate::space::Space;
-use crate::transaction::Transaction;
+use crate::transaction::{Irrevocable, Transaction};
 
 /// The classes of ours.
 pub struct Types {
@@ -39,6 +39,8 @@ pub struct Types {
     pub transactional: Type<Transactional>,
     /// Decorators with options.
     pub decorator: Type<Decorator>,
+    /// What `Space.transaction()` gives.
+    pub irrevocable: Type<Irrevocable>,
     /// `pso.Transaction`
     pub current: Type<Current>,
 }
@@ -101,6 +103,7 @@ impl State for Core {
             list_iterator: ListIterator::class(py, module)?,
             transactional: Transactional::class(py, module)?,
             decorator: Decorator::class(py, module)?,
+            irrevocable: Irrevocable::class(py, module)?,
             current: Current::class(py, module)?,
         };
         module.add_to_module(py, c"Space", types.space.as_any())?;
@@ -109,6 +112,7 @@ impl State for Core {
         module.add_to_module(py, c"Queue", types.queue.as_any())?;
         module.add_to_module(py, c"Recording", types.recording.as_any())?;
         module.add_to_module(py, c"Transactional", types.transactional.as_any())?;
+        module.add_to_module(py, c"Irrevocable", types.irrevocable.as_any())?;
         module.add_to_module(py, c"Transaction", types.current.as_any())?;
         Ok(Self(Rc::new(Interpreter {
             types,
@@ -132,6 +136,7 @@ impl State for Core {
         visitor.class(&types.list_iterator);
         visitor.class(&types.transactional);
         visitor.class(&types.decorator);
+        visitor.class(&types.irrevocable);
         visitor.class(&types.current);
         self.errors.traverse(visitor);
         if let Some(helpers) = self.helpers.get() {

@@ -14,7 +14,12 @@ use std::rc::Rc;
 
 use pso_engine::error::Stop;
 use pso_engine::platform::System;
-use pso_engine::transaction::{Hooks, HooksMark, Savepoint};
+use pso_engine::transaction::Hooks;
+
+mod mark;
+mod once;
+
+pub use once::Irrevocable;
 
 use crate::body::no_coroutines;
 use crate::ffi::{Any, Instance, Kind, Object, Python, Raised, Result, gil};
@@ -40,13 +45,10 @@ pub struct Transaction {
     hooks: RefCell<Hooks<Object>>,
     /// Which attempt is under way, from 1.
     attempt: Cell<u64>,
-}
-
-/// Where a transaction stood before an alternative.
-pub struct Mark {
-    point: Savepoint,
-    sizes: usize,
-    hooks: HooksMark,
+    /// Whether it runs once and cannot wait for a change.
+    irrevocable: Cell<bool>,
+    /// Alternatives under way, one in the other.
+    alternatives: Cell<u32>,
 }
 
 /// The participant, taken out. Puts itself back, also when a panic passes.
@@ -115,7 +117,23 @@ impl Transaction {
             sizes: RefCell::default(),
             hooks: RefCell::default(),
             attempt: Cell::new(0),
+            irrevocable: Cell::new(false),
+            alternatives: Cell::new(0),
         }
+    }
+    /// A transaction of this thread, with a participant, that nobody has entered yet.
+    fn start(py: Python<'_>, space: &Space) -> Result<Rc<Self>> {
+        let transaction = space.take_idle().unwrap_or_else(|| Rc::new(Self::new()));
+        transaction.thread.set(gil::thread(py));
+        transaction.space.set(std::ptr::from_ref(space) as usize);
+        transaction.member.set(Some(space.take_member(py)?));
+        transaction.stop.set(None);
+        transaction.patience.set(None);
+        transaction.impatient.set(false);
+        transaction.attempt.set(0);
+        transaction.irrevocable.set(false);
+        transaction.alternatives.set(0);
+        Ok(transaction)
     }
     /// Whose it is.
     #[inline]
@@ -196,43 +214,6 @@ impl Transaction {
         }
     }
 
-    /// Begins an alternative.
-    pub fn mark(&self, py: Python<'_>, space: &Space) -> Result<Mark> {
-        let point = self.work(py, space)?.participant().savepoint();
-        Ok(Mark { point, sizes: self.sizes.borrow().len(), hooks: self.hooks.borrow().mark() })
-    }
-    /// Whether the attempt under way is over because a part of it asked to wait.
-    pub fn waits(&self) -> bool {
-        self.stop() == Some(Stop::Retry)
-    }
-    /// The alternative is a part of the attempt.
-    pub fn keep(&self, mark: &Mark) {
-        // Taken out, it is at work for nobody who gets here; forked, it is gone.
-        if let Some(mut member) = self.member.take() {
-            member.participant.keep(mark.point);
-            self.member.set(Some(member));
-        }
-    }
-    /// The alternative asked to wait: it is undone, and the attempt goes on.
-    pub fn roll_back(&self, py: Python<'_>, space: &Space, mark: &Mark) -> Result<()> {
-        drop(self.hooks.borrow_mut().take_since(mark.hooks));
-        let sizes = self.sizes.borrow_mut().split_off(mark.sizes);
-        for (counter, change) in sizes {
-            counter.set(counter.get() - change);
-        }
-        let mut work = self.work(py, space)?;
-        match work.participant().roll_back(mark.point) {
-            Ok(()) => {
-                self.stop.set(None);
-                Ok(())
-            }
-            Err(stop) => {
-                drop(work);
-                self.set_stop(stop);
-                Err(space.stopped(py, stop))
-            }
-        }
-    }
     /// Says that the part of the transaction that runs from here on must not write, or may again. Gives what was said before.
     fn set_read_only(&self, py: Python<'_>, space: &Space, read_only: bool) -> Result<bool> {
         Ok(self.work(py, space)?.participant().set_read_only(read_only))
@@ -262,14 +243,7 @@ pub fn run(
         }
         return if limits.readonly { join_read_only(py, &current, space, body) } else { body(py) };
     }
-    let transaction = space.take_idle().unwrap_or_else(|| Rc::new(Transaction::new()));
-    transaction.thread.set(gil::thread(py));
-    transaction.space.set(std::ptr::from_ref::<Space>(space) as usize);
-    transaction.member.set(Some(space.take_member(py)?));
-    transaction.stop.set(None);
-    transaction.patience.set(None);
-    transaction.impatient.set(false);
-    transaction.attempt.set(0);
+    let transaction = Transaction::start(py, space)?;
     // Counted: the body may drop the last reference to the space.
     let space = space.own();
     interpreter.enter(Rc::clone(&transaction));
@@ -485,6 +459,9 @@ impl Attempts<'_> {
 pub fn retry(py: Python<'_>, interpreter: &Interpreter) -> Raised {
     match interpreter.current(py) {
         None => Kind::Runtime.raise(py, "pso.retry() outside a transaction would wait for nothing"),
+        Some(transaction) if transaction.irrevocable.get() && transaction.alternatives.get() == 0 => {
+            Kind::Runtime.raise(py, Stop::Irrevocable.to_string())
+        }
         Some(transaction) => {
             let stop = transaction.stop().unwrap_or(Stop::Retry);
             transaction.set_stop(stop);

@@ -10,19 +10,21 @@ use super::Space;
 use crate::body;
 use crate::decorate;
 use crate::dict::Dict;
+use crate::ffi::method::Signature;
 use crate::ffi::slot::Slot;
 use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Property, Python, Result, Type};
 use crate::list::List;
 use crate::queue::Queue;
 use crate::record::Recording;
 use crate::registry::Location;
-use crate::transaction::{self, Limits};
+use crate::transaction::{self, Irrevocable, Limits};
 
-static METHODS: [Method<Space>; 15] = [
+static METHODS: [Method<Space>; 16] = [
     Method::plain(c"close", Space::close, c"close($self, /)\n--\n\nClose the space in this interpreter. Its objects raise SpaceClosedError from then on; others keep theirs."),
     Method::many(c"run", Space::run, c"run($self, function, /, *args, timeout=None, retries=None, readonly=False, **kwargs)\n--\n\nRun function as one transaction, as often as it takes, and return what it returns. Inside a transaction it is a part of it; then only readonly counts.\n\nRaises TransactionTimeout after timeout seconds or more than retries further attempts, ReadOnlyError if readonly and something in it writes."),
     Method::many(c"transactional", Space::transactional, c"transactional($self, function=None, /, *, timeout=None, retries=None, readonly=False)\n--\n\nDecorate function: each call is one transaction of this space, with the options of run(). Nested calls join. With options only: a decorator."),
     Method::many(c"atomically", Space::atomically, c"atomically($self, function=None, /, *, timeout=None, retries=None, readonly=False)\n--\n\nDecorator that runs function at once as one transaction, with the options of run(). The name becomes what it returns."),
+    Method::many(c"transaction", Space::transaction, c"transaction($self, /, *, timeout=None)\n--\n\nA context manager: the block is one transaction, which runs once, is stopped by nobody, and commits unless it raises.\n\nOne at a time in a space has this privilege; what the block touches, also what it only reads, is locked until it ends, and whoever wants it waits. Prefer functions: they run side by side. Raises TransactionTimeout if the block before does not end in timeout seconds."),
     Method::many(c"Dict", Space::make_dict, c"Dict($self, /, *args, **kwargs)\n--\n\nA new shared dict in this space."),
     Method::many(c"List", Space::make_list, c"List($self, iterable=(), /)\n--\n\nA new shared list in this space."),
     Method::many(c"Queue", Space::make_queue, c"Queue($self, maxsize=1024)\n--\n\nA new bounded queue in this space."),
@@ -98,6 +100,14 @@ impl Space {
                 transaction::run(py, this, limits, |py| function.call(py, &[]))
             }
         }
+    }
+
+    fn transaction(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        const TRANSACTION: Signature<1> =
+            Signature { function: "transaction", names: ["timeout"], required: 0, positional: 0 };
+        let [timeout] = arguments.take(py, &TRANSACTION)?;
+        let timeout = timeout.filter(|timeout| !timeout.is_none()).map(|timeout| timeout.seconds(py)).transpose()?;
+        Irrevocable::create(py, this, timeout)
     }
 
     fn record(this: &Instance<Self>, py: Python<'_>, path: &Any) -> Result<Object> {
