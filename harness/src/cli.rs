@@ -144,7 +144,10 @@ pub struct BenchMicro {
     /// The Python that runs it.
     #[arg(long)]
     pub python: Option<PathBuf>,
-    /// Fewer and shorter runs.
+    /// Rounds, in each of which every operation is measured once beside its builtin; medians are quoted.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Shorter runs.
     #[arg(long)]
     pub fast: bool,
     /// Writes the numbers to this file (JSON).
