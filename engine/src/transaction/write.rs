@@ -84,7 +84,7 @@ impl<P: Platform> Participant<P> {
             return Err(self.fail(Stop::Full(full)));
         }
         let number = self.entries;
-        let arena = self.space.arena();
+        let arena = &self.arena;
         let platform = arena.platform();
         // The old value is read after the lock word and before the compare-exchange: it is the committed one of `version`.
         let old_value = platform.load(cell.value_word(), Acquire);
@@ -104,7 +104,7 @@ impl<P: Platform> Participant<P> {
     /// The cell is locked by somebody else. True: it is mine now, with the new value.
     #[cold]
     fn write_past_lock(&mut self, cell: CellAddress, word: u64, by: LockedBy, value: Value) -> Result<bool, Stop> {
-        let arena = self.space.arena();
+        let arena = &self.arena;
         let slot =
             Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
         let status = status_of(arena, slot)?;
@@ -194,7 +194,7 @@ impl<P: Platform> Participant<P> {
 
     /// Notes a block of this attempt, so that the commit publishes it and an abort frees it.
     pub(super) fn note_allocation(&mut self, handle: Handle) {
-        let arena = self.space.arena();
+        let arena = &self.arena;
         let entry = Entry::at(self.record_ring.address(self.record_start + 1 + self.entries));
         let nothing = CellAddress::new(WordAddress::new(0));
         entry.fill(arena, EntryKind::Allocation, nothing, [handle.raw(), 0, 0]);
