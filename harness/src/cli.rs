@@ -7,6 +7,7 @@ mod trace;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use pso_engine::contention::PolicyId;
 
 pub use plot::*;
 pub use simulator::*;
@@ -30,6 +31,8 @@ pub enum Command {
     Replay(Replay),
     /// Plays a trace on a simulated machine of up to 256 cores: the engine itself, in virtual time.
     Sim(Box<Simulate>),
+    /// Compares the contention policies on the simulated machine.
+    Policies(Box<Policies>),
     /// Measures what memory, clocks, sleeping and waking cost on this machine, as a profile for `pso sim`.
     Calibrate(Calibrate),
     /// Compares simulated runs with real ones on this machine.
@@ -144,7 +147,10 @@ pub struct BenchMicro {
     /// The Python that runs it.
     #[arg(long)]
     pub python: Option<PathBuf>,
-    /// Fewer and shorter runs.
+    /// Rounds, in each of which every operation is measured once beside its builtin; medians are quoted.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Shorter runs.
     #[arg(long)]
     pub fast: bool,
     /// Writes the numbers to this file (JSON).
@@ -166,6 +172,9 @@ pub struct BenchNative {
     /// Runs of each contestant, alternated; medians are quoted.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
+    /// Who yields in conflicts.
+    #[arg(long, value_parser = policy, default_value_t = PolicyId::default(), help = format!("Who yields in conflicts: {}", policies()))]
+    pub policy: PolicyId,
     /// Chooses the accounts.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -188,6 +197,9 @@ pub struct Torture {
     /// The longest time that a survivor may go without a commit after a kill.
     #[arg(long, default_value_t = 2000)]
     pub patience_ms: u64,
+    /// Who yields in conflicts.
+    #[arg(long, value_parser = policy, default_value_t = PolicyId::default(), help = format!("Who yields in conflicts: {}", policies()))]
+    pub policy: PolicyId,
     /// Says nothing but the closing line.
     #[arg(long)]
     pub quiet: bool,

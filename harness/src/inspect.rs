@@ -17,7 +17,7 @@ use pso_engine::word::{ParticipantId, State, WordAddress};
 use crate::cli::Inspect;
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::place;
+use crate::place::{self, Joined};
 use crate::table::{Table, bytes, thousands};
 
 const REFRESH: Duration = Duration::from_secs(1);
@@ -82,7 +82,7 @@ pub fn run(options: &Inspect) -> Result<(), Failure> {
         let now = looks(joined.space.arena());
         let seconds = earlier_at.elapsed().as_secs_f64();
         let mut text = if live { "\x1b[2J\x1b[H".to_owned() } else { String::new() };
-        text += &describe(&joined.title, &memory(&joined.space), &earlier, &now, seconds);
+        text += &describe(&title(&joined), &memory(&joined.space), &earlier, &now, seconds);
         let mut output = std::io::stdout().lock();
         output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(Failure::Output)?;
         // Whoever looks at a live space ends it with Ctrl-C: that is no failure.
@@ -91,6 +91,11 @@ pub fn run(options: &Inspect) -> Result<(), Failure> {
         }
         (earlier, earlier_at) = (now, Instant::now());
     }
+}
+
+/// The space, and by which policy its members settle conflicts.
+fn title(joined: &Joined) -> String {
+    format!("{} (policy {})", joined.title, joined.space.arena().policy())
 }
 
 /// Memory of a space, now.

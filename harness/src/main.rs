@@ -16,6 +16,7 @@ mod listing;
 mod machine;
 mod place;
 mod plot;
+mod policies;
 mod python;
 mod replay;
 mod scripts;
@@ -54,6 +55,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Sweep(options) => sweep::run(&options),
         Command::Plot(options) => plot::run(&options),
         Command::Replay(options) => replay::run(&options),
+        Command::Policies(options) => policies::run(&options),
         Command::Sim(options) => simulator::run(&options),
         Command::Calibrate(options) => calibrate::run(&options),
         Command::Validate(options) => validate::run(&options),

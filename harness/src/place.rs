@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pso_engine::arena::Layout;
-use pso_engine::platform::native::{self, Native, Place};
+use pso_engine::platform::native::{self, Choice, Native, Place};
 use pso_engine::space::Space;
 
 use crate::cli::SpaceChoice;
@@ -42,8 +42,8 @@ pub fn title(place: &Place) -> String {
 }
 
 /// Makes a space and joins it.
-pub fn create(place: &Place, bytes: u64) -> Result<Joined, Failure> {
-    join(place, native::create(place, bytes).map_err(Failure::space(title(place)))?)
+pub fn create(place: &Place, choice: impl Into<Choice>) -> Result<Joined, Failure> {
+    join(place, native::create(place, choice).map_err(Failure::space(title(place)))?)
 }
 
 /// Attaches to a space and joins it.

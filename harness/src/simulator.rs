@@ -63,13 +63,14 @@ fn play(options: &Simulate) -> Result<Played, Failure> {
         }
     };
     println!(
-        "sim {}: {} transactions by {} participants on {} simulated cores of {}, scheduler {}, seed {}",
+        "sim {}: {} transactions by {} participants on {} simulated cores of {}, scheduler {}, policy {}, seed {}",
         trace.header.name,
         thousands(trace.transactions.len() as u64),
         trace.participants(),
         options.cores,
         profile.name,
         name(options.scheduler),
+        options.policy,
         options.seed
     );
     let setup = Setup {
@@ -78,6 +79,7 @@ fn play(options: &Simulate) -> Result<Played, Failure> {
         faults: faults(options)?,
         budget: options.budget,
         patience_ns: options.patience_ms.saturating_mul(1_000_000),
+        policy: options.policy,
         ..setup(profile, options.cores, options.seed)
     };
     simulate(&trace, setup, replay::pacing(options.pace)).map_err(|error| Failure::Wrong(format!("sim: {error}")))

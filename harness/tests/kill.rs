@@ -37,3 +37,12 @@ fn many_writers_on_few_processors_survive_kills_too() {
     assert!(good && text.starts_with("torture: ok"), "{text}");
     println!("{text}");
 }
+
+/// The danger: under a policy that only tries again nobody asks whether the owner in the way is alive.
+#[test]
+fn kills_are_survived_under_every_policy() {
+    for policy in ["wound-wait", "wait-die", "one-step", "backoff", "immediate"] {
+        let (good, text) = pso(&["torture", "--kills", "60", "--policy", policy, "--quiet", "--patience-ms", "5000"]);
+        assert!(good && text.starts_with("torture: ok"), "{policy}: {text}");
+    }
+}

@@ -14,6 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pso_engine::arena::{self, Geometry, Layout};
+use pso_engine::contention::PolicyId;
 use pso_engine::platform::{Liveness, Memory, OutOfPages, ProcessIdentity, System, WaitOutcome, WordKind};
 use pso_engine::word::{ProcessSlotId, WordAddress};
 
@@ -101,7 +102,7 @@ impl Heap {
         let layout = Layout::new(geometry).expect("the geometry holds its own tables");
         let heap = Self::new(geometry);
         heap.commit_pages(WordAddress::new(0), layout.tables_words()).expect("no limit is set yet");
-        arena::format(&heap, &layout);
+        arena::format(&heap, &layout, PolicyId::default());
         (heap, layout)
     }
 

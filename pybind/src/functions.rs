@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use pso_engine::arena::ArenaError;
-use pso_engine::platform::native;
+use pso_engine::contention::{PolicyId, UnknownPolicy};
+use pso_engine::platform::native::{self, Choice};
 
 use crate::alternatives;
 use crate::current::Current;
@@ -23,7 +24,7 @@ const DEFAULT_BYTES: u64 = 64 << 20;
 
 /// The table.
 pub static TABLE: &[Method<OfModule>] = &[
-    Method::function(c"create", create, c"create(name=None, *, dir=None, size='64M', exist_ok=False)\n--\n\nMake a space and open it. Without name and dir it is anonymous: for this process and its children.\n\nRaises FileExistsError (unless exist_ok), ValueError for a size or name that cannot be."),
+    Method::function(c"create", create, c"create(name=None, *, dir=None, size='64M', exist_ok=False, policy='damped')\n--\n\nMake a space and open it. Without name and dir it is anonymous: for this process and its children.\npolicy says who yields when two transactions meet: 'damped', 'wound-wait', 'wait-die', 'one-step', 'backoff' or 'immediate'.\n\nRaises FileExistsError (unless exist_ok), ValueError for a size, name or policy that cannot be."),
     Method::function(c"attach", attach, c"attach(name=None, *, dir=None)\n--\n\nOpen a space that exists.\n\nRaises FileNotFoundError, PermissionError, ForeignFileError, CorruptSpaceError, VersionError, OtherBootError."),
     Method::function(c"open", open, c"open(name=None, *, dir=None, size='64M')\n--\n\nOpen a space, made if it is not there."),
     Method::function(c"unlink", unlink, c"unlink(name=None, *, dir=None)\n--\n\nRemove the name of a space. Processes that have it open keep it until they close it."),
@@ -66,6 +67,16 @@ fn location(py: Python<'_>, name: Option<&Any>, dir: Option<&Any>) -> Result<Loc
     }
 }
 
+/// A contention policy by its name.
+fn policy(py: Python<'_>, argument: Option<&Any>) -> Result<PolicyId> {
+    match argument.filter(|argument| !argument.is_none()) {
+        Some(name) => {
+            name.text(py)?.parse().map_err(|unknown: UnknownPolicy| Kind::Value.raise(py, unknown.to_string()))
+        }
+        None => Ok(PolicyId::default()),
+    }
+}
+
 /// Bytes: an int, or digits with K, M, G or T.
 fn size(py: Python<'_>, argument: Option<&Any>) -> Result<u64> {
     let Some(argument) = argument.filter(|argument| !argument.is_none()) else { return Ok(DEFAULT_BYTES) };
@@ -89,18 +100,22 @@ fn size(py: Python<'_>, argument: Option<&Any>) -> Result<u64> {
 }
 
 fn create(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
-    const CREATE: Signature<4> =
-        Signature { function: "create", names: ["name", "dir", "size", "exist_ok"], required: 0, positional: 1 };
-    let [name, dir, bytes, exist_ok] = arguments.take(py, &CREATE)?;
+    const CREATE: Signature<5> = Signature {
+        function: "create",
+        names: ["name", "dir", "size", "exist_ok", "policy"],
+        required: 0,
+        positional: 1,
+    };
+    let [name, dir, bytes, exist_ok, policy] = arguments.take(py, &CREATE)?;
     let interpreter = interpreter(py, module)?;
     let location = location(py, name, dir)?;
-    let bytes = size(py, bytes)?;
+    let choice = Choice { bytes: size(py, bytes)?, policy: self::policy(py, policy)? };
     let exist_ok = exist_ok.map(|exist_ok| exist_ok.is_true(py)).transpose()?.unwrap_or(false);
-    if exist_ok { open_or_make(py, interpreter, location, bytes) } else { make(py, interpreter, location, bytes) }
+    if exist_ok { open_or_make(py, interpreter, location, choice) } else { make(py, interpreter, location, choice) }
 }
 
-fn make(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Location, bytes: u64) -> Result<Object> {
-    match registry::create(&location, bytes) {
+fn make(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Location, choice: Choice) -> Result<Object> {
+    match registry::create(&location, choice) {
         Ok(membership) => Space::open(py, interpreter, membership, location).map(Own::into_object),
         Err(error) => Err(open_failed(py, interpreter, &error)),
     }
@@ -130,12 +145,11 @@ fn open(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object
     let [name, dir, bytes] = arguments.take(py, &OPEN)?;
     let interpreter = interpreter(py, module)?;
     let location = location(py, name, dir)?;
-    let bytes = size(py, bytes)?;
-    open_or_make(py, interpreter, location, bytes)
+    open_or_make(py, interpreter, location, size(py, bytes)?.into())
 }
 
 /// Attaches or creates, whichever works: of several who do this at once one makes the space.
-fn open_or_make(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Location, bytes: u64) -> Result<Object> {
+fn open_or_make(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Location, choice: Choice) -> Result<Object> {
     // A creator and an unlinker may take turns; so often in a row that is no accident.
     const TRIES: u32 = 8;
     for _ in 0..TRIES {
@@ -144,7 +158,7 @@ fn open_or_make(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Locatio
             Err(OpenError::Arena(ArenaError::NotFound { .. })) => {}
             Err(error) => return Err(open_failed(py, interpreter, &error)),
         }
-        match registry::create(&location, bytes) {
+        match registry::create(&location, choice) {
             Ok(membership) => return Space::open(py, interpreter, membership, location).map(Own::into_object),
             Err(OpenError::Arena(ArenaError::AlreadyExists { .. })) => {}
             Err(error) => return Err(open_failed(py, interpreter, &error)),

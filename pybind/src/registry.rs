@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use pso_engine::arena::{ArenaError, Layout};
 use pso_engine::platform::System;
-use pso_engine::platform::native::{self, Native, Place};
+use pso_engine::platform::native::{self, Choice, Native, Place};
 use pso_engine::space::{JoinError, Space};
 use pso_engine::transaction::Participant;
 
@@ -121,10 +121,10 @@ fn join(native: Native, layout: Layout) -> Result<Arc<Membership>, OpenError> {
 }
 
 /// Makes a space.
-pub fn create(place: &Location, bytes: u64) -> Result<Arc<Membership>, OpenError> {
+pub fn create(place: &Location, choice: Choice) -> Result<Arc<Membership>, OpenError> {
     let (native, layout) = match place.place() {
-        Some(place) => native::create(&place, bytes)?,
-        None => native::create_anonymous(bytes)?,
+        Some(place) => native::create(&place, choice)?,
+        None => native::create_anonymous(choice)?,
     };
     join(native, layout)
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pso_engine::arena::Arena;
+use pso_engine::contention::PolicyId;
 use pso_engine::error::Stop;
 use pso_engine::object;
 use pso_engine::platform::System;
@@ -41,6 +42,7 @@ pub struct Space {
     location: Location,
     bytes: u64,
     hash_key: (u64, u64),
+    policy: PolicyId,
     hashes: Box<Hashes>,
     /// `None` once it is closed.
     membership: RefCell<Option<Arc<Membership>>>,
@@ -93,6 +95,7 @@ impl Space {
             location,
             bytes: membership.native().bytes(),
             hash_key: membership.space().arena().hash_key(),
+            policy: membership.space().arena().policy(),
             hashes: Box::new(Hashes::new()),
             membership: RefCell::new(Some(membership)),
             closed: Arc::new(AtomicBool::new(false)),

@@ -69,6 +69,19 @@ def test_create_open_and_attach_differ_in_what_they_expect(names):
         assert made.root == {"x": 1}
 
 
+def test_a_contention_policy_is_chosen_once_for_all_members(names):
+    name = names()
+    with pso.create(name, size="2M", policy="wait-die") as space:
+        assert space.policy == "wait-die"
+        assert python(f"import pso; print(pso.attach({name!r}).policy)") == "wait-die"
+    with pso.create(size="2M") as space:
+        assert space.policy == "damped"
+    with pytest.raises(ValueError, match="polite.*wound-wait"):
+        pso.create(size="2M", policy="polite")
+    with pytest.raises(TypeError):
+        pso.create(size="2M", policy=3)
+
+
 def test_a_directory_serves_as_well_as_a_name(tmp_path):
     place = tmp_path / "deeper" / "space"
     place.parent.mkdir()

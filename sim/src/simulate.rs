@@ -45,7 +45,7 @@ pub enum SimulateError {
 /// Plays the dense `trace`, one process for each participant. Processes join before the run, so that it measures
 /// transactions only.
 pub fn simulate(trace: &Trace, setup: Setup, pacing: Pacing) -> Result<Played, SimulateError> {
-    let machine = setup.profile.name.clone();
+    let (machine, policy) = (setup.profile.name.clone(), setup.policy.name());
     let (cores, seed) = (setup.cores as u32, setup.seed);
     let mut simulation = Simulation::new(setup);
     let layout = *simulation.layout();
@@ -77,7 +77,7 @@ pub fn simulate(trace: &Trace, setup: Setup, pacing: Pacing) -> Result<Played, S
     let verdict = judged(report.verdict.clone(), verify(&mut judge, &stage, trace, &parts)?, || {
         fsck(&space).first().map(|finding| format!("fsck: {finding}"))
     });
-    let run = Run { world: World::Simulated, policy: "default", machine: &machine, cores, seed };
+    let run = Run { world: World::Simulated, policy, machine: &machine, cores, seed };
     Ok(Played { measurement: measurement(trace, run, &parts, verdict), report })
 }
 

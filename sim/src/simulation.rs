@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pso_engine::arena::{self, Geometry, Layout};
+use pso_engine::contention::PolicyId;
 
 use crate::fault::Fault;
 use crate::fiber::{Bound, Fiber, Turn};
@@ -20,6 +21,8 @@ pub struct Setup {
     pub geometry: Geometry,
     /// The machine.
     pub profile: Profile,
+    /// Who yields in conflicts.
+    pub policy: PolicyId,
     /// Its cores, at least 1 and at most 256.
     pub cores: usize,
     /// Who gets them.
@@ -37,11 +40,12 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// `cores` of the machine of `profile`, a space of 64 MiB, fair slices, no faults.
+    /// `cores` of the machine of `profile`, a space of 64 MiB with the default policy, fair slices, no faults.
     pub fn new(profile: Profile, cores: usize, seed: u64) -> Self {
         Self {
             geometry: Geometry::for_bytes(64 << 20).unwrap_or_else(|| unreachable!("64 MiB is a size of a space")),
             profile,
+            policy: PolicyId::default(),
             cores: cores.clamp(1, CORES_MAX),
             scheduler: Box::new(scheduler::Fair),
             seed,
@@ -114,7 +118,7 @@ impl Simulation {
             runs_ahead: setup.runs_ahead,
         });
         let world = Arc::new(Bound::new(RefCell::new(system)));
-        arena::format(&Simulated::new(world.clone()), &layout);
+        arena::format(&Simulated::new(world.clone()), &layout, setup.policy);
         Self { world, layout, faults: setup.faults, fibers: Vec::new() }
     }
 

@@ -3,6 +3,7 @@
 mod support;
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use pso_engine::error::Stop;
 use pso_engine::platform::{
@@ -29,15 +30,16 @@ enum Flaw {
 }
 
 /// A simulated process with a flaw.
+#[derive(Clone)]
 struct Flawed {
     inner: Simulated,
     flaw: Flaw,
-    locks: Bound<Cell<u64>>,
+    locks: Arc<Bound<Cell<u64>>>,
 }
 
 impl Flawed {
     fn new(inner: Simulated, flaw: Flaw) -> Self {
-        Self { inner, flaw, locks: Bound::new(Cell::new(0)) }
+        Self { inner, flaw, locks: Arc::new(Bound::new(Cell::new(0))) }
     }
 }
 

@@ -39,7 +39,7 @@ pub use cache::BlockCache;
 pub use recovery::{recover, recover_while};
 pub use superblock::{SuperblockState, Use};
 
-use crate::arena::Arena;
+use crate::arena::{Arena, SMALL_WORDS};
 use crate::error::{Corrupt, Stale, Stop};
 use crate::platform::Platform;
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, Handle, WordAddress};
@@ -84,6 +84,17 @@ pub fn is_in_use<P: Platform>(arena: &Arena<P>, handle: Handle, kind: BlockKind,
     let (block, layout) = (handle.block(), arena.layout());
     block.index() >= layout.tables_words()
         && block.index() + BLOCK_HEADER_WORDS + payload_words <= layout.geometry().space_words
+        // Acquire: as in `check_state`.
+        && BlockState::is_in_use(arena.platform().load(block, Acquire), handle, kind)
+}
+
+/// The same for at most [`SMALL_WORDS`] payload words, in one comparison. False also for a block that starts in the last words
+/// of the space.
+#[inline(always)]
+pub fn is_small_in_use<P: Platform>(arena: &Arena<P>, handle: Handle, kind: BlockKind, payload_words: u64) -> bool {
+    debug_assert!(payload_words + BLOCK_HEADER_WORDS <= SMALL_WORDS);
+    let (block, layout) = (handle.block(), arena.layout());
+    block.index().wrapping_sub(layout.tables_words()) < layout.small_words()
         // Acquire: as in `check_state`.
         && BlockState::is_in_use(arena.platform().load(block, Acquire), handle, kind)
 }

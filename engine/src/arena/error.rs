@@ -131,6 +131,14 @@ pub enum ArenaError {
         /// Ours.
         known: u64,
     },
+    /// The members of the space settle conflicts by a policy that this build does not know.
+    #[error("the members of {} use contention policy {found}, which this build does not know", path.display())]
+    OtherPolicy {
+        /// Where.
+        path: PathBuf,
+        /// Its number.
+        found: u64,
+    },
     /// The machine was started anew since the space was made: whoever took part is gone, perhaps in mid-write.
     #[error("{} was made before the machine was last started (boot {found:032x}, now {expected:032x})", path.display())]
     OtherBoot {

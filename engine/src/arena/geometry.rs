@@ -78,6 +78,7 @@ pub struct Layout {
     regions: u64,
     superblocks: u64,
     header_superblocks: u64,
+    small_words: u64,
     // Superblocks are located for every block that is freed, and a division costs as much as all the rest.
     superblock_shift: u32,
 }
@@ -112,6 +113,9 @@ pub enum HotWord {
     WaitSummary = 11,
 }
 
+/// No more than these are asked of a block whose place is checked by one comparison, its header included.
+pub const SMALL_WORDS: u64 = 32;
+
 impl Layout {
     /// Places for `geometry`; `None` if the tables alone do not fit.
     pub fn new(geometry: Geometry) -> Option<Self> {
@@ -134,6 +138,7 @@ impl Layout {
             regions,
             superblocks: geometry.space_words.saturating_sub(regions) / geometry.superblock_words,
             header_superblocks: header_words.div_ceil(geometry.superblock_words),
+            small_words: geometry.space_words.saturating_sub(regions + SMALL_WORDS),
             superblock_shift: geometry.superblock_words.trailing_zeros(),
         };
         let least = regions.checked_add((layout.header_superblocks() + 2) * geometry.superblock_words)?;
@@ -182,6 +187,11 @@ impl Layout {
     #[inline]
     pub fn tables_words(&self) -> u64 {
         self.regions
+    }
+    /// Words from the first region on of which each has [`SMALL_WORDS`] more of the space behind it.
+    #[inline]
+    pub fn small_words(&self) -> u64 {
+        self.small_words
     }
     /// Words of one region.
     #[inline]

@@ -4,15 +4,16 @@
 //! word 0       magic                     word 8       maximum size in bytes
 //!      1       format major:32 minor:32       9       fence mode
 //!      2       layout hash                   10..18   geometry
-//!      3       feature bits                  18..31   0
-//!      4, 5    uuid                          31       checksum of words 0..31 and 32, 33
-//!      6, 7    boot id                       32, 33   key of the space's hash function
+//!      3       feature bits                  18       contention policy
+//!      4, 5    uuid                          19..31   0
+//!      6, 7    boot id                       31       checksum of words 0..31 and 32, 33
+//!                                            32, 33   key of the space's hash function
 //! ```
 //! Pure functions. The header is written once, before anybody can attach, and never changes afterwards. Hence:
 //!
 //! 1. Magic, format and checksum stand at the same words, and the checksum is made the same way, in every format to
 //!    come: so an older or newer space is told from a damaged one.
-//! 2. Checks run from the outside in: magic, checksum, format, features, fences, layout, boot, geometry, size. Nothing is
+//! 2. Checks run from the outside in: magic, checksum, format, features, fences, policy, layout, boot, geometry, size. Nothing is
 //!    trusted that an earlier check has not covered.
 //! 3. A geometry that passes cannot make the arithmetic of [`Layout`] overflow, whatever the bits were.
 
@@ -23,8 +24,9 @@ use siphasher::sip::SipHasher13;
 
 use super::{
     ArenaError, Geometry, HASH_KEY_WORD, HEADER_WORDS, HOT_STRIDE, Layout, MAXIMUM_BYTES, MINIMUM_BYTES,
-    PARTICIPANT_WORDS, PROCESS_SLOT_WORDS, SUPERBLOCK_HEADER_WORDS,
+    PARTICIPANT_WORDS, POLICY_WORD, PROCESS_SLOT_WORDS, SUPERBLOCK_HEADER_WORDS,
 };
+use crate::contention::PolicyId;
 use crate::word::{
     BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, CELL_WORDS, INLINE_BYTES_MAX, ParticipantId, Value, Version,
 };
@@ -51,8 +53,8 @@ const _: () = assert!(HEADER_USED_WORDS == CHECKSUM_WORD + 3 && HEADER_USED_WORD
 
 /// Every layout that processes share, in words. Change this text whenever one of them changes in a way that the
 /// constants and samples of [`LAYOUT_HASH`] do not show: builds that disagree then refuse each other's spaces.
-const LAYOUT_TEXT: &str = "revision 1; \
-    header: magic format layout features uuid2 boot2 bytes fences geometry8; \
+const LAYOUT_TEXT: &str = "revision 2; \
+    header: magic format layout features uuid2 boot2 bytes fences geometry8 policy; \
     geometry: space slots participants buckets superblock region commit log; \
     cell: lock value; block: state:generation24,owner16,kind16,phase8 count payload; \
     handle: generation24 place36 tag4; lock: version52 or participant entry seq; \
@@ -120,6 +122,8 @@ pub struct Header {
     pub fence_mode: u64,
     /// The sizes.
     pub geometry: Geometry,
+    /// Number of the contention policy.
+    pub policy: u64,
 }
 
 /// The used words of a header page.
@@ -127,7 +131,7 @@ pub type HeaderWords = [u64; HEADER_USED_WORDS];
 
 impl Header {
     /// The header of a new space.
-    pub fn new(geometry: Geometry, uuid: u128, boot_id: u128) -> Self {
+    pub fn new(geometry: Geometry, policy: PolicyId, uuid: u128, boot_id: u128) -> Self {
         Self {
             format_major: FORMAT_MAJOR,
             format_minor: FORMAT_MINOR,
@@ -138,6 +142,7 @@ impl Header {
             maximum_bytes: geometry.space_words * 8,
             fence_mode: FENCES_FULL,
             geometry,
+            policy: policy as u64,
         }
     }
 
@@ -172,6 +177,7 @@ impl Header {
             commit_superblocks,
             log_base,
         ]);
+        words[POLICY_WORD.index() as usize] = self.policy;
         (words[CHECKSUM_WORD + 1], words[CHECKSUM_WORD + 2]) = hash_key;
         words[CHECKSUM_WORD] = checksum(&words);
         words
@@ -222,6 +228,7 @@ impl Header {
                 commit_superblocks: geometry[6],
                 log_base: geometry[7],
             },
+            policy: words[POLICY_WORD.index() as usize],
         })
     }
 
@@ -233,6 +240,9 @@ impl Header {
         }
         if self.fence_mode != FENCES_FULL {
             return Err(ArenaError::OtherFences { path: path(), found: self.fence_mode, known: FENCES_FULL });
+        }
+        if PolicyId::from_word(self.policy).is_none() {
+            return Err(ArenaError::OtherPolicy { path: path(), found: self.policy });
         }
         if self.layout_hash != LAYOUT_HASH {
             return Err(ArenaError::OtherLayout { path: path(), found: self.layout_hash, expected: LAYOUT_HASH });
@@ -319,7 +329,7 @@ mod tests {
     }
 
     fn header() -> Header {
-        Header::new(Geometry::for_bytes(4 << 20).unwrap(), 0x1234, BOOT)
+        Header::new(Geometry::for_bytes(4 << 20).unwrap(), PolicyId::WaitDie, 0x1234, BOOT)
     }
 
     /// What an attacher makes of these words.
@@ -354,6 +364,7 @@ mod tests {
         assert!(matches!(attach(changed(|h| h.layout_hash ^= 1)), ArenaError::OtherLayout { .. }));
         assert!(matches!(attach(changed(|h| h.features = 4)), ArenaError::OtherFeatures { found: 4, .. }));
         assert!(matches!(attach(changed(|h| h.fence_mode = 1)), ArenaError::OtherFences { found: 1, .. }));
+        assert!(matches!(attach(changed(|h| h.policy = 6)), ArenaError::OtherPolicy { found: 6, .. }));
         assert!(matches!(attach(changed(|h| h.boot_id = 1)), ArenaError::OtherBoot { found: 1, expected: BOOT, .. }));
         assert!(matches!(attach(changed(|h| h.geometry.superblock_words = 0)), ArenaError::Corrupt { .. }));
         assert!(matches!(attach(changed(|h| h.geometry.space_words /= 2)), ArenaError::Corrupt { .. }));
@@ -373,7 +384,7 @@ mod tests {
         #[test]
         fn a_header_survives_packing(
             layout_hash: u64, features: u64, uuid: u128, boot_id: u128, maximum_bytes: u64, fence_mode: u64,
-            format_minor: u32, sizes: [u64; 8], hash_key: (u64, u64),
+            format_minor: u32, sizes: [u64; 8], policy: u64, hash_key: (u64, u64),
         ) {
             let geometry = Geometry {
                 space_words: sizes[0], process_slots: sizes[1], participants: sizes[2], wait_buckets: sizes[3],
@@ -381,7 +392,7 @@ mod tests {
             };
             let header = Header {
                 format_major: FORMAT_MAJOR, format_minor, layout_hash, features, uuid, boot_id, maximum_bytes, fence_mode,
-                geometry,
+                geometry, policy,
             };
             prop_assert_eq!(Header::decode(&header.encode(hash_key), path()).unwrap(), header);
         }

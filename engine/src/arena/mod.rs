@@ -7,20 +7,25 @@ pub mod header;
 pub use error::ArenaError;
 pub use geometry::{
     Geometry, HEADER_WORDS, HOT_STRIDE, HotWord, Layout, MAXIMUM_BYTES, MINIMUM_BYTES, PARTICIPANT_WORDS,
-    PROCESS_SLOT_WORDS, SUPERBLOCK_HEADER_WORDS,
+    PROCESS_SLOT_WORDS, SMALL_WORDS, SUPERBLOCK_HEADER_WORDS,
 };
 
+use crate::contention::PolicyId;
 use crate::platform::Platform;
 use crate::word::{CellAddress, WordAddress};
 
-/// The memory of one space in this process: a platform and the places in it. No protocol, only addresses.
-#[derive(Debug)]
+/// The memory of one space in this process: a platform and the places in it. No protocol, only addresses. Clones are of the
+/// same memory.
+#[derive(Clone, Debug)]
 pub struct Arena<P> {
     platform: P,
     layout: Layout,
     hash_key: (u64, u64),
+    policy: PolicyId,
 }
 
+/// Word of the header page where the number of the contention policy stands.
+pub const POLICY_WORD: WordAddress = WordAddress::new(18);
 /// Word of the header page where the key of the space's hash function stands (two words).
 pub const HASH_KEY_WORD: WordAddress = WordAddress::new(32);
 
@@ -28,7 +33,9 @@ impl<P: Platform> Arena<P> {
     /// Wraps memory whose header says `layout`.
     pub fn new(platform: P, layout: Layout) -> Self {
         let hash_key = (platform.load_plain(HASH_KEY_WORD), platform.load_plain(HASH_KEY_WORD.offset(1)));
-        Self { platform, layout, hash_key }
+        // A number that no build knows was refused by whoever checked the header; safety does not hang on it.
+        let policy = PolicyId::from_word(platform.load_plain(POLICY_WORD)).unwrap_or_default();
+        Self { platform, layout, hash_key, policy }
     }
     /// The memory, the clock, the kernel.
     #[inline]
@@ -45,6 +52,11 @@ impl<P: Platform> Arena<P> {
     pub fn hash_key(&self) -> (u64, u64) {
         self.hash_key
     }
+    /// Who yields in conflicts, the same for all members.
+    #[inline]
+    pub fn policy(&self) -> PolicyId {
+        self.policy
+    }
     /// The cell from which everything that lives is reached.
     #[inline]
     pub fn root(&self) -> CellAddress {
@@ -52,13 +64,14 @@ impl<P: Platform> Arena<P> {
     }
 }
 
-/// Writes what a new space starts with into zeroed memory: clock, tick, frontier, hash key. The header is another matter.
-pub fn format<P: Platform>(platform: &P, layout: &Layout) {
+/// Writes what a new space starts with into zeroed memory: clock, tick, policy, hash key. The header is another matter.
+pub fn format<P: Platform>(platform: &P, layout: &Layout, policy: PolicyId) {
     use std::sync::atomic::Ordering::Relaxed;
     // Relaxed: nobody can attach before the header is complete, and that is published by a rename or a descriptor.
     platform.store(layout.hot(HotWord::VersionClock), 1, Relaxed);
     platform.store(layout.hot(HotWord::Tick), 1, Relaxed);
     platform.store(layout.hot(HotWord::Batch), 1, Relaxed);
+    platform.store_plain(POLICY_WORD, policy as u64);
     platform.store_plain(HASH_KEY_WORD, platform.entropy());
     platform.store_plain(HASH_KEY_WORD.offset(1), platform.entropy());
 }

@@ -1,19 +1,46 @@
-//! Who yields when two transactions meet: mechanism elsewhere, policy here, as a pure function.
+//! Who yields when two transactions meet: mechanism in `transaction`, policy here, as pure functions.
 //!
-//! The rule of this version is the damped wound-wait that Greedy (Guerraoui, Herlihy, Pochon: Toward a Theory of
-//! Transactional Contention Managers, PODC 2005) proves bounded: priority is the time of the first attempt since the last
-//! success, kept over retries; only a running owner is waited for; a waiting owner's locks may be taken. It differs from
-//! Greedy in the threshold `theta`: a running owner is stopped only by somebody older by more than that, so that short
-//! transactions that began together run one after the other instead of stopping each other.
+//! A [`Policy`] sees both sides of a conflict and says what the one who came later does. A space has one policy, chosen when
+//! it is made ([`PolicyId`], a word of its header), so that all members play by the same rules. Safety never hangs on it: a
+//! policy may answer whatever it likes, and sees words that may be a moment old.
+//!
+//! What no policy decides, because deadlocks and the dead hang on it:
+//!
+//! 1. Nobody sleeps on a sleeper: about an owner that itself waits the answer [`Verdict::Wait`] counts as `Leave`.
+//! 2. PREPARED attempts that meet are ranked by age ([`Contender::ranks_above`]), and left alone for no longer than
+//!    [`Limits::prepared_ns`].
+//! 3. Whoever was stopped lets its stopper finish first, for [`Limits::restart_ns`] at most.
+//! 4. The dead are cleared away by whoever meets them.
+//! 5. An irrevocable attempt stops whoever is in its way and is stopped by nobody ([`Contender::privilege_over`]).
+
+mod backoff;
+mod damped;
+mod immediate;
+mod one_step;
+mod wait_die;
+mod wound_wait;
+
+use std::fmt;
+use std::str::FromStr;
+
+pub use backoff::Backoff;
+pub use damped::Damped;
+pub use immediate::Immediate;
+pub use one_step::OneStep;
+pub use wait_die::WaitDie;
+pub use wound_wait::WoundWait;
 
 use crate::word::Priority;
+
+/// Ticks are coarse steps of about a millisecond.
+pub const TICK_NS: u64 = 1_000_000;
 
 /// What a policy may know of one side of a conflict.
 #[derive(Clone, Copy, Debug)]
 pub struct Contender {
-    /// Age; the smaller is the older.
+    /// Age: the time of the first attempt since the last success, kept over retries. The smaller is the older.
     pub priority: Priority,
-    /// True if its locks are not to be taken by the younger while it waits.
+    /// True after many lost attempts, or many ticks: see [`Limits`].
     pub starving: bool,
     /// True if it is irrevocable: it is stopped by nobody.
     pub privileged: bool,
@@ -21,27 +48,137 @@ pub struct Contender {
     pub mean_duration_ns: u64,
 }
 
+impl Contender {
+    /// True for the older of two. No two are of one age: ticks are told apart by a number of the participant's.
+    /// The privileged is above all.
+    pub fn ranks_above(&self, other: &Self) -> bool {
+        if self.privileged || other.privileged { self.privileged } else { self.priority < other.priority }
+    }
+
+    /// What I do about an owner where one of us is irrevocable, and no policy is asked.
+    pub fn privilege_over(&self, owner: &Self) -> Option<Verdict> {
+        match (self.privileged, owner.privileged) {
+            (true, _) => Some(Verdict::Stop),
+            (false, true) => Some(Verdict::Wait),
+            (false, false) => None,
+        }
+    }
+}
+
 /// What to do about the owner of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Stop the owner's attempt and take its locks.
     Stop,
-    /// Wait until the owner is over, keeping what I have.
+    /// Wait until the owner is over, keeping what I have. Where the one place at the owner is taken: leave.
     Wait,
-    /// End my attempt, hold nothing, wait for the cell to be free.
+    /// End my attempt, hold nothing, sleep until the cell is free.
     Leave,
+    /// End my attempt, hold nothing, and try again after [`Policy::pause_ns`].
+    Retry,
 }
 
 /// What a participant's word `starving` holds for an attempt that is irrevocable.
 pub const PRIVILEGED: u64 = 2;
 
-/// The thresholds.
+/// Who yields. Asked on contact only, never on the way of an attempt that meets nobody.
+pub trait Policy: fmt::Debug + Send + Sync {
+    /// I want a cell of an owner that runs.
+    fn meet_running(&self, me: &Contender, owner: &Contender) -> Verdict;
+
+    /// I want a cell of an owner that itself waits for somebody.
+    fn meet_waiting(&self, me: &Contender, owner: &Contender) -> Verdict;
+
+    /// Whether I get the place at an owner that `holder` has.
+    fn displaces(&self, me: &Contender, holder: &Contender) -> bool {
+        self.meet_running(me, holder) == Verdict::Stop
+    }
+
+    /// How long to pause after [`Verdict::Retry`], in ns, given how many attempts this transaction has lost and 64 random bits.
+    fn pause_ns(&self, _failures: u64, _random: u64) -> u64 {
+        0
+    }
+}
+
+/// The policies by name, as a space's header has them. The numbers never change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u64)]
+pub enum PolicyId {
+    /// [`Damped`] wound-wait, the default.
+    #[default]
+    Damped = 0,
+    /// Plain [`WoundWait`].
+    WoundWait = 1,
+    /// [`WaitDie`].
+    WaitDie = 2,
+    /// The [`OneStep`] queue.
+    OneStep = 3,
+    /// Exponential [`Backoff`].
+    Backoff = 4,
+    /// [`Immediate`] retry.
+    Immediate = 5,
+}
+
+/// A name that no policy has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no contention policy {name:?}: the policies are {}", PolicyId::ALL.map(PolicyId::name).join(", "))]
+pub struct UnknownPolicy {
+    /// What was given.
+    pub name: String,
+}
+
+impl PolicyId {
+    /// All, by number.
+    pub const ALL: [Self; 6] =
+        [Self::Damped, Self::WoundWait, Self::WaitDie, Self::OneStep, Self::Backoff, Self::Immediate];
+
+    /// The policy.
+    pub fn policy(self) -> &'static dyn Policy {
+        match self {
+            Self::Damped => &Damped { theta_ticks: 2, theta_durations: 8 },
+            Self::WoundWait => &WoundWait,
+            Self::WaitDie => &WaitDie,
+            Self::OneStep => &OneStep,
+            Self::Backoff => &Backoff { first_ns: 256, doublings: 14 },
+            Self::Immediate => &Immediate,
+        }
+    }
+
+    /// What people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Damped => "damped",
+            Self::WoundWait => "wound-wait",
+            Self::WaitDie => "wait-die",
+            Self::OneStep => "one-step",
+            Self::Backoff => "backoff",
+            Self::Immediate => "immediate",
+        }
+    }
+
+    /// The policy of a header's word; `None` for a number that this build does not know.
+    pub fn from_word(word: u64) -> Option<Self> {
+        Self::ALL.get(usize::try_from(word).ok()?).copied()
+    }
+}
+
+impl fmt::Display for PolicyId {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(self.name())
+    }
+}
+
+impl FromStr for PolicyId {
+    type Err = UnknownPolicy;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPolicy> {
+        Self::ALL.into_iter().find(|id| id.name() == name).ok_or_else(|| UnknownPolicy { name: name.to_owned() })
+    }
+}
+
+/// What holds under every policy.
 #[derive(Clone, Copy, Debug)]
-pub struct Parameters {
-    /// How many ticks older one must be, at least, to stop a running owner.
-    pub theta_ticks: u64,
-    /// How many mean durations older, at least.
-    pub theta_durations: u64,
+pub struct Limits {
     /// Aborted attempts after which a transaction counts as starving.
     pub starving_attempts: u64,
     /// Age in ticks after which a transaction counts as starving.
@@ -50,18 +187,13 @@ pub struct Parameters {
     pub prepared_ns: u64,
     /// At most so long does a stopped transaction wait for its stopper.
     pub restart_ns: u64,
-    /// An owner without any sign of life for so long is stopped.
+    /// An owner without any sign of life for so long is stopped by whoever waits for it.
     pub hung_ns: u64,
 }
 
-/// Ticks are coarse steps of about a millisecond.
-pub const TICK_NS: u64 = 1_000_000;
-
-impl Default for Parameters {
+impl Default for Limits {
     fn default() -> Self {
         Self {
-            theta_ticks: 2,
-            theta_durations: 8,
             starving_attempts: 8,
             starving_ticks: 10,
             prepared_ns: 50_000,
@@ -71,70 +203,48 @@ impl Default for Parameters {
     }
 }
 
-impl Parameters {
-    /// I want a cell of an owner that runs.
-    pub fn meet_running(&self, me: Contender, owner: Contender) -> Verdict {
-        if me.privileged || owner.privileged {
-            return if me.privileged { Verdict::Stop } else { Verdict::Wait };
-        }
-        let durations_ns = self.theta_durations * me.mean_duration_ns.max(owner.mean_duration_ns);
-        let theta = self.theta_ticks.max(durations_ns / TICK_NS);
-        if me.priority.tick().0 + theta < owner.priority.tick().0 { Verdict::Stop } else { Verdict::Wait }
-    }
-
-    /// I want a cell of an owner that itself waits for somebody: nobody sleeps on a sleeper.
-    pub fn meet_waiting(&self, me: Contender, owner: Contender) -> Verdict {
-        if me.privileged || me.priority < owner.priority || !owner.starving { Verdict::Stop } else { Verdict::Leave }
-    }
-
-    /// Two attempts meet while both are being decided, or one is older than it should be: who is above?
-    pub fn ranks_above(&self, me: Contender, other: Contender) -> bool {
-        if me.privileged || other.privileged { me.privileged } else { me.priority < other.priority }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::word::{ParticipantId, Tick};
 
-    fn contender(tick: u64, starving: bool) -> Contender {
+    /// Somebody whose first attempt was at `tick`.
+    pub(super) fn contender(tick: u64, starving: bool) -> Contender {
         let priority = Priority::new(Tick(tick), ParticipantId(3));
         Contender { priority, starving, privileged: false, mean_duration_ns: 1_000 }
     }
 
     #[test]
     fn the_privileged_stops_everybody_and_is_stopped_by_nobody() {
-        let policy = Parameters::default();
         let (privileged, old) = (Contender { privileged: true, ..contender(50, false) }, contender(0, true));
-        assert_eq!(policy.meet_running(privileged, old), Verdict::Stop);
-        assert_eq!(policy.meet_waiting(privileged, old), Verdict::Stop);
-        assert_eq!(policy.meet_running(old, privileged), Verdict::Wait);
-        assert!(policy.ranks_above(privileged, old) && !policy.ranks_above(old, privileged));
+        assert_eq!(privileged.privilege_over(&old), Some(Verdict::Stop));
+        assert_eq!(old.privilege_over(&privileged), Some(Verdict::Wait));
+        assert_eq!(old.privilege_over(&contender(50, false)), None);
+        assert!(privileged.ranks_above(&old) && !old.ranks_above(&privileged));
     }
 
     #[test]
-    fn a_little_older_waits_and_much_older_stops() {
-        let policy = Parameters::default();
-        assert_eq!(policy.meet_running(contender(10, false), contender(11, false)), Verdict::Wait);
-        assert_eq!(policy.meet_running(contender(10, false), contender(12, false)), Verdict::Wait);
-        assert_eq!(policy.meet_running(contender(10, false), contender(13, false)), Verdict::Stop);
-        assert_eq!(policy.meet_running(contender(13, false), contender(10, false)), Verdict::Wait);
+    fn policies_stand_at_their_numbers_and_answer_to_their_names() {
+        for (number, id) in PolicyId::ALL.into_iter().enumerate() {
+            assert_eq!(PolicyId::from_word(number as u64), Some(id));
+            assert_eq!(id as usize, number);
+            assert_eq!(id.name().parse(), Ok(id));
+        }
+        assert_eq!(PolicyId::from_word(6), None);
+        let refused = "polite".parse::<PolicyId>().unwrap_err().to_string();
+        assert!(refused.contains("polite") && refused.contains("wound-wait"), "{refused}");
     }
 
+    /// The danger: of two that meet each waits for the other, or each stops the other.
     #[test]
-    fn long_transactions_are_damped_by_their_length() {
-        let policy = Parameters::default();
-        let long = Contender { mean_duration_ns: 5 * TICK_NS, ..contender(30, false) };
-        assert_eq!(policy.meet_running(contender(10, false), long), Verdict::Wait);
-        assert_eq!(policy.meet_running(contender(10, false), Contender { ..contender(51, false) }), Verdict::Stop);
-    }
-
-    #[test]
-    fn a_waiter_is_revoked_unless_it_starves() {
-        let policy = Parameters::default();
-        assert_eq!(policy.meet_waiting(contender(20, false), contender(10, false)), Verdict::Stop);
-        assert_eq!(policy.meet_waiting(contender(20, false), contender(10, true)), Verdict::Leave);
-        assert_eq!(policy.meet_waiting(contender(5, false), contender(10, true)), Verdict::Stop);
+    fn no_policy_lets_two_stop_each_other() {
+        for id in PolicyId::ALL {
+            let policy = id.policy();
+            for (mine, yours) in [(10, 11), (10, 50), (10, 1_000)] {
+                let (old, young) = (contender(mine, false), contender(yours, false));
+                let verdicts = [policy.meet_running(&old, &young), policy.meet_running(&young, &old)];
+                assert_ne!(verdicts, [Verdict::Stop, Verdict::Stop], "{id}");
+            }
+        }
     }
 }

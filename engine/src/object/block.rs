@@ -32,7 +32,7 @@ pub(super) fn open<P: Platform>(
     kind: BlockKind,
     words: u64,
 ) -> Result<WordAddress, Stop> {
-    if allocator::is_in_use(tx.arena(), handle, kind, words) {
+    if allocator::is_small_in_use(tx.arena(), handle, kind, words) {
         return Ok(handle.block().offset(BLOCK_HEADER_WORDS));
     }
     open_slowly(tx, handle, kind, words)
@@ -59,7 +59,7 @@ pub(super) fn open_part<P: Platform>(
     kind: BlockKind,
     words: u64,
 ) -> Result<WordAddress, Stop> {
-    if allocator::is_in_use(tx.arena(), handle, kind, words) {
+    if allocator::is_small_in_use(tx.arena(), handle, kind, words) {
         return Ok(handle.block().offset(BLOCK_HEADER_WORDS));
     }
     open_part_slowly(tx, handle, kind, words)

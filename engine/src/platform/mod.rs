@@ -129,9 +129,10 @@ pub trait System {
     fn entropy(&self) -> u64;
 }
 
-/// All that the engine asks of its world. `Sync`: the threads of a process share one.
-pub trait Platform: Memory + System + Send + Sync + 'static {}
-impl<T: Memory + System + Send + Sync + 'static> Platform for T {}
+/// All that the engine asks of its world. `Sync`: the threads of a process share one. `Clone`: a clone is the same memory in
+/// the same process; each participant keeps one among its own words.
+pub trait Platform: Memory + System + Clone + Send + Sync + 'static {}
+impl<T: Memory + System + Clone + Send + Sync + 'static> Platform for T {}
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -51,7 +51,7 @@ impl<P: Platform> Participant<P> {
         if self.is_foreign() {
             return self.forget();
         }
-        let arena = self.space.arena();
+        let arena = &self.arena;
         let platform = arena.platform();
         let aborted = self.status(State::Aborted);
         for state in [State::Active, State::Prepared, State::Waiting] {
@@ -91,7 +91,7 @@ impl<P: Platform> Participant<P> {
     }
 
     fn undo(&mut self, number: u64) {
-        let arena = self.space.arena();
+        let arena = &self.arena;
         let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
         match entry.target(arena) {
             Some((EntryKind::Write | EntryKind::Hold, cell)) => {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
-use super::{Participant, Pause, SAMPLE};
+use super::{Participant, Pause, SAMPLE, TIMED};
 use crate::arena::HotWord;
 use crate::error::Stop;
 use crate::participant::is_over;
@@ -38,8 +38,8 @@ impl<P: Platform> Participant<P> {
             // Relaxed, here and below: read by policies, which may err.
             self.platform().store(self.slot.priority(), priority.0, Relaxed);
         }
-        let layout = self.space.arena().layout();
-        let platform = self.space.arena().platform();
+        let layout = self.arena.layout();
+        let platform = self.arena.platform();
         self.active = self.status(State::Active);
         let batch = platform.load(layout.hot(HotWord::Batch), Relaxed);
         platform.store(self.slot.start(), batch, Relaxed);
@@ -78,7 +78,9 @@ impl<P: Platform> Participant<P> {
     fn sample(&mut self) {
         self.raise_tick();
         self.write_counters();
-        self.counters.began_ns = Some(self.platform().now_ns());
+        if self.counters.attempts.is_multiple_of(TIMED) || self.counters.attempts < TIMED {
+            self.counters.began_ns = Some(self.platform().now_ns());
+        }
     }
 
     /// Waits, holding nothing, for what ended the last attempt.
@@ -91,7 +93,21 @@ impl<P: Platform> Participant<P> {
             Pause::No => Ok(()),
             Pause::Stopped => self.wait_for_stopper(),
             Pause::Cell(cell) => self.wait_in_second_row(cell),
+            Pause::For(ns) => self.pause_for(ns),
         }
+    }
+
+    /// Short pauses are spun away, longer ones slept; a ring ends them early. Bounded by `ns`.
+    fn pause_for(&mut self, ns: u64) -> Result<(), Stop> {
+        if ns >= self.platform().spin_ns() && ns > 0 {
+            let bell = Bell::look(self.arena(), self.slot);
+            return self.sleep(bell, ns);
+        }
+        let began = self.platform().now_ns();
+        while self.platform().now_ns().saturating_sub(began) < ns {
+            self.platform().spin_hint();
+        }
+        Ok(())
     }
 
     /// Whoever was stopped does not come back before its stopper is done, or `restart_ns` has passed.
@@ -106,19 +122,19 @@ impl<P: Platform> Participant<P> {
                 return Ok(());
             }
             let waited = self.platform().now_ns().saturating_sub(began);
-            if waited >= self.parameters.restart_ns {
+            if waited >= self.limits.restart_ns {
                 if !self.is_privileged(stopper) {
                     return Ok(());
                 }
                 let bell = Bell::look(self.arena(), self.slot);
-                self.sleep(bell, self.parameters.restart_ns)?;
+                self.sleep(bell, self.limits.restart_ns)?;
                 continue;
             }
             if waited < spin_ns {
                 self.platform().spin_hint();
             } else {
                 let bell = Bell::look(self.arena(), self.slot);
-                self.sleep(bell, self.parameters.restart_ns - waited)?;
+                self.sleep(bell, self.limits.restart_ns - waited)?;
             }
         }
     }

@@ -77,7 +77,7 @@ impl<P: Platform> Participant<P> {
 
     /// Values, then DONE, then locks. The order is what readers and recovery count on.
     fn write_back(&mut self, version: Version) {
-        let arena = self.space.arena();
+        let arena = &self.arena;
         let platform = arena.platform();
         for number in 0..self.entries {
             let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
@@ -114,7 +114,7 @@ impl<P: Platform> Participant<P> {
     /// The attempt is decided and holds nothing any more: IDLE with the next seq.
     #[inline(always)]
     pub(super) fn rest(&mut self) {
-        let platform = self.space.arena().platform();
+        let platform = self.arena.platform();
         if self.reads != 0 {
             // Release: the log is cleared after the last use of what it protects, and after DONE.
             platform.store(self.slot.read_log_length(), 0, Release);
@@ -131,7 +131,7 @@ impl<P: Platform> Participant<P> {
 
     /// Wakes whoever waits for this attempt or for its cells. After IDLE: a waiter that looks too early waits again.
     fn ring_after_commit(&mut self) {
-        let arena = self.space.arena();
+        let arena = &self.arena;
         // Pairs with F3 in `conflict` and with the fences after `announce`: either they see us over, or we see them.
         arena.platform().fence(SeqCst);
         self.ring_queue();
@@ -179,7 +179,7 @@ impl<P: Platform> Participant<P> {
 
     pub(super) fn pay_owed_wake(&mut self) {
         if let Some(cell) = self.owed_wake.take() {
-            waiting::ring_cell(self.space.arena(), cell);
+            waiting::ring_cell(&self.arena, cell);
         }
     }
 
@@ -200,7 +200,7 @@ impl<P: Platform> Participant<P> {
         if self.failures != 0 {
             self.failures = 0;
             self.platform().store(self.slot.starving(), 0, Relaxed);
-            self.platform().store(self.slot.hung_limit(), self.parameters.hung_ns, Relaxed);
+            self.platform().store(self.slot.hung_limit(), self.limits.hung_ns, Relaxed);
         }
         if let Some(began) = self.counters.began_ns.take() {
             let duration = self.platform().now_ns().saturating_sub(began);

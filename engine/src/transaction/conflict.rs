@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
 use super::{Participant, Pause};
-use crate::contention::Verdict;
+use crate::contention::{Contender, Verdict};
 use crate::error::Stop;
 use crate::participant::{Slot, is_over, participant_is_dead, status_of};
 use crate::platform::Platform;
@@ -19,6 +19,8 @@ use crate::word::{AttemptId, CellAddress, LockedBy, State, Status};
 const FIRST_SLEEP_NS: u64 = 2_000_000;
 /// Sleeps double up to here.
 const LONGEST_SLEEP_NS: u64 = 100_000_000;
+/// Attempts lost to a policy that retries after which the owner's life is looked at: a system call.
+const RETRIES_TO_A_LOOK: u64 = 16;
 
 impl<P: Platform> Participant<P> {
     /// Flips somebody's attempt to ABORTED if it still is in `state`: all its locks are void from here on.
@@ -47,7 +49,7 @@ impl<P: Platform> Participant<P> {
             if self.active != 0 && self.platform().load(self.slot.status(), Acquire) == self.status(State::Aborted) {
                 return Err(self.lost());
             }
-            if self.platform().now_ns().saturating_sub(began) >= self.parameters.prepared_ns {
+            if self.platform().now_ns().saturating_sub(began) >= self.limits.prepared_ns {
                 if self.contender_at(slot).privileged && !participant_is_dead(self.arena(), by.participant) {
                     self.doze()?;
                     continue;
@@ -97,20 +99,45 @@ impl<P: Platform> Participant<P> {
     #[cold]
     pub(super) fn conflict(&mut self, cell: CellAddress, slot: Slot, by: LockedBy, state: State) -> Result<(), Stop> {
         self.raise_tick();
-        let me = self.contender();
-        let owner = self.contender_at(slot);
-        let verdict = match state {
-            State::Waiting => self.parameters.meet_waiting(me, owner),
-            _ => self.parameters.meet_running(me, owner),
-        };
-        match verdict {
+        match self.judge(state, self.contender_at(slot)) {
             Verdict::Stop => {
                 self.stop(slot, by.seq, state);
                 Ok(())
             }
             Verdict::Leave => Err(self.leave_for(cell)),
             Verdict::Wait => self.wait_for(cell, slot, by),
+            Verdict::Retry => Err(self.retry_later(slot, by)),
         }
+    }
+
+    /// What the policy says about an owner that runs or waits. Nobody sleeps on a sleeper, whatever it says.
+    pub(super) fn judge(&self, state: State, owner: Contender) -> Verdict {
+        if let Some(verdict) = self.contender().privilege_over(&owner) {
+            return verdict;
+        }
+        let policy = self.arena.policy().policy();
+        match state {
+            State::Waiting => match policy.meet_waiting(&self.contender(), &owner) {
+                Verdict::Wait => Verdict::Leave,
+                verdict => verdict,
+            },
+            _ => policy.meet_running(&self.contender(), &owner),
+        }
+    }
+
+    /// Ends the attempt; the next one begins after the policy's pause. Nobody who only tries again would ever find out that the
+    /// owner is dead, so every few attempts it is asked for.
+    fn retry_later(&mut self, slot: Slot, by: LockedBy) -> Stop {
+        self.counters.stops += 1;
+        self.failures += 1;
+        self.abort_attempt();
+        if self.failures.is_multiple_of(RETRIES_TO_A_LOOK) && participant_is_dead(self.arena(), by.participant) {
+            self.stop_dead(slot, AttemptId { participant: by.participant, seq: by.seq });
+        }
+        // Fibonacci hashing: neighbours in time and in number pause differently.
+        let random = (self.counters.attempts << 11 | u64::from(self.id.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+        self.pause = Pause::For(self.arena.policy().policy().pause_ns(self.failures, random));
+        Stop::Conflict
     }
 
     /// Ends the attempt and waits for the cell in the second row before the next.
@@ -178,8 +205,8 @@ impl<P: Platform> Participant<P> {
             let holder = AttemptId::unpack(word).filter(|&holder| !is_over(self.arena(), holder));
             let holder_slot = holder.and_then(|holder| Slot::of(self.arena(), holder.participant));
             if let (Some(_), Some(holder_slot)) = (holder, holder_slot) {
-                let other = self.contender_at(holder_slot);
-                if self.parameters.meet_running(self.contender(), other) != Verdict::Stop {
+                let policy = self.arena.policy().policy();
+                if !policy.displaces(&self.contender(), &self.contender_at(holder_slot)) {
                     return false;
                 }
             }
@@ -231,7 +258,7 @@ impl<P: Platform> Participant<P> {
             }
             if status.state == State::Waiting {
                 // Nobody sleeps on a sleeper: the higher stops him, the lower leaves.
-                if !self.parameters.ranks_above(self.contender(), self.contender_at(slot)) {
+                if !self.contender().ranks_above(&self.contender_at(slot)) {
                     return Ok(false);
                 }
                 self.stop(slot, owner.seq, State::Waiting);

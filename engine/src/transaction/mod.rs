@@ -44,7 +44,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::allocator::{self, BlockCache};
 use crate::arena::{Arena, HotWord};
-use crate::contention::{Contender, PRIVILEGED, Parameters, TICK_NS};
+use crate::contention::{Contender, Limits, PRIVILEGED, TICK_NS};
 use crate::error::{Corrupt, Full, Stop};
 use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
 use crate::platform::Platform;
@@ -66,6 +66,9 @@ pub use run::Sleeper;
 /// Dropping it does no protocol work: the slot stays taken until [`Participant::leave`] or the end of the process.
 pub struct Participant<P: Platform> {
     space: Arc<Space<P>>,
+    /// The space's, a copy of it: what each access needs stands in the participant's own lines, and no store into the space
+    /// can be taken for one that changes it.
+    arena: Arena<P>,
     id: ParticipantId,
     slot: Slot,
     claim: Claim,
@@ -91,7 +94,7 @@ pub struct Participant<P: Platform> {
     pause: Pause,
     /// A cell whose next sleeper is owed a wake-up at the end of the attempt.
     owed_wake: Option<crate::word::CellAddress>,
-    parameters: Parameters,
+    limits: Limits,
     sleeper: Box<dyn Sleeper + Send>,
     observer: Option<Box<dyn Observer<P> + Send>>,
     deadline_ns: Option<u64>,
@@ -114,6 +117,8 @@ enum Pause {
     Stopped,
     /// The cell was in use and there was no place in the queue: the second row.
     Cell(crate::word::CellAddress),
+    /// The policy has everybody try again after so many ns.
+    For(u64),
 }
 
 /// Numbers for people, kept privately and written to the slot now and then.
@@ -131,8 +136,10 @@ struct Counters {
 /// No attempt has this number.
 const NO_SEQ: u64 = u64::MAX;
 
-/// Every so many attempts one is timed, and the shared tick is looked after.
+/// Every so many attempts the shared tick is looked after, and the numbers for people are written.
 const SAMPLE: u64 = 32;
+/// Every so many attempts one is timed: two clock readings.
+const TIMED: u64 = 4 * SAMPLE;
 
 impl<P: Platform> Participant<P> {
     /// Takes the slot `id`, which the caller has claimed for `space`.
@@ -150,7 +157,7 @@ impl<P: Platform> Participant<P> {
             record_ring.grow(arena, &mut cache, id)?;
         }
         arena.platform().store(slot.thread_number(), arena.platform().thread_number(), Relaxed);
-        arena.platform().store(slot.hung_limit(), Parameters::default().hung_ns, Relaxed);
+        arena.platform().store(slot.hung_limit(), Limits::default().hung_ns, Relaxed);
         // The slot's last owner may have been killed in its sleep.
         crate::waiting::reset(arena, slot);
         Ok(Self {
@@ -171,7 +178,7 @@ impl<P: Platform> Participant<P> {
             failures: 0,
             pause: Pause::No,
             owed_wake: None,
-            parameters: Parameters::default(),
+            limits: Limits::default(),
             sleeper: Box::new(run::JustSleep),
             observer: None,
             deadline_ns: None,
@@ -181,6 +188,7 @@ impl<P: Platform> Participant<P> {
             holds_in: NO_SEQ,
             read_only: false,
             privileged: false,
+            arena: arena.clone(),
             space,
         })
     }
@@ -193,11 +201,11 @@ impl<P: Platform> Participant<P> {
     /// The memory.
     #[inline]
     pub fn arena(&self) -> &Arena<P> {
-        self.space.arena()
+        &self.arena
     }
     #[inline]
     fn platform(&self) -> &P {
-        self.space.arena().platform()
+        self.arena.platform()
     }
     /// Its number.
     #[inline]
@@ -279,7 +287,7 @@ impl<P: Platform> Participant<P> {
     }
     fn starves(&self) -> bool {
         let age = self.priority.map_or(0, |priority| self.tick().0.saturating_sub(priority.tick().0));
-        self.failures >= self.parameters.starving_attempts || age >= self.parameters.starving_ticks
+        self.failures >= self.limits.starving_attempts || age >= self.limits.starving_ticks
     }
     fn tick(&self) -> Tick {
         Tick(self.platform().load(self.arena().layout().hot(HotWord::Tick), Relaxed))
@@ -318,7 +326,7 @@ impl<P: Platform> Participant<P> {
             return Err(Stop::ReadOnly);
         }
         self.entry_room()?;
-        Ok(self.cache.allocate(self.space.arena(), self.id, kind, payload_words)?)
+        Ok(self.cache.allocate(&self.arena, self.id, kind, payload_words)?)
     }
 
     /// First payload word of the block behind `handle`, which must be of `kind`.
@@ -342,7 +350,7 @@ impl<P: Platform> Participant<P> {
         }
         self.abort();
         self.write_counters();
-        let arena = self.space.arena();
+        let arena = &self.arena;
         allocator::recover(arena, self.id);
         // Release: pairs with the acquire of the next claim; the slot is at rest.
         let _ = arena.platform().compare_exchange(self.slot.claim(), self.claim.pack(), 0, Release, Relaxed);
@@ -371,7 +379,7 @@ impl<P: Platform> Participant<P> {
         }
         self.counters.sleeps += 1;
         self.write_counters();
-        let arena = self.space.arena();
+        let arena = &self.arena;
         let go_on = self.sleeper.sleep(&mut || {
             bell.sleep(arena, timeout_ns);
         });
@@ -387,6 +395,6 @@ impl<P: Platform> Participant<P> {
         if self.record_start + 1 + self.entries < self.record_ring.capacity() {
             return Ok(());
         }
-        self.record_ring.grow(self.space.arena(), &mut self.cache, self.id)
+        self.record_ring.grow(&self.arena, &mut self.cache, self.id)
     }
 }

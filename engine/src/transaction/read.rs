@@ -34,7 +34,7 @@ impl<P: Platform> Participant<P> {
     /// The everyday case. `None`: it is not that, and nothing is noted; [`Self::read_slowly`] looks again and says why.
     #[inline(always)]
     fn read_at_once(&mut self, cell: CellAddress) -> Option<Value> {
-        let platform = self.space.arena().platform();
+        let platform = self.arena.platform();
         // Acquire: pairs with the release that freed the cell; the value stored before it is seen.
         let word = platform.load(cell.lock_word(), Acquire);
         // Acquire: the status check below must not move before it.
@@ -53,7 +53,7 @@ impl<P: Platform> Participant<P> {
             None => self.late_read_entry()?,
         };
         self.log_read(entry, cell, Version(word), value);
-        let platform = self.space.arena().platform();
+        let platform = self.arena.platform();
         if platform.load(cell.lock_word(), Relaxed) == word {
             return Some(value);
         }
@@ -65,7 +65,7 @@ impl<P: Platform> Participant<P> {
     /// change, and the block that holds it keeps it alive. Before that it is read as any other.
     #[inline(always)]
     pub fn read_stable(&mut self, cell: CellAddress) -> Result<Value, Stop> {
-        let platform = self.space.arena().platform();
+        let platform = self.arena.platform();
         // Acquire: what the committer wrote into the block behind the handle is seen.
         let word = platform.load(cell.lock_word(), Acquire);
         let value = Value::from_raw(platform.load(cell.value_word(), Acquire));
@@ -84,7 +84,7 @@ impl<P: Platform> Participant<P> {
     #[inline]
     fn read_entry(&mut self) -> Result<WordAddress, Full> {
         if self.reads == self.read_log.capacity() {
-            self.read_log.grow(self.space.arena(), &mut self.cache, self.id)?;
+            self.read_log.grow(&self.arena, &mut self.cache, self.id)?;
         }
         Ok(self.read_log.address(self.reads))
     }
@@ -97,7 +97,7 @@ impl<P: Platform> Participant<P> {
             return self.read_held(cell);
         }
         loop {
-            let platform = self.space.arena().platform();
+            let platform = self.arena.platform();
             let word = platform.load(cell.lock_word(), Acquire);
             let value = Value::from_raw(platform.load(cell.value_word(), Acquire));
             if !self.still(self.active) || self.active == 0 || self.is_foreign() {
@@ -125,7 +125,7 @@ impl<P: Platform> Participant<P> {
                 Err(full) => return Err(self.fail(Stop::Full(full))),
             };
             self.log_read(entry, cell, version, seen);
-            let platform = self.space.arena().platform();
+            let platform = self.arena.platform();
             // The old value, taken under a lock, may have been replaced by a write-back while the lock still stands.
             let took_cell = seen == value;
             if platform.load(cell.lock_word(), Relaxed) == word
@@ -139,7 +139,7 @@ impl<P: Platform> Participant<P> {
 
     /// The cell is locked by somebody else: whose value counts is a matter of his status.
     fn look_past_lock(&mut self, cell: CellAddress, word: u64, by: LockedBy, value: Value) -> Result<Look, Stop> {
-        let arena = self.space.arena();
+        let arena = &self.arena;
         let slot =
             Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
         let Some(entry) = foreign_entry(arena, slot, by.entry, cell) else {
@@ -241,7 +241,7 @@ impl<P: Platform> Participant<P> {
     /// once more after a fence (the hazard rule).
     #[inline(always)]
     fn log_read(&mut self, entry: WordAddress, cell: CellAddress, version: Version, value: Value) {
-        let platform = self.space.arena().platform();
+        let platform = self.arena.platform();
         platform.store(entry, cell.index(), Relaxed);
         platform.store(entry.offset(1), version.0, Relaxed);
         platform.store(entry.offset(2), value.raw(), Relaxed);

@@ -224,7 +224,7 @@ impl<P: Platform> Participant<P> {
     }
 
     fn for_each_read(&self, mut visit: impl FnMut(&crate::arena::Arena<P>, CellAddress, u64)) {
-        let arena = self.space.arena();
+        let arena = &self.arena;
         for read in 0..self.reads {
             let entry: WordAddress = self.read_log.address(read);
             // Relaxed: this participant wrote them.

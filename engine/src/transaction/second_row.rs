@@ -32,7 +32,7 @@ impl<P: Platform> Participant<P> {
     pub(super) fn wait_in_second_row(&mut self, cell: CellAddress) -> Result<(), Stop> {
         let mut sleep_ns = FIRST_SLEEP_NS;
         loop {
-            let arena = self.space.arena();
+            let arena = &self.arena;
             let bell = Bell::look(arena, self.slot);
             let word = arena.platform().load(cell.lock_word(), Acquire);
             arena.platform().store(self.slot.waiting_for(), WaitingFor::Cell as u64, Release);
@@ -40,7 +40,7 @@ impl<P: Platform> Participant<P> {
             // Pairs with the fence after IDLE in `commit` and `abort`: either we see the cell free, or they see our bit (W1).
             arena.platform().fence(SeqCst);
             let slept = if self.is_blocked(cell) { self.sleep(bell, sleep_ns) } else { Ok(()) };
-            let arena = self.space.arena();
+            let arena = &self.arena;
             arena.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
             let rung = !waiting::withdraw(arena, cell, self.id);
             if slept.is_ok() && self.platform().load(cell.lock_word(), Acquire) == word {
@@ -96,11 +96,11 @@ impl<P: Platform> Participant<P> {
         match status.state {
             // Over, or decided within nanoseconds: the attempt waits for that, and knows what to do if it takes longer.
             State::Idle | State::Aborted | State::Prepared | State::Committed => false,
-            State::Waiting => self.parameters.meet_waiting(self.contender(), owner) != Verdict::Stop,
-            State::Active => {
-                self.parameters.meet_running(self.contender(), owner) != Verdict::Stop
-                    && (self.is_queued_on(slot) || self.is_queued_on(self.slot))
-            }
+            State::Active | State::Waiting => match self.judge(status.state, owner) {
+                Verdict::Stop | Verdict::Retry => false,
+                Verdict::Leave => true,
+                Verdict::Wait => self.is_queued_on(slot) || self.is_queued_on(self.slot),
+            },
         }
     }
 }

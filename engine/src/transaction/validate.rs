@@ -40,7 +40,7 @@ impl<P: Platform> Participant<P> {
 
     #[inline(always)]
     fn holds(&mut self, entry: WordAddress, prepared: bool) -> Result<bool, Stop> {
-        let platform = self.space.arena().platform();
+        let platform = self.arena.platform();
         // Relaxed: this participant wrote them.
         let cell = CellAddress::new(WordAddress::new(platform.load(entry, Relaxed)));
         let version = Version(platform.load(entry.offset(1), Relaxed));
@@ -104,7 +104,7 @@ impl<P: Platform> Participant<P> {
         version: Version,
         prepared: bool,
     ) -> Result<Finding, Stop> {
-        let arena = self.space.arena();
+        let arena = &self.arena;
         let slot =
             Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
         let Some(entry) = foreign_entry(arena, slot, by.entry, cell) else { return Ok(Finding::Again) };
@@ -136,7 +136,7 @@ impl<P: Platform> Participant<P> {
             return Ok(Finding::Again);
         }
         // Both prepared: the higher stops the lower, the lower gives way. Nobody waits.
-        if self.parameters.ranks_above(self.contender(), self.contender_at(slot)) {
+        if self.contender().ranks_above(&self.contender_at(slot)) {
             self.stop(slot, by.seq, State::Prepared);
             return Ok(Finding::Again);
         }

@@ -104,7 +104,7 @@ impl<P: Platform> Participant<P> {
             return Err(self.fail(Stop::Full(full)));
         }
         let number = self.entries;
-        let arena = self.space.arena();
+        let arena = &self.arena;
         let platform = arena.platform();
         // The old value is read after the lock word and before the compare-exchange: it is the committed one of `version`.
         let old_value = platform.load(cell.value_word(), Acquire);
@@ -137,7 +137,7 @@ impl<P: Platform> Participant<P> {
         by: LockedBy,
         new: Option<Value>,
     ) -> Result<bool, Stop> {
-        let arena = self.space.arena();
+        let arena = &self.arena;
         let slot =
             Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
         let status = status_of(arena, slot)?;
@@ -235,7 +235,7 @@ impl<P: Platform> Participant<P> {
 
     /// Notes a block of this attempt, so that the commit publishes it and an abort frees it.
     pub(super) fn note_allocation(&mut self, handle: Handle) {
-        let arena = self.space.arena();
+        let arena = &self.arena;
         let entry = Entry::at(self.record_ring.address(self.record_start + 1 + self.entries));
         let nothing = CellAddress::new(WordAddress::new(0));
         entry.fill(arena, EntryKind::Allocation, nothing, [handle.raw(), 0, 0]);

@@ -1,6 +1,6 @@
 """Nanoseconds of single operations on pso, beside the same on builtins, in one run of pyperf.
 
-Run by `pso bench micro`; by hand: `python -m pso_bench micro -o FILE [--fast]`. Both sides of each ratio alternate in one run.
+Run by `pso bench micro`; by hand: `python -m pso_bench micro -o FILE [--fast]`. A round: each operation right after its builtin.
 """
 
 from typing import Any

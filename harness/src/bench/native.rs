@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pso_engine::error::Stop;
 use pso_engine::object::list;
-use pso_engine::platform::native::{Native, Place};
+use pso_engine::platform::native::{Choice, Native, Place};
 use pso_engine::transaction::Participant;
 use pso_engine::word::{Handle, Value};
 use rand::rngs::StdRng;
@@ -102,7 +102,8 @@ fn measure(options: &BenchNative, processes: u32, seed: u64) -> Result<Vec<f64>,
     let folder = if Path::new(SHARED_MEMORY).is_dir() { builder.tempdir_in(SHARED_MEMORY) } else { builder.tempdir() };
     let folder = folder.map_err(Failure::system("a folder for the space"))?;
     let directory = folder.path().join("space");
-    let joined = place::create(&Place::Directory(directory.clone()), SPACE_BYTES)?;
+    let joined =
+        place::create(&Place::Directory(directory.clone()), Choice { bytes: SPACE_BYTES, policy: options.policy })?;
     let mut tx = joined.space.participant().map_err(Failure::space("joining"))?;
     let bank = build(&mut tx, options.accounts).map_err(Failure::space("making the bank"))?;
     let workers: Vec<Child> = (0..processes)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use pso_engine::contention::{PolicyId, UnknownPolicy};
 use pso_sim::trace::{Contention, Kind};
 
 use super::trace::{Pace, contention, kind_of_trace, kinds_of_trace};
@@ -35,6 +36,9 @@ pub struct Simulate {
     /// Who gets them.
     #[arg(long, value_enum, default_value_t = SchedulerName::Fair)]
     pub scheduler: SchedulerName,
+    /// Who yields in conflicts.
+    #[arg(long, value_parser = policy, default_value_t = PolicyId::default(), help = format!("Who yields in conflicts: {}", policies()))]
+    pub policy: PolicyId,
     /// Everything that is drawn follows from it.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -58,6 +62,16 @@ pub struct Simulate {
     pub out: Option<PathBuf>,
 }
 
+/// A contention policy by its name.
+pub fn policy(name: &str) -> Result<PolicyId, UnknownPolicy> {
+    name.parse()
+}
+
+/// The names of all policies.
+pub fn policies() -> String {
+    PolicyId::ALL.map(PolicyId::name).join(", ")
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SchedulerName {
     /// Who has run least goes first.
@@ -66,6 +80,43 @@ pub enum SchedulerName {
     RoundRobin,
     /// Takes the core from whoever has just locked a cell, and delays the oldest transaction.
     Adversary,
+}
+
+#[derive(Args)]
+pub struct Policies {
+    /// What the transactions do.
+    #[arg(long, value_delimiter = ',', value_parser = kind_of_trace, default_value = "counter,bank-4,bank-1000,crossing-pairs,long-reader", help = format!("What the transactions do: {}", kinds_of_trace()))]
+    pub traces: Vec<Kind>,
+    /// How many meet how often: low, medium or high.
+    #[arg(long, value_parser = contention, default_value = "high")]
+    pub contention: Contention,
+    /// The policies that are compared. Default: all.
+    #[arg(long, value_delimiter = ',', value_parser = policy, default_values_t = PolicyId::ALL, help = format!("The policies that are compared: {}", policies()))]
+    pub policies: Vec<PolicyId>,
+    /// Simulated cores, with a participant each.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=256), default_value = "1,2,4,8,16,32")]
+    pub cores: Vec<u32>,
+    /// So many participants for each core.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub oversubscribed: u32,
+    /// Transactions of a run, of all participants together.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub transactions: u64,
+    /// The machine: chiplet, mesh, or a file as `pso calibrate` writes it.
+    #[arg(long, default_value = "chiplet")]
+    pub profile: String,
+    /// Everything that is drawn follows from it.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Memory operations of a run at most.
+    #[arg(long, default_value_t = 400_000_000)]
+    pub budget: u64,
+    /// Writes the measurements to this file (JSON), with command, seed, commit and machine class.
+    #[arg(long)]
+    pub out: PathBuf,
+    /// Folder for charts and a report of them.
+    #[arg(long)]
+    pub plot: Option<PathBuf>,
 }
 
 #[derive(Args)]

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use pso_engine::contention::PolicyId;
 use pso_sim::trace::{Contention, Kind};
+
+use super::simulator::{policies, policy};
 
 #[derive(Args)]
 pub struct Replay {
@@ -18,6 +21,9 @@ pub struct Replay {
     /// Which times of the trace are kept.
     #[arg(long, value_enum, default_value_t = Pace::AsWritten)]
     pub pace: Pace,
+    /// Who yields in conflicts.
+    #[arg(long, value_parser = policy, default_value_t = PolicyId::default(), help = format!("Who yields in conflicts: {}", policies()))]
+    pub policy: PolicyId,
     /// A run that takes longer is stuck.
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub patience_s: u64,

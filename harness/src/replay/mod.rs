@@ -11,9 +11,10 @@ use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use pso_engine::contention::PolicyId;
 use pso_engine::error::Stop;
 use pso_engine::platform::System;
-use pso_engine::platform::native::{Native, Place};
+use pso_engine::platform::native::{Choice, Native, Place};
 use pso_sim::measure::{Measurement, Verdict, World};
 use pso_sim::player::{self, Pacing, Part, Run, Script};
 use pso_sim::stage::Stage;
@@ -85,7 +86,15 @@ pub fn run(options: &Replay) -> Result<(), Failure> {
 pub fn flat_out(trace: &Trace, file: &Path) -> Result<Measurement, Failure> {
     const PATIENCE_S: u64 = 120;
     let (runs, pace, patience_s) = (1, Pace::FlatOut, PATIENCE_S);
-    let options = Replay { file: file.into(), runs, participants: None, pace, patience_s, out: None };
+    let options = Replay {
+        file: file.into(),
+        runs,
+        participants: None,
+        pace,
+        policy: PolicyId::default(),
+        patience_s,
+        out: None,
+    };
     play(&options, trace)
 }
 
@@ -96,7 +105,8 @@ pub fn play(options: &Replay, trace: &Trace) -> Result<Measurement, Failure> {
     builder.prefix(&prefix);
     let folder = if Path::new(SHARED_MEMORY).is_dir() { builder.tempdir_in(SHARED_MEMORY) } else { builder.tempdir() };
     let folder = folder.map_err(Failure::system("a folder for the space"))?;
-    let joined = place::create(&Place::Directory(space_in(folder.path())), space_bytes(trace))?;
+    let choice = Choice { bytes: space_bytes(trace), policy: options.policy };
+    let joined = place::create(&Place::Directory(space_in(folder.path())), choice)?;
     let mut tx = joined.space.participant().map_err(Failure::space("joining"))?;
     let stage = Stage::build(&mut tx, trace.cells()).map_err(Failure::space("building the stage"))?;
     let mut crew = Crew::start(folder.path(), options, trace.participants())?;
@@ -108,7 +118,7 @@ pub fn play(options: &Replay, trace: &Trace) -> Result<Measurement, Failure> {
     tx.leave();
     let cores = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
     let seed = trace.header.seed;
-    let run = Run { world: World::Real, policy: "default", machine: "this machine", cores, seed };
+    let run = Run { world: World::Real, policy: options.policy.name(), machine: "this machine", cores, seed };
     Ok(player::measurement(trace, run, &parts, verdict))
 }
 

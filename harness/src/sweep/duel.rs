@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use pso_engine::arena::Geometry;
+use pso_engine::contention::PolicyId;
 use pso_sim::machine::Profile;
 use pso_sim::measure::Measurement;
 use pso_sim::player::Pacing;
@@ -108,7 +109,15 @@ impl<F: Fn(u32) -> Trace> Duel<F> {
         let pace = self.pace;
         let Dealt { trace, file } = self.dealt(participants)?;
         let (file, participants) = (file.clone(), Some(participants));
-        let options = Replay { file, runs: 1, participants, pace, patience_s: PATIENCE_S, out: None };
+        let options = Replay {
+            file,
+            runs: 1,
+            participants,
+            pace,
+            policy: PolicyId::default(),
+            patience_s: PATIENCE_S,
+            out: None,
+        };
         let measured = replay::play(&options, trace)?;
         self.measurements.push(measured);
         Ok(())

@@ -49,7 +49,10 @@ struct Numbers {
 pub fn run(options: &Torture) -> Result<(), Failure> {
     let seed = options.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
     if !options.quiet {
-        println!("torture: {} kills among {} writers, seed {seed}", options.kills, options.writers);
+        println!(
+            "torture: {} kills among {} writers, policy {}, seed {seed}",
+            options.kills, options.writers, options.policy
+        );
     }
     let mut random = StdRng::seed_from_u64(seed);
     let bar = bar(options);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pso_engine::fsck::Finding;
 use pso_engine::object::list;
-use pso_engine::platform::native::Place;
+use pso_engine::platform::native::{Choice, Place};
 use rand::Rng;
 use rand::rngs::StdRng;
 use tempfile::TempDir;
@@ -71,7 +71,8 @@ impl<'a> Round<'a> {
         let folder =
             if Path::new(SHARED_MEMORY).is_dir() { builder.tempdir_in(SHARED_MEMORY) } else { builder.tempdir() };
         let folder = folder.map_err(Failure::system("a folder for the space"))?;
-        let joined = place::create(&Place::Directory(folder.path().join(SPACE)), SPACE_BYTES)?;
+        let choice = Choice { bytes: SPACE_BYTES, policy: options.policy };
+        let joined = place::create(&Place::Directory(folder.path().join(SPACE)), choice)?;
         let mut tx = joined.space.participant().map_err(Failure::space("joining"))?;
         let world = World::build(&mut tx, options.writers).map_err(Failure::space("making the world"))?;
         let progress = Progress::open(folder.path())?;

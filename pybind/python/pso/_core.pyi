@@ -14,7 +14,7 @@ from collections.abc import (
 )
 from os import PathLike
 from types import GenericAlias, TracebackType
-from typing import Any, ClassVar, Generic, NoReturn, ParamSpec, SupportsIndex, TypeVar, final, overload
+from typing import Any, ClassVar, Generic, Literal, NoReturn, ParamSpec, SupportsIndex, TypeVar, final, overload
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -24,6 +24,7 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 _Path = str | PathLike[str]
+_Policy = Literal["damped", "wound-wait", "wait-die", "one-step", "backoff", "immediate"]
 _Address = tuple[str, bytes, str] | tuple[str, bytes, int, int]
 
 @final
@@ -34,6 +35,8 @@ class Space:
     def dir(self) -> str | None: ...
     @property
     def size(self) -> int: ...
+    @property
+    def policy(self) -> _Policy: ...
     @property
     def uuid(self) -> bytes: ...
     @property
@@ -268,7 +271,12 @@ class Transactional(Generic[_P, _R]):
     def __get__(self, instance: Any, owner: Any = None, /) -> Callable[..., _R]: ...
 
 def create(
-    name: str | None = None, *, dir: _Path | None = None, size: int | str = "64M", exist_ok: bool = False
+    name: str | None = None,
+    *,
+    dir: _Path | None = None,
+    size: int | str = "64M",
+    exist_ok: bool = False,
+    policy: _Policy = "damped",
 ) -> Space: ...
 def attach(name: str | None = None, *, dir: _Path | None = None) -> Space: ...
 def open(name: str | None = None, *, dir: _Path | None = None, size: int | str = "64M") -> Space: ...

@@ -37,10 +37,11 @@ static METHODS: [Method<Space>; 16] = [
     Method::plain(c"__reduce__", Space::reduce, c"__reduce__($self, /)\n--\n\nPickled as its address."),
     Method::END,
 ];
-static PROPERTIES: [Property<Space>; 7] = [
+static PROPERTIES: [Property<Space>; 8] = [
     Property::new(c"name", Space::name, c"The name; None for a space in a directory and for an anonymous one."),
     Property::new(c"dir", Space::dir, c"The directory, if it was made in one."),
     Property::new(c"size", Space::size, c"Bytes that it may grow to."),
+    Property::new(c"policy", Space::policy, c"Name of the contention policy: who yields when two transactions meet."),
     Property::new(c"uuid", Space::uuid, c"Name of this space among all spaces, 16 bytes."),
     Property::new(c"closed", Space::closed, c"Whether it was closed here."),
     Property::new(c"root", Space::root_dict, c"The dict from which everything in the space is found."),
@@ -211,6 +212,9 @@ impl Space {
     }
     fn size(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         py.unsigned(this.bytes)
+    }
+    fn policy(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        py.str(this.policy.name())
     }
     fn uuid(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         py.bytes(this.identity.key())

@@ -19,7 +19,7 @@
 
 use super::Dict;
 use super::entry::Entry;
-use crate::allocator::is_in_use;
+use crate::allocator::is_small_in_use;
 use crate::error::Stop;
 use crate::object::block::{
     allocate, corrupt, fill_plain, fits, handle_of, open_part, plain, read_count, within_space, write_count,
@@ -118,7 +118,7 @@ fn search_pairs<P: Platform>(
 #[inline(always)]
 fn short<P: Platform>(tx: &Participant<P>, bucket: Handle) -> Option<(WordAddress, u64)> {
     let words = BUCKET_PREFIX_WORDS + SHORT_BUCKET * BUCKET_PAIR_WORDS;
-    if !is_in_use(tx.arena(), bucket, BlockKind::DictBucket, words) {
+    if !is_small_in_use(tx.arena(), bucket, BlockKind::DictBucket, words) {
         return None;
     }
     let payload = bucket.block().offset(BLOCK_HEADER_WORDS);

@@ -1,6 +1,6 @@
 //! One key of a dict: `[hash][key][place cell][value cell]`, with its header just one cache line.
 
-use crate::allocator::is_in_use;
+use crate::allocator::is_small_in_use;
 use crate::error::Stop;
 use crate::object::block::{allocate, corrupt, count_value, fill_absent, fill_plain, open_part, plain, read_count};
 use crate::object::vector::MOST_PLACES;
@@ -51,7 +51,7 @@ impl Entry {
     /// The same, if the handle is an entry's.
     #[inline(always)]
     pub(super) fn if_in_use<P: Platform>(tx: &Participant<P>, handle: Handle) -> Option<Self> {
-        is_in_use(tx.arena(), handle, BlockKind::DictEntry, ENTRY_WORDS).then_some(Self { handle })
+        is_small_in_use(tx.arena(), handle, BlockKind::DictEntry, ENTRY_WORDS).then_some(Self { handle })
     }
 
     #[inline]

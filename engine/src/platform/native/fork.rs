@@ -15,6 +15,20 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 /// What stands for the page where there is none: 0, as in a child.
 static NO_PAGE: AtomicU64 = AtomicU64::new(0);
 
+/// The page of a [`ForkMark`], in reach without it. Whoever keeps one keeps the mark alive.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Page(NonNull<AtomicU64>);
+
+impl Page {
+    /// The incarnation that armed it; 0 in a child, and where the kernel wipes no page.
+    #[inline(always)]
+    pub(super) fn incarnation(self) -> u64 {
+        // SAFETY: mapped as long as its mark lives and page-aligned, or a static. Relaxed: the child's page was wiped before
+        // its first instruction.
+        unsafe { self.0.as_ref() }.load(Relaxed)
+    }
+}
+
 /// Says whether this process is another one than the one that armed it.
 #[derive(Debug)]
 pub(super) struct ForkMark {
@@ -40,11 +54,15 @@ impl ForkMark {
         mark
     }
 
+    /// Where the incarnation stands. Good as long as the mark.
+    pub(super) fn reach(&self) -> Page {
+        Page(self.page)
+    }
+
     fn has_page(&self) -> bool {
         self.page != NonNull::from(&NO_PAGE)
     }
 
-    #[inline(always)]
     fn page(&self) -> &AtomicU64 {
         // SAFETY: mapped until drop and page-aligned, or a static.
         unsafe { self.page.as_ref() }
@@ -60,21 +78,15 @@ impl ForkMark {
         }
     }
 
-    /// The number of the process that armed the mark; 0 in a child, until it arms the mark by itself.
-    #[inline(always)]
-    pub(super) fn incarnation(&self) -> u64 {
-        // Relaxed: the child's page was wiped before its first instruction.
-        match self.page().load(Relaxed) {
-            0 => self.incarnation_without_page(),
-            incarnation => incarnation,
-        }
-    }
-
+    /// The number of the process that armed the mark; 0 in a child, until it arms the mark by itself. For where its page
+    /// says 0.
     #[cold]
     #[inline(never)]
-    fn incarnation_without_page(&self) -> u64 {
-        let is_fork = self.has_page() || std::process::id() != self.pid.load(Relaxed);
-        if is_fork { 0 } else { self.incarnation.load(Relaxed) }
+    pub(super) fn incarnation(&self) -> u64 {
+        if self.has_page() {
+            return self.reach().incarnation();
+        }
+        if std::process::id() == self.pid.load(Relaxed) { self.incarnation.load(Relaxed) } else { 0 }
     }
 }
 

@@ -10,7 +10,7 @@
 //! - `live`, `process`: who lives. `fork`: who is a copy.
 //!
 //! Invariants:
-//! 1. `base` is the start of a mapping of `words` words that lives as long as the `Native`; every [`WordAddress`] that gets
+//! 1. `base` is the start of a mapping of `words` words that lives as long as any clone of the `Native`; every [`WordAddress`] that gets
 //!    here lies inside (rule 4 of [`crate::platform`]), which debug builds check.
 //! 2. Words, atomic or plain, are accessed by atomic instructions of one width. Payload bytes are not; they are immutable
 //!    once published.
@@ -24,24 +24,31 @@ mod place;
 mod process;
 mod system;
 
-pub use open::{attach, attach_descriptor, create, create_anonymous};
+pub use open::{Choice, attach, attach_descriptor, create, create_anonymous};
 pub use place::{Place, list_spaces, unlink};
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::arena::ArenaError;
 use crate::platform::{Memory, ProcessIdentity, WordKind};
 use crate::word::WordAddress;
 
-/// One space, mapped into this process.
-#[derive(Debug)]
-#[repr(C)] // The words that every access needs stand first, in one line.
+/// One space, mapped into this process. A clone is the same mapping, which ends with the last one.
+#[derive(Clone, Debug)]
 pub struct Native {
     base: NonNull<AtomicU64>,
     words: u64,
+    fork: fork::Page,
+    joined: Arc<Joined>,
+}
+
+/// What a process has of a space that it joined, once for all clones.
+#[derive(Debug)]
+struct Joined {
     fork: fork::ForkMark,
     spin_ns: u64,
     /// The process that opened the space, or joined it after a fork.
@@ -55,8 +62,8 @@ pub struct Native {
     _mapping: mapping::Mapping,
 }
 
-// SAFETY: `base` points into the mapping, which lives as long as the value and is accessed by atomics or as the engine
-// orders it; nothing belongs to a thread.
+// SAFETY: `base` points into the mapping and `fork` to its page, which live as long as `joined` and are accessed by atomics
+// or as the engine orders it; nothing belongs to a thread.
 unsafe impl Send for Native {}
 // SAFETY: as for Send.
 unsafe impl Sync for Native {}
@@ -65,15 +72,15 @@ impl Native {
     /// The descriptor of an anonymous space, to be handed to another process. Never close a duplicate of it in this
     /// process: that would end this process's liveness (it would be fenced). `None` for a named space.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.arena.is_none().then(|| self.live.file())
+        self.joined.arena.is_none().then(|| self.joined.live.file())
     }
     /// Name of this space among all spaces.
     pub fn uuid(&self) -> [u8; 16] {
-        self.uuid.to_be_bytes()
+        self.joined.uuid.to_be_bytes()
     }
     /// Directory of a named space, absolute; `None` for an anonymous one.
     pub fn path(&self) -> Option<&Path> {
-        self.arena.is_some().then_some(&self.path)
+        self.joined.arena.is_some().then_some(&self.joined.path)
     }
     /// Bytes of the space, used or not.
     pub fn bytes(&self) -> u64 {
@@ -86,23 +93,23 @@ impl Native {
 
     /// In a forked child: makes the space this process's own. The parent's slots are forgotten, not given back.
     pub fn rejoin_after_fork(&self) -> Result<(), ArenaError> {
-        let failed = |error| ArenaError::from_system("join, after a fork,", &self.path, error);
+        let failed = |error| ArenaError::from_system("join, after a fork,", &self.joined.path, error);
         let identity = process::myself().map_err(failed)?;
-        self.live.rejoin().map_err(failed)?;
+        self.joined.live.rejoin().map_err(failed)?;
         self.set_identity(identity);
-        self.fork.arm();
+        self.joined.fork.arm();
         Ok(())
     }
 
     fn set_identity(&self, identity: ProcessIdentity) {
         // Relaxed: written before the value is shared, or in a child that has one thread; read by this process only.
-        self.pid.store(identity.pid, Ordering::Relaxed);
-        self.start_time.store(identity.start_time, Ordering::Relaxed);
+        self.joined.pid.store(identity.pid, Ordering::Relaxed);
+        self.joined.start_time.store(identity.start_time, Ordering::Relaxed);
     }
 
     /// The file behind the mapping.
     fn file(&self) -> BorrowedFd<'_> {
-        self.arena.as_ref().map_or_else(|| self.live.file(), |arena| arena.as_fd())
+        self.joined.arena.as_ref().map_or_else(|| self.joined.live.file(), |arena| arena.as_fd())
     }
 
     #[inline(always)]

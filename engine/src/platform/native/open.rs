@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use rustix::fs::{
@@ -19,9 +20,10 @@ use rustix::io::{FdFlags, fcntl_setfd, pread};
 
 use super::live::{self, Membership};
 use super::place::{ARENA, Draft, LIVE, Place, check_owner, open_directory};
-use super::{Native, fork, mapping, process, system};
+use super::{Joined, Native, fork, mapping, process, system};
 use crate::arena::header::{HEADER_USED_WORDS, Header, HeaderWords};
 use crate::arena::{self, ArenaError, Geometry, HASH_KEY_WORD, HEADER_WORDS, Layout, MAXIMUM_BYTES, MINIMUM_BYTES};
+use crate::contention::PolicyId;
 use crate::platform::{Memory, System};
 use crate::word::WordAddress;
 
@@ -30,10 +32,26 @@ const ANONYMOUS: &str = "pso-anonymous";
 /// With these nobody can take pages away under a member, or unseal.
 const SEALS: SealFlags = SealFlags::GROW.union(SealFlags::SHRINK).union(SealFlags::SEAL);
 
-/// Makes a new space of about `bytes` (rounded up to whole superblocks).
-pub fn create(place: &Place, bytes: u64) -> Result<(Native, Layout), ArenaError> {
+/// What is chosen when a space is made, for good. A number of bytes is enough.
+#[derive(Clone, Copy, Debug)]
+pub struct Choice {
+    /// Size of the space, rounded up to whole superblocks.
+    pub bytes: u64,
+    /// Who yields in conflicts.
+    pub policy: PolicyId,
+}
+
+impl From<u64> for Choice {
+    fn from(bytes: u64) -> Self {
+        Self { bytes, policy: PolicyId::default() }
+    }
+}
+
+/// Makes a new space.
+pub fn create(place: &Place, choice: impl Into<Choice>) -> Result<(Native, Layout), ArenaError> {
+    let choice = choice.into();
     let path = place.directory()?;
-    let layout = layout_for(bytes)?;
+    let layout = layout_for(choice.bytes)?;
     // Only to spare the work: the rename below decides.
     if fs::symlink_metadata(path.join(ARENA)).is_ok() {
         return Err(ArenaError::AlreadyExists { path });
@@ -42,7 +60,7 @@ pub fn create(place: &Place, bytes: u64) -> Result<(Native, Layout), ArenaError>
     let arena = draft.file(ARENA)?;
     set_length(arena.as_fd(), &layout, &path)?;
     let live = Membership::adopt(draft.file(LIVE)?).map_err(failed("open", &path))?;
-    let native = fill(Some(arena), live, &layout, path.clone())?;
+    let native = fill(Some(arena), live, &layout, choice.policy, path.clone())?;
     draft.publish(&path)?;
     Ok((native, layout))
 }
@@ -68,15 +86,16 @@ pub fn attach(place: &Place) -> Result<(Native, Layout), ArenaError> {
 }
 
 /// Makes a new space without a name, to be handed over by [`Native::descriptor`].
-pub fn create_anonymous(bytes: u64) -> Result<(Native, Layout), ArenaError> {
+pub fn create_anonymous(choice: impl Into<Choice>) -> Result<(Native, Layout), ArenaError> {
+    let choice = choice.into();
     let path = Path::new(ANONYMOUS);
-    let layout = layout_for(bytes)?;
+    let layout = layout_for(choice.bytes)?;
     let file = memfd_create(ANONYMOUS, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
     let file = file.map_err(|errno| failed("make", path)(errno.into()))?;
     set_length(file.as_fd(), &layout, path)?;
     fcntl_add_seals(&file, SEALS).map_err(|errno| failed("seal", path)(errno.into()))?;
     let live = Membership::adopt(file).map_err(failed("open", path))?;
-    Ok((fill(None, live, &layout, path.to_path_buf())?, layout))
+    Ok((fill(None, live, &layout, choice.policy, path.to_path_buf())?, layout))
 }
 
 /// Attaches to an anonymous space that another process has handed over.
@@ -157,10 +176,10 @@ fn map(
     let file = arena.as_ref().map_or_else(|| live.file(), |arena| arena.as_fd());
     let mapping = mapping::Mapping::new(file, words * 8, system::entropy())
         .map_err(|errno| failed("map", &path)(errno.into()))?;
-    let native = Native {
-        base: mapping.base(),
-        words,
-        fork: fork::ForkMark::armed(),
+    let (base, fork) = (mapping.base(), fork::ForkMark::armed());
+    let page = fork.reach();
+    let joined = Joined {
+        fork,
         spin_ns: system::spin_ns(),
         pid: AtomicU32::new(0),
         start_time: AtomicU64::new(0),
@@ -170,22 +189,29 @@ fn map(
         live,
         _mapping: mapping,
     };
+    let native = Native { base, words, fork: page, joined: Arc::new(joined) };
     native.set_identity(identity);
     Ok(native)
 }
 
 /// Maps an empty file and makes a space of it, header last.
-fn fill(arena: Option<OwnedFd>, live: Membership, layout: &Layout, path: PathBuf) -> Result<Native, ArenaError> {
+fn fill(
+    arena: Option<OwnedFd>,
+    live: Membership,
+    layout: &Layout,
+    policy: PolicyId,
+    path: PathBuf,
+) -> Result<Native, ArenaError> {
     let uuid = random_uuid();
-    let header = Header::new(*layout.geometry(), uuid, boot_id()?);
+    let header = Header::new(*layout.geometry(), policy, uuid, boot_id()?);
     let native = map(arena, live, layout, uuid, path)?;
     let commit = |address, words| {
         let committed = native.commit_pages(address, words);
-        committed.map_err(|error| failed("allocate", &native.path)(io::Error::from_raw_os_error(error.errno)))
+        committed.map_err(|error| failed("allocate", &native.joined.path)(io::Error::from_raw_os_error(error.errno)))
     };
     commit(WordAddress::new(0), layout.tables_words())?;
     commit(layout.superblock(0), layout.header_superblocks() * layout.geometry().superblock_words)?;
-    arena::format(&native, layout);
+    arena::format(&native, layout, policy);
     let hash_key = (native.load_plain(HASH_KEY_WORD), native.load_plain(HASH_KEY_WORD.offset(1)));
     for (index, word) in header.encode(hash_key).into_iter().enumerate() {
         native.store_plain(WordAddress::new(index as u64), word);

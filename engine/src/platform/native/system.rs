@@ -48,7 +48,7 @@ impl System for Native {
     }
     #[inline]
     fn spin_ns(&self) -> u64 {
-        self.spin_ns
+        self.joined.spin_ns
     }
     fn wait(&self, bell: WordAddress, expected: u32, timeout_ns: u64) -> WaitOutcome {
         let timeout =
@@ -89,13 +89,13 @@ impl System for Native {
     }
 
     fn claim_liveness(&self, slot: ProcessSlotId) -> bool {
-        self.live.claim(slot)
+        self.joined.live.claim(slot)
     }
     fn release_liveness(&self, slot: ProcessSlotId) {
-        self.live.release(slot);
+        self.joined.live.release(slot);
     }
     fn liveness(&self, slot: ProcessSlotId, identity: ProcessIdentity) -> Liveness {
-        if self.live.is_held(slot) {
+        if self.joined.live.is_held(slot) {
             Liveness::Alive
         } else if process::is_gone(identity) || process::has_no_access(identity, self.file()) {
             Liveness::Dead
@@ -106,8 +106,8 @@ impl System for Native {
     fn identity(&self) -> ProcessIdentity {
         // Relaxed: see `set_identity`.
         let opened = ProcessIdentity {
-            pid: self.pid.load(Ordering::Relaxed),
-            start_time: self.start_time.load(Ordering::Relaxed),
+            pid: self.joined.pid.load(Ordering::Relaxed),
+            start_time: self.joined.start_time.load(Ordering::Relaxed),
         };
         if self.forked() { process::myself().unwrap_or(opened) } else { opened }
     }
@@ -116,11 +116,14 @@ impl System for Native {
     }
     #[inline(always)]
     fn forked(&self) -> bool {
-        self.fork.incarnation() == 0
+        self.incarnation() == 0
     }
     #[inline(always)]
     fn incarnation(&self) -> u64 {
-        self.fork.incarnation()
+        match self.fork.incarnation() {
+            0 => self.joined.fork.incarnation(),
+            incarnation => incarnation,
+        }
     }
     fn entropy(&self) -> u64 {
         entropy()

@@ -1,0 +1,65 @@
+//! `pso policies`: the contention policies side by side, on the simulated machine. Every number here is a simulated one.
+
+use indicatif::ProgressBar;
+use pso_engine::contention::PolicyId;
+use pso_sim::machine::Profile;
+use pso_sim::measure::Measurement;
+use pso_sim::player::Pacing;
+use pso_sim::trace::{Kind, generate};
+use pso_sim::{Setup, simulate};
+use serde::Serialize;
+
+use crate::cli;
+use crate::failure::Failure;
+use crate::{machine, plot, simulator};
+
+#[derive(Serialize)]
+struct Numbers<'a> {
+    seed: u64,
+    profile: &'a str,
+    measurements: &'a [Measurement],
+}
+
+/// The subcommand. Runs that end badly (livelocked, out of budget) are findings: they stand in the table, and are not drawn.
+pub fn run(options: &cli::Policies) -> Result<(), Failure> {
+    let profile = simulator::profile(&options.profile)?;
+    let runs = options.traces.len() * options.cores.len() * options.policies.len();
+    println!("policies: {runs} runs of {} transactions, all simulated, on {}", options.transactions, profile.name);
+    let bar = ProgressBar::new(runs as u64);
+    let mut measurements = Vec::new();
+    for kind in &options.traces {
+        for cores in &options.cores {
+            for policy in &options.policies {
+                measurements.push(measure(options, &profile, *kind, *cores, *policy)?);
+                bar.inc(1);
+            }
+        }
+    }
+    bar.finish_and_clear();
+    let numbers = Numbers { seed: options.seed, profile: &profile.name, measurements: &measurements };
+    machine::write_results(&options.out, &numbers)?;
+    let introduction = [String::from(
+        "Every run is simulated: the engine itself on a simulated machine, the same trace under each contention policy.",
+    )];
+    plot::report(
+        std::slice::from_ref(&options.out),
+        options.plot.as_deref(),
+        "pso: contention policies on the simulated machine",
+        &introduction,
+    )
+}
+
+fn measure(
+    options: &cli::Policies,
+    profile: &Profile,
+    kind: Kind,
+    cores: u32,
+    policy: PolicyId,
+) -> Result<Measurement, Failure> {
+    let participants = cores * options.oversubscribed;
+    let mut trace = generate(kind, options.contention, participants, options.transactions, options.seed);
+    trace.header.name = format!("{}-{}", kind.name(), options.contention.name());
+    let setup = Setup { policy, budget: options.budget, ..simulator::setup(profile.clone(), cores, options.seed) };
+    let played = simulate(&trace, setup, Pacing::AS_WRITTEN);
+    Ok(played.map_err(|error| Failure::Wrong(format!("{} under {policy}: {error}", trace.header.name)))?.measurement)
+}

@@ -1,0 +1,59 @@
+//! Every contention policy keeps what the protocol promises whatever a policy says: sums, and nothing held by the dead.
+
+mod support;
+
+use pso_engine::contention::PolicyId;
+use pso_sim::Setup;
+use pso_sim::fault::Fault;
+use pso_sim::measure::Verdict;
+use pso_sim::system::scheduler;
+
+use support::{Bank, chiplet};
+
+/// Few accounts: nearly every transfer meets another.
+const BANK: Bank = Bank { threads: 6, accounts: 3, transfers: 100 };
+
+fn under(policy: PolicyId, cores: usize, seed: u64) -> Setup {
+    Setup { policy, ..chiplet(cores, seed) }
+}
+
+#[test]
+fn a_crowded_bank_keeps_its_sum_under_each_policy() {
+    for policy in PolicyId::ALL {
+        for (cores, seed) in [(1, 1), (2, 2), (6, 3)] {
+            let report = BANK.run(under(policy, cores, seed));
+            assert_eq!(report.verdict, Verdict::Ok, "{policy} on {cores} cores");
+            let commits: u64 = report.threads.iter().map(|thread| thread.commits).sum();
+            assert!(commits >= 600, "{policy} on {cores} cores: {commits} commits");
+        }
+    }
+}
+
+/// The danger: a policy under which nobody ever waits is a policy under which nobody ever finds out that an owner is dead.
+#[test]
+fn the_dead_stop_nobody_under_any_policy() {
+    for policy in PolicyId::ALL {
+        for step in (400..4_000).step_by(97) {
+            let mut setup = under(policy, 4, step);
+            setup.faults = vec![Fault::kill(1, step)];
+            let report = BANK.run(setup);
+            assert_eq!(report.verdict, Verdict::Ok, "{policy}, killed before step {step}");
+            let through = report.threads.iter().filter(|thread| thread.through).count();
+            assert!(through >= 5, "{policy}, killed before step {step}: {through} are through");
+        }
+    }
+}
+
+/// Under an adversary that takes the core from whoever holds a lock, and delays the oldest: who promises progress makes it, and who
+/// promises nothing does not. That is also how this simulator shows that it can find a livelock in the engine itself.
+#[test]
+fn an_adversary_finds_the_policy_that_promises_nothing() {
+    let verdict = |policy| {
+        let scheduler = scheduler::by_name("adversary", 5).unwrap();
+        BANK.run(Setup { scheduler, patience_ns: 30_000_000, ..under(policy, 4, 5) }).verdict
+    };
+    for policy in [PolicyId::Damped, PolicyId::WoundWait] {
+        assert_eq!(verdict(policy), Verdict::Ok, "{policy}");
+    }
+    assert_eq!(verdict(PolicyId::Immediate), Verdict::Livelocked);
+}
