@@ -56,6 +56,12 @@ pub enum Stop {
     /// The time that the caller gave is over.
     #[error("the transaction did not finish in the time it was given")]
     TimedOut,
+    /// Something in a read-only transaction writes.
+    #[error("the transaction is read-only, and something in it writes")]
+    ReadOnly,
+    /// An irrevocable transaction asked to wait for a change.
+    #[error("an irrevocable transaction cannot wait for a change: nobody else can change what it has read")]
+    Irrevocable,
     /// No room.
     #[error(transparent)]
     Full(#[from] Full),

@@ -39,6 +39,8 @@ pub struct Errors {
     pub forked: Object,
     /// `pso.TransactionTimeout`
     pub timeout: Object,
+    /// `pso.ReadOnlyError`
+    pub read_only: Object,
     /// `pso.ConflictError`
     pub conflict: Object,
     /// `pso._errors.RetryRequest`
@@ -72,6 +74,7 @@ impl Errors {
             other_boot: own.attribute(py, c"OtherBootError")?,
             forked: own.attribute(py, c"ForkedInTransactionError")?,
             timeout: own.attribute(py, c"TransactionTimeout")?,
+            read_only: own.attribute(py, c"ReadOnlyError")?,
             conflict: own.attribute(py, c"ConflictError")?,
             retry: own.attribute(py, c"RetryRequest")?,
             file_exists: builtins.attribute(py, c"FileExistsError")?,
@@ -100,6 +103,7 @@ impl Errors {
             &self.other_boot,
             &self.forked,
             &self.timeout,
+            &self.read_only,
             &self.conflict,
             &self.retry,
             &self.file_exists,
@@ -124,6 +128,8 @@ impl Errors {
             // A signal handler raised, and its exception is still set.
             Stop::Interrupted => taken(py).unwrap_or_else(|| Kind::Runtime.raise(py, stop.to_string())),
             Stop::TimedOut => Raised::with(py, &self.timeout, stop.to_string()),
+            Stop::ReadOnly => Raised::with(py, &self.read_only, stop.to_string()),
+            Stop::Irrevocable => Kind::Runtime.raise(py, stop.to_string()),
             Stop::Full(full) => self.no_room(py, full),
             Stop::Stale(_) | Stop::WrongKind { .. } => Raised::with(py, &self.stale, stop.to_string()),
             Stop::Corrupt(_) => Raised::with(py, &self.corrupt, stop.to_string()),

@@ -7,6 +7,9 @@ use pso_engine::arena::ArenaError;
 use pso_engine::contention::{PolicyId, UnknownPolicy};
 use pso_engine::platform::native::{self, Choice};
 
+use crate::alternatives;
+use crate::current::Current;
+use crate::decorate;
 use crate::ffi::method::{OfModule, Signature};
 use crate::ffi::natives::Native;
 use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Python, Raised, Result};
@@ -14,7 +17,7 @@ use crate::interpreter::Interpreter;
 use crate::proxy;
 use crate::registry::{self, Location, OpenError};
 use crate::space::{Space, open_failed};
-use crate::transaction::{self, Limits, Transactional};
+use crate::transaction;
 
 /// Size of a space for which none was named.
 const DEFAULT_BYTES: u64 = 64 << 20;
@@ -28,7 +31,9 @@ pub static TABLE: &[Method<OfModule>] = &[
     Method::function(c"list_spaces", list_spaces, c"list_spaces()\n--\n\nNames of the spaces of this user."),
     Method::function(c"use", use_space, c"use(space, /)\n--\n\nMake space the default one of this interpreter."),
     Method::function(c"retry", retry, c"retry()\n--\n\nGive the attempt up until something that it has read changes, then run it again.\n\nRaises RuntimeError outside a transaction."),
-    Method::function(c"transactional", transactional, c"transactional(function, /)\n--\n\nDecorate function: each call is one transaction, in the space of its first shared argument."),
+    Method::function(c"or_else", or_else, c"or_else(function, /, *others)\n--\n\nCall the functions in turn, as parts of this transaction, until one does not ask to wait, and return what it returns. What one did before it asked to wait is undone.\n\nIf all ask, so does the transaction: it waits until something changes that any of them has read. Outside a transaction it is one, in the space of the first bound method of a shared object or decorated function, else in the default one."),
+    Method::function(c"current", current, c"current()\n--\n\nThe Transaction that this thread is in, or None."),
+    Method::function(c"transactional", transactional, c"transactional(function=None, /, *, timeout=None, retries=None, readonly=False)\n--\n\nDecorate function: each call is one transaction, in the space of its first shared argument. With options only: a decorator."),
     Method::function(c"_open_object", open_object, c"_open_object(space, kind, handle, /)\n--\n\nThe proxy behind a pickled handle."),
     Method::function(c"_attach_descriptor", attach_descriptor, c"_attach_descriptor(uuid, pid, descriptor, /)\n--\n\nOpen the anonymous space with this uuid."),
     Method::function(c"_opened", opened, c"_opened(uuid, /)\n--\n\nThe open space with this uuid, or None."),
@@ -207,13 +212,19 @@ fn retry(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Obje
     Err(transaction::retry(py, interpreter(py, module)?))
 }
 
+fn or_else(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+    if arguments.named_len() != 0 {
+        return Err(Kind::Type.raise(py, "or_else() takes no keyword arguments"));
+    }
+    alternatives::or_else(py, interpreter(py, module)?, arguments.positional())
+}
+
+fn current(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
+    Current::of(py, interpreter(py, module)?)
+}
+
 fn transactional(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
-    const TRANSACTIONAL: Signature<1> =
-        Signature { function: "transactional", names: [""], required: 1, positional: 1 };
-    let [function] = arguments.take(py, &TRANSACTIONAL)?;
-    let none = py.none();
-    let interpreter = interpreter(py, module)?;
-    Transactional::decorate(py, interpreter, function.unwrap_or(&none), None, Limits::default())
+    decorate::transactional(py, interpreter(py, module)?, None, arguments)
 }
 
 fn open_object(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {

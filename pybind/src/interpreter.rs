@@ -4,6 +4,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::Deref;
 use std::rc::Rc;
 
+use crate::current::Current;
+use crate::decorate::{Decorator, Transactional};
 use crate::dict::Dict;
 use crate::errors::Errors;
 use crate::ffi::gil;
@@ -15,7 +17,7 @@ use crate::list::List;
 use crate::queue::Queue;
 use crate::record::Recording;
 use crate::space::Space;
-use crate::transaction::{Transaction, Transactional};
+use crate::transaction::{Irrevocable, Transaction};
 
 /// The classes of ours.
 pub struct Types {
@@ -35,6 +37,12 @@ pub struct Types {
     pub list_iterator: Type<ListIterator>,
     /// Decorated functions.
     pub transactional: Type<Transactional>,
+    /// Decorators with options.
+    pub decorator: Type<Decorator>,
+    /// What `Space.transaction()` gives.
+    pub irrevocable: Type<Irrevocable>,
+    /// `pso.Transaction`
+    pub current: Type<Current>,
 }
 
 /// Functions of the package that are written in Python.
@@ -94,6 +102,9 @@ impl State for Core {
             dict_iterator: DictIterator::class(py, module)?,
             list_iterator: ListIterator::class(py, module)?,
             transactional: Transactional::class(py, module)?,
+            decorator: Decorator::class(py, module)?,
+            irrevocable: Irrevocable::class(py, module)?,
+            current: Current::class(py, module)?,
         };
         module.add_to_module(py, c"Space", types.space.as_any())?;
         module.add_to_module(py, c"Dict", types.dict.as_any())?;
@@ -101,6 +112,8 @@ impl State for Core {
         module.add_to_module(py, c"Queue", types.queue.as_any())?;
         module.add_to_module(py, c"Recording", types.recording.as_any())?;
         module.add_to_module(py, c"Transactional", types.transactional.as_any())?;
+        module.add_to_module(py, c"Irrevocable", types.irrevocable.as_any())?;
+        module.add_to_module(py, c"Transaction", types.current.as_any())?;
         Ok(Self(Rc::new(Interpreter {
             types,
             errors: Errors::load(py)?,
@@ -122,6 +135,9 @@ impl State for Core {
         visitor.class(&types.dict_iterator);
         visitor.class(&types.list_iterator);
         visitor.class(&types.transactional);
+        visitor.class(&types.decorator);
+        visitor.class(&types.irrevocable);
+        visitor.class(&types.current);
         self.errors.traverse(visitor);
         if let Some(helpers) = self.helpers.get() {
             for object in [

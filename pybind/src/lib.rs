@@ -3,7 +3,8 @@
 //! - [`ffi`]: the safe layer over CPython, the only unsafe code of the crate.
 //! - [`registry`]: what this process has joined; shared by its interpreters. [`recording`]: a trace of what it commits there.
 //! - [`interpreter`]: what one interpreter has: types, exceptions, open spaces, transactions under way.
-//! - [`space`], [`member`], [`transaction`]: who runs operations, alone or as part of a body.
+//! - [`space`], [`member`], [`transaction`]: who runs operations, alone or as part of a body. [`body`], [`decorate`],
+//!   [`alternatives`], [`current`], [`hooks`]: what may be one, and what can be said in it.
 //! - [`key`], [`plan`], [`fetch`]: values on their way in and out.
 //! - [`dict`], [`list`], [`queue`], [`iterate`]: the proxies. [`record`]: the Python side of a recording.
 //!
@@ -17,10 +18,15 @@
 #[allow(unsafe_code)]
 mod ffi;
 
+mod alternatives;
+mod body;
+mod current;
+mod decorate;
 mod dict;
 mod errors;
 mod fetch;
 mod functions;
+mod hooks;
 mod interpreter;
 mod iterate;
 mod key;

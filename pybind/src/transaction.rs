@@ -14,16 +14,18 @@ use std::rc::Rc;
 
 use pso_engine::error::Stop;
 use pso_engine::platform::System;
+use pso_engine::transaction::Hooks;
 
-use crate::ffi::call::Call;
-use crate::ffi::class::{FunctionExtra, METHOD_DESCRIPTOR};
-use crate::ffi::slot::Slot;
-use crate::ffi::{
-    Any, Class, Instance, Kind, Method, Object, Own, Property, Python, Raised, Result, Type, Visitor, gil,
-};
+mod mark;
+mod once;
+
+pub use once::Irrevocable;
+
+use crate::body::no_coroutines;
+use crate::ffi::{Any, Instance, Kind, Object, Python, Raised, Result, gil};
+use crate::hooks;
 use crate::interpreter::Interpreter;
 use crate::member::Member;
-use crate::proxy;
 use crate::space::{Space, Tx};
 
 /// What a thread is in.
@@ -39,6 +41,14 @@ pub struct Transaction {
     impatient: Cell<bool>,
     /// Changes of size that iterators were told of, to be taken back if the attempt fails.
     sizes: RefCell<Vec<(Rc<Cell<i64>>, i64)>>,
+    /// What is to run after the end, as the attempt under way has it.
+    hooks: RefCell<Hooks<Object>>,
+    /// Which attempt is under way, from 1.
+    attempt: Cell<u64>,
+    /// Whether it runs once and cannot wait for a change.
+    irrevocable: Cell<bool>,
+    /// Alternatives under way, one in the other.
+    alternatives: Cell<u32>,
 }
 
 /// The participant, taken out. Puts itself back, also when a panic passes.
@@ -72,6 +82,26 @@ pub struct Limits {
     pub timeout: Option<f64>,
     /// Attempts after the first.
     pub retries: Option<u64>,
+    /// Whether it must not write.
+    pub readonly: bool,
+}
+
+impl Limits {
+    /// Takes the option `name`. False: there is none of that name.
+    pub fn set(&mut self, py: Python<'_>, name: &str, value: &Any) -> Result<bool> {
+        match name {
+            "timeout" => self.timeout = if value.is_none() { None } else { Some(value.seconds(py)?) },
+            "retries" if value.is_none() => self.retries = None,
+            "retries" => {
+                let retries = u64::try_from(value.index(py)?);
+                let wrong = |_| Kind::Value.raise(py, "'retries' must not be negative");
+                self.retries = Some(retries.map_err(wrong)?);
+            }
+            "readonly" => self.readonly = value.is_true(py)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
 }
 
 impl Transaction {
@@ -85,7 +115,25 @@ impl Transaction {
             patience: Cell::new(None),
             impatient: Cell::new(false),
             sizes: RefCell::default(),
+            hooks: RefCell::default(),
+            attempt: Cell::new(0),
+            irrevocable: Cell::new(false),
+            alternatives: Cell::new(0),
         }
+    }
+    /// A transaction of this thread, with a participant, that nobody has entered yet.
+    fn start(py: Python<'_>, space: &Space) -> Result<Rc<Self>> {
+        let transaction = space.take_idle().unwrap_or_else(|| Rc::new(Self::new()));
+        transaction.thread.set(gil::thread(py));
+        transaction.space.set(std::ptr::from_ref(space) as usize);
+        transaction.member.set(Some(space.take_member(py)?));
+        transaction.stop.set(None);
+        transaction.patience.set(None);
+        transaction.impatient.set(false);
+        transaction.attempt.set(0);
+        transaction.irrevocable.set(false);
+        transaction.alternatives.set(0);
+        Ok(transaction)
     }
     /// Whose it is.
     #[inline]
@@ -150,6 +198,26 @@ impl Transaction {
             }
         }
     }
+    /// Which attempt is under way, from 1.
+    pub fn attempt(&self) -> u64 {
+        self.attempt.get()
+    }
+    /// Adds a hook to the attempt under way.
+    pub fn add_hook(&self, committed: bool, hook: Object) {
+        let mut hooks = self.hooks.borrow_mut();
+        if committed { hooks.on_commit(hook) } else { hooks.on_abort(hook) }
+    }
+    /// Those of an attempt that is run again are dropped, outside of the borrow: that may run anything.
+    fn drop_hooks(&self) {
+        if !self.hooks.borrow().is_empty() {
+            drop(self.hooks.take());
+        }
+    }
+
+    /// Says that the part of the transaction that runs from here on must not write, or may again. Gives what was said before.
+    fn set_read_only(&self, py: Python<'_>, space: &Space, read_only: bool) -> Result<bool> {
+        Ok(self.work(py, space)?.participant().set_read_only(read_only))
+    }
     /// When a wait with a timeout of its own ends: the first one that asks in this transaction sets it.
     pub fn wait_until(&self, deadline_ns: u64) {
         let earlier = self.patience.get().map_or(deadline_ns, |known| known.min(deadline_ns));
@@ -170,22 +238,35 @@ pub fn run(
 ) -> Result<Object> {
     let interpreter = space.interpreter();
     if let Some(current) = interpreter.current(py) {
-        return if current.is_in(space) { body(py) } else { Err(space.crossed(py)) };
+        if !current.is_in(space) {
+            return Err(space.crossed(py));
+        }
+        return if limits.readonly { join_read_only(py, &current, space, body) } else { body(py) };
     }
-    let transaction = space.take_idle().unwrap_or_else(|| Rc::new(Transaction::new()));
-    transaction.thread.set(gil::thread(py));
-    transaction.space.set(std::ptr::from_ref::<Space>(space) as usize);
-    transaction.member.set(Some(space.take_member(py)?));
-    transaction.stop.set(None);
-    transaction.patience.set(None);
-    transaction.impatient.set(false);
+    let transaction = Transaction::start(py, space)?;
     // Counted: the body may drop the last reference to the space.
     let space = space.own();
     interpreter.enter(Rc::clone(&transaction));
     let attempts = Attempts { transaction: &transaction, space: &space };
     let result = attempts.run(py, limits, body);
     interpreter.exit(&transaction);
-    attempts.end();
+    let hooks = attempts.end();
+    if hooks.is_empty() { result } else { hooks::run(py, interpreter, hooks.of(result.is_ok()), result) }
+}
+
+/// A part of a transaction that must not write, whatever the rest does.
+fn join_read_only(
+    py: Python<'_>,
+    transaction: &Transaction,
+    space: &Space,
+    body: impl Fn(Python<'_>) -> Result<Object>,
+) -> Result<Object> {
+    let before = transaction.set_read_only(py, space, true)?;
+    let result = body(py);
+    if let Some(mut member) = transaction.member.take() {
+        member.participant.set_read_only(before);
+        transaction.member.set(Some(member));
+    }
     result
 }
 
@@ -208,7 +289,7 @@ impl Attempts<'_> {
         let mut tries: u64 = 0;
         // Each turn is an attempt; the protocol bounds them, and `limits` does.
         loop {
-            let outcome = self.attempt(py, deadline, &body);
+            let outcome = self.attempt(py, deadline, limits.readonly, &body);
             self.transaction.settle_sizes(matches!(outcome, Outcome::Done(_)));
             match outcome {
                 Outcome::Done(value) => return Ok(value),
@@ -237,9 +318,17 @@ impl Attempts<'_> {
         Ok(())
     }
 
-    fn attempt(&self, py: Python<'_>, deadline: Option<u64>, body: &impl Fn(Python<'_>) -> Result<Object>) -> Outcome {
+    fn attempt(
+        &self,
+        py: Python<'_>,
+        deadline: Option<u64>,
+        readonly: bool,
+        body: &impl Fn(Python<'_>) -> Result<Object>,
+    ) -> Outcome {
         self.transaction.stop.set(None);
-        if let Err(raised) = self.begin(py, deadline) {
+        self.transaction.attempt.set(self.transaction.attempt.get() + 1);
+        self.transaction.drop_hooks();
+        if let Err(raised) = self.begin(py, deadline, readonly) {
             return Outcome::Failed(raised);
         }
         let result = body(py);
@@ -265,10 +354,11 @@ impl Attempts<'_> {
         self.fail(py, no_coroutines(py))
     }
 
-    fn begin(&self, py: Python<'_>, deadline: Option<u64>) -> Result<()> {
+    fn begin(&self, py: Python<'_>, deadline: Option<u64>, readonly: bool) -> Result<()> {
         loop {
             let mut work = self.transaction.work(py, self.space)?;
             work.participant().set_deadline(deadline);
+            work.participant().set_read_only(readonly);
             match work.participant().begin() {
                 Ok(()) => return Ok(()),
                 // Told in the pause before the attempt: nothing has run yet.
@@ -346,155 +436,36 @@ impl Attempts<'_> {
         }
     }
 
-    fn end(&self) {
+    /// The participant goes back. Gives the hooks of the last attempt, but for a child of a fork: they are the parent's.
+    fn end(&self) -> Hooks<Object> {
+        let hooks = self.transaction.hooks.take();
         if self.transaction.forked.get() {
-            return;
+            return Hooks::default();
         }
         if let Some(mut member) = self.transaction.member.take() {
             member.participant.abort();
             member.participant.set_deadline(None);
+            member.participant.set_read_only(false);
             self.space.put_member(member);
         }
         if Rc::strong_count(self.transaction) == 1 {
             self.space.put_idle(Rc::clone(self.transaction));
         }
+        hooks
     }
-}
-
-/// The body of an `async def` runs when the transaction is over: refused.
-pub fn refuse_coroutine(py: Python<'_>, function: &Any) -> Result<()> {
-    /// `inspect.CO_COROUTINE | CO_ASYNC_GENERATOR`
-    const ASYNC: isize = 0x80 | 0x200;
-    if !function.has_attribute(py, c"__code__")? {
-        return Ok(());
-    }
-    let flags = function.attribute(py, c"__code__")?.attribute(py, c"co_flags")?.index(py)?;
-    if flags & ASYNC != 0 {
-        return Err(Kind::Type.raise(py, "an async function cannot be a transaction: its body would run after it"));
-    }
-    Ok(())
-}
-
-#[cold]
-fn no_coroutines(py: Python<'_>) -> Raised {
-    Kind::Type
-        .raise(py, "a transaction is a plain function: the body of an async def or a generator would run after it")
 }
 
 /// `pso.retry()`: gives the attempt up until something that it has read changes.
 pub fn retry(py: Python<'_>, interpreter: &Interpreter) -> Raised {
     match interpreter.current(py) {
         None => Kind::Runtime.raise(py, "pso.retry() outside a transaction would wait for nothing"),
+        Some(transaction) if transaction.irrevocable.get() && transaction.alternatives.get() == 0 => {
+            Kind::Runtime.raise(py, Stop::Irrevocable.to_string())
+        }
         Some(transaction) => {
             let stop = transaction.stop().unwrap_or(Stop::Retry);
             transaction.set_stop(stop);
             interpreter.errors.stopped(py, stop, false)
         }
-    }
-}
-
-/// A decorated function: calling it runs a transaction.
-pub struct Transactional {
-    function: Object,
-    /// `None`: found from the arguments of each call.
-    space: Option<Own<Space>>,
-    interpreter: Rc<Interpreter>,
-    limits: Limits,
-}
-
-impl Class for Transactional {
-    type Extra = FunctionExtra;
-    const COLLECTED: bool = true;
-
-    fn traverse(&self, visitor: &Visitor) {
-        visitor.object(&self.function);
-        if let Some(space) = &self.space {
-            visitor.own(space);
-        }
-    }
-}
-
-static METHODS: [Method<Transactional>; 2] =
-    [Method::plain(c"__reduce__", Transactional::reduce, c"Pickled by name, as functions are."), Method::END];
-static PROPERTIES: [Property<Transactional>; 3] = [
-    Property::DICT,
-    Property::new(c"space", Transactional::get_space, c"The space, or None where it is found from the arguments."),
-    Property::END,
-];
-
-impl Transactional {
-    /// The type.
-    pub fn class(py: Python<'_>, module: &Any) -> Result<Type<Self>> {
-        let slots = vec![
-            Slot::doc(
-                c"A function that runs as one transaction. Made by `space.transactional` and `pso.transactional`.",
-            ),
-            Slot::methods(&METHODS),
-            Slot::properties(&PROPERTIES),
-            Slot::describe(Self::describe),
-            Slot::repr(Self::repr),
-        ];
-        let flags = METHOD_DESCRIPTOR | crate::ffi::class::NOT_CONSTRUCTIBLE;
-        Type::new(py, module, c"pso._core.Transactional", flags, slots)
-    }
-
-    /// Decorates `function`.
-    pub fn decorate(
-        py: Python<'_>,
-        interpreter: &Rc<Interpreter>,
-        function: &Any,
-        space: Option<&Instance<Space>>,
-        limits: Limits,
-    ) -> Result<Object> {
-        refuse_coroutine(py, function)?;
-        if !function.is_callable() {
-            let message = format!("a function is wanted, not '{}'", function.class_name());
-            return Err(Kind::Type.raise(py, message));
-        }
-        if !function.runs_when_called(py)? {
-            return Err(no_coroutines(py));
-        }
-        let value = Self {
-            function: function.to_object(),
-            space: space.map(Instance::own),
-            interpreter: Rc::clone(interpreter),
-            limits,
-        };
-        let extra = FunctionExtra::calling::<Self, _>(Self::call);
-        let made = interpreter.types.transactional.create_with(py, extra, value)?.into_object();
-        let helper = interpreter.helpers(py)?.update_wrapper.clone();
-        helper.call(py, &[&made, function])
-    }
-
-    fn call(this: &Instance<Self>, py: Python<'_>, call: Call<'_>) -> Result<Object> {
-        let interpreter = &this.interpreter;
-        match &this.space {
-            Some(space) => run(py, space, this.limits, |py| call.pass_to(py, &this.function)),
-            None => {
-                let all = call.positional().iter().chain(call.named());
-                let space = match all.into_iter().find_map(|argument| proxy::space_of(interpreter, argument)) {
-                    Some(space) => space,
-                    None => interpreter.default_space(py)?,
-                };
-                run(py, &space, this.limits, |py| call.pass_to(py, &this.function))
-            }
-        }
-    }
-
-    fn describe(this: &Instance<Self>, py: Python<'_>, instance: Option<&Any>) -> Result<Object> {
-        match instance {
-            None => Ok(this.as_any().to_object()),
-            Some(instance) if instance.is_none() => Ok(this.as_any().to_object()),
-            Some(instance) => py.bind(this.as_any(), instance),
-        }
-    }
-    fn repr(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        py.str(&format!("<transactional {}>", this.function.repr_text(py)))
-    }
-    fn reduce(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        this.function.attribute(py, c"__qualname__")
-    }
-    fn get_space(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        Ok(this.space.as_ref().map_or_else(|| py.none(), |space| space.as_any().to_object()))
     }
 }

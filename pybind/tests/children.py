@@ -259,6 +259,27 @@ def wait_for(pipe, space, shared, key):
     pipe.send(space.run(body))
 
 
+def get_any(pipe, queues):
+    """Takes one item from whichever queue has one, and sends it."""
+    import pso
+
+    gets = [queue.get for queue in queues]
+    pipe.send("ready")
+    pipe.send(pso.or_else(*gets))
+
+
+def consume_any(pipe, queues):
+    """Takes from whichever queue has something until it meets None; sends what it took."""
+    import pso
+
+    gets = [queue.get for queue in queues]
+    pipe.send("ready")
+    taken = []
+    while (item := pso.or_else(*gets)) is not None:
+        taken.append(item)
+    pipe.send(taken)
+
+
 def produce(pipe, queue, producer, number):
     """Puts (producer, 0), (producer, 1), ..."""
     for item in range(number):
@@ -271,6 +292,17 @@ def consume(pipe, queue):
     while (item := queue.get()) is not None:
         taken.append(item)
     pipe.send(taken)
+
+
+def count_in_blocks(pipe, space, counters, key, times):
+    """Adds 1 so many times, each in a block that runs once; sends how often a block began."""
+    begun = 0
+    pipe.send("ready")
+    for _ in range(times):
+        with space.transaction():
+            begun += 1
+            counters[key] += 1
+    pipe.send(begun)
 
 
 # --- Being killed ----------------------------------------------------------------------------------------------------
@@ -289,6 +321,25 @@ def hold_locks(pipe, space, shared, keys):
         time.sleep(1000)
 
     space.run(body)
+
+
+def hold_block(pipe, space, shared, key):
+    """Reads and writes in a block that never ends."""
+    with space.transaction():
+        shared[key] = "never seen"
+        len(shared)
+        pipe.send("ready")
+        time.sleep(1000)
+
+
+def stop_in_block(pipe, space, shared, key):
+    """Adds 1 in a block, and stops itself in the middle of it."""
+    with space.transaction():
+        shared[key] += 1
+        pipe.send("ready")
+        os.kill(os.getpid(), signal.SIGSTOP)
+        shared[key] += 1
+    pipe.send("done")
 
 
 def stop_in_transaction(pipe, space, shared, key):

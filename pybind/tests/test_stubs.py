@@ -50,9 +50,22 @@ def test_types_are_followed_through_containers_and_transactions(tmp_path):
             reveal_type(counts.get("a"))
             reveal_type(tasks.get(timeout=1))
             reveal_type([name.upper() for name in names])
+            reveal_type(pso.or_else(tasks.get, lambda: "none"))
+
+            @space.atomically
+            def total() -> float:
+                return float(sum(counts.values()))
+
+            @space.transactional(timeout=5, readonly=True)
+            def count(name: str) -> int:
+                return counts[name]
+
+            reveal_type(total)
+            reveal_type(count("a"))
             add(5)
             counts[1] = 2
             names.append(3)
+            count(1)
         """)
     )
     code, said = run("mypy", "--strict", "--cache-dir", str(tmp_path), "use.py", folder=tmp_path)
@@ -66,8 +79,11 @@ def test_types_are_followed_through_containers_and_transactions(tmp_path):
         "int | None",
         "str",
         "list[str]",
+        "str",
+        "float",
+        "int",
     ], said
     errors = [line for line in said.splitlines() if "error:" in line]
-    assert len(errors) == 3 and all(
-        f"use.py:{line}:" in error for line, error in zip((27, 28, 29), errors, strict=True)
+    assert len(errors) == 4 and all(
+        f"use.py:{line}:" in error for line, error in zip((39, 40, 41, 42), errors, strict=True)
     ), said

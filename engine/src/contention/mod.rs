@@ -11,6 +11,7 @@
 //!    [`Limits::prepared_ns`].
 //! 3. Whoever was stopped lets its stopper finish first, for [`Limits::restart_ns`] at most.
 //! 4. The dead are cleared away by whoever meets them.
+//! 5. An irrevocable attempt stops whoever is in its way and is stopped by nobody ([`Contender::privilege_over`]).
 
 mod backoff;
 mod damped;
@@ -41,14 +42,26 @@ pub struct Contender {
     pub priority: Priority,
     /// True after many lost attempts, or many ticks: see [`Limits`].
     pub starving: bool,
+    /// True if it is irrevocable: it is stopped by nobody.
+    pub privileged: bool,
     /// Mean duration of its attempts in ns.
     pub mean_duration_ns: u64,
 }
 
 impl Contender {
     /// True for the older of two. No two are of one age: ticks are told apart by a number of the participant's.
+    /// The privileged is above all.
     pub fn ranks_above(&self, other: &Self) -> bool {
-        self.priority < other.priority
+        if self.privileged || other.privileged { self.privileged } else { self.priority < other.priority }
+    }
+
+    /// What I do about an owner where one of us is irrevocable, and no policy is asked.
+    pub fn privilege_over(&self, owner: &Self) -> Option<Verdict> {
+        match (self.privileged, owner.privileged) {
+            (true, _) => Some(Verdict::Stop),
+            (false, true) => Some(Verdict::Wait),
+            (false, false) => None,
+        }
     }
 }
 
@@ -64,6 +77,9 @@ pub enum Verdict {
     /// End my attempt, hold nothing, and try again after [`Policy::pause_ns`].
     Retry,
 }
+
+/// What a participant's word `starving` holds for an attempt that is irrevocable.
+pub const PRIVILEGED: u64 = 2;
 
 /// Who yields. Asked on contact only, never on the way of an attempt that meets nobody.
 pub trait Policy: fmt::Debug + Send + Sync {
@@ -194,7 +210,17 @@ mod tests {
 
     /// Somebody whose first attempt was at `tick`.
     pub(super) fn contender(tick: u64, starving: bool) -> Contender {
-        Contender { priority: Priority::new(Tick(tick), ParticipantId(3)), starving, mean_duration_ns: 1_000 }
+        let priority = Priority::new(Tick(tick), ParticipantId(3));
+        Contender { priority, starving, privileged: false, mean_duration_ns: 1_000 }
+    }
+
+    #[test]
+    fn the_privileged_stops_everybody_and_is_stopped_by_nobody() {
+        let (privileged, old) = (Contender { privileged: true, ..contender(50, false) }, contender(0, true));
+        assert_eq!(privileged.privilege_over(&old), Some(Verdict::Stop));
+        assert_eq!(old.privilege_over(&privileged), Some(Verdict::Wait));
+        assert_eq!(old.privilege_over(&contender(50, false)), None);
+        assert!(privileged.ranks_above(&old) && !old.ranks_above(&privileged));
     }
 
     #[test]

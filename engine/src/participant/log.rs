@@ -135,6 +135,9 @@ fn piece_start<P: Platform>(arena: &Arena<P>, handle: u64, words: u64) -> Option
     (start.index() >= arena.layout().tables_words() && end <= arena.layout().geometry().space_words).then_some(start)
 }
 
+/// The new value of a cell that is held: no value at all.
+pub const HELD: u64 = !0 << 4;
+
 /// What an entry of a record is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
@@ -143,9 +146,12 @@ pub enum EntryKind {
     Write = 0,
     /// A block was allocated; the second word is its handle.
     Allocation = 1,
+    /// A cell is held and keeps its value and its version. Its new value is [`HELD`], so that whoever reads through the lock of a
+    /// committed attempt, and looks there anyway, need not look at the kind.
+    Hold = 2,
 }
 
-/// One entry of a record: `kind:4 | cell:60`, old version (or handle), old value, new value.
+/// One entry of a record: `kind:4 | cell:60`, old version (or handle), old value, new value. A kind that is none: void.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry(WordAddress);
 
@@ -165,6 +171,7 @@ impl Entry {
         let kind = match word >> Self::KIND_SHIFT {
             0 => EntryKind::Write,
             1 => EntryKind::Allocation,
+            2 => EntryKind::Hold,
             _ => return None,
         };
         let cell = word & ((1 << Self::KIND_SHIFT) - 1);
@@ -185,11 +192,29 @@ impl Entry {
     pub fn new_value<P: Platform>(self, arena: &Arena<P>) -> u64 {
         arena.platform().load(self.0.offset(3), Relaxed)
     }
+    /// The cell's value as its owner sees it: the new one, or that of a cell that is held.
+    #[inline]
+    pub fn own_value<P: Platform>(self, arena: &Arena<P>) -> u64 {
+        let value = self.new_value(arena);
+        if value == HELD { self.old_value(arena) } else { value }
+    }
     /// Changes the value to come. Owner only.
     #[inline]
     pub fn set_new_value<P: Platform>(self, arena: &Arena<P>, value: u64) {
         // Relaxed: others read it only after the compare-exchange to COMMITTED, which releases it.
         arena.platform().store(self.0.offset(3), value, Relaxed);
+    }
+    /// Makes a write of a hold, or the other way round. Owner only.
+    #[inline]
+    pub fn set_kind<P: Platform>(self, arena: &Arena<P>, kind: EntryKind, cell: CellAddress) {
+        // Relaxed: as the value. Whoever looks for the entry before sees the same cell.
+        arena.platform().store(self.0, (kind as u64) << Self::KIND_SHIFT | cell.index(), Relaxed);
+    }
+    /// Takes the entry of a block that goes out of the record: it is about nothing from here on. Owner only, while nobody else
+    /// can reach the block.
+    pub fn void<P: Platform>(self, arena: &Arena<P>) {
+        // Release: comes before the block is freed, for whoever finishes a commit of this record.
+        arena.platform().store(self.0, u64::MAX, Release);
     }
     /// Fills the entry. Owner only, before the lock that names it is taken.
     #[inline]

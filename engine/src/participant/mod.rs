@@ -19,6 +19,6 @@ mod process;
 mod slot;
 
 pub(crate) use log::entries;
-pub use log::{ENTRY_WORDS, Entry, EntryKind, Pieces, READ_WORDS, foreign_entry};
+pub use log::{ENTRY_WORDS, Entry, EntryKind, HELD, Pieces, READ_WORDS, foreign_entry};
 pub use process::{ProcessPhase, ProcessSlot, ProcessState};
 pub use slot::{Claim, PIECES, Slot, WaitingFor, is_over, participant_is_dead, status_of};

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use crate::allocator;
-use crate::arena::Arena;
+use crate::arena::{Arena, HotWord};
 use crate::participant::{
     Claim, Entry, EntryKind, ProcessPhase, ProcessSlot, Slot, WaitingFor, entries, participant_is_dead, status_of,
 };
@@ -79,6 +79,9 @@ pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, sl
     }
     // Relaxed stores to the dead one's lines: nobody else writes them while we hold the right.
     arena.platform().store(slot.waiting_for(), WaitingFor::Nothing as u64, Relaxed);
+    // Privilege goes with its holder; the next owner of the slot begins without.
+    arena.platform().store(slot.starving(), 0, Relaxed);
+    let privilege = take_privilege(arena, dead);
     // Pairs with the fences of sleepers (W1).
     arena.platform().fence(SeqCst);
     if let Some(waiter) = AttemptId::unpack(arena.platform().load(slot.queue_to(), Acquire))
@@ -87,6 +90,20 @@ pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, sl
         waiting::ring(arena, waiter);
     }
     leftover.ring(arena, decided.state);
+    if let Some(token) = privilege {
+        waiting::ring_cell(arena, token);
+    }
+}
+
+/// Takes the token from the dead. It may have taken it and not begun: then its seq is not over, and its slot's next owner would
+/// seem to have it. Gives the cell whose bucket is to be rung for it.
+fn take_privilege<P: Platform>(arena: &Arena<P>, dead: ParticipantId) -> Option<CellAddress> {
+    let token = arena.layout().hot(HotWord::PrivilegeToken);
+    let word = arena.platform().load(token, Acquire);
+    AttemptId::unpack(word).filter(|holder| holder.participant == dead)?;
+    // AcqRel: passes on what the dead one released with it. Lost: somebody has taken it from the dead.
+    arena.platform().compare_exchange(token, word, 0, AcqRel, Relaxed).ok()?;
+    Some(CellAddress::new(token))
 }
 
 /// The fate of the dead one's attempt: COMMITTED and ABORTED stand, IDLE is at rest, all else becomes ABORTED.
@@ -103,6 +120,14 @@ fn decide<P: Platform>(arena: &Arena<P>, slot: Slot) -> Option<Status> {
         }
     }
     None
+}
+
+/// A cell that still holds a lock of a dead attempt.
+struct Held {
+    number: u64,
+    kind: EntryKind,
+    cell: CellAddress,
+    entry: Entry,
 }
 
 /// The record of a dead attempt.
@@ -129,19 +154,19 @@ impl Leftover {
 
     /// The cells that still hold a lock of this attempt, with their entries. An entry without its lock was never locked, or
     /// is freed already, or belongs to an earlier attempt: its lock word would carry another seq.
-    fn held<'a, P: Platform>(&'a self, arena: &'a Arena<P>) -> impl Iterator<Item = (u64, CellAddress, Entry)> + 'a {
+    fn held<'a, P: Platform>(&'a self, arena: &'a Arena<P>) -> impl Iterator<Item = Held> + 'a {
         entries(arena, self.slot, self.start, self.reserved).filter_map(move |(number, entry)| {
-            let (EntryKind::Write, cell) = entry.target(arena)? else { return None };
+            let (kind @ (EntryKind::Write | EntryKind::Hold), cell) = entry.target(arena)? else { return None };
             // Acquire: the lock's compare-exchange released the entry.
             let word = arena.platform().load(cell.lock_word(), Acquire);
-            (word == self.lock_word(number)).then_some((number, cell, entry))
+            (word == self.lock_word(number)).then_some(Held { number, kind, cell, entry })
         })
     }
 
     /// COMMITTED: values, DONE, locks. The owner's order; running it again changes nothing.
     fn write_back<P: Platform>(&self, arena: &Arena<P>, slot: Slot) {
         let platform = arena.platform();
-        for (_, cell, entry) in self.held(arena) {
+        for Held { cell, entry, .. } in self.held(arena).filter(|held| held.kind == EntryKind::Write) {
             // Release: whoever reads a handle from the cell sees the block behind it.
             platform.store(cell.value_word(), entry.new_value(arena), Release);
         }
@@ -154,7 +179,8 @@ impl Leftover {
                 allocator::publish(arena, handle);
             }
         }
-        for (number, cell, _) in self.held(arena) {
+        for Held { number, kind, cell, entry } in self.held(arena) {
+            let version = if kind == EntryKind::Write { version } else { Version(entry.old_version(arena)) };
             // AcqRel: as the owner's release; only while the lock stands.
             let free = LockWord::free(version);
             let _ = platform.compare_exchange(cell.lock_word(), self.lock_word(number), free, AcqRel, Relaxed);
@@ -163,7 +189,7 @@ impl Leftover {
 
     /// ABORTED: locks back to the versions before. Blocks are freed with the participant.
     fn clear<P: Platform>(&self, arena: &Arena<P>) {
-        for (number, cell, entry) in self.held(arena) {
+        for Held { number, cell, entry, .. } in self.held(arena) {
             let free = LockWord::free(Version(entry.old_version(arena)));
             // AcqRel: a thief may have the lock by now, then it is his.
             let _ = arena.platform().compare_exchange(cell.lock_word(), self.lock_word(number), free, AcqRel, Relaxed);
@@ -172,9 +198,9 @@ impl Leftover {
 
     fn ring<P: Platform>(&self, arena: &Arena<P>, state: State) {
         for (_, entry) in entries(arena, self.slot, self.start, self.reserved) {
-            let Some((EntryKind::Write, cell)) = entry.target(arena) else { continue };
+            let Some((kind @ (EntryKind::Write | EntryKind::Hold), cell)) = entry.target(arena) else { continue };
             match state {
-                State::Committed => waiting::ring_changes(arena, cell),
+                State::Committed if kind == EntryKind::Write => waiting::ring_changes(arena, cell),
                 _ => waiting::ring_cell(arena, cell),
             }
         }

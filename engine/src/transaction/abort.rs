@@ -70,10 +70,13 @@ impl<P: Platform> Participant<P> {
         self.platform().fence(SeqCst);
         self.ring_queue();
         if held && self.anybody_sleeps() {
-            self.for_each_written(waiting::ring_cell);
+            self.for_each_locked(|arena, _, cell| waiting::ring_cell(arena, cell));
         }
         self.pay_owed_wake();
         self.entries = 0;
+        if self.privileged {
+            self.end_privilege();
+        }
     }
 
     /// In the child of a fork: the attempt goes on in the parent, nothing shared is touched here.
@@ -83,6 +86,7 @@ impl<P: Platform> Participant<P> {
         self.reads = 0;
         self.entries = 0;
         self.owed_wake = None;
+        self.privileged = false;
         self.pause = Pause::No;
     }
 
@@ -90,7 +94,7 @@ impl<P: Platform> Participant<P> {
         let arena = &self.arena;
         let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
         match entry.target(arena) {
-            Some((EntryKind::Write, cell)) => {
+            Some((EntryKind::Write | EntryKind::Hold, cell)) => {
                 let by = LockedBy { participant: self.id, entry: number & ENTRY_MASK, seq: self.seq };
                 let free = LockWord::free(Version(entry.old_version(arena)));
                 // AcqRel: only while the lock is ours; a thief may have it. Passes on what the last committer released.

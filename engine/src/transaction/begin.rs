@@ -116,14 +116,19 @@ impl<P: Platform> Participant<P> {
         let Some(stopper) = AttemptId::unpack(word) else { return Ok(()) };
         let began = self.platform().now_ns();
         let spin_ns = self.platform().spin_ns();
-        // Bounded by `restart_ns`.
+        // Bounded by `restart_ns`, but for an irrevocable stopper: by its life.
         loop {
             if is_over(self.arena(), stopper) {
                 return Ok(());
             }
             let waited = self.platform().now_ns().saturating_sub(began);
             if waited >= self.limits.restart_ns {
-                return Ok(());
+                if !self.is_privileged(stopper) {
+                    return Ok(());
+                }
+                let bell = Bell::look(self.arena(), self.slot);
+                self.sleep(bell, self.limits.restart_ns)?;
+                continue;
             }
             if waited < spin_ns {
                 self.platform().spin_hint();

@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use super::{Outcome, Participant};
 use crate::allocator;
-use crate::arena::HotWord;
+use crate::arena::{Arena, HotWord};
 use crate::error::Stop;
 use crate::participant::{Entry, EntryKind, is_over};
 use crate::platform::Platform;
 use crate::waiting;
-use crate::word::{AttemptId, Handle, LockWord, State, Status, Version};
+use crate::word::{AttemptId, CellAddress, Handle, LockWord, State, Status, Version};
 
 /// State of a record that is being written.
 pub(crate) const RECORD_OPEN: u64 = 0;
@@ -23,7 +23,8 @@ impl<P: Platform> Participant<P> {
     /// `Conflict`: somebody else went first; run the body again.
     #[inline(always)]
     pub fn commit(&mut self) -> Result<(), Stop> {
-        if self.active == 0 || self.entries != 0 || self.is_foreign() {
+        // The read version is 0 between attempts, and of one that is irrevocable.
+        if self.read_version == 0 || self.entries != 0 || self.is_foreign() {
             return self.commit_writes();
         }
         self.observe_end(Outcome::ReadOnly);
@@ -50,6 +51,9 @@ impl<P: Platform> Participant<P> {
         self.write_back(version);
         self.rest();
         self.ring_after_commit();
+        if self.privileged {
+            self.end_privilege();
+        }
         self.succeeded();
         Ok(())
     }
@@ -92,6 +96,11 @@ impl<P: Platform> Participant<P> {
             match entry.target(arena) {
                 // Release: pairs with the acquire in `read`. Whoever sees the free word sees the value stored before it.
                 Some((EntryKind::Write, cell)) => platform.store(cell.lock_word(), free, Release),
+                Some((EntryKind::Hold, cell)) => {
+                    let free = LockWord::free(Version(entry.old_version(arena)));
+                    // Release: passes on what the last committer released.
+                    platform.store(cell.lock_word(), free, Release);
+                }
                 Some((EntryKind::Allocation, _)) => {
                     if let Some(handle) = Handle::from_raw(entry.old_version(arena)) {
                         allocator::publish(arena, handle);
@@ -127,7 +136,10 @@ impl<P: Platform> Participant<P> {
         arena.platform().fence(SeqCst);
         self.ring_queue();
         if self.anybody_sleeps() {
-            self.for_each_written(waiting::ring_changes);
+            self.for_each_locked(|arena, kind, cell| match kind {
+                EntryKind::Write => waiting::ring_changes(arena, cell),
+                _ => waiting::ring_cell(arena, cell),
+            });
         }
         self.pay_owed_wake();
         self.record_start += 1 + self.entries;
@@ -143,12 +155,12 @@ impl<P: Platform> Participant<P> {
         (0..words).any(|word| arena.platform().load(summary.offset(word), Relaxed) != 0)
     }
 
-    pub(super) fn for_each_written(&self, visit: impl Fn(&crate::arena::Arena<P>, crate::word::CellAddress)) {
+    pub(super) fn for_each_locked(&self, visit: impl Fn(&Arena<P>, EntryKind, CellAddress)) {
         let arena = self.arena();
         for number in 0..self.entries {
             let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
-            if let Some((EntryKind::Write, cell)) = entry.target(arena) {
-                visit(arena, cell);
+            if let Some((kind @ (EntryKind::Write | EntryKind::Hold), cell)) = entry.target(arena) {
+                visit(arena, kind, cell);
             }
         }
     }

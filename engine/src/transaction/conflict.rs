@@ -55,11 +55,21 @@ impl<P: Platform> Participant<P> {
                 return Err(self.lost());
             }
             if self.platform().now_ns().saturating_sub(began) >= self.limits.prepared_ns {
+                if self.contender_at(slot).privileged && !participant_is_dead(self.arena(), by.participant) {
+                    self.doze()?;
+                    continue;
+                }
                 self.stop(slot, by.seq, State::Prepared);
                 return Ok(());
             }
             self.platform().spin_hint();
         }
+    }
+
+    /// A short sleep while somebody who must not be stopped has no processor. Nobody rings.
+    fn doze(&mut self) -> Result<(), Stop> {
+        let bell = Bell::look(self.arena(), self.slot);
+        self.sleep(bell, FIRST_SLEEP_NS / 2).map_err(|stop| self.fail(stop))
     }
 
     /// COMMITTED: the owner writes back. If it is dead, the one recoverer does. Bounded by the life of the owner.
@@ -107,6 +117,9 @@ impl<P: Platform> Participant<P> {
 
     /// What the policy says about an owner that runs or waits. Nobody sleeps on a sleeper, whatever it says.
     pub(super) fn judge(&self, state: State, owner: Contender) -> Verdict {
+        if let Some(verdict) = self.contender().privilege_over(&owner) {
+            return verdict;
+        }
         let policy = self.arena.policy().policy();
         match state {
             State::Waiting => match policy.meet_waiting(&self.contender(), &owner) {
@@ -300,6 +313,9 @@ impl<P: Platform> Participant<P> {
     /// An owner without any engine call for long: its locks are taken. Its patience doubles, so that a body that computes for
     /// long finishes in the end.
     fn stop_hung(&mut self, slot: Slot, owner: AttemptId) {
+        if self.contender_at(slot).privileged {
+            return;
+        }
         let limit = self.platform().load(slot.hung_limit(), Relaxed);
         self.platform().store(slot.hung_limit(), limit.saturating_mul(2).max(1), Relaxed);
         self.stop(slot, owner.seq, State::Active);

@@ -14,6 +14,7 @@
 //!    COMMITTED: from here on the writes exist. Then values into cells, record DONE, locks free, IDLE with the next seq.
 //! 5. `abort`: whoever flips ACTIVE, WAITING or PREPARED to ABORTED has taken all locks of the attempt at once. Anybody may
 //!    clear them.
+//! 6. `or_else` (`alternatives`): a part of an attempt that asks to wait is undone, and another runs in its place.
 //!
 //! **Invariants** (the numbers are those of `papers/transactions.md`)
 //!
@@ -25,10 +26,13 @@
 //! **Who else touches these words**: `recovery` finishes what the dead left, with the same order of steps.
 
 mod abort;
+mod alternatives;
 mod begin;
 mod commit;
 mod conflict;
+mod hooks;
 mod observe;
+mod privilege;
 mod read;
 mod run;
 mod second_row;
@@ -40,7 +44,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::allocator::{self, BlockCache};
 use crate::arena::{Arena, HotWord};
-use crate::contention::{Contender, Limits, TICK_NS};
+use crate::contention::{Contender, Limits, PRIVILEGED, TICK_NS};
 use crate::error::{Corrupt, Full, Stop};
 use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
 use crate::platform::Platform;
@@ -52,6 +56,8 @@ use crate::word::{
     WordAddress,
 };
 
+pub use alternatives::Savepoint;
+pub use hooks::{Hooks, HooksMark};
 pub use observe::{Attempt, Observer, Outcome};
 pub use run::Sleeper;
 
@@ -93,6 +99,14 @@ pub struct Participant<P: Platform> {
     observer: Option<Box<dyn Observer<P> + Send>>,
     deadline_ns: Option<u64>,
     counters: Counters,
+    alternatives: alternatives::Alternatives,
+    hooks: Hooks<hooks::Hook>,
+    /// The attempt whose record has cells that are held and keep their values.
+    holds_in: u64,
+    /// Whether the transaction under way must not write.
+    read_only: bool,
+    /// Whether the attempt under way is irrevocable.
+    privileged: bool,
 }
 
 /// What to wait for before the next attempt, holding nothing.
@@ -118,6 +132,9 @@ struct Counters {
     /// When this attempt began, if it is one of those that are timed.
     began_ns: Option<u64>,
 }
+
+/// No attempt has this number.
+const NO_SEQ: u64 = u64::MAX;
 
 /// Every so many attempts the shared tick is looked after, and the numbers for people are written.
 const SAMPLE: u64 = 32;
@@ -166,6 +183,11 @@ impl<P: Platform> Participant<P> {
             observer: None,
             deadline_ns: None,
             counters: Counters::default(),
+            alternatives: alternatives::Alternatives::default(),
+            hooks: Hooks::default(),
+            holds_in: NO_SEQ,
+            read_only: false,
+            privileged: false,
             arena: arena.clone(),
             space,
         })
@@ -209,6 +231,11 @@ impl<P: Platform> Participant<P> {
         self.deadline_ns = deadline_ns;
     }
 
+    /// Whether the parts of a transaction that run from here on must not write. Returns what was said before.
+    pub fn set_read_only(&mut self, read_only: bool) -> bool {
+        std::mem::replace(&mut self.read_only, read_only)
+    }
+
     /// True in a child of the process that took the slot, joined by itself or not: the slot is the parent's.
     #[inline]
     fn is_foreign(&self) -> bool {
@@ -241,14 +268,20 @@ impl<P: Platform> Participant<P> {
     /// Myself as a policy sees me.
     fn contender(&self) -> Contender {
         let priority = self.priority.unwrap_or(Priority(u64::MAX));
-        Contender { priority, starving: self.starves(), mean_duration_ns: self.counters.mean_duration_ns }
+        let mean_duration_ns = self.counters.mean_duration_ns;
+        Contender { priority, starving: self.starves(), privileged: self.privileged, mean_duration_ns }
     }
-    /// Somebody else as a policy sees him. Relaxed: policy may err, safety does not hang on it.
+    /// Somebody else as a policy sees him. Relaxed: policy may err, safety does not hang on it. The caller has looked at his
+    /// status.
     fn contender_at(&self, slot: Slot) -> Contender {
         let platform = self.platform();
+        let priority = Priority(platform.load(slot.priority(), Relaxed));
+        // Privilege is no matter of policy: it was stored before the status that the caller has acquired.
+        let starving = platform.load(slot.starving(), Relaxed);
         Contender {
-            priority: Priority(platform.load(slot.priority(), Relaxed)),
-            starving: platform.load(slot.starving(), Relaxed) != 0,
+            priority,
+            starving: starving != 0,
+            privileged: starving == PRIVILEGED,
             mean_duration_ns: platform.load(slot.mean_duration(), Relaxed),
         }
     }
@@ -275,7 +308,7 @@ impl<P: Platform> Participant<P> {
     pub fn allocate(&mut self, kind: BlockKind, payload_words: u64) -> Result<Handle, Stop> {
         let mut handle = self.try_allocate(kind, payload_words);
         // What the dead hold serves the living. Once: whoever dies meanwhile is for the next one who finds the space full.
-        if handle.is_err() && recovery::recover_dead(&self.space) > 0 {
+        if matches!(handle, Err(Stop::Full(_))) && recovery::recover_dead(&self.space) > 0 {
             handle = self.try_allocate(kind, payload_words);
         }
         match handle {
@@ -283,14 +316,17 @@ impl<P: Platform> Participant<P> {
                 self.note_allocation(handle);
                 Ok(handle)
             }
-            Err(full) => Err(self.fail(Stop::Full(full))),
+            Err(stop) => Err(self.fail(stop)),
         }
     }
 
     #[inline]
-    fn try_allocate(&mut self, kind: BlockKind, payload_words: u64) -> Result<Handle, Full> {
+    fn try_allocate(&mut self, kind: BlockKind, payload_words: u64) -> Result<Handle, Stop> {
+        if self.read_only {
+            return Err(Stop::ReadOnly);
+        }
         self.entry_room()?;
-        self.cache.allocate(&self.arena, self.id, kind, payload_words)
+        Ok(self.cache.allocate(&self.arena, self.id, kind, payload_words)?)
     }
 
     /// First payload word of the block behind `handle`, which must be of `kind`.

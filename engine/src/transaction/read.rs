@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use super::Participant;
 use crate::arena::HotWord;
 use crate::error::{Full, Stop};
-use crate::participant::{Slot, foreign_entry, status_of};
+use crate::participant::{HELD, Slot, foreign_entry, status_of};
 use crate::platform::Platform;
 use crate::word::{CellAddress, LockWord, LockedBy, State, Value, Version, WordAddress};
 
@@ -93,6 +93,9 @@ impl<P: Platform> Participant<P> {
     #[cold]
     #[inline(never)]
     fn read_slowly(&mut self, cell: CellAddress) -> Result<Value, Stop> {
+        if self.privileged {
+            return self.read_held(cell);
+        }
         loop {
             let platform = self.arena.platform();
             let word = platform.load(cell.lock_word(), Acquire);
@@ -105,7 +108,7 @@ impl<P: Platform> Participant<P> {
                 LockWord::Locked(by) if self.is_mine(by) => {
                     let entry = self.own_entry(by.entry, cell);
                     let entry = entry.ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
-                    return Ok(Value::from_raw(entry.new_value(self.arena())));
+                    return Ok(Value::from_raw(entry.own_value(self.arena())));
                 }
                 LockWord::Locked(by) => self.look_past_lock(cell, word, by, value)?,
             };
@@ -152,7 +155,10 @@ impl<P: Platform> Participant<P> {
             State::Committed => {
                 // Read after the status: only then are they final. That the lock still stands is checked afterwards.
                 let version = arena.platform().load(slot.commit_version(), Relaxed);
-                Ok(Look::Value(Version(version), Value::from_raw(entry.new_value(arena))))
+                match entry.new_value(arena) {
+                    HELD => Ok(Look::Value(old_version, value)),
+                    new => Ok(Look::Value(Version(version), Value::from_raw(new))),
+                }
             }
             State::Aborted => {
                 // AcqRel: passes on what the cell's last committer released.
@@ -192,6 +198,18 @@ impl<P: Platform> Participant<P> {
 
     /// Moves the snapshot past `version`: the clock is raised, every read validated, `read_version` follows.
     pub(super) fn extend(&mut self, version: Version) -> Result<(), Stop> {
+        let seen = self.pass_clock(version)?;
+        // F1 again: everything validated below is at least as new as the clock just read.
+        self.platform().fence(SeqCst);
+        if !self.validate(false)? {
+            return Err(self.lost());
+        }
+        self.read_version = seen;
+        Ok(())
+    }
+
+    /// Raises the clock past `version`, so that whatever is committed from here on is newer (I5). Gives the clock.
+    pub(super) fn pass_clock(&self, version: Version) -> Result<u64, Stop> {
         let clock = self.arena().layout().hot(HotWord::VersionClock);
         let mut seen = self.platform().load(clock, Acquire);
         // Every version was loaded from the clock before it was released to us, so none is ahead of it.
@@ -205,13 +223,18 @@ impl<P: Platform> Participant<P> {
                 Err(now) => seen = now,
             }
         }
-        // F1 again: everything validated below is at least as new as the clock just read.
-        self.platform().fence(SeqCst);
-        if !self.validate(false)? {
-            return Err(self.lost());
+        Ok(seen)
+    }
+
+    /// Notes a read of a cell that this attempt has locked.
+    pub(super) fn note_read(&mut self, cell: CellAddress, version: Version, value: Value) -> Result<(), Stop> {
+        match self.read_entry() {
+            Ok(entry) => {
+                self.log_read(entry, cell, version, value);
+                Ok(())
+            }
+            Err(full) => Err(self.fail(Stop::Full(full))),
         }
-        self.read_version = seen;
-        Ok(())
     }
 
     /// Notes a read. The entry also protects what the value names from being reclaimed, which is why a handle is looked at

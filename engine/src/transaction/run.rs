@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
-use super::Participant;
+use super::{Hooks, Participant};
 use crate::error::Stop;
 use crate::participant::WaitingFor;
 use crate::platform::Platform;
@@ -35,7 +35,8 @@ impl<P: Platform> Participant<P> {
     /// The same with an end to its patience, at `deadline_ns` of `System::now_ns`.
     ///
     /// # Errors
-    /// Whatever `body` stops with, but `Conflict` (run again) and `Retry` (run again after a change); `TimedOut`.
+    /// Whatever `body` stops with, but `Conflict` (run again) and `Retry` (run again after a change); `TimedOut`: nothing of it
+    /// exists, and nothing is locked. A body that computes is not interrupted: time is looked at in waits and between attempts.
     #[inline(always)]
     pub fn run_until<T>(
         &mut self,
@@ -51,6 +52,25 @@ impl<P: Platform> Participant<P> {
             Err(stop) => self.attempts_after(stop, deadline_ns, &mut body),
         };
         self.deadline_ns = None;
+        if !self.hooks.is_empty() {
+            self.run_hooks(result.is_ok());
+        }
+        result
+    }
+
+    /// Runs `body` as a transaction that only reads, or as such a part of the attempt under way. Attempts that write nothing have
+    /// no record, lock nothing and need no validation at their end, whoever runs them; this makes a promise of it.
+    ///
+    /// # Errors
+    /// As [`Self::run_until`]; `ReadOnly` if something in it writes or allocates.
+    pub fn run_read_only<T>(
+        &mut self,
+        deadline_ns: Option<u64>,
+        body: impl FnMut(&mut Self) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        let before = self.set_read_only(true);
+        let result = self.run_until(deadline_ns, body);
+        self.set_read_only(before);
         result
     }
 
@@ -87,6 +107,10 @@ impl<P: Platform> Participant<P> {
                 Stop::Conflict => {
                     // Does nothing if the engine said so; ends the attempt if the body did.
                     self.lost();
+                    if deadline_ns.is_some_and(|deadline| self.platform().now_ns() >= deadline) {
+                        self.abort();
+                        return Err(Stop::TimedOut);
+                    }
                 }
                 Stop::Retry => {
                     self.wait_for_change(deadline_ns)?;
@@ -97,6 +121,8 @@ impl<P: Platform> Participant<P> {
                     return Err(stop);
                 }
             }
+            // Those of an attempt that is run again.
+            self.hooks = Hooks::default();
             match self.attempt(body) {
                 Ok(value) => return Ok(value),
                 Err(next) => stop = next,
@@ -116,6 +142,9 @@ impl<P: Platform> Participant<P> {
         if self.is_foreign() {
             self.forget();
             return Err(Stop::Forked);
+        }
+        if self.privileged {
+            return Err(self.fail(Stop::Irrevocable));
         }
         self.set_deadline(deadline_ns);
         let bell = Bell::look(self.arena(), self.slot);

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use super::Participant;
 use crate::error::Stop;
-use crate::participant::{Entry, EntryKind, Slot, foreign_entry, status_of};
+use crate::participant::{Entry, EntryKind, HELD, Slot, foreign_entry, status_of};
 use crate::platform::{Platform, WordKind};
 use crate::word::{CellAddress, ENTRY_MASK, Handle, LockWord, LockedBy, State, Value, Version, WordAddress};
 
@@ -17,7 +17,7 @@ impl<P: Platform> Participant<P> {
     /// Cost: four words of the participant's own record, one compare-exchange on the cell.
     ///
     /// # Errors
-    /// `Conflict` if the attempt is over, `Full` if its record cannot grow, `Interrupted` and `TimedOut` from waiting.
+    /// `Conflict` if the attempt is over, `Full` if its record cannot grow, `ReadOnly`, `Interrupted` and `TimedOut` from waiting.
     #[inline]
     pub fn write(&mut self, cell: CellAddress, value: Value) -> Result<(), Stop> {
         let word = self.platform().load(cell.lock_word(), Acquire);
@@ -25,7 +25,7 @@ impl<P: Platform> Participant<P> {
         if LockWord::is_settled_before(word, Version(self.read_version))
             && self.still(self.active)
             && !self.is_foreign()
-            && self.lock(cell, word, Version(word), value)?
+            && self.lock(cell, word, Version(word), Some(value))?
         {
             return Ok(());
         }
@@ -41,8 +41,11 @@ impl<P: Platform> Participant<P> {
                 return Err(self.lost());
             }
             match LockWord::unpack(word) {
-                LockWord::Free { version, .. } if version.0 < self.read_version => {
-                    if self.lock(cell, word, version, value)? {
+                LockWord::Free { version, .. } if version.0 < self.read_version || self.privileged => {
+                    if self.privileged {
+                        self.pass_clock(version)?;
+                    }
+                    if self.lock(cell, word, version, Some(value))? {
                         return Ok(());
                     }
                 }
@@ -50,11 +53,18 @@ impl<P: Platform> Participant<P> {
                 LockWord::Locked(by) if self.is_mine(by) => {
                     let entry = self.own_entry(by.entry, cell);
                     let entry = entry.ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
+                    if self.read_only {
+                        return Err(self.fail(Stop::ReadOnly));
+                    }
+                    self.note_overwritten(entry, cell);
                     entry.set_new_value(self.arena(), value.raw());
+                    if self.holds_in == self.seq {
+                        entry.set_kind(self.arena(), EntryKind::Write, cell);
+                    }
                     return Ok(());
                 }
                 LockWord::Locked(by) => {
-                    if self.write_past_lock(cell, word, by, value)? {
+                    if self.write_past_lock(cell, word, by, Some(value))? {
                         return Ok(());
                     }
                 }
@@ -77,9 +87,19 @@ impl<P: Platform> Participant<P> {
         self.extend(version)
     }
 
-    /// Fills an entry and puts the lock into the cell, over `word`. False: the cell changed in between.
+    /// Fills an entry and puts the lock into the cell, over `word`. Without a new value the cell is held and keeps what it has.
+    /// False: the cell changed in between.
     #[inline]
-    fn lock(&mut self, cell: CellAddress, word: u64, version: Version, value: Value) -> Result<bool, Stop> {
+    pub(super) fn lock(
+        &mut self,
+        cell: CellAddress,
+        word: u64,
+        version: Version,
+        new: Option<Value>,
+    ) -> Result<bool, Stop> {
+        if self.read_only && new.is_some() {
+            return Err(self.fail(Stop::ReadOnly));
+        }
         if let Err(full) = self.entry_room() {
             return Err(self.fail(Stop::Full(full)));
         }
@@ -89,7 +109,11 @@ impl<P: Platform> Participant<P> {
         // The old value is read after the lock word and before the compare-exchange: it is the committed one of `version`.
         let old_value = platform.load(cell.value_word(), Acquire);
         let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
-        entry.fill(arena, EntryKind::Write, cell, [version.0, old_value, value.raw()]);
+        let (kind, new_value) = match new {
+            Some(value) => (EntryKind::Write, value.raw()),
+            None => (EntryKind::Hold, HELD),
+        };
+        entry.fill(arena, kind, cell, [version.0, old_value, new_value]);
         // Release: counted before the lock is tried for, so that whoever clears up after us finds every lock that we got.
         platform.store(self.slot.entries_reserved(), number + 1, Release);
         let by = LockedBy { participant: self.id, entry: number & ENTRY_MASK, seq: self.seq };
@@ -97,13 +121,22 @@ impl<P: Platform> Participant<P> {
         let locked = platform.compare_exchange(cell.lock_word(), word, LockWord::locked(by), AcqRel, Relaxed).is_ok();
         if locked {
             self.entries = number + 1;
+            if new.is_none() {
+                self.holds_in = self.seq;
+            }
         }
         Ok(locked)
     }
 
-    /// The cell is locked by somebody else. True: it is mine now, with the new value.
+    /// The cell is locked by somebody else. True: it is mine now, with the new value, if there is one.
     #[cold]
-    fn write_past_lock(&mut self, cell: CellAddress, word: u64, by: LockedBy, value: Value) -> Result<bool, Stop> {
+    pub(super) fn write_past_lock(
+        &mut self,
+        cell: CellAddress,
+        word: u64,
+        by: LockedBy,
+        new: Option<Value>,
+    ) -> Result<bool, Stop> {
         let arena = &self.arena;
         let slot =
             Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
@@ -114,7 +147,7 @@ impl<P: Platform> Participant<P> {
             return Ok(false);
         }
         match status.state {
-            State::Aborted => self.steal(cell, word, by, slot, value),
+            State::Aborted => self.steal(cell, word, by, slot, new),
             State::Committed => {
                 self.meet_committed(slot, by)?;
                 Ok(false)
@@ -131,7 +164,14 @@ impl<P: Platform> Participant<P> {
     }
 
     /// Takes the lock of an aborted attempt over. The version to go back to is the victim's, never a newer one of ours.
-    fn steal(&mut self, cell: CellAddress, word: u64, by: LockedBy, slot: Slot, value: Value) -> Result<bool, Stop> {
+    fn steal(
+        &mut self,
+        cell: CellAddress,
+        word: u64,
+        by: LockedBy,
+        slot: Slot,
+        new: Option<Value>,
+    ) -> Result<bool, Stop> {
         let Some(entry) = foreign_entry(self.arena(), slot, by.entry, cell) else {
             self.unless_unchanged_lock(cell, word)?;
             return Ok(false);
@@ -141,11 +181,11 @@ impl<P: Platform> Participant<P> {
         if self.platform().load(cell.lock_word(), Acquire) != word {
             return Ok(false);
         }
-        if old_version.0 >= self.read_version {
+        if old_version.0 >= self.read_version && !self.privileged {
             self.extend_for(old_version)?;
             return Ok(false);
         }
-        self.lock(cell, word, old_version, value)
+        self.lock(cell, word, old_version, new)
     }
 
     /// A lock whose attempt is over: it must be gone by now.
@@ -167,7 +207,8 @@ impl<P: Platform> Participant<P> {
         // Bounded by entries / 4096 + 1.
         while number < self.entries {
             let candidate = Entry::at(self.record_ring.address(self.record_start + 1 + number));
-            if self.entries <= ENTRY_MASK + 1 || candidate.target(self.arena()) == Some((EntryKind::Write, cell)) {
+            if self.entries <= ENTRY_MASK + 1 || candidate.target(self.arena()).is_some_and(|(_, found)| found == cell)
+            {
                 return Some(candidate);
             }
             number += ENTRY_MASK + 1;

@@ -12,6 +12,7 @@
 //! ```
 //! What every play checks by itself: `fsck` finds nothing when all are through.
 
+mod alternatives;
 mod bank;
 mod conflict;
 mod death;
@@ -19,6 +20,7 @@ mod isolation;
 mod membership;
 mod memory;
 mod patience;
+mod privilege;
 
 use std::sync::{Arc, Mutex};
 
@@ -174,6 +176,8 @@ pub fn scenes<W: World>() -> Vec<Scene<W>> {
         conflict::scenes().as_slice(),
         death::scenes().as_slice(),
         patience::scenes().as_slice(),
+        alternatives::scenes().as_slice(),
+        privilege::scenes().as_slice(),
         memory::scenes().as_slice(),
         membership::scenes().as_slice(),
     ]

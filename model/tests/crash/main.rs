@@ -13,7 +13,8 @@ use parts::Part;
 use stage::{Run, Stage};
 
 /// All that a doomed process can be in the middle of.
-const PARTS: [Part; 5] = [Part::Transfer, Part::Chain, Part::Abandon, Part::Retry, Part::Read];
+const PARTS: [Part; 7] =
+    [Part::Transfer, Part::Chain, Part::Abandon, Part::Choose, Part::Once, Part::Retry, Part::Read];
 
 /// Runs `run` for the steps 0, 1, ... of one process and, inside, of another, until both get through: `run` says of each
 /// whether it did. Where the first got through once, later steps of it are the same run again and are left out. Gives (most steps

@@ -14,6 +14,10 @@ pub enum Part {
     Chain,
     /// Writes and gives up. (Blocks of the dead are the business of `tests/allocator` and `tests/transaction.rs`.)
     Abandon,
+    /// Writes the second cell and asks to wait; instead, in the same attempt, reads and writes the third and the second.
+    Choose,
+    /// Reads the first cell, writes the others, irrevocably.
+    Once,
     /// Waits for a change of what it has read, for a while.
     Retry,
     /// Reads all.
@@ -25,7 +29,7 @@ const SLEEP_NS: u64 = 10_000_000;
 
 impl Part {
     pub fn commits(self) -> bool {
-        matches!(self, Self::Transfer | Self::Chain)
+        matches!(self, Self::Transfer | Self::Chain | Self::Choose | Self::Once)
     }
 
     /// Plays it; waits for others at most so long.
@@ -60,6 +64,27 @@ impl Part {
                 participant.set_deadline(None);
                 given_up
             }
+            Self::Choose => participant.run_until(deadline, |tx| {
+                tx.or_else(
+                    |tx| {
+                        recorder.read(tx, cells[0])?;
+                        // Not noted: nobody may ever see it.
+                        tx.write(cells[1], recorder.fresh())?;
+                        Err(Stop::Retry)
+                    },
+                    |tx| {
+                        recorder.read(tx, cells[2])?;
+                        write(tx, cells[2])?;
+                        recorder.read(tx, cells[1])?;
+                        write(tx, cells[1])
+                    },
+                )
+            }),
+            Self::Once => participant.run_irrevocable(deadline, |tx| {
+                write(tx, cells[2])?;
+                recorder.read(tx, cells[0])?;
+                write(tx, cells[1])
+            }),
             Self::Retry => {
                 let patience = Some(now + SLEEP_NS);
                 let mut turns = 0;

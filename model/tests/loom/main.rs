@@ -71,6 +71,11 @@ plays!(yields, YIELD, {
     two_who_recover: 1,
     retry: 2,
     queue_hand_over: 1,
+    or_else_waits_for_the_first: 2,
+    or_else_undoes_the_first: 1,
+    irrevocable_beside_an_older: 1,
+    irrevocable_beside_a_reader: 1,
+    two_irrevocable: 1,
     a_new_block_is_read: 3,
     remote_free: 3,
     two_who_allocate: 3,
@@ -86,6 +91,7 @@ plays!(hasty, HASTY, {
     crossing_writers: 1,
     older_stops_younger: 1,
     reads_its_own_write: 1,
+    irrevocable_beside_an_older: 1,
 });
 
 plays!(sleep, SLEEP, {
@@ -96,4 +102,7 @@ plays!(sleep, SLEEP, {
     two_who_retry: 1,
     retry_and_writers: 1,
     queue_hand_over: 1,
+    or_else_waits_for_the_first: 2,
+    or_else_waits_for_both: 1,
+    two_irrevocable: 1,
 });

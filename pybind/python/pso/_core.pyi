@@ -51,9 +51,50 @@ class Space:
         *args: Any,
         timeout: float | None = None,
         retries: int | None = None,
+        readonly: bool = False,
         **kwargs: Any,
     ) -> _R: ...
-    def transactional(self, function: Callable[_P, _R], /) -> Callable[_P, _R]: ...
+    @overload
+    def transactional(
+        self,
+        function: Callable[_P, _R],
+        /,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+        readonly: bool = False,
+    ) -> Callable[_P, _R]: ...
+    @overload
+    def transactional(
+        self,
+        function: None = None,
+        /,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+        readonly: bool = False,
+    ) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]: ...
+    @overload
+    def atomically(
+        self,
+        function: Callable[[], _R],
+        /,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+        readonly: bool = False,
+    ) -> _R: ...
+    @overload
+    def atomically(
+        self,
+        function: None = None,
+        /,
+        *,
+        timeout: float | None = None,
+        retries: int | None = None,
+        readonly: bool = False,
+    ) -> Callable[[Callable[[], _R]], _R]: ...
+    def transaction(self, /, *, timeout: float | None = None) -> Irrevocable: ...
     @overload
     def Dict(self, /) -> Dict[Any, Any]: ...
     @overload
@@ -85,6 +126,24 @@ class Recording:
     def closed(self) -> bool: ...
     def close(self, /) -> None: ...
     def __enter__(self, /) -> Recording: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+@final
+class Transaction:
+    @property
+    def attempt(self) -> int: ...
+    def on_commit(self, function: Callable[[], object], /) -> None: ...
+    def on_abort(self, function: Callable[[], object], /) -> None: ...
+
+@final
+class Irrevocable:
+    def __enter__(self, /) -> Transaction: ...
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -225,7 +284,26 @@ def unlink(name: str | None = None, *, dir: _Path | None = None) -> None: ...
 def list_spaces() -> list[str]: ...
 def use(space: Space, /) -> None: ...
 def retry() -> NoReturn: ...
-def transactional(function: Callable[_P, _R], /) -> Callable[_P, _R]: ...
+def or_else(function: Callable[[], _R], /, *others: Callable[[], _R]) -> _R: ...
+def current() -> Transaction | None: ...
+@overload
+def transactional(
+    function: Callable[_P, _R],
+    /,
+    *,
+    timeout: float | None = None,
+    retries: int | None = None,
+    readonly: bool = False,
+) -> Callable[_P, _R]: ...
+@overload
+def transactional(
+    function: None = None,
+    /,
+    *,
+    timeout: float | None = None,
+    retries: int | None = None,
+    readonly: bool = False,
+) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]: ...
 def _open_object(space: Space, kind: int, handle: str, /) -> Dict[Any, Any] | List[Any] | Queue[Any]: ...
 def _attach_descriptor(uuid: bytes, pid: int, descriptor: int, /) -> Space: ...
 def _opened(uuid: bytes, /) -> Space | None: ...

@@ -61,6 +61,10 @@ class TransactionTimeout(Error, TimeoutError):
     """A transaction did not commit in the time or the attempts that it was given. Nothing of it exists."""
 
 
+class ReadOnlyError(Error, RuntimeError):
+    """Something in a read-only transaction writes. Nothing of the whole transaction exists."""
+
+
 class ConflictError(BaseException):
     """Another transaction went first. Passes through the body and makes it run again; not an Exception, so that
     ``except Exception`` does not swallow it."""

@@ -125,6 +125,11 @@ impl Raised {
         // SAFETY: an exception is set; no object is named.
         unsafe { c::PyErr_WriteUnraisable(std::ptr::null_mut()) }
     }
+    /// The same, naming whose it is.
+    pub fn write_unraisable_of(self, _py: Python<'_>, whose: &Any) {
+        // SAFETY: an exception is set; a live object.
+        unsafe { c::PyErr_WriteUnraisable(whose.as_ptr()) }
+    }
     /// Takes the exception away, runs `body`, and sets it again. What `body` raised is reported and dropped.
     pub fn aside<T>(self, py: Python<'_>, body: impl FnOnce() -> T) -> (Self, T) {
         let (mut class, mut value, mut trace) = (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());

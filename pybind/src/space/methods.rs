@@ -7,6 +7,8 @@ use pso_engine::platform::Ordering::Relaxed;
 use pso_engine::word::ParticipantId;
 
 use super::Space;
+use crate::body;
+use crate::decorate;
 use crate::dict::Dict;
 use crate::ffi::method::Signature;
 use crate::ffi::slot::Slot;
@@ -15,12 +17,14 @@ use crate::list::List;
 use crate::queue::Queue;
 use crate::record::Recording;
 use crate::registry::Location;
-use crate::transaction::{self, Limits, Transactional};
+use crate::transaction::{self, Irrevocable, Limits};
 
-static METHODS: [Method<Space>; 14] = [
+static METHODS: [Method<Space>; 16] = [
     Method::plain(c"close", Space::close, c"close($self, /)\n--\n\nClose the space in this interpreter. Its objects raise SpaceClosedError from then on; others keep theirs."),
-    Method::many(c"run", Space::run, c"run($self, function, /, *args, timeout=None, retries=None, **kwargs)\n--\n\nRun function as one transaction, as often as it takes, and return what it returns.\n\nRaises TransactionTimeout after timeout seconds or more than retries further attempts."),
-    Method::many(c"transactional", Space::transactional, c"transactional($self, function, /)\n--\n\nDecorate function: each call is one transaction of this space. Nested calls join."),
+    Method::many(c"run", Space::run, c"run($self, function, /, *args, timeout=None, retries=None, readonly=False, **kwargs)\n--\n\nRun function as one transaction, as often as it takes, and return what it returns. Inside a transaction it is a part of it; then only readonly counts.\n\nRaises TransactionTimeout after timeout seconds or more than retries further attempts, ReadOnlyError if readonly and something in it writes."),
+    Method::many(c"transactional", Space::transactional, c"transactional($self, function=None, /, *, timeout=None, retries=None, readonly=False)\n--\n\nDecorate function: each call is one transaction of this space, with the options of run(). Nested calls join. With options only: a decorator."),
+    Method::many(c"atomically", Space::atomically, c"atomically($self, function=None, /, *, timeout=None, retries=None, readonly=False)\n--\n\nDecorator that runs function at once as one transaction, with the options of run(). The name becomes what it returns."),
+    Method::many(c"transaction", Space::transaction, c"transaction($self, /, *, timeout=None)\n--\n\nA context manager: the block is one transaction, which runs once, is stopped by nobody, and commits unless it raises.\n\nOne at a time in a space has this privilege; what the block touches, also what it only reads, is locked until it ends, and whoever wants it waits. Prefer functions: they run side by side. Raises TransactionTimeout if the block before does not end in timeout seconds."),
     Method::many(c"Dict", Space::make_dict, c"Dict($self, /, *args, **kwargs)\n--\n\nA new shared dict in this space."),
     Method::many(c"List", Space::make_list, c"List($self, iterable=(), /)\n--\n\nA new shared list in this space."),
     Method::many(c"Queue", Space::make_queue, c"Queue($self, maxsize=1024)\n--\n\nA new bounded queue in this space."),
@@ -68,23 +72,13 @@ impl Space {
         let Some((function, positional)) = arguments.positional().split_first() else {
             return Err(Kind::Type.raise(py, "run() missing 1 required positional argument: 'function'"));
         };
-        transaction::refuse_coroutine(py, function)?;
+        body::refuse_coroutine(py, function)?;
         let mut limits = Limits::default();
         let (mut names, mut values) = (Vec::new(), Vec::new());
         for (name, value) in arguments.named() {
-            match name.text(py)?.as_str() {
-                "timeout" if value.is_none() => {}
-                "timeout" => limits.timeout = Some(value.seconds(py)?),
-                "retries" if value.is_none() => {}
-                "retries" => {
-                    let retries = u64::try_from(value.index(py)?);
-                    let wrong = |_| Kind::Value.raise(py, "'retries' must not be negative");
-                    limits.retries = Some(retries.map_err(wrong)?);
-                }
-                _ => {
-                    names.push(name);
-                    values.push(value);
-                }
+            if !limits.set(py, &name.text(py)?, value)? {
+                names.push(name);
+                values.push(value);
             }
         }
         if names.is_empty() {
@@ -95,12 +89,26 @@ impl Space {
     }
 
     fn transactional(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
-        const TRANSACTIONAL: Signature<1> =
-            Signature { function: "transactional", names: [""], required: 1, positional: 1 };
-        let [function] = arguments.take(py, &TRANSACTIONAL)?;
-        let none = py.none();
-        let function = function.unwrap_or(&none);
-        Transactional::decorate(py, this.interpreter(), function, Some(this), Limits::default())
+        decorate::transactional(py, this.interpreter(), Some(this), arguments)
+    }
+
+    fn atomically(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        let (function, limits) = decorate::options(py, "atomically", arguments)?;
+        match function {
+            None => decorate::Decorator::create(py, this.interpreter(), Some(this), limits, true),
+            Some(function) => {
+                body::check(py, function)?;
+                transaction::run(py, this, limits, |py| function.call(py, &[]))
+            }
+        }
+    }
+
+    fn transaction(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        const TRANSACTION: Signature<1> =
+            Signature { function: "transaction", names: ["timeout"], required: 0, positional: 0 };
+        let [timeout] = arguments.take(py, &TRANSACTION)?;
+        let timeout = timeout.filter(|timeout| !timeout.is_none()).map(|timeout| timeout.seconds(py)).transpose()?;
+        Irrevocable::create(py, this, timeout)
     }
 
     fn record(this: &Instance<Self>, py: Python<'_>, path: &Any) -> Result<Object> {

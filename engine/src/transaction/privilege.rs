@@ -1,0 +1,236 @@
+//! Irrevocable transactions: a body that runs once and is not stopped by anybody.
+//!
+//! One at a time in a space, by a token: a word that names the attempt which has the privilege. What it does is locked when it is
+//! *read*, too, so that nothing it has seen can change; who is in its way is stopped; and nobody stops it. So its
+//! validation cannot fail, and it commits in its first attempt, unless its body gives up by itself.
+//!
+//! **Protocol**
+//!
+//! 1. *Ask*, holding nothing: compare-exchange the token from nobody, or from an attempt that is over or whose process is dead, to
+//!    (me, my next seq). Held: set my bit in the bucket of the token, fence, look again, sleep, timed; as in the second row.
+//! 2. *Begin*: `starving` says PRIVILEGED before the status says ACTIVE, so whoever acquires that status knows (the token's
+//!    word itself need not be looked at by those who are in the way).
+//! 3. *Read* a cell: take its lock with an entry that holds it (its value and version stay), then log it. *Write*: as ever; a
+//!    hold becomes a write. Owners that run, wait or are dead are stopped at once, prepared ones after their 50 us.
+//! 4. The others: a policy that sees a privileged owner waits or leaves; it is not taken for hung, nor stopped for being PREPARED
+//!    for long, nor outranked in validation. Only its proven death ends it.
+//! 5. *End*: IDLE with the next seq makes the token free already. It is cleared, and the bucket is rung.
+//!
+//! The read version of a privileged attempt is 0, as between attempts: no cell is settled before it, so the quick ways of
+//! `read` and `write` do not know of privilege and pay nothing for it. A snapshot it does not need: what it has read is locked,
+//! so all of it is the present. The clock is raised past the version of each cell instead (I5).
+//!
+//! Not here: the privilege of a transaction that starves. Who asks first has the token; who waits is rung by age.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+
+use super::{Participant, Pause};
+use crate::arena::HotWord;
+use crate::contention::PRIVILEGED;
+use crate::error::Stop;
+use crate::participant::{WaitingFor, is_over, participant_is_dead};
+use crate::platform::Platform;
+use crate::waiting::{self, Bell};
+use crate::word::{AttemptId, CellAddress, LockWord, Priority, Value};
+
+/// The first sleep of who waits for the token.
+const FIRST_SLEEP_NS: u64 = 2_000_000;
+/// Sleeps double up to here.
+const LONGEST_SLEEP_NS: u64 = 8_000_000;
+
+impl<P: Platform> Participant<P> {
+    /// Runs `body` once, as a transaction that nobody stops and that commits unless `body` fails. One at a time in a space: waits
+    /// for the one before. Inside an attempt it joins it, and is as revocable as that.
+    ///
+    /// Cost: a compare-exchange on one word of the space and one on each cell that is read. Others wait for the cells that it has
+    /// touched until it is over, however long that takes.
+    ///
+    /// # Errors
+    /// What `body` stops with; `Irrevocable` instead of `Retry`: nobody could change what it has read. `TimedOut` at
+    /// `deadline_ns` and `Interrupted`, from the wait for the one before, or for somebody in the middle of his commit.
+    pub fn run_irrevocable<T>(
+        &mut self,
+        deadline_ns: Option<u64>,
+        body: impl FnOnce(&mut Self) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
+        if self.in_attempt() {
+            return body(self);
+        }
+        let result = self.begin_irrevocable(deadline_ns).and_then(|()| {
+            let value = body(self).map_err(|stop| if stop == Stop::Retry { Stop::Irrevocable } else { stop })?;
+            self.commit()?;
+            Ok(value)
+        });
+        if result.is_err() {
+            self.abort();
+        }
+        self.set_deadline(None);
+        if !self.hooks.is_empty() {
+            self.run_hooks(result.is_ok());
+        }
+        result
+    }
+
+    /// Waits for the token and begins an attempt with it, to be ended by [`Self::commit`] or [`Self::abort`]. For those whose
+    /// bodies are no functions over a participant.
+    ///
+    /// # Errors
+    /// As [`Self::begin`], and `TimedOut` at `deadline_ns`, which stays set for the waits of the attempt.
+    pub fn begin_irrevocable(&mut self, deadline_ns: Option<u64>) -> Result<(), Stop> {
+        self.set_deadline(deadline_ns);
+        let begun = self.ask_for_token().and_then(|()| {
+            self.privileged = true;
+            // Relaxed: released by the store of ACTIVE.
+            self.platform().store(self.slot.starving(), PRIVILEGED, Relaxed);
+            self.begin()
+        });
+        match begun {
+            Ok(()) => self.read_version = 0,
+            Err(_) if self.privileged && !self.is_foreign() => self.end_privilege(),
+            Err(_) => self.privileged = false,
+        }
+        begun
+    }
+
+    /// Whether the attempt under way is irrevocable.
+    pub fn is_irrevocable(&self) -> bool {
+        self.privileged
+    }
+
+    fn ask_for_token(&mut self) -> Result<(), Stop> {
+        if self.is_foreign() {
+            self.forget();
+            return Err(Stop::Forked);
+        }
+        self.abort_attempt();
+        // What the last attempt left to wait for is over with it.
+        self.pause = Pause::No;
+        let priority = Priority::new(self.tick(), self.id);
+        self.priority = Some(priority);
+        // Relaxed: read by ringers, which may err.
+        self.platform().store(self.slot.priority(), priority.0, Relaxed);
+        let place = self.token_place();
+        let mut sleep_ns = FIRST_SLEEP_NS;
+        // Each turn is a sleep; bounded by those who have the token, and by the deadline.
+        while !self.take_token() {
+            let bell = Bell::look(self.space.arena(), self.slot);
+            let arena = self.space.arena();
+            arena.platform().store(self.slot.waiting_for(), WaitingFor::Cell as u64, Release);
+            waiting::announce(arena, place, self.id);
+            // Pairs with the fence in `end_privilege`: either we see the token free, or the bucket is rung with our bit in it (W1).
+            arena.platform().fence(SeqCst);
+            let taken = self.take_token();
+            let slept = if taken { Ok(()) } else { self.sleep(bell, sleep_ns) };
+            let arena = self.space.arena();
+            arena.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
+            if !waiting::withdraw(arena, place, self.id) {
+                // The ring may have been for another of the bucket: it is owed to the next, now or when the token is free again.
+                if taken {
+                    self.owed_wake = Some(place);
+                } else {
+                    self.pass_ring_on(place);
+                }
+            }
+            slept?;
+            if taken {
+                return Ok(());
+            }
+            sleep_ns = (sleep_ns * 2).min(LONGEST_SLEEP_NS);
+        }
+        Ok(())
+    }
+
+    /// Whose wait bucket is the token's.
+    fn token_place(&self) -> CellAddress {
+        CellAddress::new(self.arena().layout().hot(HotWord::PrivilegeToken))
+    }
+
+    /// Takes the token from nobody, or from whoever no longer needs it.
+    fn take_token(&self) -> bool {
+        let arena = self.arena();
+        let token = arena.layout().hot(HotWord::PrivilegeToken);
+        // Acquire: pairs with the release that cleared it.
+        let word = arena.platform().load(token, Acquire);
+        if let Some(holder) = AttemptId::unpack(word)
+            && !self.has_no_need(holder)
+        {
+            return false;
+        }
+        // AcqRel: what the last holder did is seen, ours is released to the next.
+        arena.platform().compare_exchange(token, word, self.me().pack(), AcqRel, Relaxed).is_ok()
+    }
+
+    /// True for an attempt that is over, or whose process is dead. One that has the token and has not begun is not over: its seq
+    /// is the next one of its participant, which is IDLE.
+    fn has_no_need(&self, holder: AttemptId) -> bool {
+        let arena = self.arena();
+        let Some(slot) = crate::participant::Slot::of(arena, holder.participant) else { return true };
+        let is_to_begin = crate::participant::status_of(arena, slot)
+            .is_ok_and(|status| status.seq == holder.seq && status.state == crate::word::State::Idle);
+        if is_to_begin { participant_is_dead(arena, holder.participant) } else { self.is_done(holder) }
+    }
+
+    /// Whether an attempt that somebody was stopped by is irrevocable, and goes on: whoever comes back before its end is only
+    /// stopped again.
+    pub(super) fn is_privileged(&self, attempt: AttemptId) -> bool {
+        let Some(slot) = crate::participant::Slot::of(self.arena(), attempt.participant) else { return false };
+        self.contender_at(slot).privileged && !self.is_done(attempt)
+    }
+
+    fn is_done(&self, holder: AttemptId) -> bool {
+        is_over(self.arena(), holder) || participant_is_dead(self.arena(), holder.participant)
+    }
+
+    /// Locks a cell for a privileged read, and logs it. Bounded as `write` is, and without a pause of its own: between the stop of
+    /// an owner and the steal of its lock it would only give that owner time to come back.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn read_held(&mut self, cell: CellAddress) -> Result<Value, Stop> {
+        loop {
+            let word = self.platform().load(cell.lock_word(), Acquire);
+            if !self.still(self.active) || self.active == 0 || self.is_foreign() {
+                return Err(self.lost());
+            }
+            let held = match LockWord::unpack(word) {
+                LockWord::Free { version, .. } => {
+                    self.pass_clock(version)?;
+                    self.lock(cell, word, version, None)?
+                }
+                LockWord::Locked(by) if self.is_mine(by) => {
+                    let entry = self.own_entry(by.entry, cell);
+                    let entry = entry.ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
+                    return Ok(Value::from_raw(entry.own_value(self.arena())));
+                }
+                LockWord::Locked(by) => self.write_past_lock(cell, word, by, None)?,
+            };
+            if held {
+                let entry = self.entry(self.entries - 1);
+                let version = crate::word::Version(entry.old_version(self.arena()));
+                let value = Value::from_raw(entry.old_value(self.arena()));
+                self.note_read(cell, version, value)?;
+                return Ok(value);
+            }
+        }
+    }
+
+    /// After the end of a privileged attempt: the token is nobody's, and who waits for it is rung.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn end_privilege(&mut self) {
+        self.privileged = false;
+        let place = self.token_place();
+        let arena = self.space.arena();
+        arena.platform().store(self.slot.starving(), 0, Relaxed);
+        let token = place.lock_word();
+        let word = arena.platform().load(token, Relaxed);
+        if AttemptId::unpack(word).is_some_and(|holder| holder.participant == self.id) {
+            // AcqRel: releases what we did to the next. Lost: somebody has seen that we are over.
+            let _ = arena.platform().compare_exchange(token, word, 0, AcqRel, Relaxed);
+        }
+        // Pairs with the fence in `ask_for_token`.
+        arena.platform().fence(SeqCst);
+        if self.anybody_sleeps() {
+            waiting::ring_cell(self.space.arena(), place);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Where a transaction stood, and the way back: what an alternative needs.
+
+use pso_engine::error::Stop;
+use pso_engine::transaction::{HooksMark, Savepoint};
+
+use super::Transaction;
+use crate::ffi::{Python, Result};
+use crate::space::Space;
+
+/// Where a transaction stood before an alternative.
+pub struct Mark {
+    point: Savepoint,
+    sizes: usize,
+    hooks: HooksMark,
+}
+
+impl Transaction {
+    /// Begins an alternative.
+    pub fn mark(&self, py: Python<'_>, space: &Space) -> Result<Mark> {
+        let point = self.work(py, space)?.participant().savepoint();
+        self.alternatives.set(self.alternatives.get() + 1);
+        Ok(Mark { point, sizes: self.sizes.borrow().len(), hooks: self.hooks.borrow().mark() })
+    }
+    /// Whether the attempt under way is over because a part of it asked to wait.
+    pub fn waits(&self) -> bool {
+        self.stop() == Some(Stop::Retry)
+    }
+    /// The alternative is a part of the attempt.
+    pub fn keep(&self, mark: &Mark) {
+        self.alternatives.set(self.alternatives.get().saturating_sub(1));
+        // Taken out, it is at work for nobody who gets here; forked, it is gone.
+        if let Some(mut member) = self.member.take() {
+            member.participant.keep(mark.point);
+            self.member.set(Some(member));
+        }
+    }
+    /// The alternative asked to wait: it is undone, and the attempt goes on.
+    pub fn roll_back(&self, py: Python<'_>, space: &Space, mark: &Mark) -> Result<()> {
+        self.alternatives.set(self.alternatives.get().saturating_sub(1));
+        // Dropped outside of the borrow: that may run anything.
+        let undone = self.hooks.borrow_mut().take_since(mark.hooks);
+        drop(undone);
+        let sizes = self.sizes.borrow_mut().split_off(mark.sizes);
+        for (counter, change) in sizes {
+            counter.set(counter.get() - change);
+        }
+        let mut work = self.work(py, space)?;
+        match work.participant().roll_back(mark.point) {
+            Ok(()) => {
+                self.stop.set(None);
+                Ok(())
+            }
+            Err(stop) => {
+                drop(work);
+                self.set_stop(stop);
+                Err(space.stopped(py, stop))
+            }
+        }
+    }
+}

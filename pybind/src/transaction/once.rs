@@ -1,0 +1,110 @@
+//! `with space.transaction()`: a block that runs once, and commits unless it raises.
+//!
+//! A block cannot be run again, so nobody may stop it: it is irrevocable. One at a time has this privilege in a space; what it
+//! touches is locked, also what it only reads, until the block ends.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::{Attempts, Transaction};
+use crate::current::Current;
+use crate::ffi::class::NOT_CONSTRUCTIBLE;
+use crate::ffi::slot::Slot;
+use crate::ffi::{Any, Arguments, Class, Instance, Kind, Method, NoExtra, Object, Own, Python, Result, Type};
+use crate::hooks;
+use crate::space::Space;
+
+/// What `Space.transaction()` gives.
+pub struct Irrevocable {
+    space: Own<Space>,
+    /// Seconds to wait for the privilege.
+    timeout: Option<f64>,
+    /// A transaction for each time that it is entered; `None` where that joined one.
+    entered: RefCell<Vec<Option<Rc<Transaction>>>>,
+}
+
+impl Class for Irrevocable {
+    type Extra = NoExtra;
+}
+
+static METHODS: [Method<Irrevocable>; 3] = [
+    Method::plain(c"__enter__", Irrevocable::enter, c"__enter__($self, /)\n--\n\nWait until no other block of the space is under way, and begin. Gives the Transaction.\n\nInside a transaction it is a part of it, and runs as often as that."),
+    Method::many(c"__exit__", Irrevocable::exit, c"__exit__($self, /, *exception)\n--\n\nCommit; after an exception roll back."),
+    Method::END,
+];
+
+impl Irrevocable {
+    /// The type.
+    pub fn class(py: Python<'_>, module: &Any) -> Result<Type<Self>> {
+        let slots =
+            vec![Slot::doc(c"A block that is one transaction. Made by Space.transaction()."), Slot::methods(&METHODS)];
+        Type::new(py, module, c"pso._core.Irrevocable", NOT_CONSTRUCTIBLE, slots)
+    }
+
+    /// One for `space`.
+    pub fn create(py: Python<'_>, space: &Instance<Space>, timeout: Option<f64>) -> Result<Object> {
+        let value = Self { space: space.own(), timeout, entered: RefCell::default() };
+        Ok(space.interpreter().types.irrevocable.create(py, value)?.into_object())
+    }
+
+    fn enter(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let (space, interpreter) = (&this.space, this.space.interpreter());
+        let joined = interpreter.current(py);
+        if joined.as_ref().is_some_and(|current| !current.is_in(space)) {
+            return Err(space.crossed(py));
+        }
+        let begun = if joined.is_some() { None } else { Some(this.begin(py)?) };
+        this.entered.borrow_mut().push(begun);
+        Current::of(py, interpreter)
+    }
+
+    fn begin(&self, py: Python<'_>) -> Result<Rc<Transaction>> {
+        let space = &self.space;
+        let deadline = self.timeout.map(|seconds| space.deadline(py, seconds)).transpose()?;
+        let transaction = Transaction::start(py, space)?;
+        let begun = transaction.work(py, space)?.participant().begin_irrevocable(deadline);
+        if let Err(stop) = begun {
+            let raised = space.stopped(py, stop);
+            drop(Attempts { transaction: &transaction, space }.end());
+            return Err(raised);
+        }
+        transaction.work(py, space)?.participant().set_deadline(None);
+        transaction.irrevocable.set(true);
+        transaction.attempt.set(1);
+        space.interpreter().enter(Rc::clone(&transaction));
+        Ok(transaction)
+    }
+
+    fn exit(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        let failed = arguments.positional().first().is_some_and(|kind| !kind.is_none());
+        let Some(entered) = this.entered.borrow_mut().pop() else {
+            return Err(Kind::Runtime.raise(py, "the block was not entered"));
+        };
+        let Some(transaction) = entered else { return Ok(py.none()) };
+        let interpreter = this.space.interpreter();
+        if !interpreter.current(py).is_some_and(|current| Rc::ptr_eq(&current, &transaction)) {
+            this.entered.borrow_mut().push(Some(transaction));
+            return Err(
+                Kind::Runtime.raise(py, "the block was entered by another thread, or inside it another is open")
+            );
+        }
+        // Counted: a hook may drop the last reference to either.
+        let space = this.space.own();
+        let committed = if failed { Ok(false) } else { this.commit(py, &transaction).map(|()| true) };
+        transaction.settle_sizes(matches!(committed, Ok(true)));
+        interpreter.exit(&transaction);
+        let hooks = Attempts { transaction: &transaction, space: &space }.end();
+        let hooks = hooks.of(matches!(committed, Ok(true)));
+        // After a failure the exception is on its way again when we have answered.
+        hooks::run(py, interpreter, hooks, committed.map(|_| py.none()))
+    }
+
+    fn commit(&self, py: Python<'_>, transaction: &Transaction) -> Result<()> {
+        if let Some(stop) = transaction.stop() {
+            // The block caught what we raised, and must not: nothing of it exists.
+            return Err(self.space.stopped(py, stop));
+        }
+        let committed = transaction.work(py, &self.space)?.participant().commit();
+        committed.map_err(|stop| self.space.stopped(py, stop))
+    }
+}
