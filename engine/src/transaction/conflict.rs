@@ -19,6 +19,11 @@ use crate::word::{AttemptId, CellAddress, LockedBy, State, Status};
 const FIRST_SLEEP_NS: u64 = 2_000_000;
 /// Sleeps double up to here.
 const LONGEST_SLEEP_NS: u64 = 100_000_000;
+/// So long an owner is waited for in the open, as one who runs. Then the wait is announced, and two that wait for each other find
+/// it out at once: a spin as long as a wake-up takes, before that, cost two that cross 20 us each time.
+const OPEN_SPIN_NS: u64 = 300;
+/// Turns of a spin between two looks at the clock, and at more than one word.
+const SPINS_TO_A_LOOK: u32 = 16;
 /// Attempts lost to a policy that retries after which the owner's life is looked at: a system call.
 const RETRIES_TO_A_LOOK: u64 = 16;
 
@@ -159,8 +164,7 @@ impl<P: Platform> Participant<P> {
         if self.spin_for(slot, owner)? {
             return Ok(());
         }
-        let queued_on_me = AttemptId::unpack(self.platform().load(self.slot.queue_to(), Acquire));
-        if queued_on_me.is_some_and(|waiter| !is_over(self.arena(), waiter)) || !self.take_place(slot) {
+        if self.is_waited_for(slot, owner) || !self.take_place(slot) {
             return Err(self.leave_for(cell));
         }
         let waited = self.wait_in_place(cell, slot, owner);
@@ -175,14 +179,14 @@ impl<P: Platform> Participant<P> {
         }
     }
 
-    /// Spins about as long as a wake-up costs. True: the owner is over, or no longer running.
+    /// Spins for a moment: most owners are over by then. True: this one is over, or no longer running.
     fn spin_for(&mut self, slot: Slot, owner: AttemptId) -> Result<bool, Stop> {
         let running = Status { seq: owner.seq, state: State::Active }.pack();
-        let spin_ns = self.platform().spin_ns();
+        let spin_ns = self.platform().spin_ns().min(OPEN_SPIN_NS);
         let began = self.platform().now_ns();
         while self.platform().now_ns().saturating_sub(began) < spin_ns {
             // Bounded: some turns between two looks at the clock.
-            for _ in 0..16 {
+            for _ in 0..SPINS_TO_A_LOOK {
                 if self.platform().load(slot.status(), Acquire) != running {
                     return Ok(true);
                 }
@@ -193,6 +197,16 @@ impl<P: Platform> Participant<P> {
             }
         }
         Ok(false)
+    }
+
+    /// Whether somebody waits for me, so that I must not wait for `owner`. Of two that wait for each other one is enough to leave:
+    /// the lower.
+    fn is_waited_for(&self, slot: Slot, owner: AttemptId) -> bool {
+        let waiter = AttemptId::unpack(self.platform().load(self.slot.queue_to(), Acquire));
+        waiter.is_some_and(|waiter| {
+            !is_over(self.arena(), waiter)
+                && (waiter != owner || !self.contender().ranks_above(&self.contender_at(slot)))
+        })
     }
 
     /// The place at an owner: free, or held by somebody who is over, or by somebody younger by the threshold.
@@ -242,14 +256,14 @@ impl<P: Platform> Participant<P> {
     fn sleep_until_over(&mut self, slot: Slot, owner: AttemptId, waiting: u64) -> Result<bool, Stop> {
         let mut sleep_ns = FIRST_SLEEP_NS;
         let mut sign_of_life = self.sign_of_life(slot);
-        let mut silent_since = self.platform().now_ns();
+        let began = self.platform().now_ns();
+        let mut silent_since = began;
         loop {
             let bell = Bell::look(self.arena(), self.slot);
             if self.platform().load(self.slot.status(), Acquire) != waiting {
                 return Err(Stop::Conflict);
             }
-            let queued_on_me = AttemptId::unpack(self.platform().load(self.slot.queue_to(), Acquire));
-            if queued_on_me.is_some_and(|waiter| !is_over(self.arena(), waiter)) {
+            if self.is_waited_for(slot, owner) {
                 return Ok(false);
             }
             let status = status_of(self.arena(), slot)?;
@@ -266,6 +280,11 @@ impl<P: Platform> Participant<P> {
             }
             if self.platform().load(slot.queue_to(), Acquire) != self.me().pack() {
                 return Ok(false);
+            }
+            // As long as a wake-up would cost, spinning is cheaper.
+            if self.platform().now_ns().saturating_sub(began) < self.platform().spin_ns() {
+                (0..SPINS_TO_A_LOOK).for_each(|_| self.platform().spin_hint());
+                continue;
             }
             self.sleep(bell, sleep_ns)?;
             sleep_ns = (sleep_ns * 2).min(LONGEST_SLEEP_NS);
