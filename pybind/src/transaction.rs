@@ -43,6 +43,8 @@ pub struct Transaction {
     sizes: RefCell<Vec<(Rc<Cell<i64>>, i64)>>,
     /// What is to run after the end, as the attempt under way has it.
     hooks: RefCell<Hooks<Object>>,
+    /// Whether there are any: nearly never.
+    hooked: Cell<bool>,
     /// Which attempt is under way, from 1.
     attempt: Cell<u64>,
     /// Whether it runs once and cannot wait for a change.
@@ -116,6 +118,7 @@ impl Transaction {
             impatient: Cell::new(false),
             sizes: RefCell::default(),
             hooks: RefCell::default(),
+            hooked: Cell::new(false),
             attempt: Cell::new(0),
             irrevocable: Cell::new(false),
             alternatives: Cell::new(0),
@@ -204,14 +207,22 @@ impl Transaction {
     }
     /// Adds a hook to the attempt under way.
     pub fn add_hook(&self, committed: bool, hook: Object) {
+        self.hooked.set(true);
         let mut hooks = self.hooks.borrow_mut();
         if committed { hooks.on_commit(hook) } else { hooks.on_abort(hook) }
     }
     /// Those of an attempt that is run again are dropped, outside of the borrow: that may run anything.
     fn drop_hooks(&self) {
-        if !self.hooks.borrow().is_empty() {
-            drop(self.hooks.take());
+        if self.hooked.get() {
+            drop(self.take_hooks());
         }
+    }
+    fn take_hooks(&self) -> Option<Hooks<Object>> {
+        if !self.hooked.get() {
+            return None;
+        }
+        self.hooked.set(false);
+        Some(self.hooks.take())
     }
 
     /// Says that the part of the transaction that runs from here on must not write, or may again. Gives what was said before.
@@ -251,7 +262,10 @@ pub fn run(
     let result = attempts.run(py, limits, body);
     interpreter.exit(&transaction);
     let hooks = attempts.end();
-    if hooks.is_empty() { result } else { hooks::run(py, interpreter, hooks.of(result.is_ok()), result) }
+    match hooks {
+        None => result,
+        Some(hooks) => hooks::run(py, interpreter, hooks.of(result.is_ok()), result),
+    }
 }
 
 /// A part of a transaction that must not write, whatever the rest does.
@@ -437,10 +451,10 @@ impl Attempts<'_> {
     }
 
     /// The participant goes back. Gives the hooks of the last attempt, but for a child of a fork: they are the parent's.
-    fn end(&self) -> Hooks<Object> {
-        let hooks = self.transaction.hooks.take();
+    fn end(&self) -> Option<Hooks<Object>> {
+        let hooks = self.transaction.take_hooks();
         if self.transaction.forked.get() {
-            return Hooks::default();
+            return None;
         }
         if let Some(mut member) = self.transaction.member.take() {
             member.participant.abort();

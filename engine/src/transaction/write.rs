@@ -25,7 +25,7 @@ impl<P: Platform> Participant<P> {
         if LockWord::is_settled_before(word, Version(self.read_version))
             && self.still(self.active)
             && !self.is_foreign()
-            && self.lock(cell, word, Version(word), Some(value))?
+            && self.lock_at_once(cell, word, Version(word), Some(value))?
         {
             return Ok(());
         }
@@ -89,8 +89,8 @@ impl<P: Platform> Participant<P> {
 
     /// Fills an entry and puts the lock into the cell, over `word`. Without a new value the cell is held and keeps what it has.
     /// False: the cell changed in between.
-    #[inline]
-    pub(super) fn lock(
+    #[inline(always)]
+    fn lock_at_once(
         &mut self,
         cell: CellAddress,
         word: u64,
@@ -126,6 +126,18 @@ impl<P: Platform> Participant<P> {
             }
         }
         Ok(locked)
+    }
+
+    /// The same, out of line: in line it is on the everyday way alone.
+    #[inline(never)]
+    pub(super) fn lock(
+        &mut self,
+        cell: CellAddress,
+        word: u64,
+        version: Version,
+        new: Option<Value>,
+    ) -> Result<bool, Stop> {
+        self.lock_at_once(cell, word, version, new)
     }
 
     /// The cell is locked by somebody else. True: it is mine now, with the new value, if there is one.

@@ -94,7 +94,7 @@ impl Irrevocable {
         transaction.settle_sizes(matches!(committed, Ok(true)));
         interpreter.exit(&transaction);
         let hooks = Attempts { transaction: &transaction, space: &space }.end();
-        let hooks = hooks.of(matches!(committed, Ok(true)));
+        let hooks = hooks.map(|hooks| hooks.of(matches!(committed, Ok(true)))).unwrap_or_default();
         // After a failure the exception is on its way again when we have answered.
         hooks::run(py, interpreter, hooks, committed.map(|_| py.none()))
     }
