@@ -11,7 +11,8 @@
 //!    [`Limits::prepared_ns`].
 //! 3. Whoever was stopped lets its stopper finish first, for [`Limits::restart_ns`] at most.
 //! 4. The dead are cleared away by whoever meets them.
-//! 5. An irrevocable attempt stops whoever is in its way and is stopped by nobody ([`Contender::privilege_over`]).
+//! 5. The one attempt that has the privilege token stops whoever is in its way and is stopped by nobody
+//!    ([`Contender::privilege_over`]).
 
 mod backoff;
 mod damped;
@@ -42,8 +43,10 @@ pub struct Contender {
     pub priority: Priority,
     /// True after many lost attempts, or many ticks: see [`Limits`].
     pub starving: bool,
-    /// True if it is irrevocable: it is stopped by nobody.
+    /// True if it has the token: no policy lets anybody stop it.
     pub privileged: bool,
+    /// True if, besides, it is not even stopped when it shows no sign of life.
+    pub irrevocable: bool,
     /// Mean duration of its attempts in ns.
     pub mean_duration_ns: u64,
 }
@@ -55,7 +58,7 @@ impl Contender {
         if self.privileged || other.privileged { self.privileged } else { self.priority < other.priority }
     }
 
-    /// What I do about an owner where one of us is irrevocable, and no policy is asked.
+    /// What I do about an owner where one of us is privileged, and no policy is asked.
     pub fn privilege_over(&self, owner: &Self) -> Option<Verdict> {
         match (self.privileged, owner.privileged) {
             (true, _) => Some(Verdict::Stop),
@@ -78,8 +81,38 @@ pub enum Verdict {
     Retry,
 }
 
-/// What a participant's word `starving` holds for an attempt that is irrevocable.
-pub const PRIVILEGED: u64 = 2;
+/// What a participant's word `starving` says of its attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Standing {
+    /// One of many.
+    #[default]
+    Ordinary = 0,
+    /// It has lost often, or is old: see [`Limits`].
+    Starving = 1,
+    /// It has the token and runs once.
+    Irrevocable = 2,
+    /// It has starved for so long that it was given the token; stopped only if it shows no sign of life for
+    /// [`Limits::lease_ns`].
+    Privileged = 3,
+}
+
+impl Standing {
+    /// The standing of a word. One that cannot be counts as ordinary.
+    pub fn from_word(word: u64) -> Self {
+        match word {
+            1 => Self::Starving,
+            2 => Self::Irrevocable,
+            3 => Self::Privileged,
+            _ => Self::Ordinary,
+        }
+    }
+
+    /// True for who has the token.
+    pub fn has_token(self) -> bool {
+        matches!(self, Self::Irrevocable | Self::Privileged)
+    }
+}
 
 /// Who yields. Asked on contact only, never on the way of an attempt that meets nobody.
 pub trait Policy: fmt::Debug + Send + Sync {
@@ -183,6 +216,10 @@ pub struct Limits {
     pub starving_attempts: u64,
     /// Age in ticks after which a transaction counts as starving.
     pub starving_ticks: u64,
+    /// Aborted attempts after which a transaction asks for the token before each attempt.
+    pub privileged_attempts: u64,
+    /// A privileged attempt without any sign of life for so long is stopped by whoever waits for it.
+    pub lease_ns: u64,
     /// How long a PREPARED owner is left alone. Its code runs for about 100 ns.
     pub prepared_ns: u64,
     /// At most so long does a stopped transaction wait for its stopper.
@@ -196,6 +233,8 @@ impl Default for Limits {
         Self {
             starving_attempts: 8,
             starving_ticks: 10,
+            privileged_attempts: 8,
+            lease_ns: 1_000_000_000,
             prepared_ns: 50_000,
             restart_ns: 1_000_000,
             hung_ns: 100_000_000,
@@ -211,7 +250,7 @@ mod tests {
     /// Somebody whose first attempt was at `tick`.
     pub(super) fn contender(tick: u64, starving: bool) -> Contender {
         let priority = Priority::new(Tick(tick), ParticipantId(3));
-        Contender { priority, starving, privileged: false, mean_duration_ns: 1_000 }
+        Contender { priority, starving, privileged: false, irrevocable: false, mean_duration_ns: 1_000 }
     }
 
     #[test]

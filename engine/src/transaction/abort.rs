@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 
 use super::{Outcome, Participant, Pause};
+use crate::contention::Standing;
 use crate::error::Stop;
 use crate::participant::{Entry, EntryKind};
 use crate::platform::Platform;
@@ -74,7 +75,7 @@ impl<P: Platform> Participant<P> {
         }
         self.pay_owed_wake();
         self.entries = 0;
-        if self.privileged {
+        if self.standing.has_token() {
             self.end_privilege();
         }
     }
@@ -86,7 +87,7 @@ impl<P: Platform> Participant<P> {
         self.reads = 0;
         self.entries = 0;
         self.owed_wake = None;
-        self.privileged = false;
+        self.standing = Standing::Ordinary;
         self.pause = Pause::No;
     }
 

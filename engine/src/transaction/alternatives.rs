@@ -137,7 +137,7 @@ impl<P: Platform> Participant<P> {
             return Err(self.lost());
         }
         drop(self.hooks.take_since(point.hooks));
-        let arena = self.space.arena();
+        let arena = &self.arena;
         let first = point.overwritten.min(self.alternatives.overwritten.len());
         for Overwritten { entry, kind, cell, value } in self.alternatives.overwritten.drain(first..).rev() {
             entry.set_new_value(arena, value);
@@ -148,7 +148,7 @@ impl<P: Platform> Participant<P> {
         self.unwrite_since(point.entries, &gone)?;
         self.forget_reads_of(&gone, point.reads);
         for handle in freed {
-            self.cache.free(self.space.arena(), self.id, handle);
+            self.cache.free(&self.arena, self.id, handle);
         }
         self.keep(point);
         Ok(())
@@ -160,7 +160,7 @@ impl<P: Platform> Participant<P> {
         if self.alternatives.seq != self.seq {
             return;
         }
-        let arena = self.space.arena();
+        let arena = &self.arena;
         if let Some((kind, _)) = entry.target(arena) {
             let value = entry.new_value(arena);
             self.alternatives.overwritten.push(Overwritten { entry, kind, cell, value });
@@ -175,7 +175,7 @@ impl<P: Platform> Participant<P> {
     /// nobody's concern: nobody else has ever reached them.
     fn unwrite_since(&mut self, first: u64, gone: &Ranges) -> Result<(), Stop> {
         for number in first..self.entries {
-            let (arena, entry) = (self.space.arena(), self.entry(number));
+            let (arena, entry) = (&self.arena, self.entry(number));
             match entry.target(arena) {
                 Some((EntryKind::Write | EntryKind::Hold, cell)) if gone.contain(cell.index()) => entry.void(arena),
                 Some((EntryKind::Write, cell)) => {
@@ -213,7 +213,7 @@ impl<P: Platform> Participant<P> {
         if gone.0.is_empty() {
             return;
         }
-        let platform = self.space.arena().platform();
+        let platform = self.arena.platform();
         // Relaxed, here and below: this participant wrote them.
         let word = |read: u64, index: u64| platform.load(self.read_log.address(read).offset(index), Relaxed);
         let (dropped, stay): (Vec<u64>, Vec<u64>) = (first..self.reads).partition(|&read| gone.contain(word(read, 0)));

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use super::{Participant, Pause, SAMPLE, TIMED};
 use crate::arena::HotWord;
+use crate::contention::Standing;
 use crate::error::Stop;
 use crate::participant::is_over;
 use crate::platform::Platform;
@@ -26,8 +27,30 @@ impl<P: Platform> Participant<P> {
             || self.observer.is_some()
             || self.platform().load(poison, Relaxed) != 0
         {
-            self.clear_the_way()?;
+            return self.begin_slowly();
         }
+        self.begin_now();
+        Ok(())
+    }
+
+    /// Where something stands before the attempt.
+    #[cold]
+    #[inline(never)]
+    fn begin_slowly(&mut self) -> Result<(), Stop> {
+        self.clear_the_way()?;
+        // Last, for with the token in hand nothing may fail before the attempt begins.
+        if self.failures >= self.limits.privileged_attempts {
+            self.ask_as_starving();
+        }
+        self.begin_now();
+        if self.standing.has_token() {
+            self.read_version = 0;
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn begin_now(&mut self) {
         self.counters.attempts += 1;
         if self.counters.attempts.is_multiple_of(SAMPLE) {
             self.sample();
@@ -50,12 +73,9 @@ impl<P: Platform> Participant<P> {
         // least PREPARED, never "ACTIVE with the old value" of a version that we count as the past. It also puts the store of
         // `start` before every load of a cell, for whoever looks at the starts.
         platform.fence(SeqCst);
-        Ok(())
     }
 
     /// All that seldom stands before an attempt.
-    #[cold]
-    #[inline(never)]
     fn clear_the_way(&mut self) -> Result<(), Stop> {
         if self.is_foreign() {
             self.forget();
@@ -87,8 +107,8 @@ impl<P: Platform> Participant<P> {
     #[cold]
     fn pause(&mut self) -> Result<(), Stop> {
         self.raise_tick();
-        let starving = self.starves();
-        self.platform().store(self.slot.starving(), starving as u64, Relaxed);
+        let standing = if self.starves() { Standing::Starving } else { Standing::Ordinary };
+        self.platform().store(self.slot.starving(), standing as u64, Relaxed);
         match std::mem::replace(&mut self.pause, Pause::No) {
             Pause::No => Ok(()),
             Pause::Stopped => self.wait_for_stopper(),
@@ -123,7 +143,7 @@ impl<P: Platform> Participant<P> {
             }
             let waited = self.platform().now_ns().saturating_sub(began);
             if waited >= self.limits.restart_ns {
-                if !self.is_privileged(stopper) {
+                if !self.is_irrevocably(stopper) {
                     return Ok(());
                 }
                 let bell = Bell::look(self.arena(), self.slot);

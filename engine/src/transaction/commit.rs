@@ -51,7 +51,7 @@ impl<P: Platform> Participant<P> {
         self.write_back(version);
         self.rest();
         self.ring_after_commit();
-        if self.privileged {
+        if self.standing.has_token() {
             self.end_privilege();
         }
         self.succeeded();

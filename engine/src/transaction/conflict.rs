@@ -55,7 +55,7 @@ impl<P: Platform> Participant<P> {
                 return Err(self.lost());
             }
             if self.platform().now_ns().saturating_sub(began) >= self.limits.prepared_ns {
-                if self.contender_at(slot).privileged && !participant_is_dead(self.arena(), by.participant) {
+                if self.contender_at(slot).irrevocable && !participant_is_dead(self.arena(), by.participant) {
                     self.doze()?;
                     continue;
                 }
@@ -313,7 +313,7 @@ impl<P: Platform> Participant<P> {
     /// An owner without any engine call for long: its locks are taken. Its patience doubles, so that a body that computes for
     /// long finishes in the end.
     fn stop_hung(&mut self, slot: Slot, owner: AttemptId) {
-        if self.contender_at(slot).privileged {
+        if self.contender_at(slot).irrevocable {
             return;
         }
         let limit = self.platform().load(slot.hung_limit(), Relaxed);

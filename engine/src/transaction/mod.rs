@@ -44,7 +44,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::allocator::{self, BlockCache};
 use crate::arena::{Arena, HotWord};
-use crate::contention::{Contender, Limits, PRIVILEGED, TICK_NS};
+use crate::contention::{Contender, Limits, Standing, TICK_NS};
 use crate::error::{Corrupt, Full, Stop};
 use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
 use crate::platform::Platform;
@@ -106,7 +106,7 @@ pub struct Participant<P: Platform> {
     /// Whether the transaction under way must not write.
     read_only: bool,
     /// Whether the attempt under way is irrevocable.
-    privileged: bool,
+    standing: Standing,
 }
 
 /// What to wait for before the next attempt, holding nothing.
@@ -187,7 +187,7 @@ impl<P: Platform> Participant<P> {
             hooks: Hooks::default(),
             holds_in: NO_SEQ,
             read_only: false,
-            privileged: false,
+            standing: Standing::default(),
             arena: arena.clone(),
             space,
         })
@@ -231,6 +231,11 @@ impl<P: Platform> Participant<P> {
         self.deadline_ns = deadline_ns;
     }
 
+    /// Replaces the limits that this participant holds itself to. For simulations and tests: they are tuned as they are.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Whether the parts of a transaction that run from here on must not write. Returns what was said before.
     pub fn set_read_only(&mut self, read_only: bool) -> bool {
         std::mem::replace(&mut self.read_only, read_only)
@@ -269,7 +274,13 @@ impl<P: Platform> Participant<P> {
     fn contender(&self) -> Contender {
         let priority = self.priority.unwrap_or(Priority(u64::MAX));
         let mean_duration_ns = self.counters.mean_duration_ns;
-        Contender { priority, starving: self.starves(), privileged: self.privileged, mean_duration_ns }
+        Contender {
+            priority,
+            starving: self.starves(),
+            privileged: self.standing.has_token(),
+            irrevocable: self.standing == Standing::Irrevocable,
+            mean_duration_ns,
+        }
     }
     /// Somebody else as a policy sees him. Relaxed: policy may err, safety does not hang on it. The caller has looked at his
     /// status.
@@ -277,11 +288,12 @@ impl<P: Platform> Participant<P> {
         let platform = self.platform();
         let priority = Priority(platform.load(slot.priority(), Relaxed));
         // Privilege is no matter of policy: it was stored before the status that the caller has acquired.
-        let starving = platform.load(slot.starving(), Relaxed);
+        let standing = Standing::from_word(platform.load(slot.starving(), Relaxed));
         Contender {
             priority,
-            starving: starving != 0,
-            privileged: starving == PRIVILEGED,
+            starving: standing != Standing::Ordinary,
+            privileged: standing.has_token(),
+            irrevocable: standing == Standing::Irrevocable,
             mean_duration_ns: platform.load(slot.mean_duration(), Relaxed),
         }
     }

@@ -1,32 +1,34 @@
-//! Irrevocable transactions: a body that runs once and is not stopped by anybody.
+//! Privilege: an attempt that is not stopped by anybody, because it is irrevocable, or because it has lost too often.
 //!
 //! One at a time in a space, by a token: a word that names the attempt which has the privilege. What it does is locked when it is
 //! *read*, too, so that nothing it has seen can change; who is in its way is stopped; and nobody stops it. So its
-//! validation cannot fail, and it commits in its first attempt, unless its body gives up by itself.
+//! validation cannot fail, and it commits in this attempt, unless its body gives up by itself.
 //!
 //! **Protocol**
 //!
 //! 1. *Ask*, holding nothing: compare-exchange the token from nobody, or from an attempt that is over or whose process is dead, to
 //!    (me, my next seq). Held: set my bit in the bucket of the token, fence, look again, sleep, timed; as in the second row.
-//! 2. *Begin*: `starving` says PRIVILEGED before the status says ACTIVE, so whoever acquires that status knows (the token's
+//!    Who starves asks before each attempt, and runs an ordinary one where the token is taken.
+//! 2. *Begin*: `starving` says so ([`Standing`]) before the status says ACTIVE, so whoever acquires that status knows (the token's
 //!    word itself need not be looked at by those who are in the way).
 //! 3. *Read* a cell: take its lock with an entry that holds it (its value and version stay), then log it. *Write*: as ever; a
 //!    hold becomes a write. Owners that run, wait or are dead are stopped at once, prepared ones after their 50 us.
 //! 4. The others: a policy that sees a privileged owner waits or leaves; it is not taken for hung, nor stopped for being PREPARED
-//!    for long, nor outranked in validation. Only its proven death ends it.
+//!    for long, nor outranked in validation. Only its proven death ends it. (One that has the privilege because it starved is
+//!    stopped when it hangs, after [`crate::contention::Limits::lease_ns`]: it can run again.)
 //! 5. *End*: IDLE with the next seq makes the token free already. It is cleared, and the bucket is rung.
 //!
 //! The read version of a privileged attempt is 0, as between attempts: no cell is settled before it, so the quick ways of
 //! `read` and `write` do not know of privilege and pay nothing for it. A snapshot it does not need: what it has read is locked,
 //! so all of it is the present. The clock is raised past the version of each cell instead (I5).
 //!
-//! Not here: the privilege of a transaction that starves. Who asks first has the token; who waits is rung by age.
+//! Who asks first has the token; of those who wait for it the oldest is rung first.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use super::{Participant, Pause};
 use crate::arena::HotWord;
-use crate::contention::PRIVILEGED;
+use crate::contention::Standing;
 use crate::error::Stop;
 use crate::participant::{WaitingFor, is_over, participant_is_dead};
 use crate::platform::Platform;
@@ -79,22 +81,34 @@ impl<P: Platform> Participant<P> {
     pub fn begin_irrevocable(&mut self, deadline_ns: Option<u64>) -> Result<(), Stop> {
         self.set_deadline(deadline_ns);
         let begun = self.ask_for_token().and_then(|()| {
-            self.privileged = true;
-            // Relaxed: released by the store of ACTIVE.
-            self.platform().store(self.slot.starving(), PRIVILEGED, Relaxed);
+            self.take_standing(Standing::Irrevocable);
             self.begin()
         });
         match begun {
             Ok(()) => self.read_version = 0,
-            Err(_) if self.privileged && !self.is_foreign() => self.end_privilege(),
-            Err(_) => self.privileged = false,
+            Err(_) if self.standing.has_token() && !self.is_foreign() => self.end_privilege(),
+            Err(_) => self.standing = Standing::Ordinary,
         }
         begun
     }
 
+    /// For a transaction that has lost again and again: takes the token for its next attempt if it is to be had.
+    pub(super) fn ask_as_starving(&mut self) {
+        if !self.standing.has_token() && self.take_token() {
+            self.platform().store(self.slot.hung_limit(), self.limits.lease_ns, Relaxed);
+            self.take_standing(Standing::Privileged);
+        }
+    }
+
+    fn take_standing(&mut self, standing: Standing) {
+        self.standing = standing;
+        // Relaxed: released by the store of ACTIVE.
+        self.platform().store(self.slot.starving(), standing as u64, Relaxed);
+    }
+
     /// Whether the attempt under way is irrevocable.
     pub fn is_irrevocable(&self) -> bool {
-        self.privileged
+        self.standing == Standing::Irrevocable
     }
 
     fn ask_for_token(&mut self) -> Result<(), Stop> {
@@ -113,15 +127,15 @@ impl<P: Platform> Participant<P> {
         let mut sleep_ns = FIRST_SLEEP_NS;
         // Each turn is a sleep; bounded by those who have the token, and by the deadline.
         while !self.take_token() {
-            let bell = Bell::look(self.space.arena(), self.slot);
-            let arena = self.space.arena();
+            let bell = Bell::look(&self.arena, self.slot);
+            let arena = &self.arena;
             arena.platform().store(self.slot.waiting_for(), WaitingFor::Cell as u64, Release);
             waiting::announce(arena, place, self.id);
             // Pairs with the fence in `end_privilege`: either we see the token free, or the bucket is rung with our bit in it (W1).
             arena.platform().fence(SeqCst);
             let taken = self.take_token();
             let slept = if taken { Ok(()) } else { self.sleep(bell, sleep_ns) };
-            let arena = self.space.arena();
+            let arena = &self.arena;
             arena.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
             if !waiting::withdraw(arena, place, self.id) {
                 // The ring may have been for another of the bucket: it is owed to the next, now or when the token is free again.
@@ -172,9 +186,9 @@ impl<P: Platform> Participant<P> {
 
     /// Whether an attempt that somebody was stopped by is irrevocable, and goes on: whoever comes back before its end is only
     /// stopped again.
-    pub(super) fn is_privileged(&self, attempt: AttemptId) -> bool {
+    pub(super) fn is_irrevocably(&self, attempt: AttemptId) -> bool {
         let Some(slot) = crate::participant::Slot::of(self.arena(), attempt.participant) else { return false };
-        self.contender_at(slot).privileged && !self.is_done(attempt)
+        self.contender_at(slot).irrevocable && !self.is_done(attempt)
     }
 
     fn is_done(&self, holder: AttemptId) -> bool {
@@ -217,9 +231,9 @@ impl<P: Platform> Participant<P> {
     #[cold]
     #[inline(never)]
     pub(super) fn end_privilege(&mut self) {
-        self.privileged = false;
+        self.standing = Standing::Ordinary;
         let place = self.token_place();
-        let arena = self.space.arena();
+        let arena = &self.arena;
         arena.platform().store(self.slot.starving(), 0, Relaxed);
         let token = place.lock_word();
         let word = arena.platform().load(token, Relaxed);
@@ -230,7 +244,7 @@ impl<P: Platform> Participant<P> {
         // Pairs with the fence in `ask_for_token`.
         arena.platform().fence(SeqCst);
         if self.anybody_sleeps() {
-            waiting::ring_cell(self.space.arena(), place);
+            waiting::ring_cell(&self.arena, place);
         }
     }
 }

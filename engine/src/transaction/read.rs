@@ -93,7 +93,7 @@ impl<P: Platform> Participant<P> {
     #[cold]
     #[inline(never)]
     fn read_slowly(&mut self, cell: CellAddress) -> Result<Value, Stop> {
-        if self.privileged {
+        if self.standing.has_token() {
             return self.read_held(cell);
         }
         loop {

@@ -143,7 +143,7 @@ impl<P: Platform> Participant<P> {
             self.forget();
             return Err(Stop::Forked);
         }
-        if self.privileged {
+        if self.is_irrevocable() {
             return Err(self.fail(Stop::Irrevocable));
         }
         self.set_deadline(deadline_ns);

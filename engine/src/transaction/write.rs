@@ -41,8 +41,8 @@ impl<P: Platform> Participant<P> {
                 return Err(self.lost());
             }
             match LockWord::unpack(word) {
-                LockWord::Free { version, .. } if version.0 < self.read_version || self.privileged => {
-                    if self.privileged {
+                LockWord::Free { version, .. } if version.0 < self.read_version || self.standing.has_token() => {
+                    if self.standing.has_token() {
                         self.pass_clock(version)?;
                     }
                     if self.lock(cell, word, version, Some(value))? {
@@ -193,7 +193,7 @@ impl<P: Platform> Participant<P> {
         if self.platform().load(cell.lock_word(), Acquire) != word {
             return Ok(false);
         }
-        if old_version.0 >= self.read_version && !self.privileged {
+        if old_version.0 >= self.read_version && !self.standing.has_token() {
             self.extend_for(old_version)?;
             return Ok(false);
         }
