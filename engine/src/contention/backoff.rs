@@ -43,7 +43,8 @@ mod tests {
     fn pauses_grow_up_to_a_bound() {
         let policy = Backoff { first_ns: 256, doublings: 14 };
         assert_eq!(policy.meet_running(&contender(1, true), &contender(9, false)), Verdict::Retry);
-        let longest = |failures| (0..4096).map(|random| policy.pause_ns(failures, (random << 30) | (random * 7919))).max();
+        let longest =
+            |failures| (0..4096).map(|random| policy.pause_ns(failures, (random << 30) | (random * 7919))).max();
         assert!(longest(1) < Some(256) && longest(4) >= Some(1_024) && longest(4) < Some(2_048));
         assert!(longest(1_000) < Some(256 << 14));
     }
