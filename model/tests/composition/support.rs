@@ -1,0 +1,49 @@
+//! A space, some cells, and what is in them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use pso_engine::arena::Geometry;
+use pso_engine::platform::Memory;
+use pso_engine::space::Space;
+use pso_engine::transaction::Participant;
+use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, CELL_WORDS, CellAddress, Value};
+use pso_model::heap::Heap;
+
+pub const MIB: u64 = 1 << 20;
+pub const MS: u64 = 1_000_000;
+
+pub type Tx = Participant<Heap>;
+
+pub fn space_of(bytes: u64) -> (Heap, Arc<Space<Heap>>) {
+    let (heap, layout) = Heap::space(Geometry::for_bytes(bytes).unwrap());
+    let space = Space::join(heap.clone(), layout).unwrap();
+    (heap, space)
+}
+
+pub fn cells(participant: &mut Tx, count: u64) -> Vec<CellAddress> {
+    participant
+        .run(|tx| {
+            let handle = tx.allocate(BlockKind::Cells, count * CELL_WORDS)?;
+            let first = CellAddress::new(handle.block().offset(BLOCK_HEADER_WORDS));
+            for cell in 0..count {
+                tx.initialize(first.offset(cell), integer(0));
+            }
+            let root = tx.arena().root();
+            tx.write(root, Value::handle(handle))?;
+            Ok((0..count).map(|cell| first.offset(cell)).collect())
+        })
+        .unwrap()
+}
+
+pub fn integer(value: i64) -> Value {
+    Value::int(value).unwrap()
+}
+
+pub fn contents(participant: &mut Tx, cells: &[CellAddress]) -> Vec<i64> {
+    participant.run(|tx| cells.iter().map(|&cell| Ok(tx.read(cell)?.as_int().unwrap())).collect()).unwrap()
+}
+
+pub fn version(heap: &Heap, cell: CellAddress) -> u64 {
+    heap.load(cell.lock_word(), Relaxed)
+}
