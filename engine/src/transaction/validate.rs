@@ -7,7 +7,7 @@ use crate::error::Stop;
 use crate::participant::{READ_WORDS, Slot, foreign_entry, participant_is_dead, status_of};
 use crate::platform::Platform;
 use crate::recovery;
-use crate::word::{CellAddress, LockWord, LockedBy, State, Version, WordAddress};
+use crate::word::{AttemptId, CellAddress, LockWord, LockedBy, State, Version, WordAddress};
 
 /// What validation finds about one read.
 enum Finding {
@@ -123,6 +123,9 @@ impl<P: Platform> Participant<P> {
             if participant_is_dead(arena, by.participant) {
                 recovery::finish_attempt(&self.space, by.participant);
             }
+            // Until its write-back is done the next attempt would read the same cell through the same lock, and end here again: it
+            // waits for this one as if it had been stopped by it.
+            arena.platform().store(self.slot.stopped_by(), AttemptId { participant: by.participant, seq: by.seq }.pack(), Relaxed);
             return Ok(Finding::Changed);
         }
         if old_version != version.0 {

@@ -58,8 +58,8 @@ fn irrevocable_beside_an_older<W: World>(setting: &Setting<W>) -> Play {
 }
 
 /// **What an irrevocable transaction has only read, somebody else writes.** The danger: its reads are invisible, and its validation
-/// fails (mutant 22). It writes before it reads: so the cell that it has written is free first. (The other way round whoever reads
-/// that cell through its committed lock fails in validation until the lock is gone, again and again without a wait.)
+/// fails (mutant 22). It reads before it writes: so the cell that it has only read is free first. (Whoever meanwhile reads the other
+/// through its committed lock fails in validation until that lock is gone, and waits for that.)
 fn irrevocable_beside_a_reader<W: World>(setting: &Setting<W>) -> Play {
     let bank = setting.bank(2);
     let (mut once, mut other) = (setting.participant(), setting.participant());
@@ -67,7 +67,6 @@ fn irrevocable_beside_a_reader<W: World>(setting: &Setting<W>) -> Play {
     let actors: Vec<Actor> = vec![
         Box::new(move || {
             let done = once.run_irrevocable(None, |tx| {
-                tx.write(bank.account(1), integer(1))?;
                 let seen = tx.read(bank.account(0))?;
                 tx.write(bank.account(1), seen)
             });
