@@ -35,6 +35,10 @@ pub struct Case {
     pub real_attempts_per_commit: Vec<f64>,
     /// Each round.
     pub simulated_attempts_per_commit: Vec<f64>,
+    /// What a load of a line that the other core has changed took, ns, each round: how far apart the cores were then. Older
+    /// files do not have it.
+    #[serde(default)]
+    pub transfer_ns: Vec<f64>,
     /// Of the medians of commits a second: simulated over real, less 1.
     pub error: f64,
 }
@@ -49,6 +53,7 @@ impl Case {
             simulated: Vec::new(),
             real_attempts_per_commit: Vec::new(),
             simulated_attempts_per_commit: Vec::new(),
+            transfer_ns: Vec::new(),
             error: 0.0,
         }
     }

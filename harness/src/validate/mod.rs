@@ -37,6 +37,7 @@ pub fn run(options: &Validate) -> Result<(), Failure> {
     for round in 0..options.rounds {
         for (number, case) in cases.iter_mut().enumerate() {
             let profile = calibrate::measure()?;
+            case.transfer_ns.push(profile.load_changed.ns[0]);
             let file = folder.path().join(format!("{number}.gz"));
             let real = real(&traces[number], &file)?;
             let setup = simulator::setup(profile.clone(), machine::processors(), options.seed + u64::from(round));
