@@ -262,7 +262,12 @@ mod tests {
         write(&numbers, folder.path()).unwrap();
         let svg = std::fs::read_to_string(folder.path().join("validate.svg")).unwrap();
         let document = Document::parse(&svg).unwrap();
-        let texts: Vec<&str> = document.descendants().filter_map(|each| each.text()).map(str::trim).collect();
+        let texts: Vec<&str> = document
+            .descendants()
+            .filter(|each| each.is_text())
+            .filter_map(|each| each.text())
+            .map(str::trim)
+            .collect();
         for wanted in
             ["bank-1000", "counter", "+2 %", "+13 %", "−2 %", "+90 %", "1 process", "2 processes", "simulated"]
         {
