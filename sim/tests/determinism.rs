@@ -2,6 +2,7 @@
 
 mod support;
 
+use pso_sim::machine::{Distances, Fact, Profile, Samples};
 use pso_sim::measure::Verdict;
 use pso_sim::player::Pacing;
 use pso_sim::system::scheduler;
@@ -22,28 +23,43 @@ fn the_same_seed_gives_the_same_run_and_another_seed_another() {
 /// Running ahead spares a switch when the answer is known. Were the answer ever another, the order of steps would differ.
 #[test]
 fn running_ahead_changes_nothing_under_any_scheduler() {
-    for name in scheduler::NAMES {
-        let run = |runs_ahead| {
-            let scheduler = scheduler::by_name(name, 3).unwrap();
-            Bank { threads: 6, accounts: 3, transfers: 150 }.run(Setup { runs_ahead, scheduler, ..chiplet(4, 3) })
-        };
-        let (ahead, by_turns) = (run(true), run(false));
-        assert_eq!(ahead.steps, by_turns.steps, "{name}");
-        assert_eq!(ahead.trace_hash, by_turns.trace_hash, "{name}");
+    for (machine, setup) in [("chiplet", chiplet as fn(usize, u64) -> Setup), ("calibrated", calibrated)] {
+        for name in scheduler::NAMES {
+            let run = |runs_ahead| {
+                let scheduler = scheduler::by_name(name, 3).unwrap();
+                Bank { threads: 6, accounts: 3, transfers: 150 }.run(Setup { runs_ahead, scheduler, ..setup(4, 3) })
+            };
+            let (ahead, by_turns) = (run(true), run(false));
+            assert_eq!(ahead.steps, by_turns.steps, "{machine}, {name}");
+            assert_eq!(ahead.trace_hash, by_turns.trace_hash, "{machine}, {name}");
+        }
     }
+}
+
+/// The machine of chiplets with all that only a calibrated profile has: transfers that differ, loads that take a changed line
+/// along, holders that keep a line for a while after another core's request.
+fn calibrated(cores: usize, seed: u64) -> Setup {
+    let from = || String::from("made up for this test");
+    let mut profile = Profile::built_in("chiplet").unwrap();
+    profile.loads_migrate = Some(Fact { holds: true, from: from() });
+    profile.transfer_spread = Some(Samples { ns: vec![80.0, 95.0, 100.0, 104.0, 121.0], from: from() });
+    profile.hold = Some(Distances { ns: [9.0, 30.0, 50.0], from: from() });
+    let profile = Profile::parse(&profile.to_text().unwrap()).unwrap();
+    Setup { geometry: chiplet(cores, seed).geometry, ..Setup::new(profile, cores, seed) }
 }
 
 /// What another build must compute, too. A change of the engine's steps, of the prices or of the system changes these
 /// numbers, and whoever makes it commits the new ones; a change of the compiler or its options does not.
 #[test]
 fn every_build_gives_the_golden_runs() {
-    let run = |kind| {
+    let run = |kind, setup| {
         let trace = generate(kind, Contention::Medium, 6, 300, 11);
-        let played = simulate(&trace, chiplet(4, 11), Pacing::AS_WRITTEN).unwrap();
+        let played = simulate(&trace, setup, Pacing::AS_WRITTEN).unwrap();
         assert_eq!(played.measurement.verdict, Verdict::Ok, "{}", kind.name());
         format!("{} {} {:016x}", kind.name(), played.report.steps, played.report.trace_hash)
     };
-    assert_eq!(Kind::ALL.map(run), GOLDEN);
+    assert_eq!(Kind::ALL.map(|kind| run(kind, chiplet(4, 11))), GOLDEN);
+    assert_eq!(Kind::ALL.map(|kind| run(kind, calibrated(4, 11))), GOLDEN_CALIBRATED);
 }
 
 /// Kind of trace, memory operations, fingerprint of all of them in their order.
@@ -54,4 +70,14 @@ const GOLDEN: [&str; 6] = [
     "long-reader 78985 57be5b9dc201f38d",
     "crossing-pairs 152472 99d9b8d609f8f66d",
     "queue 20511 0fde4410b3e62351",
+];
+
+/// The same on the machine with differing transfers.
+const GOLDEN_CALIBRATED: [&str; 6] = [
+    "counter 17877 144e8addc82f01c8",
+    "bank-1000 23099 e02e44e09c43617e",
+    "bank-4 171517 06a885b721bc0060",
+    "long-reader 82507 80381a5440f6e572",
+    "crossing-pairs 147359 5f9654a013b76339",
+    "queue 20521 2685429c3f7dd786",
 ];

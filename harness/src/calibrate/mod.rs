@@ -12,7 +12,7 @@ mod ordinary;
 mod pinned;
 mod system;
 
-use pso_sim::machine::{Distances, Figure, Profile, Samples, Topology};
+use pso_sim::machine::{Distances, Fact, Figure, Profile, Samples, Topology};
 
 use crate::cli::Calibrate;
 use crate::failure::Failure;
@@ -43,20 +43,34 @@ pub fn measure() -> Result<Profile, Failure> {
         // All cores of a small machine share a cache; nothing here tells more groups apart.
         topology: Topology { cores_per_group: 256, groups_per_socket: 1 },
         ordinary: figure(1.0, "measured last, see `ordinary`"),
-        load_changed: distances(lines.load_changed, "256 lines changed by the other core, loaded in a random chain"),
+        load_changed: distances(lines.load_changed, "64 lines changed by the other core, loaded in a random chain"),
         load_shared: distances(
-            lines.load_changed,
-            "as load_changed; with two cores it never happens: who shares a line has it",
+            lines.load_shared,
+            if lines.loads_migrate() {
+                "64 lines changed by this core and loaded by the other, loaded again in a random chain"
+            } else {
+                "as load_changed; with two cores it never happens: who shares a line has it"
+            },
         ),
         store: distances(
             lines.store,
-            "256 lines changed by the other core, each stored to and fenced; less the same at home",
+            "64 lines changed by the other core, a store to each, then an exchange on an own line, which waits for stores and \
+             says where the next one goes; less the same at home",
         ),
-        exchange_own: figure(lines.exchange_own, "compare-exchanges of one own line after another"),
+        exchange_own: figure(lines.exchange_own, "compare-exchanges of own lines in a random chain"),
         exchange: distances(
             lines.exchange,
-            "256 lines changed by the other core, an addition to each; less the same at home",
+            "64 lines changed by the other core, an exchange on each says where the next goes; less the same at home",
         ),
+        loads_migrate: Some(Fact { holds: lines.loads_migrate(), from: migration(&lines) }),
+        transfer_spread: Some(Samples {
+            ns: lines.spread.clone(),
+            from: "as load_changed, each load timed by itself, less the clock".into(),
+        }),
+        hold: Some(distances(
+            lines.hold,
+            "two cores add to one line: the additions in a row that one makes while the other's request is under way, but the first",
+        )),
         fence: figure(lines.fence, "an own store and a full fence, less the store"),
         memory: figure(lines.memory, "a random chain through 128 MiB"),
         clock: figure(system.clock, "clock_gettime(CLOCK_MONOTONIC), 1,000 in a row"),
@@ -91,6 +105,15 @@ pub fn measure() -> Result<Profile, Failure> {
     Ok(profile)
 }
 
+/// What speaks for or against it.
+fn migration(lines: &lines::Prices) -> String {
+    format!(
+        "a load of a line that this core changed and the other has loaded since takes {:.0} ns (of one that the other changed, \
+         {:.0} ns); an exchange on a line just loaded from the other core takes {:.0} ns (on one not loaded, {:.0} ns)",
+        lines.reload, lines.load_changed, lines.exchange_loaded, lines.exchange
+    )
+}
+
 fn figure(ns: f64, from: &str) -> Figure {
     Figure { ns, from: from.into() }
 }
@@ -102,7 +125,9 @@ fn distances(ns: f64, from: &str) -> Distances {
 fn print(profile: &Profile) {
     let mut rows: Vec<(&str, f64, &str)> = Vec::new();
     rows.extend(profile.figures().map(|(name, figure)| (name, figure.ns, figure.from.as_str())));
-    rows.extend(profile.distances().map(|(name, distances)| (name, distances.ns[0], distances.from.as_str())));
+    rows.extend(
+        profile.distances().into_iter().map(|(name, distances)| (name, distances.ns[0], distances.from.as_str())),
+    );
     for (name, samples) in profile.samples() {
         rows.push((name, samples.ns[samples.ns.len() / 2], &samples.from));
     }

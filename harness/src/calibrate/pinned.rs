@@ -1,4 +1,4 @@
-//! Threads that stay on one core, and batches of which the median counts.
+//! Threads that stay on one core, batches of which the median counts, and distributions.
 
 use std::time::Instant;
 
@@ -9,6 +9,8 @@ use crate::machine::median;
 
 /// Batches of a measurement.
 const BATCHES: usize = 25;
+/// Quantiles of a distribution that go into the profile.
+const SAMPLES: usize = 16;
 
 /// The first two cores that this process may use; the same one twice where there is only one.
 pub fn two_cores() -> Result<[usize; 2], Failure> {
@@ -43,4 +45,23 @@ pub fn turn_ns(turns: u32, mut body: impl FnMut()) -> f64 {
         began.elapsed().as_nanos() as f64 / f64::from(turns)
     };
     median(&(0..BATCHES).map(batch).collect::<Vec<_>>())
+}
+
+/// The middles of equal parts of a distribution.
+pub fn quantiles(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = |part: usize| values[(2 * part + 1) * values.len() / (2 * SAMPLES)];
+    (0..SAMPLES).map(middle).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_the_middles_of_equal_parts() {
+        let values = quantiles((0..160).rev().map(f64::from).collect());
+        assert_eq!(values.len(), 16);
+        assert_eq!((values[0], values[15]), (5.0, 155.0));
+    }
 }

@@ -10,7 +10,7 @@ use pso_engine::platform::native;
 use rustix::thread::futex;
 use rustix::time::{ClockId, clock_getres, clock_gettime};
 
-use super::pinned::{self, stay_on, turn_ns};
+use super::pinned::{self, quantiles, stay_on, turn_ns};
 use crate::failure::Failure;
 use crate::machine::median;
 
@@ -23,8 +23,6 @@ const DEEP_SLEEP: Duration = Duration::from_micros(300);
 const SLICES_FOR: Duration = Duration::from_millis(200);
 /// A gap in a thread's time that means that somebody else ran.
 const GAP_NS: u64 = 100_000;
-/// Quantiles of a distribution that go into the profile.
-const SAMPLES: usize = 16;
 
 /// Nanoseconds.
 pub struct Prices {
@@ -189,23 +187,4 @@ fn slice(core: usize) -> Result<f64, Failure> {
         return Err(Failure::Wrong("calibrate: two threads on one core never took turns".into()));
     }
     Ok(median(&runs))
-}
-
-/// The middles of equal parts of a distribution.
-fn quantiles(mut values: Vec<f64>) -> Vec<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = |part: usize| values[(2 * part + 1) * values.len() / (2 * SAMPLES)];
-    (0..SAMPLES).map(middle).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quantiles_are_the_middles_of_equal_parts() {
-        let values = quantiles((0..160).rev().map(f64::from).collect());
-        assert_eq!(values.len(), 16);
-        assert_eq!((values[0], values[15]), (5.0, 155.0));
-    }
 }

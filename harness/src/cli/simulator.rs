@@ -143,4 +143,7 @@ pub struct Validate {
     /// Writes the numbers to this file (JSON), with command, seed, commit and machine class.
     #[arg(long)]
     pub out: Option<PathBuf>,
+    /// Draws them into this folder: validate.svg and validate.png. (`pso plot` draws such a file, too.)
+    #[arg(long)]
+    pub plot: Option<PathBuf>,
 }

@@ -61,6 +61,11 @@ impl Axis {
         Self { logarithmic: true, low: 0.84, high: f64::from(high) * 1.19, ticks }
     }
 
+    /// From 0 to `count`, a step of 1 for each thing that stands side by side. No ticks: they have names.
+    pub fn places(count: usize) -> Self {
+        Self { logarithmic: false, low: 0.0, high: count.max(1) as f64, ticks: Vec::new() }
+    }
+
     fn linear(low: f64, high: f64) -> Self {
         let high = if high > low { high } else { low + 1.0 };
         let raw = (high - low) / (TICKS_MAX - 1.0);

@@ -2,7 +2,7 @@
 //!
 //! Bottom to top: `quantity`, `spread`, `axis`, `palette`, `labels`, `raster`, `canvas` know one idea each; `group` decides what is one
 //! curve and gives it its name; `panel` draws a pair of axes, `figure` several; `caption` and `agreement` put numbers into
-//! words; `report` makes the page.
+//! words; `report` makes the page. `validation` is a chart of its own, of what `pso validate` writes.
 
 mod agreement;
 mod axis;
@@ -20,6 +20,7 @@ mod quantity;
 mod raster;
 mod report;
 mod spread;
+pub mod validation;
 
 use std::path::{Path, PathBuf};
 
@@ -35,7 +36,14 @@ use quantity::Unit;
 /// The subcommand.
 pub fn run(options: &Plot) -> Result<(), Failure> {
     let title = options.title.as_deref().unwrap_or("pso: simulated and real runs");
-    report(&options.files, Some(&options.out), title, &[])
+    let mut files = Vec::new();
+    for file in &options.files {
+        match validation::read(file)? {
+            Some(numbers) => validation::write(&numbers, &options.out)?,
+            None => files.push(file.clone()),
+        }
+    }
+    if files.is_empty() { Ok(()) } else { report(&files, Some(&options.out), title, &[]) }
 }
 
 /// Prints what is in result files; if there is a folder for it, writes charts and a report.

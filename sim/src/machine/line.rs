@@ -1,11 +1,18 @@
 //! One cache line: who has it, and what an access costs whom.
 //!
-//! Accesses reach a line in the order of time, so its state is a plain state machine: untouched, in one cache alone (which
-//! may have changed it), or shared by several. A transfer occupies the line until it has arrived; whoever wants the line
-//! meanwhile queues behind it. Readers that share an unchanged line do not queue on each other.
+//! Accesses reach a line in the order of time, so its state is a plain state machine: untouched, in one cache alone (changed
+//! by it or not), or shared by several. A transfer occupies the line until it has arrived; whoever wants the line meanwhile
+//! queues behind it. Readers that share an unchanged line do not queue on each other.
+//!
+//! A load of a line that another cache has changed gives it to both, or, on machines that take it for the first half of a
+//! change (*migration*: Cox and Fowler, Stenström and others, both ISCA 1993), to the loader alone. Which of the two is a
+//! matter of the profile. No two transfers take quite the same time: where the profile has their distribution, each draws.
+//! And a line does not leave its holder at the moment at which another core asks for it: where the profile says for how long,
+//! the holder goes on using it.
 
 use super::profile::Prices;
 use super::topology::{Cores, Distance, Topology};
+use crate::random::Random;
 
 /// What is done to a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,78 +44,133 @@ pub struct Line {
     /// 1 + the core whose cache alone has it; 0: nobody's, or shared.
     owner: u16,
     touched: bool,
+    /// The owner has changed it since it came.
+    changed: bool,
+    /// 1 + the core that it is leaving, and until when that core still has it.
+    leaving: u16,
+    leaves: u64,
+}
+
+/// The one who accesses.
+pub struct Visitor<'a> {
+    /// On which core.
+    pub core: usize,
+    /// Since when, in ps.
+    pub now: u64,
+    /// When its earlier stores have arrived.
+    pub drained: u64,
+    /// Its draws.
+    pub random: &'a mut Random,
 }
 
 impl Line {
-    /// `core` accesses the line at `now`; `drained` is when its earlier stores have arrived. Times in ps.
+    /// An access. Times in ps.
     #[inline]
-    pub fn access(
-        &mut self,
-        access: Access,
-        core: usize,
-        now: u64,
-        drained: u64,
-        prices: &Prices,
-        topology: &Topology,
-    ) -> Charge {
+    pub fn access(&mut self, access: Access, visitor: Visitor<'_>, prices: &Prices, topology: &Topology) -> Charge {
+        let Visitor { core, now, drained, random } = visitor;
         let own = usize::from(self.owner) == core + 1;
+        let still_own = usize::from(self.leaving) == core + 1 && now < self.leaves;
         match access {
-            Access::Load if own || self.holders.contains(core) => Charge { done: now + prices.ordinary, drained },
-            Access::Load => Charge { done: self.fetch(core, now, prices, topology) + prices.ordinary, drained },
-            Access::Store if own => Charge { done: now + prices.ordinary, drained },
+            Access::Load if own || still_own || self.holders.contains(core) => {
+                Charge { done: now + prices.ordinary, drained }
+            }
+            Access::Load => Charge { done: self.fetch(core, now, random, prices, topology) + prices.ordinary, drained },
+            Access::Store if own || still_own => {
+                self.changed |= own;
+                Charge { done: now + prices.ordinary, drained }
+            }
             Access::Store => {
-                // The store waits in the store buffer, the thread does not.
-                let arrived = self.take(core, now, &prices.store, prices, topology);
-                Charge { done: now + prices.ordinary, drained: drained.max(arrived) }
+                // The store waits in the store buffer, the thread does not. Processors go on past an instruction that waits for
+                // stores before these have arrived: so whoever waits does not wait for as long as the line travels.
+                let (begins, arrives, distance) = self.take(core, now, random, prices, topology);
+                let waits = distance.map_or(arrives, |distance| begins + prices.store[distance]);
+                Charge { done: now + prices.ordinary, drained: drained.max(waits) }
             }
             Access::Exchange => {
                 // A read-modify-write waits until the stores before it have drained.
                 let now = now.max(drained);
-                let taken = if own { now } else { self.take(core, now, &prices.exchange, prices, topology) };
-                let done = taken + prices.exchange_own + prices.ordinary;
+                let still_own = still_own && now < self.leaves;
+                let ready = if own || still_own {
+                    self.changed |= own;
+                    now
+                } else {
+                    self.take(core, now, random, prices, topology).1
+                };
+                let done = ready + prices.exchange_own + prices.ordinary;
                 Charge { done, drained: done }
             }
         }
     }
 
     /// A copy for `core`, which has none. Returns when it is there.
-    fn fetch(&mut self, core: usize, now: u64, prices: &Prices, topology: &Topology) -> u64 {
+    fn fetch(&mut self, core: usize, now: u64, random: &mut Random, prices: &Prices, topology: &Topology) -> u64 {
         let begins = now.max(self.busy_until);
         if !self.touched {
-            *self = Self::owned_by(core, begins + prices.memory);
+            *self = Self::owned_by(core, begins + prices.memory, false);
             return self.busy_until;
         }
         if self.owner != 0 {
-            let distance = topology.distance(core, usize::from(self.owner) - 1);
-            self.busy_until = begins + prices.load_changed[distance as usize];
-            self.owner = 0;
-            self.holders.insert(core);
+            let distance = topology.distance(core, usize::from(self.owner) - 1) as usize;
+            if !self.changed && prices.loads_migrate {
+                self.holders.insert(core);
+                self.owner = 0;
+                self.busy_until = begins + prices.transfer(prices.load_shared[distance], random);
+                return self.busy_until;
+            }
+            self.busy_until = begins + prices.transfer(prices.load_changed[distance], random);
+            if prices.loads_migrate {
+                self.hand_over(core, begins, self.busy_until, false, prices, distance);
+            } else {
+                self.owner = 0;
+                self.holders.insert(core);
+            }
             return self.busy_until;
         }
         let nearest = self.holders.iter().map(|holder| topology.distance(core, holder)).min();
         self.holders.insert(core);
-        begins + prices.load_shared[nearest.unwrap_or(Distance::Near) as usize]
+        begins + prices.transfer(prices.load_shared[nearest.unwrap_or(Distance::Near) as usize], random)
     }
 
-    /// The line for `core` alone. Returns when it is there.
-    fn take(&mut self, core: usize, now: u64, transfer: &[u64; 3], prices: &Prices, topology: &Topology) -> u64 {
+    /// The line for `core` alone. Returns when it sets off, when it is there, and from how far it comes, if from another cache.
+    fn take(
+        &mut self,
+        core: usize,
+        now: u64,
+        random: &mut Random,
+        prices: &Prices,
+        topology: &Topology,
+    ) -> (u64, u64, Option<usize>) {
         let begins = now.max(self.busy_until);
-        let cost = if !self.touched {
-            prices.memory
-        } else if self.owner != 0 {
-            transfer[topology.distance(core, usize::from(self.owner) - 1) as usize]
-        } else {
-            // Every other copy is to be invalidated: the farthest answers last.
-            let others = self.holders.iter().filter(|&holder| holder != core);
-            let farthest = others.map(|holder| topology.distance(core, holder)).max();
-            farthest.map_or(0, |distance| transfer[distance as usize])
+        if self.touched && self.owner != 0 {
+            let distance = topology.distance(core, usize::from(self.owner) - 1) as usize;
+            let arrives = begins + prices.transfer(prices.exchange[distance], random);
+            self.hand_over(core, begins, arrives, true, prices, distance);
+            return (begins, arrives, Some(distance));
+        }
+        // Every other copy is to be invalidated: the farthest answers last.
+        let others = self.holders.iter().filter(|&holder| holder != core);
+        let farthest = others.map(|holder| topology.distance(core, holder) as usize).max();
+        let cost = match farthest {
+            Some(distance) => prices.transfer(prices.exchange[distance], random),
+            None if self.touched => 0,
+            None => prices.memory,
         };
-        *self = Self::owned_by(core, begins + cost);
-        self.busy_until
+        *self = Self::owned_by(core, begins + cost, true);
+        (begins, begins + cost, farthest)
     }
 
-    fn owned_by(core: usize, from: u64) -> Self {
-        Self { busy_until: from, holders: Cores::only(core), owner: core as u16 + 1, touched: true }
+    fn owned_by(core: usize, from: u64, changed: bool) -> Self {
+        let (holders, owner) = (Cores::only(core), core as u16 + 1);
+        Self { busy_until: from, holders, owner, touched: true, changed, leaving: 0, leaves: 0 }
+    }
+
+    /// From its owner to `core`. The owner goes on using it for a while.
+    fn hand_over(&mut self, core: usize, begins: u64, arrives: u64, changed: bool, prices: &Prices, distance: usize) {
+        let leaving = self.owner;
+        *self = Self::owned_by(core, arrives, changed);
+        if let Some(hold) = prices.hold {
+            (self.leaving, self.leaves) = (leaving, (begins + hold[distance]).min(arrives));
+        }
     }
 }
 
@@ -135,15 +197,20 @@ mod tests {
     struct Scene {
         line: Line,
         prices: Prices,
+        random: Random,
     }
 
     impl Scene {
         fn new() -> Self {
-            Self { line: Line::default(), prices: prices() }
+            Self { line: Line::default(), prices: prices(), random: Random::new(1) }
         }
         /// When `core` goes on after an access at `now`.
         fn done(&mut self, access: Access, core: usize, now: u64) -> u64 {
-            self.line.access(access, core, now, 0, &self.prices, &TOPOLOGY).done
+            self.charge(access, core, now, 0).done
+        }
+        fn charge(&mut self, access: Access, core: usize, now: u64, drained: u64) -> Charge {
+            let visitor = Visitor { core, now, drained, random: &mut self.random };
+            self.line.access(access, visitor, &self.prices, &TOPOLOGY)
         }
     }
 
@@ -153,7 +220,7 @@ mod tests {
         assert_eq!(scene.done(Access::Load, 0, 1000), 1081);
         assert_eq!(scene.done(Access::Load, 0, 2000), 2001);
         // Alone: a store needs nobody's leave.
-        let charge = scene.line.access(Access::Store, 0, 3000, 0, &scene.prices, &TOPOLOGY);
+        let charge = scene.charge(Access::Store, 0, 3000, 0);
         assert_eq!(charge, Charge { done: 3001, drained: 0 });
     }
 
@@ -194,11 +261,57 @@ mod tests {
     fn a_store_drains_in_the_background_and_an_exchange_waits_for_it() {
         let mut scene = Scene::new();
         scene.done(Access::Store, 0, 0);
-        let charge = scene.line.access(Access::Store, 2, 1000, 0, &scene.prices, &TOPOLOGY);
+        let charge = scene.charge(Access::Store, 2, 1000, 0);
         assert_eq!(charge, Charge { done: 1001, drained: 1110 });
-        let mut other = Line::default();
-        other.access(Access::Store, 2, 0, 0, &scene.prices, &TOPOLOGY);
-        let charge = other.access(Access::Exchange, 2, charge.done, charge.drained, &scene.prices, &TOPOLOGY);
+        let mut other = Scene::new();
+        other.done(Access::Store, 2, 0);
+        let charge = other.charge(Access::Exchange, 2, charge.done, charge.drained);
         assert_eq!(charge, Charge { done: 1116, drained: 1116 });
+    }
+
+    /// A load before a change is the first half of a change: such machines move the line at once, and the change is free.
+    #[test]
+    fn where_loads_migrate_a_changed_line_goes_to_its_loader_alone() {
+        let mut scene = Scene::new();
+        scene.prices.loads_migrate = true;
+        scene.done(Access::Store, 0, 0);
+        assert_eq!(scene.done(Access::Load, 1, 1000), 1021);
+        assert_eq!(scene.done(Access::Exchange, 1, 2000), 2006, "it came with the right to change it");
+        assert_eq!(scene.done(Access::Load, 0, 3000), 3021, "who changed it has lost it");
+        // Not changed since it came: the next load leaves a copy behind, and a change has to call that in.
+        assert_eq!(scene.done(Access::Load, 1, 4000), 4011);
+        assert_eq!(scene.done(Access::Load, 0, 5000), 5001);
+        assert_eq!(scene.done(Access::Exchange, 0, 6000), 6046);
+    }
+
+    #[test]
+    fn transfers_differ_as_the_profile_says_and_keep_their_mean() {
+        let mut scene = Scene::new();
+        scene.prices.load_changed = [20_000; 3];
+        scene.prices.transfer_spread = vec![512, 1024, 1536];
+        let mut took = Vec::new();
+        for round in 1..=3000 {
+            let now = round * 1_000_000;
+            scene.done(Access::Store, 0, now - 500_000);
+            took.push(scene.done(Access::Load, 1, now) - now - 1);
+        }
+        let mean = took.iter().sum::<u64>() / 3000;
+        assert!((19_500..20_500).contains(&mean), "{mean}");
+        took.sort_unstable();
+        took.dedup();
+        assert_eq!(took, [10_000, 20_000, 30_000]);
+    }
+
+    /// Else a core that others want a line of would lose it after each single access.
+    #[test]
+    fn a_holder_goes_on_using_a_line_that_another_core_has_asked_for() {
+        let mut scene = Scene::new();
+        (scene.prices.hold, scene.prices.loads_migrate) = (Some([8; 3]), true);
+        scene.done(Access::Store, 0, 0);
+        assert_eq!(scene.done(Access::Exchange, 1, 1000), 1046, "it arrives at core 1");
+        assert_eq!(scene.done(Access::Exchange, 0, 1007), 1013, "core 0 still has it");
+        assert_eq!(scene.done(Access::Load, 0, 1008), 1061, "no more: it comes back from core 1");
+        assert_eq!(scene.done(Access::Load, 1, 1047), 1048, "core 1 had it from 1040 and has it for 8 more");
+        assert_eq!(scene.done(Access::Load, 1, 1048), 1071, "as soon as it has arrived at core 0");
     }
 }

@@ -5,7 +5,8 @@
 //! numbers, so that every build computes the same, and fine enough for what takes a third of a nanosecond.
 //!
 //! What is modelled: who owns a line and who shares it, transfers by distance, a line that is being moved makes the next one
-//! wait, stores that drain in the background until a fence or a read-modify-write waits for them. What is not: caches of
+//! wait, loads that take a changed line along, transfers that differ, stores that drain in the background until a fence or a
+//! read-modify-write waits for them. What is not: caches of
 //! finite size, prefetching, several misses in flight, memory orderings weaker than sequential consistency.
 
 mod line;
@@ -13,9 +14,9 @@ mod memory;
 mod profile;
 mod topology;
 
-pub use line::{Access, Charge, Line};
+pub use line::{Access, Charge, Line, Visitor};
 pub use memory::Memory;
-pub use profile::{Distances, Figure, Prices, Profile, ProfileError, Samples};
+pub use profile::{Distances, Fact, Figure, Prices, Profile, ProfileError, Samples};
 pub use topology::{CORES_MAX, Cores, Distance, Topology};
 
 /// Picoseconds of `ns` nanoseconds, rounded; 0 for what is not a positive number.

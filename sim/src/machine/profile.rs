@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::picoseconds;
 use super::topology::Topology;
+use crate::random::Random;
 
 /// One number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,16 @@ pub struct Samples {
     pub from: String,
 }
 
+/// Whether something holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fact {
+    /// It does.
+    pub holds: bool,
+    /// Where that comes from.
+    pub from: String,
+}
+
 /// A machine and its system.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,12 +65,24 @@ pub struct Profile {
     pub load_changed: Distances,
     /// A load of a line that other caches only share.
     pub load_shared: Distances,
-    /// A store to a line that is not the own cache's alone: in the background, until something waits for it.
+    /// A store to a line that is not the own cache's alone, made in the background: how long whatever waits for stores waits
+    /// for it. The line itself travels as for a read-modify-write.
     pub store: Distances,
     /// A read-modify-write of a line that is the own cache's alone, above `ordinary`.
     pub exchange_own: Figure,
     /// A read-modify-write of a line that is not.
     pub exchange: Distances,
+    /// A load of a line that another cache has changed takes the line away from it: a change that follows is free. Absent: it
+    /// does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loads_migrate: Option<Fact>,
+    /// How single transfers of a line differ: each takes its price times one of these over their mean. Absent: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer_spread: Option<Samples>,
+    /// How long a core still has a line that another one has asked for: it makes all the accesses that it has begun. Absent:
+    /// it has lost it at the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Distances>,
     /// A full fence, once the stores before it have drained.
     pub fence: Figure,
     /// The first access of all to a line.
@@ -137,6 +160,9 @@ impl Profile {
                 return Err(ProfileError::Value(name));
             }
         }
+        if self.transfer_spread.as_ref().is_some_and(|spread| spread.ns.iter().sum::<f64>() <= 0.0) {
+            return Err(ProfileError::Value("transfer_spread"));
+        }
         let positive = [("ordinary", &self.ordinary), ("spin_hint", &self.spin_hint), ("slice", &self.slice)];
         for (name, figure) in positive.into_iter().chain([("coarse_step", &self.coarse_step)]) {
             // At 0 time would stand still in a loop.
@@ -169,17 +195,20 @@ impl Profile {
         ]
     }
     /// All numbers that depend on the distance, by name.
-    pub fn distances(&self) -> [(&'static str, &Distances); 4] {
-        [
+    pub fn distances(&self) -> Vec<(&'static str, &Distances)> {
+        let transfers = [
             ("load_changed", &self.load_changed),
             ("load_shared", &self.load_shared),
             ("store", &self.store),
             ("exchange", &self.exchange),
-        ]
+        ];
+        transfers.into_iter().chain(self.hold.iter().map(|hold| ("hold", hold))).collect()
     }
     /// All distributions, by name.
-    pub fn samples(&self) -> [(&'static str, &Samples); 2] {
-        [("wake_same_core", &self.wake_same_core), ("wake_other_core", &self.wake_other_core)]
+    pub fn samples(&self) -> Vec<(&'static str, &Samples)> {
+        let spread = self.transfer_spread.iter().map(|samples| ("transfer_spread", samples));
+        let wakes = [("wake_same_core", &self.wake_same_core), ("wake_other_core", &self.wake_other_core)];
+        spread.chain(wakes).collect()
     }
 }
 
@@ -193,6 +222,10 @@ pub struct Prices {
     pub store: [u64; 3],
     pub exchange_own: u64,
     pub exchange: [u64; 3],
+    pub loads_migrate: bool,
+    /// In 1,024ths of the mean.
+    pub transfer_spread: Vec<u64>,
+    pub hold: Option<[u64; 3]>,
     pub fence: u64,
     pub memory: u64,
     pub clock: u64,
@@ -220,6 +253,9 @@ impl From<&Profile> for Prices {
             store: three(&profile.store),
             exchange_own: one(&profile.exchange_own),
             exchange: three(&profile.exchange),
+            loads_migrate: profile.loads_migrate.as_ref().is_some_and(|fact| fact.holds),
+            transfer_spread: profile.transfer_spread.as_ref().map_or_else(Vec::new, spread),
+            hold: profile.hold.as_ref().map(three),
             fence: one(&profile.fence),
             memory: one(&profile.memory),
             clock: one(&profile.clock),
@@ -237,6 +273,26 @@ impl From<&Profile> for Prices {
     }
 }
 
+impl Prices {
+    /// What a transfer at `price` takes this time.
+    #[inline]
+    pub fn transfer(&self, price: u64, random: &mut Random) -> u64 {
+        match self.transfer_spread.len() {
+            // Nothing is drawn where nothing differs.
+            0 => price,
+            length => price * self.transfer_spread[random.below(length as u64) as usize] / SPREAD_UNIT,
+        }
+    }
+}
+
+/// A factor of 1 of [`Prices::transfer_spread`].
+const SPREAD_UNIT: u64 = 1024;
+
+fn spread(samples: &Samples) -> Vec<u64> {
+    let mean = samples.ns.iter().sum::<f64>() / samples.ns.len() as f64;
+    samples.ns.iter().map(|ns| (ns / mean * SPREAD_UNIT as f64).round() as u64).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,8 +304,11 @@ mod tests {
             assert_eq!(Profile::built_in(&profile.name).as_ref(), Some(&profile));
             assert_eq!(Profile::parse(&profile.to_text().unwrap()).as_ref(), Ok(&profile));
             let origins = profile.figures().map(|(name, figure)| (name, &figure.from)).into_iter();
-            let origins = origins.chain(profile.distances().map(|(name, distances)| (name, &distances.from)));
-            for (name, from) in origins.chain(profile.samples().map(|(name, samples)| (name, &samples.from))) {
+            let origins =
+                origins.chain(profile.distances().into_iter().map(|(name, distances)| (name, &distances.from)));
+            for (name, from) in
+                origins.chain(profile.samples().into_iter().map(|(name, samples)| (name, &samples.from)))
+            {
                 assert!(from.len() > 10, "{}: {name} comes from nowhere", profile.name);
             }
         }

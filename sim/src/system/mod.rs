@@ -28,7 +28,7 @@ pub use thread::Activity;
 pub use watch::{Places, Watch};
 
 use crate::fault::{Fault, FaultKind};
-use crate::machine::{Access, Memory, Prices, Topology};
+use crate::machine::{Access, Memory, Prices, Topology, Visitor};
 use crate::measure::Verdict;
 use crate::random::Random;
 use crate::trace_hash::TraceHash;
@@ -84,6 +84,7 @@ pub struct System {
     cores: Vec<Option<usize>>,
     scheduler: Box<dyn Scheduler>,
     hostile: bool,
+    seed: u64,
     random: Random,
     pub(crate) entropy: Random,
     /// The thread that runs on the operating system thread now.
@@ -121,6 +122,7 @@ impl System {
             cores: vec![None; start.cores],
             hostile: start.scheduler.is_hostile(),
             scheduler: start.scheduler,
+            seed: start.seed,
             random: Random::split(start.seed, 1),
             entropy: Random::split(start.seed, 2),
             current: None,
@@ -144,7 +146,9 @@ impl System {
     pub fn add_thread(&mut self, process: u32, faults: &[Fault]) -> usize {
         let number = self.threads.len();
         let faults = faults.iter().filter(|fault| fault.thread == number).copied().collect();
-        self.threads.push(Thread::new(process, number % self.cores.len(), self.now, faults));
+        // Streams 1 and 2 are the system's own.
+        let random = Random::split(self.seed, 3 + number as u64);
+        self.threads.push(Thread::new(process, number % self.cores.len(), self.now, faults, random));
         number
     }
 
@@ -286,7 +290,9 @@ impl System {
         let (value, line) = self.memory.at(word);
         let Some(me) = self.current else { return effect(value) };
         let thread = &mut self.threads[me];
-        let charge = line.access(access, thread.core, thread.time, thread.drained, &self.prices, &self.topology);
+        let visitor =
+            Visitor { core: thread.core, now: thread.time, drained: thread.drained, random: &mut thread.random };
+        let charge = line.access(access, visitor, &self.prices, &self.topology);
         let old = *value;
         let result = effect(value);
         let new = *value;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::scheduler::Candidate;
 use super::watch::Watch;
 use crate::fault::{Fault, FaultKind};
+use crate::random::Random;
 
 /// What a thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +55,12 @@ pub struct Thread {
     /// Its wait was ended by a ring.
     pub(super) rung: bool,
     pub(super) watch: Watch,
+    /// What its transfers draw from.
+    pub(super) random: Random,
 }
 
 impl Thread {
-    pub(super) fn new(process: u32, core: usize, time: u64, mut faults: Vec<Fault>) -> Self {
+    pub(super) fn new(process: u32, core: usize, time: u64, mut faults: Vec<Fault>, random: Random) -> Self {
         faults.sort_by_key(|fault| fault.step);
         let mut thread = Self {
             process,
@@ -75,6 +78,7 @@ impl Thread {
             slowness: 1,
             rung: false,
             watch: Watch::default(),
+            random,
         };
         thread.note_next_fault();
         thread

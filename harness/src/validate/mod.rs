@@ -1,8 +1,10 @@
 //! `pso validate`: does the simulator say what this machine does?
 //!
-//! Each round calibrates, then plays every case on real processes and, with that profile, on the simulated machine: close
-//! together, because a shared machine does not keep its speed. The same trace file is played in both worlds, flat out. The
+//! In each round every case is calibrated, played on real processes and, with that profile, on the simulated machine: close
+//! together, because a shared machine does not keep its speed, nor the distance between its cores. The same trace file is played in both worlds, flat out. The
 //! figure of a case is the median of the simulated throughputs over the median of the real ones.
+
+pub mod case;
 
 use std::path::Path;
 
@@ -10,38 +12,16 @@ use pso_sim::measure::Verdict;
 use pso_sim::player::Pacing;
 use pso_sim::simulate;
 use pso_sim::trace::{Contention, Kind, Trace, generate};
-use serde::Serialize;
+
+use case::{Case, Numbers, TOLERANCE, quantile};
 
 use crate::cli::Validate;
 use crate::failure::Failure;
 use crate::machine::{self, median};
 use crate::table::{Table, thousands};
-use crate::{calibrate, replay, simulator};
+use crate::{calibrate, plot, replay, simulator};
 
-/// How far the simulated median may be from the real one.
-const TOLERANCE: f64 = 0.25;
 const KINDS: [Kind; 2] = [Kind::Bank1000, Kind::Counter];
-
-#[derive(Serialize)]
-struct Numbers {
-    rounds: u32,
-    transactions: u64,
-    seed: u64,
-    cases: Vec<Case>,
-}
-
-#[derive(Serialize)]
-struct Case {
-    workload: &'static str,
-    processes: u32,
-    /// Commits a second, each round.
-    real: Vec<f64>,
-    simulated: Vec<f64>,
-    real_attempts_per_commit: Vec<f64>,
-    simulated_attempts_per_commit: Vec<f64>,
-    /// Of the medians: simulated over real, less 1.
-    error: f64,
-}
 
 /// The subcommand.
 pub fn run(options: &Validate) -> Result<(), Failure> {
@@ -55,8 +35,9 @@ pub fn run(options: &Validate) -> Result<(), Failure> {
         options.seed
     );
     for round in 0..options.rounds {
-        let profile = calibrate::measure()?;
         for (number, case) in cases.iter_mut().enumerate() {
+            let profile = calibrate::measure()?;
+            case.transfer_ns.push(profile.load_changed.ns[0]);
             let file = folder.path().join(format!("{number}.gz"));
             let real = real(&traces[number], &file)?;
             let setup = simulator::setup(profile.clone(), machine::processors(), options.seed + u64::from(round));
@@ -73,25 +54,15 @@ pub fn run(options: &Validate) -> Result<(), Failure> {
             case.simulated_attempts_per_commit.push(simulated.attempts_per_commit());
         }
     }
-    for case in &mut cases {
-        case.error = median(&case.simulated) / median(&case.real) - 1.0;
-    }
+    cases.iter_mut().for_each(Case::settle);
     print(&cases);
     let numbers = Numbers { rounds: options.rounds, transactions: options.transactions, seed: options.seed, cases };
-    options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))
+    options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))?;
+    options.plot.as_ref().map_or(Ok(()), |folder| plot::validation::write(&numbers, folder))
 }
 
 fn cases(options: &Validate) -> Vec<Case> {
-    let case = |kind: Kind, processes| Case {
-        workload: kind.name(),
-        processes,
-        real: Vec::new(),
-        simulated: Vec::new(),
-        real_attempts_per_commit: Vec::new(),
-        simulated_attempts_per_commit: Vec::new(),
-        error: 0.0,
-    };
-    KINDS.iter().flat_map(|kind| options.processes.iter().map(move |processes| case(*kind, *processes))).collect()
+    KINDS.iter().flat_map(|kind| options.processes.iter().map(|processes| Case::new(kind.name(), *processes))).collect()
 }
 
 fn trace(options: &Validate, case: &Case) -> Trace {
@@ -122,7 +93,7 @@ fn print(cases: &[Case]) {
     for case in cases {
         let quartiles = |runs: &[f64]| format!("{}..{}", rate(quantile(runs, 0.25)), rate(quantile(runs, 0.75)));
         table.row([
-            case.workload.to_owned(),
+            case.workload.clone(),
             case.processes.to_string(),
             rate(median(&case.real)),
             quartiles(&case.real),
@@ -134,13 +105,6 @@ fn print(cases: &[Case]) {
         ]);
     }
     println!("\n{table}");
-    let within = cases.iter().filter(|case| case.error.abs() <= TOLERANCE).count();
+    let within = cases.iter().filter(|case| case.holds()).count();
     println!("  {within} of {} cases within {:.0} % of the real median", cases.len(), TOLERANCE * 100.0);
-}
-
-/// The value below which a part of `runs` lies.
-fn quantile(runs: &[f64], part: f64) -> f64 {
-    let mut sorted = runs.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(((sorted.len() as f64 - 1.0) * part).round() as usize).copied().unwrap_or(0.0)
 }
