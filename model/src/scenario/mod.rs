@@ -19,6 +19,7 @@ mod isolation;
 mod membership;
 mod memory;
 mod patience;
+mod reuse;
 
 use std::sync::{Arc, Mutex};
 
@@ -174,6 +175,7 @@ pub fn scenes<W: World>() -> Vec<Scene<W>> {
         conflict::scenes().as_slice(),
         death::scenes().as_slice(),
         patience::scenes().as_slice(),
+        reuse::scenes().as_slice(),
         memory::scenes().as_slice(),
         membership::scenes().as_slice(),
     ]

@@ -17,7 +17,6 @@ mod explore;
 #[path = "../crash/parts.rs"]
 mod parts;
 mod preemption;
-mod rep;
 #[allow(dead_code)]
 #[path = "../shuttle/world.rs"]
 mod shuttle_world;
@@ -29,6 +28,7 @@ mod tools;
 #[allow(dead_code)]
 #[path = "../loom/touched.rs"]
 mod touched;
+#[allow(dead_code)]
 #[path = "../loom/world.rs"]
 mod world;
 

@@ -5,7 +5,7 @@ use pso_model::heap::Heap;
 use pso_model::history::{RealTime, Recorder};
 use pso_model::lens::Through;
 use pso_model::mutant::{Fault, Mutant};
-use pso_model::scenario::{Scene, Setting, World, small_geometry};
+use pso_model::scenario::{Setting, scene, small_geometry};
 use serde::{Deserialize, Serialize};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
@@ -13,12 +13,7 @@ use shuttle::{Config, MaxSteps, Runner};
 use crate::explore::explore;
 use crate::parts::Part;
 use crate::stage::Stage;
-use crate::{judge, preemption, rep, shuttle_world, world};
-
-/// A scene by name, of the model or of this table.
-pub fn scene<W: World>(name: &str) -> Scene<W> {
-    if name == rep::NAME { rep::scene() } else { pso_model::scenario::scene(name) }
-}
+use crate::{judge, preemption, shuttle_world, world};
 
 /// A way to look for faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
