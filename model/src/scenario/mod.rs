@@ -20,6 +20,7 @@ mod membership;
 mod memory;
 mod patience;
 mod reuse;
+mod waits;
 
 use std::sync::{Arc, Mutex};
 
@@ -176,6 +177,7 @@ pub fn scenes<W: World>() -> Vec<Scene<W>> {
         death::scenes().as_slice(),
         patience::scenes().as_slice(),
         reuse::scenes().as_slice(),
+        waits::scenes().as_slice(),
         memory::scenes().as_slice(),
         membership::scenes().as_slice(),
     ]

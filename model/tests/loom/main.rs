@@ -11,6 +11,7 @@
 //! Bounds: 2 preemptions where two threads are in each other's way, 3 where that is cheap, 1 where there are three threads or
 //! where stops and steals multiply the executions. The shuttle tests go deeper, without the memory model.
 
+mod beds;
 mod explore;
 mod touched;
 mod weaken;
@@ -43,7 +44,7 @@ fn manners(name: &str) -> Manners {
 fn play(name: &str, manner: &str, manners: Manners, preemptions: usize) {
     let executions = explore(scene(name), manners, Some(preemptions), |world| world);
     if manners.waiting == Waiting::Fitful {
-        let shaken = world::SHAKEN.load(std::sync::atomic::Ordering::Relaxed);
+        let shaken = beds::SHAKEN.load(std::sync::atomic::Ordering::Relaxed);
         assert!(shaken > 0, "nobody was shaken in its sleep");
         println!("{shaken} sleeps ended without a ring");
     }
@@ -109,6 +110,8 @@ plays!(hasty, HASTY, {
 });
 
 plays!(sleep, SLEEP, {
+    a_chain_behind_a_long_body: 1,
+    an_older_one_takes_the_place: 0,
     gives_up_beside_a_waiter: 2,
     two_writers_of_one_cell: 1,
     crossing_writers: 1,

@@ -35,7 +35,7 @@ use crate::world::Loom;
 
 /// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
 /// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-const PLAYS: [(&str, u64); 27] = [
+const PLAYS: [(&str, u64); 29] = [
     ("read_past_a_reused_entry yields 2", 5_000),
     ("validated_past_a_reused_entry yields 2", 5_000),
     ("read_past_a_lock_that_is_gone yields 2", 5_000),
@@ -58,6 +58,8 @@ const PLAYS: [(&str, u64); 27] = [
     ("dead_committer yields 1", 2_000),
     ("dead_owner_of_a_lock yields 1", 2_000),
     ("the_second_row sleep 2", 5_000),
+    ("an_older_one_takes_the_place sleep 0", 500),
+    ("a_chain_behind_a_long_body sleep 1", 1_000),
     ("older_stops_younger yields 1", 500),
     ("older_stops_younger hasty 1", 500),
     ("reads_its_own_write hasty 1", 500),

@@ -38,8 +38,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64 as Counter};
 use std::sync::{Arc, OnceLock};
 
 use loom::cell::UnsafeCell;
+use loom::sync::Condvar;
 use loom::sync::atomic::{AtomicU64, fence};
-use loom::sync::{Condvar, Mutex as LoomMutex};
 use pso_engine::arena::Layout;
 use pso_engine::platform::{
     Liveness, Memory, Ordering, Ordering::Relaxed, OutOfPages, ProcessIdentity, System, WaitOutcome, WordKind,
@@ -48,6 +48,7 @@ use pso_engine::word::{ParticipantId, ProcessSlotId, WordAddress};
 use pso_model::heap::Heap;
 use pso_model::scenario::{World, small_geometry};
 
+use crate::beds::Bed;
 use crate::touched::{Deed, Touched, Unknown, Uses};
 
 /// Waits shorter than this are polls: nobody rings for them.
@@ -56,9 +57,6 @@ const SHORTEST_SLEEP_NS: u64 = 2_000_000;
 const SPIN_STEP_NS: u64 = 30_000;
 /// What a look at an impatient clock costs: above 1 ms, the longest patience but that for the hung.
 const IMPATIENT_STEP_NS: u64 = 1_100_000;
-
-/// How many sleeps have ended by shaking, in all executions of this process.
-pub static SHAKEN: Counter = Counter::new(0);
 
 /// How the world waits and how its clock goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,13 +125,6 @@ struct Object {
     atomic: Option<AtomicU64>,
     plain: Option<PlainWord>,
     marks: Vec<Mark>,
-}
-
-/// The lock that a sleeper and a waker hold, as a kernel does. It holds whether the sleeper was shaken.
-#[derive(Default)]
-struct Bed {
-    shaken: LoomMutex<bool>,
-    condition: Condvar,
 }
 
 struct PlainWord(UnsafeCell<u64>);
@@ -436,27 +427,14 @@ impl System for Loom {
             self.pass_on();
             return WaitOutcome::TimedOut;
         }
-        let bed = self.bed(stage, bell);
-        let mut shaken = bed.shaken.lock().unwrap();
-        // Under the lock that `wake` takes: whoever changed the bell before rings after this look, or we see the change.
-        if self.load(bell, Ordering::Acquire) as u32 == expected {
-            *shaken = false;
-            shaken = bed.condition.wait(shaken).unwrap();
-            if *shaken {
-                SHAKEN.fetch_add(1, Relaxed);
-                return WaitOutcome::TimedOut;
-            }
-        }
-        WaitOutcome::Woken
+        let nothing_has_changed = || self.load(bell, Ordering::Acquire) as u32 == expected;
+        self.bed(stage, bell).sleep_if(nothing_has_changed)
     }
     fn wake(&self, bell: WordAddress) {
         if let Some(stage) = self.stage()
             && self.memory.manners.waiting != Waiting::Yield
         {
-            let bed = self.bed(stage, bell);
-            let guard = bed.shaken.lock().unwrap();
-            bed.condition.notify_all();
-            drop(guard);
+            self.bed(stage, bell).wake();
         }
     }
 
@@ -497,10 +475,7 @@ impl Loom {
     /// Shakes every participant once, if sleep is fitful. For a thread of its own, so that each comes at every time.
     pub fn shake(&self) {
         let Some(stage) = self.stage() else { return };
-        for bed in &stage.beds {
-            *bed.shaken.lock().unwrap() = true;
-            bed.condition.notify_all();
-        }
+        stage.beds.iter().for_each(Bed::shake);
     }
 
     fn bed<'a>(&self, stage: &'a Stage, bell: WordAddress) -> &'a Bed {

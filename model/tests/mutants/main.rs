@@ -11,6 +11,9 @@
 
 // Shared with other tests, which use more of them.
 #[allow(dead_code)]
+#[path = "../loom/beds.rs"]
+mod beds;
+#[allow(dead_code)]
 #[path = "../loom/explore.rs"]
 mod explore;
 #[allow(dead_code)]

@@ -44,7 +44,7 @@ const PREEMPTED: [&str; 8] = [
     "older_stops_younger",
     "late_extension",
 ];
-const SHUTTLED: [&str; 15] = [
+const SHUTTLED: [&str; 18] = [
     "two_writers_of_one_cell timeouts",
     "write_skew timeouts",
     "reader_of_two_cells timeouts",
@@ -54,6 +54,9 @@ const SHUTTLED: [&str; 15] = [
     "older_stops_younger timeouts",
     "crossing_writers rings",
     "three_on_one_cell rings",
+    "gives_up_beside_a_waiter rings",
+    "a_chain_behind_a_long_body rings",
+    "an_older_one_takes_the_place rings",
     "three_in_a_chain rings",
     "retry rings",
     "queue_hand_over rings",
@@ -62,12 +65,15 @@ const SHUTTLED: [&str; 15] = [
     "two_who_recover timeouts",
 ];
 /// `scene manner bound`.
-const LOOMED: [&str; 7] = [
+const LOOMED: [&str; 10] = [
     "write_skew yields 2",
     "repeated_read_after_an_extension yields 2",
     "reader_of_two_cells yields 2",
     "reads_its_own_write hasty 1",
     "retry sleep 2",
+    "two_writers_of_one_cell sleep 1",
+    "a_chain_behind_a_long_body sleep 1",
+    "an_older_one_takes_the_place sleep 0",
     "two_who_recover yields 1",
     "crossing_writers sleep 1",
 ];

@@ -116,6 +116,8 @@ plays! {
     a_record_is_used_again,
     a_victim_begins_anew,
     gives_up_beside_a_waiter,
+    a_chain_behind_a_long_body,
+    an_older_one_takes_the_place,
     busy_bank,
     a_new_block_is_read,
     a_stable_cell_is_read,
