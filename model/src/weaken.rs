@@ -113,8 +113,10 @@ fn strength(word: &str, arguments: &str) -> Option<String> {
         return Some("light fence".into());
     }
     // Of a compare-exchange the first counts: what it orders when it succeeds.
-    let words = || arguments.split(|letter: char| !letter.is_alphanumeric());
-    let order = words().find(|word| ["Relaxed", "Acquire", "Release", "AcqRel", "SeqCst"].contains(word))?;
+    let mut words = arguments.split(|letter: char| !letter.is_alphanumeric());
+    // A fence has no other arguments.
+    let is_order = |name: &&str| ["Relaxed", "Acquire", "Release", "AcqRel"].contains(name);
+    let order = words.find(|name| is_order(name) || (word == "fence" && !name.is_empty()))?;
     match (word, order) {
         (_, "Relaxed") => None,
         ("fence", order) => Some(format!("{order} fence")),
@@ -238,10 +240,10 @@ impl X {
     #[track_caller]
     fn still(&self) {
         self.load(h, Acquire);
-        self.fence(SeqCst);
+        self.fence(Release);
     }
     fn third(&self) {
-        self.fence(SeqCst); self.still();
+        self.fence(Acquire); self.still();
     }
 }";
 
@@ -256,7 +258,7 @@ impl X {
             "x.rs second load#3 Acquire",
             "x.rs second status_of#1 Acquire",
             "x.rs second compare_exchange#1 AcqRel",
-            "x.rs third fence#1 SeqCst fence",
+            "x.rs third fence#1 Acquire fence",
             "x.rs third still#1 Acquire",
         ];
         assert_eq!(names, expected);
