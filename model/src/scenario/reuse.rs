@@ -10,14 +10,13 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::Value;
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
     [
         Scene { name: "read_past_a_reused_entry", write: read_past_a_reused_entry },
         Scene { name: "validated_past_a_reused_entry", write: validated_past_a_reused_entry },
         Scene { name: "read_past_a_lock_that_is_gone", write: read_past_a_lock_that_is_gone },
         Scene { name: "a_record_is_used_again", write: a_record_is_used_again },
         Scene { name: "a_victim_begins_anew", write: a_victim_begins_anew },
-        Scene { name: "gives_up_beside_a_waiter", write: gives_up_beside_a_waiter },
     ]
 }
 
@@ -156,24 +155,4 @@ fn a_victim_begins_anew<W: World>(setting: &Setting<W>) -> Play {
         }),
     ];
     Play { actors, epilogue: adds_up(setting, bank) }
-}
-
-/// **An owner gives up while another comes to wait for it.** The danger: the owner looks for waiters before it shows that it
-/// is over, and the waiter looks at the owner before it shows that it waits (I8). The lock is taken before the actors start.
-fn gives_up_beside_a_waiter<W: World>(setting: &Setting<W>) -> Play {
-    let cell = setting.bank(1).account(0);
-    let (mut owner, mut waiter) = (setting.participant(), setting.participant());
-    owner.begin().expect("it begins");
-    owner.write(cell, integer(1)).expect("nobody is in the way");
-    let actors: Vec<Actor> = vec![
-        Box::new(move || waiter.run(|tx| tx.write(cell, integer(7))).expect("it commits")),
-        Box::new(move || owner.abort()),
-    ];
-    let stage = setting.stage();
-    let epilogue = Box::new(move || {
-        let mut last = stage.participant().expect("a slot is free");
-        assert_eq!(last.run(|tx| tx.read(cell)), Ok(integer(7)));
-        last.leave();
-    });
-    Play { actors, epilogue }
 }

@@ -1,4 +1,4 @@
-//! Scenes of three of whom one waits for another: nobody sleeps on a sleeper, and who loses its place finds it out (I7, I8).
+//! Scenes of those who wait for an owner: nobody is forgotten, nobody sleeps on a sleeper, who loses its place finds it out (I7, I8).
 //! Worth most where no time-out helps. The locks are taken before the actors start.
 
 use std::sync::Arc;
@@ -10,8 +10,9 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{CellAddress, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 2] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 3] {
     [
+        Scene { name: "gives_up_beside_a_waiter", write: gives_up_beside_a_waiter },
         Scene { name: "a_chain_behind_a_long_body", write: a_chain_behind_a_long_body },
         Scene { name: "an_older_one_takes_the_place", write: an_older_one_takes_the_place },
     ]
@@ -24,6 +25,26 @@ fn visit<W: World>(who: &mut Participant<W>, cell: CellAddress) {
         who.begin().expect("it begins");
     }
     who.abort();
+}
+
+/// **An owner gives up while another comes to wait for it.** The danger: the owner looks for waiters before it shows that it
+/// is over, and the waiter looks at the owner before it shows that it waits (I8). The lock is taken before the actors start.
+fn gives_up_beside_a_waiter<W: World>(setting: &Setting<W>) -> Play {
+    let cell = setting.bank(1).account(0);
+    let (mut owner, mut waiter) = (setting.participant(), setting.participant());
+    owner.begin().expect("it begins");
+    owner.write(cell, Value::NONE).expect("nobody is in the way");
+    let actors: Vec<Actor> = vec![
+        Box::new(move || waiter.run(|tx| tx.write(cell, Value::TRUE)).expect("it commits")),
+        Box::new(move || owner.abort()),
+    ];
+    let stage = setting.stage();
+    let epilogue = Box::new(move || {
+        let mut last = stage.participant().expect("a slot is free");
+        assert_eq!(last.run(|tx| tx.read(cell)), Ok(Value::TRUE));
+        last.leave();
+    });
+    Play { actors, epilogue }
 }
 
 /// **A chain behind a long body.** One holds a cell and goes on until the last of the chain is through: a body that computes for
