@@ -70,18 +70,6 @@ const PLAYS: [(&str, u64); 29] = [
 const SAMPLE: u64 = 300;
 /// Where the sites are.
 const MODULE: &str = "engine/src/transaction/";
-const FILES: [&str; 10] = [
-    "abort.rs",
-    "begin.rs",
-    "commit.rs",
-    "conflict.rs",
-    "mod.rs",
-    "read.rs",
-    "run.rs",
-    "second_row.rs",
-    "validate.rs",
-    "write.rs",
-];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
@@ -114,15 +102,17 @@ fn table() -> Table {
     serde_json::from_str(&text).expect("weaken.json is a table of verdicts")
 }
 
-/// All sites of the module, by name.
+/// All sites of the module, by name. Every file that is there counts, so that a new one shows.
 fn named_sites() -> BTreeMap<String, Site> {
-    let of_file = |file| {
+    let of_file = |file: String| {
         let path = format!("{MODULE}{file}");
         let text = std::fs::read_to_string(workspace().join(&path)).expect("the sources are there");
         let sites = sites(&path, &text).into_iter();
         sites.map(|site| (site.name(&text).expect("it stands in the text"), site)).collect::<Vec<_>>()
     };
-    FILES.into_iter().flat_map(of_file).collect()
+    let directory = std::fs::read_dir(workspace().join(MODULE)).expect("the sources are there");
+    let names = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".rs")).flat_map(of_file).collect()
 }
 
 /// The weakening while the actors are on stage. What a scene does before them is no part of what it shows.
