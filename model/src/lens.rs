@@ -42,6 +42,8 @@ pub enum Operation {
     Payload(usize),
     /// `Memory::fence`. Its address means nothing.
     Fence(Ordering),
+    /// `Memory::light_fence`. Its address means nothing.
+    LightFence,
 }
 
 /// One access.
@@ -82,12 +84,16 @@ impl Access {
                 memory.fence(order);
                 Ok(0)
             }
+            Operation::LightFence => {
+                memory.light_fence();
+                Ok(0)
+            }
         }
     }
 
     /// True for all but fences.
     pub fn touches_memory(&self) -> bool {
-        !matches!(self.operation, Operation::Fence(_))
+        !matches!(self.operation, Operation::Fence(_) | Operation::LightFence)
     }
 }
 
@@ -234,7 +240,7 @@ impl<P: Platform, L: Lens<P>> Memory for Through<P, L> {
         self.answer(NOWHERE, Operation::Fence(order));
     }
     fn light_fence(&self) {
-        self.inner.light_fence();
+        self.answer(NOWHERE, Operation::LightFence);
     }
     fn heavy_fence(&self) {
         self.inner.heavy_fence();

@@ -125,7 +125,8 @@ impl<P: Platform> Participant<P> {
             }
             // Until its write-back is done the next attempt would read the same cell through the same lock, and end here again: it
             // waits for this one as if it had been stopped by it.
-            arena.platform().store(self.slot.stopped_by(), AttemptId { participant: by.participant, seq: by.seq }.pack(), Relaxed);
+            let owner = AttemptId { participant: by.participant, seq: by.seq };
+            arena.platform().store(self.slot.stopped_by(), owner.pack(), Relaxed);
             return Ok(Finding::Changed);
         }
         if old_version != version.0 {

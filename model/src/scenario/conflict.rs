@@ -2,17 +2,19 @@
 
 use super::{Actor, Play, Scene, Setting, World};
 use pso_engine::error::Stop;
+use pso_engine::participant::{Slot, status_of};
 use pso_engine::transaction::Participant;
-use pso_engine::word::Value;
+use pso_engine::word::{AttemptId, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
     [
         Scene { name: "crossing_writers", write: crossing_writers },
         Scene { name: "older_stops_younger", write: older_stops_younger },
         Scene { name: "reads_its_own_write", write: reads_its_own_write },
         Scene { name: "three_in_a_chain", write: three_in_a_chain },
         Scene { name: "three_on_one_cell", write: three_on_one_cell },
+        Scene { name: "the_second_row", write: the_second_row },
     ]
 }
 
@@ -139,4 +141,33 @@ fn three_on_one_cell<W: World>(setting: &Setting<W>) -> Play {
         reader.leave();
     });
     Play { actors, epilogue }
+}
+
+/// **The second row**: an owner that gives up beside one who finds its place taken. The danger is that of
+/// [`three_on_one_cell`]. The third, who has the place, was on its way to sleep when the actors start, and stays there: two are
+/// left, and a bound goes far.
+fn the_second_row<W: World>(setting: &Setting<W>) -> Play {
+    let cell = setting.bank(1).account(0);
+    let [mut owner, mut placed, mut visitor] = [setting.participant(), setting.participant(), setting.participant()];
+    for who in [&mut owner, &mut placed, &mut visitor] {
+        who.begin().expect("it begins");
+    }
+    owner.write(cell, integer(1)).expect("nobody is in the way");
+    let arena = owner.arena();
+    let slot = |who: &Participant<W>| Slot::of(arena, who.id()).expect("it has a slot");
+    let seq = status_of(arena, slot(&placed)).expect("it has begun").seq;
+    // What `take_place` does.
+    let place = AttemptId { participant: placed.id(), seq }.pack();
+    arena.platform().store(slot(&owner).queue_to(), place, pso_engine::platform::Ordering::Release);
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            while let Err(stop) = visitor.write(cell, integer(2)) {
+                assert_eq!(stop, Stop::Conflict);
+                visitor.begin().expect("it begins");
+            }
+            visitor.abort();
+        }),
+        Box::new(move || owner.abort()),
+    ];
+    Play { actors, epilogue: Box::new(move || placed.abort()) }
 }

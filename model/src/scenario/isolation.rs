@@ -8,12 +8,14 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{CellAddress, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 8] {
     [
         Scene { name: "two_writers_of_one_cell", write: two_writers_of_one_cell },
         Scene { name: "write_skew", write: write_skew },
         Scene { name: "reader_of_two_cells", write: reader_of_two_cells },
         Scene { name: "repeated_read", write: repeated_read },
+        Scene { name: "repeated_read_after_an_extension", write: repeated_read_after_an_extension },
+        Scene { name: "a_snapshot_begins_beside_a_commit", write: a_snapshot_begins_beside_a_commit },
         Scene { name: "late_extension", write: late_extension },
         Scene { name: "busy_bank", write: busy_bank },
     ]
@@ -112,6 +114,63 @@ fn repeated_read<W: World>(setting: &Setting<W>) -> Play {
             assert!([Ok(integer(100)), Ok(integer(7))].contains(&seen), "{seen:?}");
         }),
         Box::new(move || writer.run(|tx| tx.write(cell, integer(7))).expect("it commits")),
+    ];
+    Play { actors, epilogue: Box::new(|| {}) }
+}
+
+/// **A read that is repeated after the snapshot has moved on.** The danger: a commit takes its version from a clock that it
+/// loaded before it was PREPARED. A reader whose snapshot moved on in between counts that version as its past, and sees the cell
+/// change between two looks. The clock moves only where somebody extends, so the reader first reads a cell whose version is
+/// the clock's present value.
+fn repeated_read_after_an_extension<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let (mut writer, mut reader) = (setting.participant(), setting.participant());
+    // Twice: the second commit extends first, so that the cell's version is the clock's value.
+    for value in [1, 2] {
+        writer.run(|tx| tx.write(bank.account(1), integer(value))).expect("it commits");
+    }
+    let actors: Vec<super::Actor> = vec![
+        Box::new(move || writer.run(|tx| tx.write(bank.account(0), Value::TRUE)).expect("it commits")),
+        Box::new(move || {
+            let read = reader.run(|tx| {
+                tx.read(bank.account(1))?;
+                let first = tx.read(bank.account(0))?;
+                assert_eq!(tx.read(bank.account(0))?, first, "a cell changed within an attempt");
+                Ok(())
+            });
+            read.expect("it commits");
+        }),
+    ];
+    Play { actors, epilogue: Box::new(|| {}) }
+}
+
+/// **A snapshot begins beside a commit** that has its version already, and somebody else has moved the clock on since. The danger:
+/// the reader begins with a snapshot that holds the commit, and passes the committer's lock because it still sees it ACTIVE; it
+/// never extends. The cell is locked and the others have begun before the actors start.
+fn a_snapshot_begins_beside_a_commit<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let [mut writer, mut extender, mut reader] = [setting.participant(), setting.participant(), setting.participant()];
+    // Twice: the second commit extends first, so that the cell's version is the clock's value.
+    for value in [1, 2] {
+        writer.run(|tx| tx.write(bank.account(1), integer(value))).expect("it commits");
+    }
+    writer.begin().expect("it begins");
+    writer.write(bank.account(0), integer(7)).expect("nobody is in the way");
+    extender.begin().expect("it begins");
+    let actors: Vec<super::Actor> = vec![
+        Box::new(move || writer.commit().expect("nobody is in the way")),
+        Box::new(move || {
+            extender.read(bank.account(1)).expect("it has read nothing that could have changed");
+            extender.abort();
+        }),
+        Box::new(move || {
+            let read = reader.run(|tx| {
+                let first = tx.read(bank.account(0))?;
+                assert_eq!(tx.read(bank.account(0))?, first, "a cell changed within an attempt");
+                Ok(())
+            });
+            read.expect("it commits");
+        }),
     ];
     Play { actors, epilogue: Box::new(|| {}) }
 }

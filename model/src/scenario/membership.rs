@@ -1,14 +1,19 @@
 //! Scenes of those who come and go: a slot has one owner, and the next one finds it at rest.
 
+use std::sync::{Arc, Mutex};
+
 use super::{Actor, Play, Scene, Setting, World};
+use pso_engine::platform::Platform;
 use pso_engine::space::Space;
-use pso_engine::word::Value;
+use pso_engine::transaction::{Attempt, Observer, Participant};
+use pso_engine::word::{ParticipantId, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 3] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 4] {
     [
         Scene { name: "two_who_join", write: two_who_join },
         Scene { name: "leave_and_claim", write: leave_and_claim },
+        Scene { name: "read_leave_and_claim", write: read_leave_and_claim },
         Scene { name: "dead_slots_are_cleared_once", write: dead_slots_are_cleared_once },
     ]
 }
@@ -68,6 +73,47 @@ fn leave_and_claim<W: World>(setting: &Setting<W>) -> Play {
     ];
     let epilogue = Box::new(move || others.into_iter().for_each(|other| other.leave()));
     Play { actors, epilogue }
+}
+
+/// **The same with a leaver that has only read**, so that no fence of a commit stands between its last attempt and its leave.
+/// The danger: the next owner goes on with a number of the last one's attempts.
+fn read_leave_and_claim<W: World>(setting: &Setting<W>) -> Play {
+    let cell = setting.bank(1).account(0);
+    let numbers = Arc::new(Mutex::new(Vec::new()));
+    let listen = |who: &mut Participant<W>, numbers: &Arc<Mutex<Vec<u64>>>| {
+        who.set_observer(Some(Box::new(Numbers(Arc::clone(numbers)))));
+    };
+    let mut leaver = setting.participant();
+    listen(&mut leaver, &numbers);
+    let newcomers = setting.join();
+    let stage = setting.stage();
+    let others: Vec<_> = std::iter::from_fn(|| stage.participant().ok()).collect();
+    let heard = Arc::clone(&numbers);
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            leaver.run(|tx| tx.read(cell)).expect("nobody is in the way");
+            leaver.leave();
+        }),
+        Box::new(move || {
+            let Ok(mut who) = newcomers.participant() else { return };
+            listen(&mut who, &heard);
+            who.run(|tx| tx.read(cell)).expect("nobody is in the way");
+            let heard = heard.lock().unwrap();
+            assert!(heard.windows(2).all(|pair| pair[0] < pair[1]), "attempts of one slot: {heard:?}");
+        }),
+    ];
+    let epilogue = Box::new(move || others.into_iter().for_each(|other| other.leave()));
+    Play { actors, epilogue }
+}
+
+/// Hears the numbers of attempts.
+struct Numbers(Arc<Mutex<Vec<u64>>>);
+
+impl<P: Platform> Observer<P> for Numbers {
+    fn begins(&mut self, _: ParticipantId) {}
+    fn ended(&mut self, attempt: &Attempt<'_, P>) {
+        self.0.lock().unwrap().push(attempt.seq());
+    }
 }
 
 /// **Two clear up after the same dead process**, whose participant had a lock, while one of them takes a new participant. The

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use super::{Actor, Play, Scene, Setting, World};
 use pso_engine::allocator::{self, BlockCache};
-use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, Handle, ParticipantId, Value, WordAddress};
+use pso_engine::error::Stop;
+use pso_engine::transaction::Participant;
+use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, ParticipantId, Value, WordAddress};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 3] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 4] {
     [
         Scene { name: "a_new_block_is_read", write: a_new_block_is_read },
+        Scene { name: "a_stable_cell_is_read", write: a_stable_cell_is_read },
         Scene { name: "remote_free", write: remote_free },
         Scene { name: "two_who_allocate", write: two_who_allocate },
     ]
@@ -32,24 +35,65 @@ fn a_new_block_is_read<W: World>(setting: &Setting<W>) -> Play {
         Box::new(move || {
             let made = maker.run(|tx| {
                 let block = tx.allocate(BlockKind::Bytes, WORDS)?;
-                let first = tx.open(block, BlockKind::Bytes)?;
-                (0..WORDS).for_each(|word| tx.arena().platform().store_plain(first.offset(word), word + 1));
+                fill(tx, block)?;
                 tx.write(cell, Value::handle(block))
             });
             made.expect("it commits");
         }),
         Box::new(move || {
             let seen = reader.run(|tx| {
-                let Some(block) = tx.read(cell)?.as_handle() else { return Ok(None) };
-                let first = tx.open(block, BlockKind::Bytes)?;
-                Ok(Some((0..WORDS).map(|word| tx.arena().platform().load_plain(first.offset(word))).sum::<u64>()))
+                let value = tx.read(cell)?;
+                sum(tx, value)
             });
             assert!([Ok(None), Ok(Some(3))].contains(&seen), "{seen:?}");
         }),
     ];
-    // The bytes here are words, which fsck does not take for the text of a Bytes block: the cell is emptied.
+    Play { actors, epilogue: empties(setting, cell) }
+}
+
+/// **The same with a cell that is written once**, read without a snapshot and without a second look. The danger is the same;
+/// here only what orders the two loads of the cell stands between. What comes before the fill is played before.
+fn a_stable_cell_is_read<W: World>(setting: &Setting<W>) -> Play {
+    let cell = setting.bank(1).account(0);
+    let mut maker = setting.participant();
+    let mut reader = setting.participant();
+    maker.run(|tx| tx.write(cell, Value::ABSENT)).expect("nobody is in the way");
+    maker.begin().expect("it begins");
+    let block = maker.allocate(BlockKind::Bytes, WORDS).expect("there is room");
+    reader.begin().expect("it begins");
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            fill(&mut maker, block).expect("the block is its own");
+            maker.write(cell, Value::handle(block)).expect("nobody is in the way");
+            maker.commit().expect("nobody is in the way");
+        }),
+        Box::new(move || {
+            let value = reader.read_stable(cell).expect("one read is always of one state");
+            let seen = sum(&mut reader, value);
+            assert!([Ok(None), Ok(Some(3))].contains(&seen), "{seen:?}");
+            reader.abort();
+        }),
+    ];
+    Play { actors, epilogue: empties(setting, cell) }
+}
+
+fn fill<W: World>(tx: &mut Participant<W>, block: Handle) -> Result<(), Stop> {
+    let first = tx.open(block, BlockKind::Bytes)?;
+    (0..WORDS).for_each(|word| tx.arena().platform().store_plain(first.offset(word), word + 1));
+    Ok(())
+}
+
+/// What is in the block that `value` names, if it names one.
+fn sum<W: World>(tx: &mut Participant<W>, value: Value) -> Result<Option<u64>, Stop> {
+    let Some(block) = value.as_handle() else { return Ok(None) };
+    let first = tx.open(block, BlockKind::Bytes)?;
+    Ok(Some((0..WORDS).map(|word| tx.arena().platform().load_plain(first.offset(word))).sum::<u64>()))
+}
+
+/// The bytes here are words, which fsck does not take for the text of a Bytes block: the cell is emptied at the end.
+fn empties<W: World>(setting: &Setting<W>, cell: CellAddress) -> Actor {
     let stage = setting.stage();
-    let epilogue = Box::new(move || {
+    Box::new(move || {
         let mut last = stage.participant().expect("a slot is free");
         let block = last.run(|tx| {
             let block = tx.read(cell)?.as_handle();
@@ -59,8 +103,7 @@ fn a_new_block_is_read<W: World>(setting: &Setting<W>) -> Play {
         let block = block.expect("it commits").expect("the maker committed");
         assert!(BlockCache::default().free(stage.arena(), last.id(), block), "it was LIVE");
         last.leave();
-    });
-    Play { actors, epilogue }
+    })
 }
 
 /// **Freed by another, allocated again by its owner.** The danger: the owner writes the block anew while the one who frees

@@ -21,6 +21,8 @@ mod membership;
 mod memory;
 mod patience;
 mod privilege;
+mod reuse;
+mod waits;
 
 use std::sync::{Arc, Mutex};
 
@@ -178,6 +180,8 @@ pub fn scenes<W: World>() -> Vec<Scene<W>> {
         patience::scenes().as_slice(),
         alternatives::scenes().as_slice(),
         privilege::scenes().as_slice(),
+        reuse::scenes().as_slice(),
+        waits::scenes().as_slice(),
         memory::scenes().as_slice(),
         membership::scenes().as_slice(),
     ]

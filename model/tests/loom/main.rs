@@ -5,11 +5,13 @@
 //! - `yield` with a patient clock: races, torn states; nobody is ever stopped for being slow;
 //! - `hasty`: the same with an impatient clock, so that PREPARED owners are stopped and stoppers are not waited for;
 //! - `sleep`: waits end by a ring only, so that a lost wake-up is a deadlock. loom then aborts the process: run these with
-//!   nextest, which gives each test one.
+//!   nextest, which gives each test one;
+//! - `fitful`: the same, and each sleep may also end for no reason, as by a time-out or a spurious return.
 //!
 //! Bounds: 2 preemptions where two threads are in each other's way, 3 where that is cheap, 1 where there are three threads or
 //! where stops and steals multiply the executions. The shuttle tests go deeper, without the memory model.
 
+mod beds;
 mod explore;
 mod touched;
 mod weaken;
@@ -22,7 +24,10 @@ use world::{Clock, Manners, Waiting};
 
 const YIELD: Manners = Manners { waiting: Waiting::Yield, clock: Clock::Patient, spin_ns: 0 };
 const HASTY: Manners = Manners { clock: Clock::Impatient, ..YIELD };
+/// As `yield`, on a machine of more than one processor: waits begin with a spin.
+const SPIN: Manners = Manners { spin_ns: 60_000, ..YIELD };
 const SLEEP: Manners = Manners { waiting: Waiting::Sleep, ..YIELD };
+const FITFUL: Manners = Manners { waiting: Waiting::Fitful, ..YIELD };
 
 /// The manners by name.
 fn manners(name: &str) -> Manners {
@@ -30,12 +35,19 @@ fn manners(name: &str) -> Manners {
         "yields" => YIELD,
         "hasty" => HASTY,
         "sleep" => SLEEP,
+        "spins" => SPIN,
+        "fitful" => FITFUL,
         _ => panic!("there is no manner {name:?}"),
     }
 }
 
 fn play(name: &str, manner: &str, manners: Manners, preemptions: usize) {
     let executions = explore(scene(name), manners, Some(preemptions), |world| world);
+    if manners.waiting == Waiting::Fitful {
+        let shaken = beds::SHAKEN.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(shaken > 0, "nobody was shaken in its sleep");
+        println!("{shaken} sleeps ended without a ring");
+    }
     let [scene, tool, manner] = [name, "loom", manner].map(String::from);
     Played { scene, tool, manner, coverage: Coverage::BoundedBy(preemptions), executions }.write();
 }
@@ -60,6 +72,8 @@ plays!(yields, YIELD, {
     write_skew: 2,
     reader_of_two_cells: 2,
     repeated_read: 3,
+    repeated_read_after_an_extension: 2,
+    a_snapshot_begins_beside_a_commit: 1,
     late_extension: 1,
     crossing_writers: 1,
     older_stops_younger: 1,
@@ -76,11 +90,18 @@ plays!(yields, YIELD, {
     irrevocable_beside_an_older: 1,
     irrevocable_beside_a_reader: 1,
     two_irrevocable: 1,
+    read_past_a_reused_entry: 2,
+    validated_past_a_reused_entry: 2,
+    read_past_a_lock_that_is_gone: 2,
+    a_record_is_used_again: 1,
+    a_victim_begins_anew: 2,
     a_new_block_is_read: 3,
+    a_stable_cell_is_read: 2,
     remote_free: 3,
     two_who_allocate: 3,
     two_who_join: 0,
     leave_and_claim: 3,
+    read_leave_and_claim: 2,
     dead_slots_are_cleared_once: 1,
 });
 
@@ -95,9 +116,13 @@ plays!(hasty, HASTY, {
 });
 
 plays!(sleep, SLEEP, {
+    a_chain_behind_a_long_body: 1,
+    an_older_one_takes_the_place: 0,
+    gives_up_beside_a_waiter: 2,
     two_writers_of_one_cell: 1,
     crossing_writers: 1,
     three_on_one_cell: 1,
+    the_second_row: 2,
     retry: 2,
     two_who_retry: 1,
     retry_and_writers: 1,
@@ -105,4 +130,11 @@ plays!(sleep, SLEEP, {
     or_else_waits_for_the_first: 2,
     or_else_waits_for_both: 1,
     two_irrevocable: 1,
+});
+
+plays!(fitful, FITFUL, {
+    two_writers_of_one_cell: 2,
+    gives_up_beside_a_waiter: 2,
+    the_second_row: 1,
+    retry: 1,
 });

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use pso_engine::platform::WordKind;
+use serde::{Deserialize, Serialize};
 
 /// How a touched word is used, and by which processes (one bit each).
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Uses {
     pub atomic: bool,
     pub plain: bool,
@@ -28,19 +29,29 @@ pub enum Deed {
     Change,
 }
 
-/// The words of a scene that become loom objects. Outlives executions.
-#[derive(Debug, Default)]
+/// Words, by their index.
+pub type Words = BTreeMap<u64, Uses>;
+
+/// The words of a scene that become loom objects.
+#[derive(Debug)]
 pub struct Touched {
-    pub words: Mutex<BTreeMap<u64, Uses>>,
+    /// Those that are known before a round of executions. The same in all of them, for loom repeats its objects.
+    pub known: Words,
+    /// What the round adds: other words, other processes.
+    found: Mutex<Words>,
 }
 
-/// The panic of an access to a word that is no loom object yet.
+/// The panic of an access to a word that is not yet a loom object of this kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Unknown;
 
 impl Touched {
+    pub fn of(known: Words) -> Self {
+        Self { known, found: Mutex::default() }
+    }
+
     pub fn add(&self, index: u64, kind: WordKind, deed: Deed, process: u16) {
-        let mut words = self.words.lock().unwrap();
+        let mut words = self.found.lock().unwrap();
         let uses = words.entry(index).or_default();
         match kind {
             WordKind::Atomic => uses.atomic = true,
@@ -49,6 +60,22 @@ impl Touched {
         match deed {
             Deed::Load => uses.loaders |= process,
             Deed::Change => uses.changers |= process,
+        }
+    }
+
+    /// True if nothing was added.
+    pub fn is_complete(&self) -> bool {
+        self.found.lock().unwrap().is_empty()
+    }
+
+    /// Adds to `words` what was found.
+    pub fn add_to(&self, words: &mut Words) {
+        for (&index, found) in self.found.lock().unwrap().iter() {
+            let uses = words.entry(index).or_default();
+            uses.atomic |= found.atomic;
+            uses.plain |= found.plain;
+            uses.loaders |= found.loaders;
+            uses.changers |= found.changers;
         }
     }
 }

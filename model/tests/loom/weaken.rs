@@ -1,67 +1,94 @@
 //! Each ordering of the transaction module, weakened: some scene must notice, or the table says why none does.
 //!
 //! The danger: an ordering that nobody needs is a cost and a false explanation; one that is needed and not covered by any scene
-//! is a fault waiting for an edit. `model/expected/weaken.json` holds a verdict for each site:
-//! `killed` with the play that does it, or `survives` with the plays that meet it and the reason. The tests here, one a source
-//! file, fail when a verdict changes; `no_site_is_missing` fails when a site has none.
+//! is a fault waiting for an edit. `model/expected/weaken.json` holds a verdict for each site in the text of the module:
+//! `killed` by a play, which notices something; `survives` all plays that come by, and why; `unmet` by all plays, and why. Where
+//! the reason is that another site orders the same, it can be put to the test: `with` names the other one, and `by` a play that
+//! notices when both are weakened and does not notice when only the other is.
 //!
-//! A weakened run may end in a deadlock, with which loom aborts the process: each runs in a child process of its own.
+//! What the tests here compare with the table, in each run: that it names the sites of the text and no others; every kill, by its
+//! play; for survivors the first [`SAMPLE`] executions of each play, which is less than what their verdict was found with
+//! ([`PLAYS`]); and that no play meets the unmet. A weakened run may end in a deadlock, with which loom aborts the
+//! process: each runs in a child process of its own.
 //!
-//! After a change of engine or scenes delete the verdicts that changed from the table:
-//! `PSO_MODEL_BLESS=weaken cargo nextest run -p pso-model --test loom --run-ignored all no_site_is_missing` finds the verdicts that are missing and
-//! writes them down; the reasons are for people to write. All of them take some minutes.
+//! After a change of engine or scenes delete the verdicts that changed from the table, or only the plays of a survivor, which keeps
+//! its reason:
+//! `PSO_MODEL_BLESS=weaken cargo nextest run -p pso-model --test loom table_names --no-capture` finds the verdicts that are
+//! missing and writes each down at once; the reasons are for people to write.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
+use pso_model::lens::{Access, Lens, ProcessLens, Through};
 use pso_model::report::{blesses, workspace};
 use pso_model::scenario::scene;
-use pso_model::weaken::{Site, Weaken, Weakening, find};
+use pso_model::weaken::{Site, Weakening, sites};
 use serde::{Deserialize, Serialize};
 
 use crate::explore::explore_up_to;
 use crate::manners;
+use crate::touched::Words;
+use crate::world::Loom;
 
-/// `scene manner bound`, about a second each, the quickest killers first.
-const PLAYS: [&str; 11] = [
-    "a_new_block_is_read yields 2",
-    "retry yields 2",
-    "dead_committer yields 1",
-    "write_skew yields 2",
-    "reader_of_two_cells yields 2",
-    "older_stops_younger yields 1",
-    "older_stops_younger hasty 1",
-    "retry sleep 2",
-    "reads_its_own_write hasty 1",
-    "two_who_retry sleep 1",
-    "three_on_one_cell sleep 1",
+/// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
+/// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
+const PLAYS: [(&str, u64); 29] = [
+    ("read_past_a_reused_entry yields 2", 5_000),
+    ("validated_past_a_reused_entry yields 2", 5_000),
+    ("read_past_a_lock_that_is_gone yields 2", 5_000),
+    ("gives_up_beside_a_waiter sleep 2", 5_000),
+    ("a_victim_begins_anew yields 2", 2_000),
+    ("a_stable_cell_is_read yields 2", 3_000),
+    ("leave_and_claim yields 2", 5_000),
+    ("read_leave_and_claim yields 2", 5_000),
+    ("retry sleep 2", 5_000),
+    ("write_skew yields 2", 5_000),
+    ("a_snapshot_begins_beside_a_commit yields 1", 5_000),
+    ("repeated_read_after_an_extension yields 2", 6_000),
+    ("two_writers_of_one_cell sleep 1", 500),
+    ("two_writers_of_one_cell spins 1", 500),
+    ("two_writers_of_one_cell yields 2", 2_500),
+    ("a_record_is_used_again yields 1", 5_000),
+    ("reader_of_two_cells yields 2", 6_500),
+    ("a_new_block_is_read yields 2", 1_000),
+    ("retry yields 2", 1_000),
+    ("dead_committer yields 1", 2_000),
+    ("dead_owner_of_a_lock yields 1", 2_000),
+    ("the_second_row sleep 2", 5_000),
+    ("an_older_one_takes_the_place sleep 0", 500),
+    ("a_chain_behind_a_long_body sleep 1", 1_000),
+    ("older_stops_younger yields 1", 500),
+    ("older_stops_younger hasty 1", 500),
+    ("reads_its_own_write hasty 1", 500),
+    ("crossing_writers sleep 1", 500),
+    ("two_who_join yields 0", 400),
 ];
-/// A weakened scene may have many more executions than it has. Cut here: a survivor has survived so many of each play.
-const MOST_EXECUTIONS: u64 = 2_000;
+/// So many executions of each of its plays are played again in each run of the tests.
+const SAMPLE: u64 = 300;
 /// Where the sites are.
 const MODULE: &str = "engine/src/transaction/";
-const FILES: [&str; 10] = [
-    "abort.rs",
-    "begin.rs",
-    "commit.rs",
-    "conflict.rs",
-    "mod.rs",
-    "read.rs",
-    "run.rs",
-    "second_row.rs",
-    "validate.rs",
-    "write.rs",
-];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 enum Verdict {
-    /// This play notices.
-    Killed { by: String },
+    /// This play notices. `saw`: the first line of what it said, for people.
+    Killed { by: String, saw: String },
     /// None does, of those that meet the site.
-    Survives { plays: Vec<String>, because: String },
+    Survives {
+        plays: Vec<String>,
+        because: String,
+        /// Other sites that order the same: weakened without this one they are not noticed, with it they are.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        with: Vec<String>,
+        /// By this play.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        by: String,
+    },
+    /// No play comes by.
+    Unmet { because: String },
 }
 
 type Table = BTreeMap<String, Verdict>;
@@ -75,102 +102,211 @@ fn table() -> Table {
     serde_json::from_str(&text).expect("weaken.json is a table of verdicts")
 }
 
-fn source(file: &str) -> String {
-    std::fs::read_to_string(workspace().join(file)).expect("the sources are there")
+/// All sites of the module, by name. Every file that is there counts, so that a new one shows.
+fn named_sites() -> BTreeMap<String, Site> {
+    let of_file = |file: String| {
+        let path = format!("{MODULE}{file}");
+        let text = std::fs::read_to_string(workspace().join(&path)).expect("the sources are there");
+        let sites = sites(&path, &text).into_iter();
+        sites.map(|site| (site.name(&text).expect("it stands in the text"), site)).collect::<Vec<_>>()
+    };
+    let directory = std::fs::read_dir(workspace().join(MODULE)).expect("the sources are there");
+    let names = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".rs")).flat_map(of_file).collect()
 }
 
+/// The weakening while the actors are on stage. What a scene does before them is no part of what it shows.
+struct WhileActorsAct(Arc<Weakening>);
+
+impl Lens<Loom> for WhileActorsAct {
+    fn access(&self, inner: &Loom, access: Access) -> Result<u64, u64> {
+        if inner.is_loud() { self.0.access(inner, access) } else { access.on(inner) }
+    }
+}
+
+impl ProcessLens<Loom> for WhileActorsAct {
+    fn another(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+/// What is known of the words of each play: learned once, and of use whatever is weakened.
+type Known = BTreeMap<String, Words>;
+
 /// Plays one line of [`PLAYS`] with this weakening.
-fn play(play: &str, weakening: &std::sync::Arc<Weakening>) {
+fn play(most: Option<u64>, play: &str, known: &mut Known, weakening: &Arc<Weakening>) {
     let mut words = play.split(' ');
     let (name, manner) = (words.next().unwrap(), words.next().unwrap());
     let bound = words.next().unwrap().parse().unwrap();
-    let weakening = std::sync::Arc::clone(weakening);
-    let wrap = move |world| Weaken::over(world, weakening.clone());
-    explore_up_to(MOST_EXECUTIONS, scene(name), manners(manner), Some(bound), wrap);
+    let full = PLAYS.iter().find(|(known, _)| *known == play).expect("it is one of the plays").1;
+    let most = most.unwrap_or(full);
+    let weakening = Arc::clone(weakening);
+    let wrap = move |world| Through::over(world, WhileActorsAct(weakening.clone()));
+    explore_up_to(most, scene(name), manners(manner), Some(bound), known.entry(play.to_owned()).or_default(), wrap);
 }
 
-/// Plays `plays` one after the other with `site` weakened; the first that notices.
-fn killer(site: &Site, plays: &[String]) -> Option<String> {
-    let weak = serde_json::to_string(&(&site.file, site.line, site.column, plays)).unwrap();
-    let output = Command::new(std::env::current_exe().unwrap())
+/// What some plays made of a weakening.
+#[derive(Debug)]
+enum Ending {
+    Noticed { by: String, saw: String },
+    Unnoticed,
+}
+
+/// What a child is to play, in full.
+#[derive(Serialize, Deserialize)]
+struct Order {
+    places: Vec<Place>,
+    plays: Vec<String>,
+    known: Known,
+}
+
+/// File, line, column.
+type Place = (String, u32, u32);
+
+fn place(site: &Site) -> Place {
+    (site.file.clone(), site.line, site.column)
+}
+
+fn weakening_of(places: Vec<Place>) -> Arc<Weakening> {
+    let site = |(file, line, column)| Site { file, line, column, strength: String::new() };
+    Weakening::of(places.into_iter().map(site).collect())
+}
+
+/// Plays `plays` one after the other with these sites weakened, until one notices.
+fn weakened_plays(places: Vec<Place>, plays: &[String], known: &Known) -> Ending {
+    let known = plays.iter().filter_map(|play| Some((play.clone(), known.get(play)?.clone()))).collect();
+    let order = Order { places, plays: plays.to_vec(), known };
+    let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "weaken::weakened", "--ignored", "--nocapture"])
-        .env("PSO_MODEL_WEAK", weak)
+        .env("PSO_MODEL_WEAK", "from the standard input")
         .env("RUST_BACKTRACE", "0")
-        .stderr(Stdio::null())
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .expect("this test can start itself");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let last = text.lines().filter_map(|line| line.split_once("playing ")).next_back();
-    let last = last.expect("the child plays at least once").1.to_owned();
-    (!output.status.success()).then_some(last)
+    serde_json::to_writer(child.stdin.take().unwrap(), &order).expect("the child listens");
+    let output = child.wait_with_output().expect("the child ends");
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() {
+        return Ending::Unnoticed;
+    }
+    let said = errors.lines().skip_while(|line| !line.contains("panicked at")).nth(1);
+    let by = text.lines().filter_map(|line| line.split_once("playing ")).next_back();
+    let by = by.expect("the child plays at least once").1.to_owned();
+    Ending::Noticed { by, saw: said.unwrap_or("a deadlock").chars().take(100).collect() }
 }
 
-/// (internal) What [`killer`] starts.
+/// (internal) What [`weakened_plays`] starts.
 #[test]
 #[ignore = "plays weakened scenes for the other tests here"]
 fn weakened() {
-    let Ok(text) = std::env::var("PSO_MODEL_WEAK") else { return };
-    let (file, line, column, plays): (String, u32, u32, Vec<String>) = serde_json::from_str(&text).unwrap();
-    let weakening = Weakening::of(Some(Site { file, line, column, strength: String::new() }));
+    if std::env::var_os("PSO_MODEL_WEAK").is_none() {
+        return;
+    }
+    let Order { places, plays, mut known } = serde_json::from_reader(std::io::stdin()).unwrap();
+    let weakening = weakening_of(places);
     for each in plays {
         println!("playing {each}");
-        play(&each, &weakening);
+        play(None, &each, &mut known, &weakening);
     }
 }
 
-/// The verdicts of a source file stand.
-fn check(file: &str) {
-    let path = format!("{MODULE}{file}");
-    let text = source(&path);
-    let mut checked = 0;
-    for (name, verdict) in table().iter().filter(|(name, _)| name.starts_with(&format!("{file} "))) {
-        let site = find(&path, name, &text).unwrap_or_else(|| panic!("the table names {name}, which is gone"));
-        match verdict {
-            Verdict::Killed { by } => {
-                assert!(killer(&site, std::slice::from_ref(by)).is_some(), "{name}: {by} no longer notices");
+/// The verdicts of every `of`th site from `part` on stand. Survivors are played in this process: if one is noticed, by a
+/// deadlock even, the test fails.
+fn check(part: usize, of: usize) {
+    let sites = named_sites();
+    let mut known = Known::new();
+    for (name, verdict) in table().into_iter().skip(part).step_by(of) {
+        let began = Instant::now();
+        let place_of = |name: &String| place(&sites[name]);
+        let noticed = |sites: Vec<Place>, by: &String| {
+            let ending = weakened_plays(sites, std::slice::from_ref(by), &known);
+            assert!(matches!(ending, Ending::Noticed { .. }), "{name}: {by} no longer notices");
+        };
+        match &verdict {
+            Verdict::Killed { by, .. } => noticed(vec![place_of(&name)], by),
+            Verdict::Survives { plays, with, by, .. } => {
+                if !with.is_empty() {
+                    noticed(with.iter().chain([&name]).map(place_of).collect(), by);
+                    play(Some(SAMPLE), by, &mut known, &weakening_of(with.iter().map(place_of).collect()));
+                }
+                let weakening = weakening_of(vec![place_of(&name)]);
+                for each in plays {
+                    println!("{name}, which survives, in {each}. If this fails, bless the table.");
+                    play(Some(SAMPLE), each, &mut known, &weakening);
+                }
+                assert!(weakening.weakened() > 0, "no play meets {name} any more");
             }
-            Verdict::Survives { plays, because } => {
-                assert!(because.len() > 20, "{name} survives, and nobody says why");
-                assert_eq!(killer(&site, plays), None, "{name} is noticed now: bless the table");
-            }
+            Verdict::Unmet { .. } => continue,
         }
-        checked += 1;
+        println!("{name}: {:?}", began.elapsed());
     }
-    assert!(checked > 0, "the table has no site of {file}");
 }
 
-macro_rules! files {
-    ($($name:ident: $file:literal,)*) => {
+macro_rules! parts {
+    ($($name:ident: $part:literal,)*) => {
+        const PARTS: usize = [$($part),*].len();
         $(
             #[test]
-            #[ignore = "the table of verdicts is still empty"]
             fn $name() {
-                check($file);
+                check($part, PARTS);
             }
         )*
     };
 }
-files! {
-    abort: "abort.rs",
-    begin: "begin.rs",
-    commit: "commit.rs",
-    conflict: "conflict.rs",
-    read: "read.rs",
-    run: "run.rs",
-    second_row: "second_row.rs",
-    validate: "validate.rs",
-    write: "write.rs",
+parts! {
+    the_verdicts_of_the_first_quarter_stand: 0,
+    the_verdicts_of_the_second_quarter_stand: 1,
+    the_verdicts_of_the_third_quarter_stand: 2,
+    the_verdicts_of_the_fourth_quarter_stand: 3,
 }
 
-/// The sites that the plays meet, and which of them do. Two plays at a time.
-fn sites() -> BTreeMap<Site, Vec<String>> {
+#[test]
+fn the_table_names_every_site_and_says_why_those_survive_that_do() {
+    let sites = named_sites();
+    if blesses("weaken") {
+        bless(&sites);
+    }
+    let table = table();
+    let there: BTreeSet<&String> = sites.keys().collect();
+    assert_eq!(there, table.keys().collect(), "sites of the text, and sites of the table");
+    for (name, verdict) in &table {
+        match verdict {
+            Verdict::Killed { .. } => {}
+            Verdict::Survives { because, .. } | Verdict::Unmet { because } => {
+                assert!(because.len() > 30, "{name} is not killed, and nobody says why");
+            }
+        }
+        if let Verdict::Survives { with, by, .. } = verdict {
+            assert_eq!(with.is_empty(), by.is_empty(), "{name}: nothing notices it with {with:?}");
+        }
+    }
+}
+
+/// The danger: a site is called unmet, and a scene that is new since would tell something about it.
+#[test]
+fn no_play_meets_the_sites_that_are_called_unmet() {
+    let sites = named_sites();
+    let (met, _) = meetings(Some(SAMPLE));
+    for (name, verdict) in table() {
+        if matches!(verdict, Verdict::Unmet { .. }) {
+            let plays = met.get(&place(&sites[&name]));
+            assert_eq!(plays, None, "{name} is met now: bless the table");
+        }
+    }
+}
+
+/// The places that the plays come by, and which of them do; and what is known of the plays then. Two plays at a time.
+fn meetings(most: Option<u64>) -> (BTreeMap<Place, Vec<String>>, Known) {
     let met = Mutex::new(Vec::new());
     let todo = Mutex::new(PLAYS.iter());
     let work = || {
-        while let Some(&each) = { todo.lock().unwrap().next() } {
-            let weakening = Weakening::of(None);
-            play(each, &weakening);
-            met.lock().unwrap().push((each, weakening.met()));
+        while let Some(&(each, _)) = { todo.lock().unwrap().next() } {
+            let (weakening, mut known, began) = (Weakening::of(Vec::new()), Known::new(), Instant::now());
+            play(most, each, &mut known, &weakening);
+            println!("{each}: {:?}", began.elapsed());
+            met.lock().unwrap().push((each, weakening.met(), known));
         }
     };
     std::thread::scope(|scope| {
@@ -179,52 +315,80 @@ fn sites() -> BTreeMap<Site, Vec<String>> {
         }
     });
     let met = met.into_inner().unwrap();
-    let mut sites = BTreeMap::<Site, Vec<String>>::new();
-    for each in PLAYS {
-        let of_this_play = met.iter().filter(|(play, _)| *play == each).flat_map(|(_, sites)| sites);
+    let mut meetings = BTreeMap::<Place, Vec<String>>::new();
+    for (each, _) in PLAYS {
+        let of_this_play = met.iter().filter(|(play, ..)| *play == each).flat_map(|(_, sites, _)| sites);
         for site in of_this_play.filter(|site| site.file.contains(MODULE)) {
-            sites.entry(site.clone()).or_default().push(each.to_owned());
+            meetings.entry(place(site)).or_default().push(each.to_owned());
         }
     }
-    sites
+    (meetings, met.into_iter().flat_map(|(.., known)| known).collect())
 }
 
-#[test]
-#[ignore = "the table of verdicts is still empty: PSO_MODEL_BLESS=weaken and --run-ignored fill it"]
-fn no_site_is_missing() {
-    let sites = sites();
-    let texts: BTreeMap<&str, String> = FILES.iter().map(|file| (*file, source(&format!("{MODULE}{file}")))).collect();
-    let name = |site: &Site| {
-        let file = site.file.rsplit('/').next().unwrap();
-        site.name(&texts[file]).expect("the sources are those of this build")
+/// Finds the verdicts that the table lacks and the plays that notice sites weakened together, two at a time; forgets sites that
+/// are gone.
+fn bless(sites: &BTreeMap<String, Site>) {
+    let mut before = table();
+    before.retain(|name, _| sites.contains_key(name));
+    let lacks = |name: &String| match before.get(name) {
+        None => true,
+        Some(Verdict::Survives { plays, with, by, .. }) => plays.is_empty() || with.is_empty() != by.is_empty(),
+        Some(_) => false,
     };
-    if blesses("weaken") {
-        bless(&sites, name);
+    let todo: Vec<&String> = sites.keys().filter(|name| lacks(name)).collect();
+    let (met, known) = if todo.is_empty() { Default::default() } else { meetings(None) };
+    let places: BTreeSet<Place> = sites.values().map(place).collect();
+    for place in met.keys() {
+        assert!(places.contains(place), "{place:?} is met, and is no site of the text");
     }
-    let met: BTreeSet<String> = sites.keys().map(name).collect();
-    let known: BTreeSet<String> = table().into_keys().collect();
-    assert_eq!(met, known, "sites that the scenes meet, and sites of the table");
-}
-
-/// Finds the verdicts that the table lacks, two sites at a time, and forgets those of sites that are gone.
-fn bless(sites: &BTreeMap<Site, Vec<String>>, name: impl Fn(&Site) -> String) {
-    let before = table();
-    let named = sites.iter().map(|(site, plays)| (name(site), site, plays));
-    let (known, new): (Vec<_>, Vec<_>) = named.partition(|(name, ..)| before.contains_key(name));
-    let done = Mutex::new(Table::from_iter(known.into_iter().map(|(name, ..)| (name.clone(), before[&name].clone()))));
-    let todo = Mutex::new(new);
+    let place_of = |name: &String| place(&sites[name]);
+    let alone = |name: &String| {
+        let because = match before.get(name) {
+            Some(Verdict::Survives { because, .. } | Verdict::Unmet { because }) => because.clone(),
+            _ => String::new(),
+        };
+        let Some(plays) = met.get(&place_of(name)) else { return Verdict::Unmet { because } };
+        match weakened_plays(vec![place_of(name)], plays, &known) {
+            Ending::Noticed { by, saw } => Verdict::Killed { by, saw },
+            Ending::Unnoticed => {
+                Verdict::Survives { plays: plays.clone(), because, with: Vec::new(), by: String::new() }
+            }
+        }
+    };
+    let together = |name: &String, with: &[String], plays: &[String]| {
+        let others: Vec<Place> = with.iter().map(place_of).collect();
+        let all: Vec<Place> = others.iter().cloned().chain([place_of(name)]).collect();
+        let notices = |play: &&String, places: &[Place]| {
+            let ending = weakened_plays(places.to_vec(), std::slice::from_ref(*play), &known);
+            matches!(ending, Ending::Noticed { .. })
+        };
+        let by = plays.iter().find(|play| notices(play, &all) && !notices(play, &others));
+        by.cloned().unwrap_or_default()
+    };
+    let verdict = |name: &String| {
+        let found = match before.get(name) {
+            Some(found @ Verdict::Survives { plays, .. }) if !plays.is_empty() => found.clone(),
+            _ => alone(name),
+        };
+        match (found, before.get(name)) {
+            (Verdict::Survives { plays, because, .. }, Some(Verdict::Survives { with, .. })) if !with.is_empty() => {
+                let by = together(name, with, &plays);
+                Verdict::Survives { plays, because, with: with.clone(), by }
+            }
+            (found, _) => found,
+        }
+    };
+    let (done, todo) = (Mutex::new(before.clone()), Mutex::new(todo));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
-                    let Some((name, site, plays)) = todo.lock().unwrap().pop() else { return };
-                    let verdict = match killer(site, plays) {
-                        Some(by) => Verdict::Killed { by },
-                        None => Verdict::Survives { plays: plays.clone(), because: String::new() },
-                    };
-                    println!("{name}: {verdict:?}");
+                    let Some(name) = todo.lock().unwrap().pop() else { return };
+                    let began = Instant::now();
+                    let verdict = verdict(name);
+                    println!("{name}: {verdict:?} {:?}", began.elapsed());
                     let mut done = done.lock().unwrap();
-                    done.insert(name, verdict);
+                    done.insert(name.clone(), verdict);
                     write_table(&done);
                 }
             });

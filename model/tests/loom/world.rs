@@ -6,8 +6,10 @@
 //! [`Loom::lower_curtain`] writes the last values back. In between each access is loom's.
 //!
 //! **Touched words.** loom objects must be made by the main thread before the others start, and thousands of them make an
-//! execution slow. So a [`Touched`] set says which words become objects. An access to another word enlarges the set and ends
-//! the exploration by a panic with [`Unknown`]; the runner starts it again.
+//! execution slow. So a [`Touched`] set says which words become objects. An access to another word is done on the heap, between
+//! fences, and noted for the next round: the runner explores again until a round adds nothing. What a round before that sees, can
+//! happen; but it does not see all. (A word that was one process's alone, or of another kind, has been accessed without these
+//! fences: then the execution ends at once, by a panic with [`Unknown`].)
 //!
 //! A word that one process alone touches, or that nobody changes, needs no loom object: it stays in the heap. The set knows who
 //! loads and who changes each word; an actor is a process of its own, so processes stand for threads.
@@ -21,9 +23,11 @@
 //! **Typed words.** Atomic words are loom atomics; plain words are loom cells, so that an access to one which nothing orders
 //! after another access is a reported race. `retype` counts as a write. An access of the wrong kind is a panic.
 //!
-//! **Waiting** is one of two models. *Yield*: a wait returns at once, after everybody else could run; finds races, hides lost
+//! **Waiting** is one of three models. *Yield*: a wait returns at once, after everybody else could run; finds races, hides lost
 //! wake-ups. *Sleep*: whoever waits for 2 ms or longer sleeps until somebody rings, and no time-out helps, so that a lost
-//! wake-up is a deadlock which loom reports. Shorter waits are polls, for which the engine promises no ring: they yield.
+//! wake-up is a deadlock which loom reports. Shorter waits are polls, for which the engine promises no ring: they yield. *Fitful*: as
+//! sleep, but each participant may be shaken once, at any time, by nobody who has news: its sleep ends as by a time-out or by a
+//! spurious return. Who is shaken while awake is not shaken later, so that a lost wake-up still is a deadlock.
 //!
 //! **Clocks** are each process's own, so that no time tells one thread what another has done (loom would not see that path,
 //! and skip schedules which differ by it). *Patient*: time moves by spinning only. *Impatient*: every look at the clock moves
@@ -34,8 +38,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64 as Counter};
 use std::sync::{Arc, OnceLock};
 
 use loom::cell::UnsafeCell;
+use loom::sync::Condvar;
 use loom::sync::atomic::{AtomicU64, fence};
-use loom::sync::{Condvar, Mutex as LoomMutex};
 use pso_engine::arena::Layout;
 use pso_engine::platform::{
     Liveness, Memory, Ordering, Ordering::Relaxed, OutOfPages, ProcessIdentity, System, WaitOutcome, WordKind,
@@ -44,6 +48,7 @@ use pso_engine::word::{ParticipantId, ProcessSlotId, WordAddress};
 use pso_model::heap::Heap;
 use pso_model::scenario::{World, small_geometry};
 
+use crate::beds::Bed;
 use crate::touched::{Deed, Touched, Unknown, Uses};
 
 /// Waits shorter than this are polls: nobody rings for them.
@@ -66,6 +71,7 @@ pub struct Manners {
 pub enum Waiting {
     Yield,
     Sleep,
+    Fitful,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,8 +113,8 @@ struct Stage {
     /// Object number + 1 of each word; 0: none.
     numbers: Vec<u32>,
     objects: Vec<Object>,
-    /// Where each participant sleeps: the lock that a sleeper and a waker hold, as a kernel does.
-    beds: Vec<(LoomMutex<()>, Condvar)>,
+    /// Where each participant sleeps.
+    beds: Vec<Bed>,
     /// Touched by each change of and each look at who lives, so that loom knows that they depend on each other.
     liveness: Condvar,
 }
@@ -153,7 +159,7 @@ impl Loom {
 
     /// From here on loom sees each access. Main thread, before it starts the others.
     pub fn raise_curtain(&self) {
-        let words = self.memory.touched.words.lock().unwrap();
+        let words = &self.memory.touched.known;
         let mut numbers = vec![0; self.memory.plain.len()];
         let mut objects = Vec::with_capacity(words.len());
         for (&index, uses) in words.iter() {
@@ -171,7 +177,7 @@ impl Loom {
         let participants = self.memory.layout.geometry().participants;
         let beds = match self.memory.manners.waiting {
             Waiting::Yield => Vec::new(),
-            Waiting::Sleep => (0..participants).map(|_| (LoomMutex::new(()), Condvar::new())).collect(),
+            Waiting::Sleep | Waiting::Fitful => (0..participants).map(|_| Bed::default()).collect(),
         };
         let stage = Stage { numbers, objects, beds, liveness: Condvar::new() };
         assert!(self.memory.stage.set(stage).is_ok(), "one play an execution");
@@ -198,6 +204,11 @@ impl Loom {
         }
     }
 
+    /// True while the actors act.
+    pub fn is_loud(&self) -> bool {
+        self.memory.loud.load(Relaxed)
+    }
+
     /// The stage, while actors are on it.
     #[inline]
     fn stage(&self) -> Option<&Stage> {
@@ -208,25 +219,31 @@ impl Loom {
         self.memory.plain[address.index() as usize].load(Relaxed)
     }
 
-    /// The object of a word, for an access that it was made for.
-    fn object<'a>(&self, stage: &'a Stage, address: WordAddress, kind: WordKind, deed: Deed) -> &'a Object {
+    /// The object of a word; `None`: it has none yet. Notes an access that it was not made for.
+    fn object<'a>(&self, stage: &'a Stage, address: WordAddress, kind: WordKind, deed: Deed) -> Option<&'a Object> {
         let number = stage.numbers[address.index() as usize];
         let object = number.checked_sub(1).map(|number| &stage.objects[number as usize]);
-        let made_for_this = |object: &&Object| {
-            let of_kind = if kind == WordKind::Atomic { object.uses.atomic } else { object.uses.plain };
+        let of_kind = |object: &&Object| if kind == WordKind::Atomic { object.uses.atomic } else { object.uses.plain };
+        let of_user = |object: &&Object| {
             let users = if deed == Deed::Load { object.uses.loaders } else { object.uses.changers };
-            of_kind && users & self.bit != 0
+            users & self.bit != 0
         };
-        object.filter(made_for_this).unwrap_or_else(|| {
+        if object.as_ref().is_none_or(|object| !of_kind(object) || !of_user(object)) {
             self.memory.touched.add(address.index(), kind, deed, self.bit);
-            resume_unwind(Box::new(Unknown))
-        })
+            match object.as_ref() {
+                // Everybody's accesses to it are fenced: whoever reads what another has written sees all that came before.
+                None => fence(Ordering::SeqCst),
+                Some(object) if of_kind(object) && object.uses.shared() => {}
+                Some(_) => resume_unwind(Box::new(Unknown)),
+            }
+        }
+        object
     }
 
     /// The loom atomic of a word; `None` for one that lies in the heap.
     fn atomic<'a>(&self, stage: &'a Stage, address: WordAddress, deed: Deed) -> Option<&'a AtomicU64> {
         assert!(!self.is_plain(address), "word {} is plain, and this is an atomic access", address.index());
-        let object = self.object(stage, address, WordKind::Atomic, deed);
+        let object = self.object(stage, address, WordKind::Atomic, deed)?;
         for mark in &object.marks {
             // A change touches the marks of those who have loaded since the last change; of its own process none.
             let concerned = match deed {
@@ -247,7 +264,7 @@ impl Loom {
 
     fn plain<'a>(&self, stage: &'a Stage, address: WordAddress, deed: Deed) -> Option<&'a PlainWord> {
         assert!(self.is_plain(address), "word {} is atomic, and this is a plain access", address.index());
-        self.object(stage, address, WordKind::Plain, deed).plain.as_ref()
+        self.object(stage, address, WordKind::Plain, deed)?.plain.as_ref()
     }
 
     /// The loom atomic of a word while actors are on stage; `None`: the word lies in the heap.
@@ -410,22 +427,14 @@ impl System for Loom {
             self.pass_on();
             return WaitOutcome::TimedOut;
         }
-        let (lock, condition) = self.bed(stage, bell);
-        let guard = lock.lock().unwrap();
-        // Under the lock that `wake` takes: whoever changed the bell before rings after this look, or we see the change.
-        if self.load(bell, Ordering::Acquire) as u32 == expected {
-            drop(condition.wait(guard).unwrap());
-        }
-        WaitOutcome::Woken
+        let nothing_has_changed = || self.load(bell, Ordering::Acquire) as u32 == expected;
+        self.bed(stage, bell).sleep_if(nothing_has_changed)
     }
     fn wake(&self, bell: WordAddress) {
         if let Some(stage) = self.stage()
-            && self.memory.manners.waiting == Waiting::Sleep
+            && self.memory.manners.waiting != Waiting::Yield
         {
-            let (lock, condition) = self.bed(stage, bell);
-            let guard = lock.lock().unwrap();
-            condition.notify_all();
-            drop(guard);
+            self.bed(stage, bell).wake();
         }
     }
 
@@ -463,7 +472,13 @@ impl System for Loom {
 }
 
 impl Loom {
-    fn bed<'a>(&self, stage: &'a Stage, bell: WordAddress) -> &'a (LoomMutex<()>, Condvar) {
+    /// Shakes every participant once, if sleep is fitful. For a thread of its own, so that each comes at every time.
+    pub fn shake(&self) {
+        let Some(stage) = self.stage() else { return };
+        stage.beds.iter().for_each(Bed::shake);
+    }
+
+    fn bed<'a>(&self, stage: &'a Stage, bell: WordAddress) -> &'a Bed {
         let first = self.memory.layout.participant(ParticipantId(0)).expect("there are participants");
         let who = (bell.index() - first.index()) / pso_engine::arena::PARTICIPANT_WORDS;
         &stage.beds[who as usize]

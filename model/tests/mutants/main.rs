@@ -11,13 +11,15 @@
 
 // Shared with other tests, which use more of them.
 #[allow(dead_code)]
+#[path = "../loom/beds.rs"]
+mod beds;
+#[allow(dead_code)]
 #[path = "../loom/explore.rs"]
 mod explore;
 #[allow(dead_code)]
 #[path = "../crash/parts.rs"]
 mod parts;
 mod preemption;
-mod rep;
 #[allow(dead_code)]
 #[path = "../shuttle/world.rs"]
 mod shuttle_world;
@@ -29,6 +31,7 @@ mod tools;
 #[allow(dead_code)]
 #[path = "../loom/touched.rs"]
 mod touched;
+#[allow(dead_code)]
 #[path = "../loom/world.rs"]
 mod world;
 

@@ -15,10 +15,9 @@ use pso_model::history::{RealTime, Recorder};
 use pso_model::interpose::Instant;
 use pso_model::lens::{Access, Lens, ProcessLens, Through};
 use pso_model::mutant::{Fault, Mutant};
-use pso_model::scenario::{Actor, Setting, small_geometry};
+use pso_model::scenario::{Actor, Setting, scene, small_geometry};
 
 use crate::judge;
-use crate::tools::scene;
 
 /// An instant among the accesses of all processes.
 #[derive(Clone, Default)]

@@ -5,7 +5,7 @@ use pso_model::heap::Heap;
 use pso_model::history::{RealTime, Recorder};
 use pso_model::lens::Through;
 use pso_model::mutant::{Fault, Mutant};
-use pso_model::scenario::{Scene, Setting, World, small_geometry};
+use pso_model::scenario::{Setting, scene, small_geometry};
 use serde::{Deserialize, Serialize};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
@@ -13,12 +13,7 @@ use shuttle::{Config, MaxSteps, Runner};
 use crate::explore::explore;
 use crate::parts::Part;
 use crate::stage::Stage;
-use crate::{judge, preemption, rep, shuttle_world, world};
-
-/// A scene by name, of the model or of this table.
-pub fn scene<W: World>(name: &str) -> Scene<W> {
-    if name == rep::NAME { rep::scene() } else { pso_model::scenario::scene(name) }
-}
+use crate::{judge, preemption, shuttle_world, world};
 
 /// A way to look for faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,7 +44,7 @@ const PREEMPTED: [&str; 8] = [
     "older_stops_younger",
     "late_extension",
 ];
-const SHUTTLED: [&str; 15] = [
+const SHUTTLED: [&str; 18] = [
     "two_writers_of_one_cell timeouts",
     "write_skew timeouts",
     "reader_of_two_cells timeouts",
@@ -59,6 +54,9 @@ const SHUTTLED: [&str; 15] = [
     "older_stops_younger timeouts",
     "crossing_writers rings",
     "three_on_one_cell rings",
+    "gives_up_beside_a_waiter rings",
+    "a_chain_behind_a_long_body rings",
+    "an_older_one_takes_the_place rings",
     "three_in_a_chain rings",
     "retry rings",
     "queue_hand_over rings",
@@ -67,12 +65,15 @@ const SHUTTLED: [&str; 15] = [
     "two_who_recover timeouts",
 ];
 /// `scene manner bound`.
-const LOOMED: [&str; 7] = [
+const LOOMED: [&str; 10] = [
     "write_skew yields 2",
     "repeated_read_after_an_extension yields 2",
     "reader_of_two_cells yields 2",
     "reads_its_own_write hasty 1",
     "retry sleep 2",
+    "two_writers_of_one_cell sleep 1",
+    "a_chain_behind_a_long_body sleep 1",
+    "an_older_one_takes_the_place sleep 0",
     "two_who_recover yields 1",
     "crossing_writers sleep 1",
 ];
