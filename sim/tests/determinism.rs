@@ -66,9 +66,9 @@ fn every_build_gives_the_golden_runs() {
 const GOLDEN: [&str; 6] = [
     "counter 17790 3a8768aba705dd87",
     "bank-1000 23099 e5d4f80899865701",
-    "bank-4 25730 d45e208d4517747e",
+    "bank-4 25733 06a9e02878bbc1cd",
     "long-reader 78985 57be5b9dc201f38d",
-    "crossing-pairs 152472 99d9b8d609f8f66d",
+    "crossing-pairs 75464 357cf401e0321f01",
     "queue 20511 0fde4410b3e62351",
 ];
 
@@ -76,8 +76,8 @@ const GOLDEN: [&str; 6] = [
 const GOLDEN_CALIBRATED: [&str; 6] = [
     "counter 17877 144e8addc82f01c8",
     "bank-1000 23099 e02e44e09c43617e",
-    "bank-4 171517 06a885b721bc0060",
+    "bank-4 26120 9b0b60dc0d676d15",
     "long-reader 82507 80381a5440f6e572",
-    "crossing-pairs 147359 5f9654a013b76339",
+    "crossing-pairs 74155 4b93d9931e41e5ab",
     "queue 20521 2685429c3f7dd786",
 ];

@@ -35,7 +35,7 @@ use crate::world::Loom;
 
 /// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
 /// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-const PLAYS: [(&str, u64); 29] = [
+const PLAYS: [(&str, u64); 35] = [
     ("read_past_a_reused_entry yields 2", 5_000),
     ("validated_past_a_reused_entry yields 2", 5_000),
     ("read_past_a_lock_that_is_gone yields 2", 5_000),
@@ -65,6 +65,12 @@ const PLAYS: [(&str, u64); 29] = [
     ("reads_its_own_write hasty 1", 500),
     ("crossing_writers sleep 1", 500),
     ("two_who_join yields 0", 400),
+    ("or_else_waits_for_the_first sleep 2", 500),
+    ("or_else_undoes_the_first yields 1", 500),
+    ("irrevocable_beside_an_older hasty 1", 500),
+    ("irrevocable_beside_an_older yields 1", 500),
+    ("irrevocable_beside_a_reader yields 1", 500),
+    ("two_irrevocable sleep 1", 500),
 ];
 /// So many executions of each of its plays are played again in each run of the tests.
 const SAMPLE: u64 = 300;
