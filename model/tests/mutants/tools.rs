@@ -44,7 +44,7 @@ const PREEMPTED: [&str; 8] = [
     "older_stops_younger",
     "late_extension",
 ];
-const SHUTTLED: [&str; 18] = [
+const SHUTTLED: [&str; 19] = [
     "two_writers_of_one_cell timeouts",
     "write_skew timeouts",
     "reader_of_two_cells timeouts",
@@ -63,6 +63,7 @@ const SHUTTLED: [&str; 18] = [
     "dead_owner_of_a_lock timeouts",
     "dead_committer timeouts",
     "two_who_recover timeouts",
+    "irrevocable_beside_an_older rings",
 ];
 /// `scene manner bound`.
 const LOOMED: [&str; 10] = [
