@@ -2,7 +2,7 @@
 
 mod support;
 
-use pso_engine::contention::PolicyId;
+use pso_engine::contention::{Limits, PolicyId};
 use pso_sim::Setup;
 use pso_sim::fault::Fault;
 use pso_sim::measure::Verdict;
@@ -44,16 +44,22 @@ fn the_dead_stop_nobody_under_any_policy() {
     }
 }
 
-/// Under an adversary that takes the core from whoever holds a lock, and delays the oldest: who promises progress makes it, and who
-/// promises nothing does not. That is also how this simulator shows that it can find a livelock in the engine itself.
+/// Under an adversary that takes the core from whoever holds a lock, and delays the oldest, everybody finishes under each policy:
+/// whoever has lost eight times is given the token. Without it those finish whose policy promises progress, and immediate retry
+/// does not. That is also how this simulator shows that it can find a livelock in the engine itself.
 #[test]
 fn an_adversary_finds_the_policy_that_promises_nothing() {
-    let verdict = |policy| {
+    let verdict = |policy, limits| {
         let scheduler = scheduler::by_name("adversary", 5).unwrap();
-        BANK.run(Setup { scheduler, patience_ns: 30_000_000, ..under(policy, 4, 5) }).verdict
+        let setup = Setup { scheduler, patience_ns: 30_000_000, ..under(policy, 4, 5) };
+        BANK.run_within(setup, limits, |platform| platform).verdict
     };
-    for policy in [PolicyId::Damped, PolicyId::WoundWait] {
-        assert_eq!(verdict(policy), Verdict::Ok, "{policy}");
+    for policy in PolicyId::ALL {
+        assert_eq!(verdict(policy, Limits::default()), Verdict::Ok, "{policy}");
     }
-    assert_eq!(verdict(PolicyId::Immediate), Verdict::Livelocked);
+    let without_token = Limits { privileged_attempts: u64::MAX, ..Limits::default() };
+    for policy in [PolicyId::Damped, PolicyId::WoundWait] {
+        assert_eq!(verdict(policy, without_token), Verdict::Ok, "{policy}, without the token");
+    }
+    assert_eq!(verdict(PolicyId::Immediate, without_token), Verdict::Livelocked);
 }

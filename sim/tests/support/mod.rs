@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use pso_engine::arena::Geometry;
+use pso_engine::contention::Limits;
 use pso_engine::fsck::fsck;
 use pso_engine::platform::Platform;
 use pso_engine::space::Space;
@@ -37,6 +38,16 @@ impl Bank {
     /// Runs it with each thread's platform behind an adapter. The verdict is `Wrong` if the sum is, or if fsck finds anything
     /// after the dead have been cleared up.
     pub fn run_on<P: Platform>(self, setup: Setup, adapt: impl Fn(Simulated) -> P + Copy + 'static) -> Report {
+        self.run_within(setup, Limits::default(), adapt)
+    }
+
+    /// The same with limits of their own for all threads.
+    pub fn run_within<P: Platform>(
+        self,
+        setup: Setup,
+        limits: Limits,
+        adapt: impl Fn(Simulated) -> P + Copy + 'static,
+    ) -> Report {
         let seed = setup.seed;
         let mut simulation = Simulation::new(setup);
         let layout = *simulation.layout();
@@ -47,6 +58,7 @@ impl Bank {
             simulation.spawn(move |platform| {
                 let space = Space::join(adapt(platform), layout).unwrap();
                 let mut participant = space.participant().unwrap();
+                participant.set_limits(limits);
                 let mut random = Random::split(seed, number as u64 + 100);
                 for _ in 0..self.transfers {
                     let (from, to) = (random.below(self.accounts), random.below(self.accounts));
