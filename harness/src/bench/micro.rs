@@ -34,7 +34,7 @@ struct Pair {
 /// The subcommand. Rounds, for a machine may change its speed within minutes: a ratio compares what was measured within seconds.
 pub fn run(options: &BenchMicro) -> Result<(), Failure> {
     let python = Python::find(options.python.as_deref())?;
-    println!("bench micro: {} rounds of half a minute to a minute", options.rounds);
+    println!("bench micro: {} rounds of two minutes", options.rounds);
     let mut rounds = Vec::new();
     for _ in 0..options.rounds {
         rounds.push(round(&python, options.fast)?);
