@@ -5,10 +5,12 @@ mod support;
 use std::cell::Cell;
 use std::rc::Rc;
 
+use pso_engine::arena::HotWord;
 use pso_engine::contention::Limits;
 use pso_engine::fsck::fsck;
-use pso_engine::platform::System;
+use pso_engine::platform::{Memory, Ordering::Relaxed, System};
 use pso_engine::space::Space;
+use pso_engine::word::AttemptId;
 use pso_model::scenario;
 use pso_sim::fault::Fault;
 use pso_sim::measure::Verdict;
@@ -19,11 +21,15 @@ use support::chiplet;
 
 const ACCOUNTS: u64 = 300;
 const WRITERS: usize = 7;
+/// How long the writers write, of the simulated machine's time.
+const VIRTUAL_MS: u64 = 8;
 
 /// What became of the reader: its attempts, if it came through.
 struct Outcome {
     report: Report,
     attempts: Option<u64>,
+    /// Its last attempt began with the token.
+    had_the_token: bool,
 }
 
 /// One sums all accounts in one transaction; seven move money for `virtual_ms`.
@@ -37,7 +43,9 @@ fn sum_under_fire(scheduler: &str, limits: Limits, virtual_ms: u64, fault: Optio
     let bank = scenario::Bank::found(&mut judge, ACCOUNTS).unwrap();
     let end_ns = judge.arena().platform().now_ns() + virtual_ms * 1_000_000;
     let attempts = Rc::new(Cell::new(None));
-    let told = attempts.clone();
+    let token = layout.hot(HotWord::PrivilegeToken);
+    let had_the_token = Rc::new(Cell::new(false));
+    let (told, seen) = (attempts.clone(), had_the_token.clone());
     simulation.spawn(move |platform| {
         let space = Space::join(platform, layout).unwrap();
         let mut reader = space.participant().unwrap();
@@ -45,6 +53,8 @@ fn sum_under_fire(scheduler: &str, limits: Limits, virtual_ms: u64, fault: Optio
         let mut count = 0;
         let sum = reader.run_until(Some(end_ns), |tx| {
             count += 1;
+            let holder = AttemptId::unpack(tx.arena().platform().load(token, Relaxed));
+            seen.set(holder.is_some_and(|holder| holder.participant == tx.id()));
             bank.sum(tx)
         });
         if let Ok(sum) = sum {
@@ -65,16 +75,17 @@ fn sum_under_fire(scheduler: &str, limits: Limits, virtual_ms: u64, fault: Optio
     }
     let report = simulation.run();
     space.recover_dead();
+    assert_eq!(judge.arena().platform().load(token, Relaxed), 0, "the dead keep nothing");
     assert_eq!(fsck(&space), [], "{:?}", report.verdict);
     assert_eq!(bank.sum(&mut judge), Ok(bank.expected()));
-    Outcome { report, attempts: attempts.get() }
+    Outcome { report, attempts: attempts.get(), had_the_token: had_the_token.get() }
 }
 
 /// Eight attempts in vain, and the one with the token; two more where somebody else has it at that moment.
 #[test]
 fn a_long_reader_commits_in_bounded_attempts_under_every_scheduler() {
     for scheduler in ["fair", "round-robin", "adversary"] {
-        let outcome = sum_under_fire(scheduler, Limits::default(), 8, None);
+        let outcome = sum_under_fire(scheduler, Limits::default(), VIRTUAL_MS, None);
         assert_eq!(outcome.report.verdict, Verdict::Ok, "{scheduler}");
         let attempts = outcome.attempts.unwrap_or_else(|| panic!("{scheduler}: the reader starved"));
         assert!((1..=11).contains(&attempts), "{scheduler}: {attempts} attempts");
@@ -85,34 +96,88 @@ fn a_long_reader_commits_in_bounded_attempts_under_every_scheduler() {
 #[test]
 fn without_the_token_the_same_reader_starves() {
     let limits = Limits { privileged_attempts: u64::MAX, ..Limits::default() };
-    let outcome = sum_under_fire("fair", limits, 8, None);
+    let outcome = sum_under_fire("fair", limits, VIRTUAL_MS, None);
     assert!(outcome.attempts.is_none_or(|attempts| attempts > 1_000), "{:?} attempts", outcome.attempts);
 }
 
-/// Steps of the reader at which it may have the token, for all that the writers do: from its eighth attempt on.
-fn steps_with_the_token() -> impl Iterator<Item = u64> {
-    (4_000..16_000).step_by(3_700)
+/// Steps of the reader at which it has the token: the last ones in the same run without a fault. It locks its cells, validates, and
+/// is COMMITTED in the last three.
+fn steps_with_the_token(limits: Limits) -> impl Iterator<Item = u64> {
+    let outcome = sum_under_fire("fair", limits, VIRTUAL_MS, None);
+    assert!(outcome.attempts > Some(limits.privileged_attempts), "it needed no token: {:?} attempts", outcome.attempts);
+    let steps = outcome.report.threads[0].steps;
+    [20 * ACCOUNTS, 12 * ACCOUNTS, 6 * ACCOUNTS, 3 * ACCOUNTS, 40].into_iter().map(move |before| steps - before)
 }
 
 /// The danger: a token of the dead that nobody takes, locks on all that was read.
 #[test]
 fn a_reader_that_is_killed_with_the_token_stops_nobody() {
-    for step in steps_with_the_token() {
-        let outcome = sum_under_fire("fair", Limits::default(), 3, Some(Fault::kill(0, step)));
+    for step in steps_with_the_token(Limits::default()) {
+        let outcome = sum_under_fire("fair", Limits::default(), VIRTUAL_MS, Some(Fault::kill(0, step)));
         assert_eq!(outcome.report.verdict, Verdict::Ok, "killed before step {step}");
+        assert_eq!(outcome.attempts, None, "killed before step {step}, and came through");
+        assert!(outcome.had_the_token, "killed before step {step}, without the token");
     }
 }
 
-/// The danger: a process that is stopped while nobody may stop its attempt stops everybody. Its lease ends that, and it
-/// comes through all the same when it goes on.
+/// The danger: a process that is stopped while nobody may stop its attempt stops everybody. Its lease ends that, once those who wait
+/// are themselves old enough to keep their place, and it comes through all the same when it goes on.
 #[test]
 fn a_reader_that_is_stopped_with_the_token_loses_it_with_its_lease() {
-    let limits = Limits { lease_ns: 1_000_000, ..Limits::default() };
-    for step in steps_with_the_token() {
-        let outcome = sum_under_fire("fair", limits, 8, Some(Fault::stop(0, step, 4_000_000)));
+    let limits = Limits { hung_ns: 500_000, lease_ns: 2_000_000, ..Limits::default() };
+    // Before it has committed: from there on nobody may stop it, and its locks are given back within moments of its own.
+    for step in steps_with_the_token(limits).take(2) {
+        let outcome = sum_under_fire("fair", limits, 28, Some(Fault::stop(0, step, 25_000_000)));
         assert_eq!(outcome.report.verdict, Verdict::Ok, "stopped before step {step}");
+        assert!(
+            outcome.attempts > Some(limits.privileged_attempts + 1),
+            "stopped before step {step}: it kept the token"
+        );
         let slowest = outcome.report.threads[1..].iter().map(|thread| thread.commits).min();
-        assert!(slowest > Some(100), "stopped before step {step}: a writer made {slowest:?} commits");
-        assert!(outcome.attempts.is_some(), "stopped before step {step}: the reader starved");
+        assert!(slowest > Some(1_000), "stopped before step {step}: a writer made {slowest:?} commits");
     }
+}
+
+/// The danger: each privileged attempt gets the lease and no more, and a body that computes for longer without a call is stopped in
+/// every one of them.
+#[test]
+fn a_body_that_computes_for_longer_than_the_lease_comes_through() {
+    let mut simulation = Simulation::new(Setup { patience_ns: 20_000_000_000, ..chiplet(2, 3) });
+    let layout = *simulation.layout();
+    let space = Space::join(simulation.outside(), layout).unwrap();
+    let mut judge = space.participant().unwrap();
+    let bank = scenario::Bank::found(&mut judge, 2).unwrap();
+    let attempts = Rc::new(Cell::new(None));
+    let (told, looked_at) = (attempts.clone(), attempts.clone());
+    simulation.spawn(move |platform| {
+        let space = Space::join(platform.clone(), layout).unwrap();
+        let mut long = space.participant().unwrap();
+        long.set_limits(Limits { privileged_attempts: 2, ..Limits::default() });
+        let mut count = 0;
+        let done = long.run(|tx| {
+            count += 1;
+            let balance = tx.read(bank.account(0))?;
+            tx.write(bank.account(0), balance)?;
+            platform.pass(2_500_000_000_000);
+            bank.sum(tx)
+        });
+        assert_eq!(done, Ok(bank.expected()));
+        told.set(Some(count));
+    });
+    simulation.spawn(move |platform| {
+        let space = Space::join(platform.clone(), layout).unwrap();
+        let mut other = space.participant().unwrap();
+        // Bounded: longer than all attempts of the other together.
+        for _ in 0..400 {
+            bank.transfer(&mut other, 0, 1, 1).unwrap();
+            if looked_at.get().is_some() {
+                break;
+            }
+            platform.pass(50_000_000_000);
+        }
+    });
+    let report = simulation.run();
+    assert_eq!(report.verdict, Verdict::Ok);
+    let attempts = attempts.get().expect("it came through");
+    assert!((3..=6).contains(&attempts), "{attempts} attempts");
 }

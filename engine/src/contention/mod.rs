@@ -11,7 +11,7 @@
 //!    [`Limits::prepared_ns`].
 //! 3. Whoever was stopped lets its stopper finish first, for [`Limits::restart_ns`] at most.
 //! 4. The dead are cleared away by whoever meets them.
-//! 5. Whoever has lost [`Limits::privileged_attempts`] asks for the privilege token; the one attempt that has it stops whoever is in its way and is stopped by nobody
+//! 5. Whoever has lost [`Limits::privileged_attempts`] attempts asks for the privilege token; the one attempt that has it stops whoever is in its way and is stopped by nobody
 //!    ([`Contender::privilege_over`]).
 
 mod backoff;

@@ -17,6 +17,10 @@ impl<P: Platform> Participant<P> {
         self.abort_attempt();
         self.priority = None;
         self.pause = Pause::No;
+        // In the child of a fork the slot is the parent's.
+        if self.failures != 0 && !self.is_foreign() {
+            self.forget_failures();
+        }
         self.failures = 0;
         self.counters.began_ns = None;
     }

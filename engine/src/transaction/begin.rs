@@ -143,7 +143,7 @@ impl<P: Platform> Participant<P> {
             }
             let waited = self.platform().now_ns().saturating_sub(began);
             if waited >= self.limits.restart_ns {
-                if !self.is_irrevocably(stopper) {
+                if !self.irrevocable_goes_on(stopper) {
                     return Ok(());
                 }
                 let bell = Bell::look(self.arena(), self.slot);

@@ -193,14 +193,20 @@ impl<P: Platform> Participant<P> {
         }
     }
 
+    /// The transaction is over, and what its lost attempts brought it.
+    #[cold]
+    pub(super) fn forget_failures(&mut self) {
+        self.failures = 0;
+        self.platform().store(self.slot.starving(), 0, Relaxed);
+        self.platform().store(self.slot.hung_limit(), self.limits.hung_ns, Relaxed);
+    }
+
     /// What an attempt leaves that was not the first of its transaction, or was timed.
     #[cold]
     #[inline(never)]
     fn take_stock(&mut self) {
         if self.failures != 0 {
-            self.failures = 0;
-            self.platform().store(self.slot.starving(), 0, Relaxed);
-            self.platform().store(self.slot.hung_limit(), self.limits.hung_ns, Relaxed);
+            self.forget_failures();
         }
         if let Some(began) = self.counters.began_ns.take() {
             let duration = self.platform().now_ns().saturating_sub(began);

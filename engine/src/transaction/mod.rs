@@ -234,6 +234,8 @@ impl<P: Platform> Participant<P> {
     /// Replaces the limits that this participant holds itself to. For simulations and tests: they are tuned as they are.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+        // Relaxed: read by those who wait for an attempt of mine, which may err.
+        self.platform().store(self.slot.hung_limit(), limits.hung_ns, Relaxed);
     }
 
     /// Whether the parts of a transaction that run from here on must not write. Returns what was said before.

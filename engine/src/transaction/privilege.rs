@@ -95,7 +95,10 @@ impl<P: Platform> Participant<P> {
     /// For a transaction that has lost again and again: takes the token for its next attempt if it is to be had.
     pub(super) fn ask_as_starving(&mut self) {
         if !self.standing.has_token() && self.take_token() {
-            self.platform().store(self.slot.hung_limit(), self.limits.lease_ns, Relaxed);
+            // Never shorter than what it has been granted by being stopped: a body that computes for longer than the lease would
+            // not finish in any attempt.
+            let granted = self.platform().load(self.slot.hung_limit(), Relaxed);
+            self.platform().store(self.slot.hung_limit(), granted.max(self.limits.lease_ns), Relaxed);
             self.take_standing(Standing::Privileged);
         }
     }
@@ -186,7 +189,7 @@ impl<P: Platform> Participant<P> {
 
     /// Whether an attempt that somebody was stopped by is irrevocable, and goes on: whoever comes back before its end is only
     /// stopped again.
-    pub(super) fn is_irrevocably(&self, attempt: AttemptId) -> bool {
+    pub(super) fn irrevocable_goes_on(&self, attempt: AttemptId) -> bool {
         let Some(slot) = crate::participant::Slot::of(self.arena(), attempt.participant) else { return false };
         self.contender_at(slot).irrevocable && !self.is_done(attempt)
     }
