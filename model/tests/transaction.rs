@@ -1,52 +1,27 @@
 //! The protocol on threads and on processes that die at chosen steps.
 
+mod support;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use pso_engine::arena::Geometry;
 use pso_engine::error::Stop;
 use pso_engine::platform::System;
 use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
-use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, CELL_WORDS, CellAddress, Value};
+use pso_engine::word::{BlockKind, CellAddress};
 use pso_model::heap::{Heap, Killed};
 use pso_model::scenario::Bank;
-
-const MIB: u64 = 1 << 20;
+use support::{MIB, cells, integer, space_of};
 
 fn space() -> (Heap, Arc<Space<Heap>>) {
     space_of(4 * MIB)
 }
 
-fn space_of(bytes: u64) -> (Heap, Arc<Space<Heap>>) {
-    let (heap, layout) = Heap::space(Geometry::for_bytes(bytes).unwrap());
-    let space = Space::join(heap.clone(), layout).unwrap();
-    (heap, space)
-}
-
 /// Another process of the same space.
 fn another(heap: &Heap, space: &Arc<Space<Heap>>) -> Arc<Space<Heap>> {
     Space::join(heap.process(), *space.arena().layout()).unwrap()
-}
-
-fn cells(participant: &mut Participant<Heap>, count: u64) -> Vec<CellAddress> {
-    participant
-        .run(|tx| {
-            let handle = tx.allocate(BlockKind::Cells, count * CELL_WORDS)?;
-            let first = CellAddress::new(handle.block().offset(BLOCK_HEADER_WORDS));
-            for cell in 0..count {
-                tx.initialize(first.offset(cell), integer(0));
-            }
-            let root = tx.arena().root();
-            tx.write(root, Value::handle(handle))?;
-            Ok((0..count).map(|cell| first.offset(cell)).collect())
-        })
-        .unwrap()
-}
-
-fn integer(value: i64) -> Value {
-    Value::int(value).unwrap()
 }
 
 #[test]

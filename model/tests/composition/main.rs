@@ -1,6 +1,7 @@
 //! Putting transactions together: alternatives, parts that only read, deadlines, hooks.
 
 mod irrevocable;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
