@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pso_engine::allocator::BlockCache;
 use pso_engine::arena::{Geometry, HotWord};
-use pso_engine::fsck::{Finding, fsck, fsck_at_rest};
+use pso_engine::fsck::{CLEARING_TRIES, Finding, fsck, fsck_after_deaths, fsck_at_rest};
 use pso_engine::object::{dict, key, list, text};
 use pso_engine::participant::Slot;
 use pso_engine::platform::{Memory, Ordering::Relaxed};
@@ -165,6 +165,31 @@ fn what_the_dead_hold_is_found_until_it_is_recovered() {
     assert!(findings.iter().any(|finding| matches!(finding, Finding::DeadProcess { .. })), "{findings:?}");
     space.recover_dead();
     assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+/// A living process is just clearing up after the dead one: that is waited for, and what is left in the end is a finding.
+#[test]
+fn what_somebody_is_clearing_up_is_no_finding_until_patience_ends() {
+    let (heap, space) = space();
+    let doomed = Space::join(heap.process(), *space.arena().layout()).unwrap();
+    let victim = doomed.participant().unwrap();
+    let slot = Slot::of(space.arena(), victim.id()).unwrap();
+    let other = Space::join(heap.process(), *space.arena().layout()).unwrap();
+    heap.kill_process(doomed.process());
+    let mut pauses = 0;
+    heap.store(slot.recoverer(), other.claim().pack(), Relaxed);
+    let findings = fsck_after_deaths(&space, || {
+        pauses += 1;
+        true
+    });
+    assert!(findings.iter().any(|finding| matches!(finding, Finding::HeldByTheDead { .. })), "{findings:?}");
+    assert_eq!(pauses, CLEARING_TRIES - 1);
+    assert!(!fsck_after_deaths(&space, || false).is_empty(), "nobody waits longer than he is let");
+    let findings = fsck_after_deaths(&space, || {
+        heap.store(slot.recoverer(), 0, Relaxed);
+        true
+    });
+    assert_eq!(findings, vec![]);
 }
 
 /// Every step of work that allocates, grows and drops: killed there, recovered, the space is clean.

@@ -161,6 +161,28 @@ pub fn fsck_at_rest<P: Platform>(space: &Space<P>) -> Vec<Finding> {
     check(space, true)
 }
 
+/// How often [`fsck_after_deaths`] clears up before it calls what the dead still hold a finding.
+pub const CLEARING_TRIES: u32 = 20;
+
+/// Clears up after the dead and checks: what a dead process left is not damage while there is somebody to clear it up.
+///
+/// A living process may be at the same dead one, and only one at a time has the right: `pause` gives it time (some
+/// milliseconds of sleep; false: no more patience) and all is looked at again, at most [`CLEARING_TRIES`] times.
+pub fn fsck_after_deaths<P: Platform>(space: &Space<P>, mut pause: impl FnMut() -> bool) -> Vec<Finding> {
+    let mut tries = CLEARING_TRIES;
+    loop {
+        space.recover_dead();
+        let findings = fsck(space);
+        let dead = findings
+            .iter()
+            .any(|finding| matches!(finding, Finding::DeadProcess { .. } | Finding::HeldByTheDead { .. }));
+        tries -= 1;
+        if !dead || tries == 0 || !pause() {
+            return findings;
+        }
+    }
+}
+
 fn check<P: Platform>(space: &Space<P>, at_rest: bool) -> Vec<Finding> {
     let arena = space.arena();
     let mut findings = Vec::new();

@@ -33,8 +33,7 @@ const MOMENT_MICROSECONDS: u64 = 3000;
 /// How often the notes of the writers are looked at.
 const POLL: Duration = Duration::from_micros(100);
 
-/// How often clearing up after the dead is tried, and how long a survivor that is at it already has in between.
-const CLEARING_TRIES: u32 = 20;
+/// So long has a survivor that is clearing up after the dead before we look again.
 const CLEARING_PAUSE: Duration = Duration::from_millis(5);
 
 /// A space, its world and its writers.
@@ -176,18 +175,10 @@ impl<'a> Round<'a> {
     /// What fsck finds once the dead are cleared up after. The survivors have gone on without that; what is left of the dead has
     /// to be gone after it. It is left out where a survivor is just at the same, so it is tried again.
     fn damage(&self) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        for _ in 0..CLEARING_TRIES {
-            self.joined.space.recover_dead();
-            findings = pso_engine::fsck::fsck(&self.joined.space);
-            let of_the_dead =
-                |finding: &Finding| matches!(finding, Finding::DeadProcess { .. } | Finding::HeldByTheDead { .. });
-            if !findings.iter().any(of_the_dead) {
-                break;
-            }
+        pso_engine::fsck::fsck_after_deaths(&self.joined.space, || {
             std::thread::sleep(CLEARING_PAUSE);
-        }
-        findings
+            true
+        })
     }
 
     /// A writer that is gone has committed what it noted, or one more: it died between the two.

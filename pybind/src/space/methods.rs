@@ -1,5 +1,7 @@
 //! What Python sees of a space.
 
+use std::time::Duration;
+
 use pso_engine::arena::HotWord;
 use pso_engine::participant::{Claim, Slot as ParticipantSlot};
 use pso_engine::platform::Memory;
@@ -12,12 +14,15 @@ use crate::decorate;
 use crate::dict::Dict;
 use crate::ffi::method::Signature;
 use crate::ffi::slot::Slot;
-use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Property, Python, Result, Type};
+use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Property, Python, Result, Type, error, gil};
 use crate::list::List;
 use crate::queue::Queue;
 use crate::record::Recording;
 use crate::registry::Location;
 use crate::transaction::{self, Irrevocable, Limits};
+
+/// So long has another process that is clearing up after the dead before `fsck` looks again.
+const CLEARING_PAUSE: Duration = Duration::from_millis(5);
 
 static METHODS: [Method<Space>; 16] = [
     Method::plain(c"close", Space::close, c"close($self, /)\n--\n\nClose the space in this interpreter. Its objects raise SpaceClosedError from then on; others keep theirs."),
@@ -162,9 +167,12 @@ impl Space {
 
     fn fsck(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let membership = this.membership(py)?;
-        // What a dead process left is not damage: it is cleared up first, as any member would.
-        membership.space().recover_dead();
-        let findings = pso_engine::fsck::fsck(membership.space());
+        // What a dead process left is not damage: it is cleared up first, as any member would; another may be just at it.
+        let pause = || gil::sleep_without_lock(&mut || std::thread::sleep(CLEARING_PAUSE));
+        let findings = pso_engine::fsck::fsck_after_deaths(membership.space(), pause);
+        if let Some(raised) = error::taken(py) {
+            return Err(raised);
+        }
         let sentences: Result<Vec<Object>> = findings.iter().map(|finding| py.str(&finding.to_string())).collect();
         py.list(sentences?)
     }
