@@ -4,9 +4,9 @@
 //! that models check and the simulator runs. From bottom to top, each module above all that it uses:
 //!
 //! [`word`] bit layouts · [`platform`] memory, time, the kernel · [`arena`] where things are · [`allocator`] blocks ·
-//! [`participant`] who runs transactions · [`waiting`] bells and buckets · [`contention`] who yields · [`recovery`] what the
-//! dead left · [`transaction`] the protocol · [`object`] dict, list, queue and values · [`space`] the face · [`mod@fsck`]
-//! what must hold · [`trace`] transactions written down.
+//! [`participant`] who runs transactions · [`waiting`] bells and buckets · [`contention`] who yields · [`reclamation`]
+//! what was replaced · [`recovery`] what the dead left · [`transaction`] the protocol · [`object`] dict, list, queue and
+//! values · [`space`] the face · [`mod@fsck`] what must hold · [`trace`] transactions written down.
 //!
 //! # Words with one meaning
 //!
@@ -23,6 +23,7 @@ pub mod fsck;
 pub mod object;
 pub mod participant;
 pub mod platform;
+pub mod reclamation;
 pub mod recovery;
 pub mod space;
 pub mod trace;

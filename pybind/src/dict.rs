@@ -1,8 +1,9 @@
 //! `pso.Dict`: the proxy of a shared dict. Each operation is atomic by itself.
 
-use pso_engine::object::dict;
+use pso_engine::error::Stop;
 use pso_engine::object::key::Key;
-use pso_engine::word::{BlockKind, Handle};
+use pso_engine::object::{self, dict};
+use pso_engine::word::{BlockKind, Handle, Value};
 
 use crate::fetch::{Fetched, Found, fetch};
 use crate::ffi::class::{MAPPING, Receiver};
@@ -17,7 +18,7 @@ use crate::plan;
 use crate::proxy::{self, Proxy};
 use crate::snapshot;
 use crate::source::Source;
-use crate::space::Space;
+use crate::space::{Space, Tx};
 use crate::transaction::{self, Limits};
 
 /// A shared dict.
@@ -151,7 +152,7 @@ impl Dict {
         with_key(py, space, object, Purpose::Store(&container), |key| {
             let Some(key) = key else { return Ok(()) };
             let added = match plan::quick(py, value) {
-                Some(value) => space.operate(py, |tx| Ok(dict::set(tx, handle, key, value)?.is_none()))?,
+                Some(value) => space.operate(py, |tx| put(tx, handle, key, value))?,
                 None => this.assign_planned(py, key, object, value)?,
             };
             this.0.wrote(py, i64::from(added));
@@ -166,14 +167,17 @@ impl Dict {
         let (plan, draft) = plan::draft(py, self.space(), value, &|| self.path(py, object))?;
         self.space().operate(py, |tx| {
             let value = plan.carry_out(tx)?.value(tx, &draft)?;
-            Ok(dict::set(tx, handle, key, value)?.is_none())
+            put(tx, handle, key, value)
         })
     }
 
     fn delete(&self, py: Python<'_>, object: &Any) -> Result<()> {
         let handle = self.0.handle();
         let removed = with_key(py, self.space(), object, Purpose::Lookup, |key| match key {
-            Some(key) => self.space().operate(py, |tx| Ok(dict::remove(tx, handle, key)?.is_some())),
+            Some(key) => self.space().operate(py, |tx| match dict::remove(tx, handle, key)? {
+                Some((key, value)) => discard_both(tx, key, value).map(|()| true),
+                None => Ok(false),
+            }),
             None => Ok(false),
         })?;
         if !removed {
@@ -246,7 +250,11 @@ impl Dict {
         let handle = this.0.handle();
         let removed = with_key(py, this.space(), object, Purpose::Lookup, |key| match key {
             Some(key) => this.space().operate(py, |tx| match dict::remove(tx, handle, key)? {
-                Some((_, value)) => fetch(py, tx, value).map(Some),
+                Some((key, value)) => {
+                    let fetched = fetch(py, tx, value)?;
+                    discard_both(tx, key, value)?;
+                    Ok(Some(fetched))
+                }
                 None => Ok(None),
             }),
             None => Ok(None),
@@ -264,7 +272,11 @@ impl Dict {
     fn popitem(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let (space, handle) = (this.space(), this.0.handle());
         let popped = space.operate(py, |tx| match dict::pop_last(tx, handle)? {
-            Some((key, value)) => Ok(Some((fetch(py, tx, key)?, fetch(py, tx, value)?))),
+            Some((key, value)) => {
+                let fetched = (fetch(py, tx, key)?, fetch(py, tx, value)?);
+                discard_both(tx, key, value)?;
+                Ok(Some(fetched))
+            }
             None => Ok(None),
         })?;
         let Some((key, value)) = popped else {
@@ -334,7 +346,8 @@ impl Dict {
             let made = space.operate(py, |tx| {
                 let made = dict::create(tx)?;
                 for (key, value) in &keyed {
-                    dict::set(tx, made, &Key::new(hash_key, key.view()), *value)?;
+                    let value = object::copy(tx, *value)?;
+                    dict::set(tx, made, &Key::new(hash_key, key.view()), value)?;
                 }
                 Ok(made)
             })?;
@@ -494,4 +507,19 @@ impl Dict {
     fn class_getitem(class: Receiver<'_>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
         proxy::class_getitem(class, py, arguments)
     }
+}
+
+/// Gives a key a value, and discards the one that it had. True: the key is new.
+#[inline]
+pub fn put(tx: &mut Tx, handle: Handle, key: &Key<'_>, value: Value) -> Result<bool, Stop> {
+    match dict::set(tx, handle, key, value)? {
+        Some(old) => object::discard(tx, old).map(|()| false),
+        None => Ok(true),
+    }
+}
+
+/// Discards what a dict gave up.
+fn discard_both(tx: &mut Tx, key: Value, value: Value) -> Result<(), Stop> {
+    object::discard(tx, key)?;
+    object::discard(tx, value)
 }

@@ -1,6 +1,6 @@
 //! `pso.List`: the proxy of a shared list. Each operation is atomic by itself. What is longer stands in `list_more`.
 
-use pso_engine::object::list;
+use pso_engine::object::{self, list};
 use pso_engine::word::{BlockKind, Handle};
 
 use crate::fetch::{Found, fetch};
@@ -219,7 +219,10 @@ impl List {
     fn delete(&self, py: Python<'_>, index: isize) -> Result<()> {
         let handle = self.handle();
         let removed = self.space().operate(py, |tx| match place_of(index, list::len(tx, handle)?) {
-            Some(place) => Ok(list::remove(tx, handle, place)?.is_some()),
+            Some(place) => match list::remove(tx, handle, place)? {
+                Some(item) => object::discard(tx, item).map(|()| true),
+                None => Ok(false),
+            },
             None => Ok(false),
         })?;
         if !removed {
@@ -275,7 +278,11 @@ impl List {
             let length = list::len(tx, handle)?;
             let Some(place) = place_of(index, length) else { return Ok((length == 0, None)) };
             match list::remove(tx, handle, place)? {
-                Some(value) => Ok((false, Some(fetch(py, tx, value)?))),
+                Some(value) => {
+                    let fetched = fetch(py, tx, value)?;
+                    object::discard(tx, value)?;
+                    Ok((false, Some(fetched)))
+                }
                 None => Ok((true, None)),
             }
         })?;

@@ -1,7 +1,9 @@
 //! The operations of `pso.List` on many items at once. Items that stay keep their words; only what is new is encoded.
 
+use std::collections::{HashMap, HashSet, VecDeque};
+
 use pso_engine::error::Stop;
-use pso_engine::object::list;
+use pso_engine::object::{self, list};
 use pso_engine::word::{BlockKind, Handle, Value};
 
 use crate::fetch::{Fetched, fetch};
@@ -25,20 +27,31 @@ fn words(tx: &mut Tx, handle: Handle) -> Result<Vec<Value>, Stop> {
     Ok(words)
 }
 
-/// Makes the items those: writes what differs, appends or drops what is behind.
+/// Makes the items those: writes what differs, appends or takes away what is behind, and discards what is there no more.
 fn replace(tx: &mut Tx, handle: Handle, before: &[Value], after: &[Value]) -> Result<(), Stop> {
-    if after.len() < before.len() {
-        list::truncate(tx, handle, after.len() as u64)?;
+    let mut taken = Vec::new();
+    for place in (after.len()..before.len()).rev() {
+        taken.extend(list::remove(tx, handle, place as u64)?);
     }
     for (place, (old, new)) in before.iter().zip(after).enumerate() {
         if old != new {
-            list::set(tx, handle, place as u64, *new)?;
+            taken.extend(list::exchange(tx, handle, place as u64, *new)?);
         }
     }
     for value in after.iter().skip(before.len()) {
         list::push(tx, handle, *value)?;
     }
-    Ok(())
+    taken.retain(|value| value.as_handle().is_some());
+    if taken.is_empty() {
+        return Ok(());
+    }
+    let stay: HashSet<u64> = after.iter().map(|value| value.raw()).collect();
+    taken.into_iter().filter(|value| !stay.contains(&value.raw())).try_for_each(|value| object::discard(tx, value))
+}
+
+/// Copies of items, for other places.
+fn copies(tx: &mut Tx, items: &[Value]) -> Result<Vec<Value>, Stop> {
+    items.iter().map(|item| object::copy(tx, *item)).collect()
 }
 
 fn encode_all(tx: &mut Tx, plan: &Plan, drafts: &[Draft]) -> Result<Vec<Value>, Stop> {
@@ -248,7 +261,10 @@ impl List {
         // Comparing runs Python code, so finding and removing are two operations of one transaction.
         let removed = transaction::run(py, this.space(), Limits::default(), |py| {
             let Some(place) = this.find(py, value, 0, usize::MAX)? else { return Ok(py.bool(false)) };
-            this.space().operate(py, |tx| list::remove(tx, handle, place as u64))?;
+            this.space().operate(py, |tx| match list::remove(tx, handle, place as u64)? {
+                Some(item) => object::discard(tx, item),
+                None => Ok(()),
+            })?;
             Ok(py.bool(true))
         })?;
         if !removed.is_true_constant() {
@@ -287,17 +303,22 @@ impl List {
                 Ok((before, items?))
             })?;
             let objects = this.as_objects(py, items)?;
-            // Where one object stands for several items, their words are equal, or as good as equal.
-            let words_by_address: std::collections::HashMap<usize, Value> =
-                objects.iter().zip(&before).map(|(object, word)| (object.address(), *word)).collect();
+            // Where one object stands for several items, they are equal; each has a word of its own.
+            let mut words_by_address: HashMap<usize, VecDeque<Value>> = HashMap::new();
+            for (object, word) in objects.iter().zip(&before) {
+                words_by_address.entry(object.address()).or_default().push_back(*word);
+            }
             let sorted = py.list(objects)?;
             sorted.attribute(py, c"sort")?.call_like(py, &[], &arguments)?;
-            let after: Vec<Value> =
-                sorted.list_items().iter().filter_map(|item| words_by_address.get(&item.address()).copied()).collect();
+            let mut word_of = |item: &Object| words_by_address.get_mut(&item.address())?.pop_front();
+            let after: Vec<Value> = sorted.list_items().iter().filter_map(&mut word_of).collect();
             let modified = this.space().operate(py, |tx| {
                 let now = words(tx, handle)?;
+                let modified = now != before;
+                // What was taken out meanwhile is discarded, and comes back as a copy.
+                let after = if modified { copies(tx, &after)? } else { after.clone() };
                 replace(tx, handle, &now, &after)?;
-                Ok(now != before)
+                Ok(modified)
             })?;
             if modified {
                 return Err(Kind::Value.raise(py, "list modified during sort"));
@@ -312,6 +333,7 @@ impl List {
         let handle = this.handle();
         let made = this.space().operate(py, |tx| {
             let items = words(tx, handle)?;
+            let items = copies(tx, &items)?;
             let made = list::create(tx)?;
             replace(tx, made, &[], &items)?;
             Ok(made)
@@ -376,7 +398,8 @@ impl List {
             // Pushed one by one, so that a space that is too small says so before memory runs out here.
             for _ in 1..times {
                 for word in &before {
-                    list::push(tx, handle, *word)?;
+                    let copied = object::copy(tx, *word)?;
+                    list::push(tx, handle, copied)?;
                 }
             }
             Ok((before.len() * (times - 1)) as i64)

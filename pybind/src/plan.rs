@@ -2,14 +2,14 @@
 //!
 //! 1. A value that fits a word, or is a proxy, is that word.
 //! 2. Longer texts, bytes and numbers are kept until they are written.
-//! 3. Tuples come after what they hold; plain lists and dicts are numbered where they are first met, so that cycles and
+//! 3. Tuples come after what they hold; one that is met twice is shared, and stays for ever (see `object::ownership`); plain lists and dicts are numbered where they are first met, so that cycles and
 //!    shared parts stay what they are. They are made empty, then tuples are made, then they are filled.
 //!
 //! Carrying out a plan twice (an attempt that is run again) makes everything anew. Nothing runs Python code after the plan is
 //! complete; while it is made, only `repr` for messages and the hash of odd keys do.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use pso_engine::allocator;
 use pso_engine::error::{Stale, Stop};
@@ -56,6 +56,8 @@ enum Container {
 #[derive(Default)]
 pub struct Plan {
     tuples: Vec<Vec<Draft>>,
+    /// Tuples that several drafts name.
+    shared: HashSet<usize>,
     containers: Vec<Container>,
 }
 
@@ -150,6 +152,11 @@ impl Plan {
                 values.push(made.value(tx, item)?);
             }
             let value = tuple::encode(tx, &values)?;
+            if self.shared.contains(&made.tuples.len())
+                && let Some(handle) = value.as_handle()
+            {
+                tx.share(handle);
+            }
             made.tuples.push(value);
         }
         let hash_key = tx.arena().hash_key();
@@ -303,6 +310,7 @@ impl<'a> Maker<'a> {
 
     fn add_tuple(&mut self, py: Python<'_>, object: &Any, place: Option<usize>, depth: usize) -> Result<Draft> {
         if let Some(known) = self.known_tuples.get(&object.address()) {
+            self.plan.shared.insert(*known);
             return Ok(Draft::Tuple(*known));
         }
         if depth >= MOST_NESTED_TUPLES {

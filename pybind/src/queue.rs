@@ -4,7 +4,7 @@
 //! part of it: a `get` that meets an empty queue gives the whole attempt up until something that it has read changes.
 
 use pso_engine::error::Stop;
-use pso_engine::object::queue;
+use pso_engine::object::{self, queue};
 use pso_engine::word::{BlockKind, Handle};
 
 use crate::fetch::{Fetched, fetch};
@@ -171,7 +171,11 @@ impl Queue {
     fn get_item(&self, py: Python<'_>, patience: Patience) -> Result<Object> {
         let handle = self.0.handle();
         let got: Option<Fetched> = self.wait(py, patience, |tx| match queue::try_get(tx, handle)? {
-            Some(value) => fetch(py, tx, value).map(Some),
+            Some(value) => {
+                let fetched = fetch(py, tx, value)?;
+                object::discard(tx, value)?;
+                Ok(Some(fetched))
+            }
             None => Ok(None),
         })?;
         match got {

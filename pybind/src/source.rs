@@ -1,10 +1,10 @@
 //! What a dict is made or updated from: the arguments of `dict(...)` and `update(...)`.
 
 use pso_engine::error::Stop;
-use pso_engine::object::dict;
 use pso_engine::object::key::Key;
 use pso_engine::word::Handle;
 
+use crate::dict::put;
 use crate::ffi::{Arguments, Instance, Object, Python, Result};
 use crate::interpreter::Interpreter;
 use crate::key::{self, OwnedKey};
@@ -65,7 +65,7 @@ impl Drafts {
         let mut added = 0;
         for (key, value) in self.keys.iter().zip(&self.values) {
             let value = made.value(tx, value)?;
-            added += i64::from(dict::set(tx, handle, &Key::new(hash_key, key.view()), value)?.is_none());
+            added += i64::from(put(tx, handle, &Key::new(hash_key, key.view()), value)?);
         }
         Ok(added)
     }

@@ -34,6 +34,8 @@ hypothesis.settings.load_profile("suite")
 
 
 def pytest_configure(config):
+    # What a shell starts in the background ignores Ctrl-C, and so do its children: the tests of Ctrl-C would wait for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", f"seconds(n): how long the test may take, if not {TEST_SECONDS} s")
 
 

@@ -27,8 +27,8 @@ const MAGAZINE_BLOCKS: usize = 32;
 /// Headers that a refill looks at before it claims a superblock. Every such claim moves the search on, so that at most
 /// one superblock in so many is claimed while another of mine has free blocks.
 const LOOKS: u64 = 64;
-/// A block in one generation is PRIVATE, then LIVE, then FREE: whoever frees it meets at most so many states.
-const STATES_OF_A_GENERATION: u32 = 3;
+/// A block in one generation is PRIVATE, LIVE, RETIRED, then FREE: whoever frees it meets at most so many states.
+const STATES_OF_A_GENERATION: u32 = 4;
 
 /// The private side of one participant's allocation: hints only, rebuilt from the arena at any time.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl BlockCache {
         }
     }
 
-    /// PRIVATE (mine) or LIVE to FREE with the next generation. False: the handle was stale.
+    /// PRIVATE or RETIRED (by me) or LIVE to FREE with the next generation. False: the handle was stale.
     #[inline]
     pub fn free<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, handle: Handle) -> bool {
         let Some((superblock, state, place)) = locate(arena, handle.block()) else { return false };
@@ -223,14 +223,15 @@ fn take<P: Platform>(
     let generation = free_generation(arena.platform().load(block, Acquire))?;
     let state = BlockState { generation, owner, kind, phase: BlockPhase::Private };
     arena.platform().retype(block.offset(BLOCK_HEADER_WORDS), class.payload_words(), WordKind::Plain);
-    // A store, not a compare-exchange: FREE in a superblock of mine is changed by me only. Relaxed: nobody reaches the
+    // Stores, not compare-exchanges: FREE in a superblock of mine is changed by me only. Relaxed: nobody reaches the
     // block before a commit publishes a handle to it with Release; of the killed all that was executed is seen.
+    arena.platform().store(block.offset(1), 0, Relaxed);
     arena.platform().store(block, state.pack(), Relaxed);
     Some(Handle::new(block, generation))
 }
 
-/// The one step of a free: to (generation + 1, FREE), if the block is LIVE, or PRIVATE to `owner`, in the handle's
-/// generation. False: it is not.
+/// The one step of a free: to (generation + 1, FREE), if the block is LIVE, or PRIVATE to `owner`, or RETIRED by him, in the
+/// handle's generation. False: it is not.
 pub fn set_free<P: Platform>(arena: &Arena<P>, handle: Handle, owner: ParticipantId) -> bool {
     // Relaxed: the compare-exchange decides.
     let mut word = arena.platform().load(handle.block(), Relaxed);
@@ -240,7 +241,7 @@ pub fn set_free<P: Platform>(arena: &Arena<P>, handle: Handle, owner: Participan
         };
         let mine = match state.phase {
             BlockPhase::Free => false,
-            BlockPhase::Private => state.owner == owner,
+            BlockPhase::Private | BlockPhase::Retired => state.owner == owner,
             BlockPhase::Live => true,
         };
         if !mine {

@@ -47,6 +47,7 @@ pub fn build<P: Platform>(
     arena.platform().retype(head.first.offset(BLOCK_HEADER_WORDS), payload, WordKind::Plain);
     let state = BlockState { generation, owner, kind, phase: BlockPhase::Private };
     // Relaxed: the AcqRel of the change below publishes it; before that the superblock is ours alone.
+    arena.platform().store(head.first.offset(1), 0, Relaxed);
     arena.platform().store(head.first, state.pack(), Relaxed);
     head.change(arena, claimed, Use::LargeHead { superblocks }, None)?;
     Some(Handle::new(head.first, generation))

@@ -8,7 +8,7 @@
 //! audit        what must hold, looked for
 //! ```
 //!
-//! A block is two header words, the state and the count word that reclamation will use, then payload. A block exists
+//! A block is two header words, the state and the count word that `reclamation` uses, then payload. A block exists
 //! from the one store of PRIVATE on and ends with the one compare-exchange to (generation + 1, FREE). A killed allocator
 //! leaves a FREE block, or a PRIVATE block of a dead owner, and both are found by looking: there is no log. Every list,
 //! bitmap and index beside the state words is a hint whose loss costs time or memory until the next full search.
@@ -19,7 +19,7 @@
 //!    a generation. Whoever slept meanwhile fails.
 //! 3. A superblock becomes Unused, and so free for other sizes, only when all its blocks are FREE; generations of later
 //!    blocks are above those of all former ones there.
-//! 4. The count word is not written at allocation: it keeps the batch number of its last count.
+//! 4. The count word is 0 from the allocation on until `reclamation` writes it.
 //! 5. Words read from the arena are checked against the sizes of the space before they lead to an access. Damage costs
 //!    an error or memory, never an access outside the space.
 //!

@@ -19,7 +19,12 @@ pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut i
             report(Finding::Private { at: handle.block(), owner: state.owner });
         }
         if state.phase == BlockPhase::Live && !matches!(state.kind, BlockKind::Log | BlockKind::None) {
-            check_block(arena, handle, state.kind, at_rest, report);
+            let mut found = Vec::new();
+            check_block(arena, handle, state.kind, at_rest, &mut |finding| found.push(finding));
+            // Retired meanwhile, or freed: what it named may be gone.
+            if allocator::check_fully(arena, handle) == Ok(state) {
+                found.into_iter().for_each(&mut *report);
+            }
         }
     });
 }
@@ -64,8 +69,13 @@ fn check_cell<P: Platform>(arena: &Arena<P>, cell: CellAddress, at_rest: bool, r
         }
         LockWord::Locked(_) => {}
     }
-    if unchanged() {
-        check_value(arena, cell.value_word(), value, report);
+    // A value that was replaced since may name what is free by now.
+    let mut found = None;
+    check_value(arena, cell.value_word(), value, &mut |finding| found = Some(finding));
+    if let Some(finding) = found
+        && unchanged()
+    {
+        report(finding);
     }
 }
 
@@ -79,8 +89,12 @@ fn is_held<P: Platform>(arena: &Arena<P>, by: LockedBy) -> bool {
 fn check_value<P: Platform>(arena: &Arena<P>, at: WordAddress, word: u64, report: &mut impl FnMut(Finding)) {
     match Value::from_raw(word).unpack() {
         None => report(Finding::Value { at, word }),
-        Some(Unpacked::Handle(handle)) if allocator::check_fully(arena, handle).is_err() => {
-            report(Finding::Dangling { at, word });
+        Some(Unpacked::Handle(handle)) => {
+            // What is retired, nobody names any more.
+            let state = allocator::check_fully(arena, handle);
+            if !state.is_ok_and(|state| state.phase != BlockPhase::Retired) {
+                report(Finding::Dangling { at, word });
+            }
         }
         Some(_) => {}
     }

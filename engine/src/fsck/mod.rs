@@ -5,7 +5,8 @@
 //! - every cell of every LIVE block: its lock word names a living attempt or a version that the clock has reached, its value
 //!   decodes, a handle in it names a block in use;
 //! - every immutable value likewise;
-//! - the pieces of records and read logs: each one that a participant slot names is there, and nothing else is one.
+//! - the pieces of records and read logs: each one that a participant slot names is there, and nothing else is one;
+//! - retired blocks: none is named by a cell or a value, each hangs in the list of a participant.
 //!
 //! A space may be checked while others work in it. Then what the living are in the middle of is not damage, and a word that
 //! changed while it was looked at is looked at again.
@@ -13,6 +14,7 @@
 mod cells;
 mod logs;
 mod members;
+mod retired;
 
 use std::fmt;
 
@@ -97,6 +99,13 @@ pub enum Finding {
         /// Whose.
         owner: ParticipantId,
     },
+    /// A block that was retired and that no participant's list names.
+    Unlisted {
+        /// Where.
+        at: WordAddress,
+        /// Who has retired it.
+        owner: ParticipantId,
+    },
     /// A block whose counts contradict its room.
     Block {
         /// Where.
@@ -141,6 +150,12 @@ impl fmt::Display for Finding {
             Self::Private { at, owner } => write!(
                 f,
                 "the block at byte {} is private to participant {}, who is in no attempt",
+                at.byte_offset(),
+                owner.0
+            ),
+            Self::Unlisted { at, owner } => write!(
+                f,
+                "the block at byte {} was retired by participant {} and is in no list",
                 at.byte_offset(),
                 owner.0
             ),
@@ -198,6 +213,7 @@ fn check<P: Platform>(space: &Space<P>, at_rest: bool) -> Vec<Finding> {
         |damage| findings.push(Finding::Memory(damage)),
     );
     logs::check(arena, at_rest, &mut |finding| findings.push(finding));
+    retired::check(arena, at_rest, &mut |finding| findings.push(finding));
     cells::check(arena, at_rest, &mut |finding| findings.push(finding));
     findings
 }

@@ -9,6 +9,7 @@
 //! 3. Inserting and removing in the middle move what is behind, one read and one write for each. Memory stays.
 
 use super::block::{allocate, corrupt, fill_absent, open, read_count, write_count};
+use super::discard;
 use super::vector::{MOST_PLACES, SPINE_CELLS, Vector};
 use crate::error::Stop;
 use crate::platform::Platform;
@@ -67,16 +68,31 @@ pub fn get<P: Platform>(tx: &mut Participant<P>, handle: Handle, index: u64) -> 
     Ok((!value.is_absent()).then_some(value))
 }
 
-/// Replaces the value at `index`. False, and nothing done: there is none.
+/// Replaces the value at `index`, and discards the one that was there. False, and nothing done: there is none.
 #[inline(always)]
 pub fn set<P: Platform>(tx: &mut Participant<P>, handle: Handle, index: u64, value: Value) -> Result<bool, Stop> {
+    match exchange(tx, handle, index, value)? {
+        Some(old) => discard(tx, old).map(|()| true),
+        None => Ok(false),
+    }
+}
+
+/// Replaces the value at `index`; returns the one that was there, which is the caller's. `None`, and nothing done: there is none.
+#[inline(always)]
+pub fn exchange<P: Platform>(
+    tx: &mut Participant<P>,
+    handle: Handle,
+    index: u64,
+    value: Value,
+) -> Result<Option<Value>, Stop> {
     debug_assert!(!value.is_absent());
-    let Some(cell) = List::open(tx, handle)?.places.find(tx, index)? else { return Ok(false) };
-    if tx.read(cell)?.is_absent() {
-        return Ok(false);
+    let Some(cell) = List::open(tx, handle)?.places.find(tx, index)? else { return Ok(None) };
+    let old = tx.read(cell)?;
+    if old.is_absent() {
+        return Ok(None);
     }
     tx.write(cell, value)?;
-    Ok(true)
+    Ok(Some(old))
 }
 
 /// Appends a value.
@@ -104,7 +120,7 @@ pub fn insert<P: Platform>(tx: &mut Participant<P>, handle: Handle, index: u64, 
     write_count(tx, list.length, length + 1)
 }
 
-/// Removes the value at `index` and returns it; `None` if there is none. Moves all that is behind.
+/// Removes the value at `index` and returns it: it is the caller's. `None` if there is none. Moves all that is behind.
 pub fn remove<P: Platform>(tx: &mut Participant<P>, handle: Handle, index: u64) -> Result<Option<Value>, Stop> {
     let list = List::open(tx, handle)?;
     let length = list.len(tx)?;
@@ -122,7 +138,7 @@ pub fn remove<P: Platform>(tx: &mut Participant<P>, handle: Handle, index: u64) 
     Ok(Some(moving))
 }
 
-/// Drops what is behind the first `length` values. Empties the places and keeps their memory.
+/// Discards what is behind the first `length` values. Empties the places and keeps their memory.
 pub fn truncate<P: Platform>(tx: &mut Participant<P>, handle: Handle, length: u64) -> Result<(), Stop> {
     let list = List::open(tx, handle)?;
     let before = list.len(tx)?;
@@ -131,8 +147,9 @@ pub fn truncate<P: Platform>(tx: &mut Participant<P>, handle: Handle, length: u6
     }
     // Bound: the length, and each place below it must be there.
     for place in (length..before).rev() {
-        list.present(tx, place)?;
+        let value = list.present(tx, place)?;
         list.places.write(tx, place, Value::ABSENT)?;
+        discard(tx, value)?;
     }
     write_count(tx, list.length, length)
 }

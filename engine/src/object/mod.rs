@@ -9,6 +9,7 @@
 //! key                          keys of dicts: hash and equality
 //! vector                       the array of cells that grows in place, under all that follow
 //! list dict queue              the mutable objects
+//! ownership                    which names a value may have, and who gives its blocks back
 //! layout                       where the references of a block are, for those who walk a space
 //! ```
 //! Damage: words read here may hold anything. A value is decoded fallibly, a length or count is checked before an address
@@ -23,11 +24,14 @@ pub mod int;
 pub mod key;
 pub mod layout;
 pub mod list;
+mod ownership;
 mod payload;
 pub mod queue;
 pub mod text;
 pub mod tuple;
 mod vector;
+
+pub use ownership::{copy, discard};
 
 use crate::error::Stop;
 use crate::platform::Platform;

@@ -100,7 +100,7 @@ pub fn try_put<P: Platform>(tx: &mut Participant<P>, handle: Handle, value: Valu
     Ok(true)
 }
 
-/// Takes the oldest item; `None` if there is none.
+/// Takes the oldest item, which is the caller's; `None` if there is none.
 pub fn try_get<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<Option<Value>, Stop> {
     let queue = Queue::open(tx, handle)?;
     let head = read_count(tx, queue.head(), MOST_OPERATIONS)?;

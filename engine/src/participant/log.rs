@@ -149,6 +149,8 @@ pub enum EntryKind {
     /// A cell is held and keeps its value and its version. Its new value is [`HELD`], so that whoever reads through the lock of a
     /// committed attempt, and looks there anyway, need not look at the kind.
     Hold = 2,
+    /// The commit takes a block out of the space; the second word is its handle.
+    Discard = 3,
 }
 
 /// One entry of a record: `kind:4 | cell:60`, old version (or handle), old value, new value. A kind that is none: void.
@@ -172,6 +174,7 @@ impl Entry {
             0 => EntryKind::Write,
             1 => EntryKind::Allocation,
             2 => EntryKind::Hold,
+            3 => EntryKind::Discard,
             _ => return None,
         };
         let cell = word & ((1 << Self::KIND_SHIFT) - 1);

@@ -91,6 +91,16 @@ impl Slot {
     pub fn waiting_for(self) -> WordAddress {
         self.0.offset(20)
     }
+    /// Handle of the block that was retired last and not freed yet, or 0. The head of a list (see `reclamation`).
+    #[inline]
+    pub fn retired(self) -> WordAddress {
+        self.0.offset(21)
+    }
+    /// Payload words that wait in that list, for people.
+    #[inline]
+    pub fn retired_words(self) -> WordAddress {
+        self.0.offset(22)
+    }
     /// Whose slot this is (see [`Claim`]); 0: nobody's.
     #[inline]
     pub fn claim(self) -> WordAddress {

@@ -8,6 +8,7 @@ use crate::participant::{
     Claim, Entry, EntryKind, ProcessPhase, ProcessSlot, Slot, WaitingFor, entries, participant_is_dead, status_of,
 };
 use crate::platform::{Liveness, Platform};
+use crate::reclamation;
 use crate::space::Space;
 use crate::waiting;
 use crate::word::{
@@ -163,7 +164,7 @@ impl Leftover {
         })
     }
 
-    /// COMMITTED: values, DONE, locks. The owner's order; running it again changes nothing.
+    /// COMMITTED: values, DONE, locks, retired blocks. The owner's order; running it again changes nothing.
     fn write_back<P: Platform>(&self, arena: &Arena<P>, slot: Slot) {
         let platform = arena.platform();
         for Held { cell, entry, .. } in self.held(arena).filter(|held| held.kind == EntryKind::Write) {
@@ -184,6 +185,18 @@ impl Leftover {
             // AcqRel: as the owner's release; only while the lock stands.
             let free = LockWord::free(version);
             let _ = platform.compare_exchange(cell.lock_word(), self.lock_word(number), free, AcqRel, Relaxed);
+        }
+        self.retire(arena);
+    }
+
+    /// What the commit took out goes into the list of the dead, for whoever takes the slot next.
+    fn retire<P: Platform>(&self, arena: &Arena<P>) {
+        for (_, entry) in entries(arena, self.slot, self.start, self.reserved) {
+            if let Some((EntryKind::Discard, _)) = entry.target(arena)
+                && let Some(handle) = Handle::from_raw(entry.old_version(arena))
+            {
+                reclamation::retire(arena, self.slot, self.dead, handle);
+            }
         }
     }
 

@@ -79,6 +79,7 @@ impl<P: Platform> Participant<P> {
         }
         self.pay_owed_wake();
         self.entries = 0;
+        self.discards = 0;
         if self.standing.has_token() {
             self.end_privilege();
         }
@@ -90,6 +91,7 @@ impl<P: Platform> Participant<P> {
         self.read_version = 0;
         self.reads = 0;
         self.entries = 0;
+        self.discards = 0;
         self.owed_wake = None;
         self.standing = Standing::Ordinary;
         self.pause = Pause::No;
@@ -111,7 +113,7 @@ impl<P: Platform> Participant<P> {
                     self.cache.free(arena, self.id, handle);
                 }
             }
-            None => {}
+            Some((EntryKind::Discard, _)) | None => {}
         }
     }
 }

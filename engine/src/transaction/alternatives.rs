@@ -12,7 +12,8 @@
 //!    depend on it, through the lock, where no read is logged;
 //! 3. blocks allocated since are freed. All entries about them become void first, so that a kill in between leaves a PRIVATE
 //!    block that no record names, as others do;
-//! 4. reads stay. They count for validation and for the wake-up: the alternative asked to wait because of what it has read. Only
+//! 4. blocks that were to be taken out of the space stay: their entries become void;
+//! 5. reads stay. They count for validation and for the wake-up: the alternative asked to wait because of what it has read. Only
 //!    those of cells in the freed blocks go, for nobody can change them, and their memory is used again.
 //!
 //! *Rejected: giving the locks back.* It spares others a wait. But the attempt may lock the cell
@@ -177,6 +178,7 @@ impl<P: Platform> Participant<P> {
         for number in first..self.entries {
             let (arena, entry) = (&self.arena, self.entry(number));
             match entry.target(arena) {
+                Some((EntryKind::Discard, _)) => entry.void(arena),
                 Some((EntryKind::Write | EntryKind::Hold, cell)) if gone.contain(cell.index()) => entry.void(arena),
                 Some((EntryKind::Write, cell)) => {
                     let value = entry.old_value(arena);

@@ -49,12 +49,18 @@ impl<P: Platform> Participant<P> {
         }
         self.observe_end(Outcome::Committed(version));
         self.write_back(version);
+        if self.discards != 0 {
+            self.retire_discarded();
+        }
         self.rest();
         self.ring_after_commit();
         if self.standing.has_token() {
             self.end_privilege();
         }
         self.succeeded();
+        if self.discards != 0 {
+            self.collect_if_due();
+        }
         Ok(())
     }
 
@@ -106,7 +112,8 @@ impl<P: Platform> Participant<P> {
                         allocator::publish(arena, handle);
                     }
                 }
-                None => {}
+                // When all cells are free: until then a cell still names the block.
+                Some((EntryKind::Discard, _)) | None => {}
             }
         }
     }

@@ -14,7 +14,9 @@
 //!    COMMITTED: from here on the writes exist. Then values into cells, record DONE, locks free, IDLE with the next seq.
 //! 5. `abort`: whoever flips ACTIVE, WAITING or PREPARED to ABORTED has taken all locks of the attempt at once. Anybody may
 //!    clear them.
-//! 6. `or_else` (`alternatives`): a part of an attempt that asks to wait is undone, and another runs in its place.
+//! 6. What a commit takes out of the space (`discard`) is retired between the write-back and IDLE, and freed when nobody can
+//!    hold it (`reclamation`).
+//! 7. `or_else` (`alternatives`): a part of an attempt that asks to wait is undone, and another runs in its place.
 //!
 //! **Invariants** (the numbers are those of `papers/transactions.md`)
 //!
@@ -30,6 +32,7 @@ mod alternatives;
 mod begin;
 mod commit;
 mod conflict;
+mod discard;
 mod hooks;
 mod observe;
 mod privilege;
@@ -48,6 +51,7 @@ use crate::contention::{Contender, Limits, Standing, TICK_NS};
 use crate::error::{Corrupt, Full, Stop};
 use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
 use crate::platform::Platform;
+use crate::reclamation::Limbo;
 use crate::recovery;
 use crate::space::Space;
 use crate::waiting::Bell;
@@ -87,6 +91,10 @@ pub struct Participant<P: Platform> {
     record_start: u64,
     record_ring: Pieces<ENTRY_WORDS>,
     cache: BlockCache,
+    /// Blocks that the attempt under way takes out of the space.
+    discards: usize,
+    /// What was taken out, and is not freed yet.
+    limbo: Limbo,
     /// Age of the transaction; `None` before its first attempt.
     priority: Option<Priority>,
     /// Attempts of this transaction that failed.
@@ -158,6 +166,7 @@ impl<P: Platform> Participant<P> {
         }
         arena.platform().store(slot.thread_number(), arena.platform().thread_number(), Relaxed);
         arena.platform().store(slot.hung_limit(), Limits::default().hung_ns, Relaxed);
+        let limbo = Limbo::adopt(arena, slot, id);
         // The slot's last owner may have been killed in its sleep.
         crate::waiting::reset(arena, slot);
         Ok(Self {
@@ -174,6 +183,8 @@ impl<P: Platform> Participant<P> {
             record_start: 0,
             record_ring,
             cache,
+            discards: 0,
+            limbo,
             priority: None,
             failures: 0,
             pause: Pause::No,
@@ -321,8 +332,9 @@ impl<P: Platform> Participant<P> {
     /// initialize all of it.
     pub fn allocate(&mut self, kind: BlockKind, payload_words: u64) -> Result<Handle, Stop> {
         let mut handle = self.try_allocate(kind, payload_words);
-        // What the dead hold serves the living. Once: whoever dies meanwhile is for the next one who finds the space full.
-        if matches!(handle, Err(Stop::Full(_))) && recovery::recover_dead(&self.space) > 0 {
+        // What was taken out of the space serves again, and what the dead hold. Once: whoever dies meanwhile is for the next one
+        // who finds the space full.
+        if matches!(handle, Err(Stop::Full(_))) && self.collect() + recovery::recover_dead(&self.space) > 0 {
             handle = self.try_allocate(kind, payload_words);
         }
         match handle {
@@ -363,6 +375,7 @@ impl<P: Platform> Participant<P> {
             return;
         }
         self.abort();
+        self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache);
         self.write_counters();
         let arena = &self.arena;
         allocator::recover(arena, self.id);

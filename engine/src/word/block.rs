@@ -1,6 +1,6 @@
 //! The state word of a block, the only truth about it: `generation:24 | owner:16 | kind:16 | phase:8`.
 //!
-//! The block header is two words: this one, then the count word that reclamation will use. Payload follows.
+//! The block header is two words: this one, then the count word that `reclamation` uses. Payload follows.
 
 use super::{Handle, ParticipantId};
 
@@ -17,6 +17,8 @@ pub enum BlockPhase {
     Private = 1,
     /// Part of the committed state.
     Live = 2,
+    /// Taken out of the committed state by its owner's commit. Those who were at work then may still read it.
+    Retired = 3,
 }
 
 /// What a block holds.
@@ -78,7 +80,7 @@ impl BlockKind {
 pub struct BlockState {
     /// How often the block was used before.
     pub generation: u64,
-    /// Who made it; of interest while it is `Private`.
+    /// Who made it, while it is `Private` or `Live`; who has retired it, while it is `Retired`.
     pub owner: ParticipantId,
     /// What it holds.
     pub kind: BlockKind,
@@ -98,9 +100,9 @@ impl BlockState {
     #[inline]
     pub const fn is_in_use(word: u64, handle: Handle, kind: BlockKind) -> bool {
         const KIND_AND_PHASE: u32 = (1 << 24) - 1;
-        // A handle has its generation where the word has it. PRIVATE and LIVE are the phases 1 and 2.
+        // A handle has its generation where the word has it. PRIVATE, LIVE and RETIRED are the phases 1 to 3.
         let first = (kind as u32) << 8 | BlockPhase::Private as u32;
-        (word ^ handle.raw()) >> 40 == 0 && (word as u32 & KIND_AND_PHASE).wrapping_sub(first) < 2
+        (word ^ handle.raw()) >> 40 == 0 && (word as u32 & KIND_AND_PHASE).wrapping_sub(first) < 3
     }
 
     /// Unpacks the word; `None` for a kind or phase that does not exist.
@@ -111,6 +113,7 @@ impl BlockState {
             0 => BlockPhase::Free,
             1 => BlockPhase::Private,
             2 => BlockPhase::Live,
+            3 => BlockPhase::Retired,
             _ => return None,
         };
         Some(Self { generation: word >> 40, owner: ParticipantId((word >> 24) as u16), kind, phase })
@@ -124,8 +127,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_state_survives_packing(generation in 0u64..1 << 24, owner: u16, kind in 0usize..14, phase in 0u8..3) {
-            let phase = [BlockPhase::Free, BlockPhase::Private, BlockPhase::Live][phase as usize];
+        fn a_state_survives_packing(generation in 0u64..1 << 24, owner: u16, kind in 0usize..14, phase in 0u8..4) {
+            let phases = [BlockPhase::Free, BlockPhase::Private, BlockPhase::Live, BlockPhase::Retired];
+            let phase = phases[phase as usize];
             let state = BlockState { generation, owner: ParticipantId(owner), kind: BlockKind::ALL[kind], phase };
             prop_assert_eq!(BlockState::unpack(state.pack()), Some(state));
         }
@@ -142,7 +146,7 @@ mod tests {
             let state = BlockState { generation, owner, kind, phase: BlockPhase::Free };
             let word = state.pack() | phase;
             for asked in BlockKind::ALL {
-                let told = generation == 1 && state.kind == asked && (phase == 1 || phase == 2);
+                let told = generation == 1 && state.kind == asked && (1..=3).contains(&phase);
                 prop_assert_eq!(BlockState::is_in_use(word, handle, asked), told);
             }
         }

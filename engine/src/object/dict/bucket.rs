@@ -185,6 +185,15 @@ fn value_of<P: Platform>(tx: &mut Participant<P>, pairs: &[Pair]) -> Result<Valu
     }
 }
 
+/// Gives back the block of what a bucket cell held before: several entries had one of their own.
+fn discard_bucket<P: Platform>(tx: &mut Participant<P>, cell: CellAddress, bucket: Value) -> Result<(), Stop> {
+    if bucket.is_absent() || bucket == EMPTY {
+        return Ok(());
+    }
+    let handle = handle_of(bucket, cell)?;
+    if tx.kind(handle)? == BlockKind::DictBucket { tx.discard(handle) } else { Ok(()) }
+}
+
 /// The highest bit of a bucket's number: what tells it from the bucket that it is split from.
 #[inline]
 fn split_bit(bucket: u64) -> u64 {
@@ -249,6 +258,7 @@ impl Dict {
         if !up.is_empty() && !down.is_empty() {
             let value = value_of(tx, &down)?;
             tx.write(lower, value)?;
+            discard_bucket(tx, lower, both)?;
         } else if !up.is_empty() {
             tx.write(lower, EMPTY)?;
             // All move: the block, if there is one, serves as it is.
@@ -302,7 +312,8 @@ impl Dict {
         let mut all = pairs(tx, cell, bucket)?;
         all.push(Pair { hash, entry });
         let value = value_of(tx, &all)?;
-        tx.write(cell, value)
+        tx.write(cell, value)?;
+        discard_bucket(tx, cell, bucket)
     }
 
     /// Names an entry no more.
@@ -321,7 +332,8 @@ impl Dict {
             return Err(corrupt("a bucket that does not name its entry", cell.value_word(), bucket.raw()));
         }
         let value = value_of(tx, &all)?;
-        tx.write(cell, value)
+        tx.write(cell, value)?;
+        discard_bucket(tx, cell, bucket)
     }
 
     /// Empties all buckets and starts again with the first ones.
@@ -335,8 +347,10 @@ impl Dict {
         for bucket in 0..count {
             match self.buckets().find(tx, bucket)? {
                 Some(cell) => {
-                    if !tx.read(cell)?.is_absent() {
+                    let bucket_value = tx.read(cell)?;
+                    if !bucket_value.is_absent() {
                         tx.write(cell, Value::ABSENT)?;
+                        discard_bucket(tx, cell, bucket_value)?;
                     }
                 }
                 None if bucket < FIRST_BUCKETS || bucket >= split => {}

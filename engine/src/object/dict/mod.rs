@@ -21,8 +21,7 @@
 //!    write `used` or `removed`, so they conflict with each other and with `len`.
 //! 4. No operation moves more than a constant number of entries: buckets are split and places are moved down a few at a
 //!    time, by whoever inserts. (`clear` is the exception: it empties each bucket and each place.)
-//! 5. Entries and buckets that nothing names any more, and those that were replaced, are simply dropped here. So is what
-//!    the other containers drop. Freeing is the business of reclamation.
+//! 5. Whoever replaces a bucket, or takes an entry out, discards its block.
 
 mod bucket;
 mod entry;
@@ -122,13 +121,15 @@ impl Dict {
         self.add_to_bucket(tx, count, key.hash(), entry)
     }
 
-    /// Takes an entry out; gives its key and its value. `last`: it is known that no entry stands behind it.
+    /// Takes an entry out; gives its key and its value, which are the caller's. `last`: it is known that no entry stands behind it.
     fn take<P: Platform>(self, tx: &mut Participant<P>, entry: Entry, last: bool) -> Result<(Value, Value), Stop> {
         let value = entry.value(tx)?;
         let count = self.grow_buckets(tx, 0)?;
         self.remove_from_bucket(tx, count, entry)?;
         self.empty_place(tx, entry, last)?;
-        Ok((entry.key(tx)?, value))
+        let key = entry.key(tx)?;
+        tx.discard(entry.handle())?;
+        Ok((key, value))
     }
 }
 
@@ -154,7 +155,7 @@ pub fn contains<P: Platform>(tx: &mut Participant<P>, handle: Handle, key: &Key)
     Ok(Dict::open(tx, handle)?.find(tx, key)?.is_some())
 }
 
-/// Gives `key` a value; returns the one that it had. A key that is there keeps its place and its spelling.
+/// Gives `key` a value; returns the one that it had, which is the caller's. A key that is there keeps its place and its spelling.
 pub fn set<P: Platform>(
     tx: &mut Participant<P>,
     handle: Handle,
@@ -173,7 +174,7 @@ pub fn set<P: Platform>(
     }
 }
 
-/// Removes `key`; returns the key as it was stored, and its value.
+/// Removes `key`; returns the key as it was stored, and its value. Both are the caller's.
 pub fn remove<P: Platform>(tx: &mut Participant<P>, handle: Handle, key: &Key) -> Result<Option<(Value, Value)>, Stop> {
     let dict = Dict::open(tx, handle)?;
     match dict.find(tx, key)? {
@@ -189,7 +190,7 @@ pub fn len<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<u64, 
     Ok(used - removed)
 }
 
-/// Removes all keys. Writes each bucket and each place; their memory stays with the dict.
+/// Removes all keys, and discards them with their values. Writes each bucket and each place; their memory stays with the dict.
 pub fn clear<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<(), Stop> {
     let dict = Dict::open(tx, handle)?;
     dict.clear_buckets(tx)?;
@@ -226,7 +227,7 @@ pub fn last<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<Opti
     Ok(previous(tx, handle, u64::MAX)?.map(|(_, key, value)| (key, value)))
 }
 
-/// Removes the key that was inserted last; returns it with its value. What a `popitem` is.
+/// Removes the key that was inserted last; returns it with its value: both are the caller's. What a `popitem` is.
 pub fn pop_last<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<Option<(Value, Value)>, Stop> {
     let dict = Dict::open(tx, handle)?;
     match dict.occupied_below(tx, u64::MAX)? {

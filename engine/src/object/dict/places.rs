@@ -15,6 +15,7 @@ use super::Dict;
 use super::entry::Entry;
 use crate::error::Stop;
 use crate::object::block::{corrupt, handle_of, read_count, write_count};
+use crate::object::discard;
 use crate::object::vector::MOST_PLACES;
 use crate::platform::Platform;
 use crate::transaction::Participant;
@@ -141,12 +142,16 @@ impl Dict {
         tx.write(self.compaction_to_cell(), Value::ABSENT)
     }
 
-    /// Empties all places.
+    /// Empties all places, and discards the entries with all that they name.
     pub(super) fn clear_places<P: Platform>(self, tx: &mut Participant<P>) -> Result<(), Stop> {
         let (used, _) = self.counts(tx)?;
         for place in 0..used {
-            if self.entry_at(tx, place)?.is_some() {
+            if let Some(entry) = self.entry_at(tx, place)? {
                 self.places().write(tx, place, Value::ABSENT)?;
+                let (key, value) = (entry.key(tx)?, entry.value(tx)?);
+                discard(tx, key)?;
+                discard(tx, value)?;
+                tx.discard(entry.handle())?;
             }
         }
         write_count(tx, self.used_cell(), 0)?;

@@ -1,0 +1,143 @@
+//! What a participant has retired and not yet freed: the private side of its list.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+
+use super::retire::{for_each_retired, link};
+use crate::allocator::{self, BlockCache};
+use crate::arena::{Arena, HotWord};
+use crate::participant::Slot;
+use crate::platform::Platform;
+use crate::word::{Handle, ParticipantId};
+
+/// Blocks that wait before it is worth looking at everybody's start.
+const BLOCKS: usize = 128;
+/// The same in words: 256 KiB.
+const WORDS: u64 = 32 * 1024;
+
+/// Retired blocks, the oldest first. The arena's list says the same, for whoever comes after a kill.
+#[derive(Debug)]
+pub struct Limbo {
+    waiting: VecDeque<Retired>,
+    words: u64,
+    /// So many blocks or words make the next collection due. More where the last one found that somebody still runs who may
+    /// hold them: each block is looked at a bounded number of times on the average.
+    due_blocks: usize,
+    due_words: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Retired {
+    stamp: u64,
+    handle: Handle,
+    words: u64,
+}
+
+impl Default for Limbo {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new(), words: 0, due_blocks: BLOCKS, due_words: WORDS }
+    }
+}
+
+impl Limbo {
+    /// Takes over what the slot's last owner has left. Those who may hold it may have begun up to now.
+    pub fn adopt<P: Platform>(arena: &Arena<P>, slot: Slot, owner: ParticipantId) -> Self {
+        let mut limbo = Self::default();
+        let stamp = super::stamp(arena);
+        for_each_retired(arena, slot, owner, |handle| {
+            let words = allocator::payload_words(arena, handle).unwrap_or(0);
+            limbo.words += words;
+            limbo.waiting.push_front(Retired { stamp, handle, words });
+        });
+        limbo.cut(arena, slot);
+        limbo
+    }
+
+    /// Makes room for one more, so that nothing is allocated between COMMITTED and the end of an attempt.
+    #[inline]
+    pub fn reserve(&mut self, more: usize) {
+        self.waiting.reserve(more);
+    }
+
+    /// Notes a block that was retired.
+    pub fn push<P: Platform>(&mut self, arena: &Arena<P>, stamp: u64, handle: Handle) {
+        let words = allocator::payload_words(arena, handle).unwrap_or(0);
+        self.words += words;
+        self.waiting.push_back(Retired { stamp, handle, words });
+    }
+
+    /// Whether a collection is worth its cost.
+    #[inline]
+    pub fn is_due(&self) -> bool {
+        self.waiting.len() >= self.due_blocks || self.words >= self.due_words
+    }
+
+    /// Words that wait to be freed.
+    pub fn words(&self) -> u64 {
+        self.words
+    }
+
+    /// Frees what nobody can hold. The caller's own attempt, if it is in one, has begun after all of this was retired. Gives the
+    /// number of blocks freed.
+    ///
+    /// Cost: a compare-exchange, a fence, a load for each participant slot of the space, and the frees.
+    pub fn collect<P: Platform>(
+        &mut self,
+        arena: &Arena<P>,
+        slot: Slot,
+        owner: ParticipantId,
+        cache: &mut BlockCache,
+    ) -> u64 {
+        let Some(youngest) = self.waiting.back() else { return 0 };
+        advance(arena, youngest.stamp);
+        let oldest = oldest_start(arena, owner);
+        let mut freed = 0;
+        // The oldest first: behind a block that is free there is none that is not.
+        while let Some(retired) = self.waiting.front().filter(|retired| retired.stamp < oldest) {
+            self.words -= retired.words;
+            cache.free(arena, owner, retired.handle);
+            self.waiting.pop_front();
+            freed += 1;
+        }
+        if freed > 0 {
+            self.cut(arena, slot);
+        }
+        self.due_blocks = BLOCKS + 2 * self.waiting.len();
+        self.due_words = WORDS + 2 * self.words;
+        freed
+    }
+
+    /// Ends the list in the arena behind the oldest block that still waits.
+    fn cut<P: Platform>(&self, arena: &Arena<P>, slot: Slot) {
+        let platform = arena.platform();
+        match self.waiting.front() {
+            // Relaxed: whoever still follows the old link finds a block that is free.
+            Some(oldest) => platform.store(link(oldest.handle), 0, Relaxed),
+            // Release: as in `retire`.
+            None => platform.store(slot.retired(), 0, Release),
+        }
+    }
+}
+
+/// Makes the batch number greater than `stamp`, so that those who begin from now on are seen to have begun after it.
+fn advance<P: Platform>(arena: &Arena<P>, stamp: u64) {
+    let batch = arena.layout().hot(HotWord::Batch);
+    if arena.platform().load(batch, Relaxed) == stamp {
+        // Lost: somebody else has done it. AcqRel: passes on the stamps' commits to those who begin with the new number.
+        let _ = arena.platform().compare_exchange(batch, stamp, stamp + 1, AcqRel, Relaxed);
+    }
+    // F6: the starts are looked at after everything that was retired was out of the space.
+    arena.platform().fence(SeqCst);
+}
+
+/// The oldest start of all attempts under way but `me`'s; `u64::MAX`: there is none.
+fn oldest_start<P: Platform>(arena: &Arena<P>, me: ParticipantId) -> u64 {
+    (0..arena.layout().geometry().participants)
+        .filter(|number| *number != u64::from(me.0))
+        .filter_map(|number| Slot::of(arena, ParticipantId(number as u16)))
+        // Acquire: pairs with the release that clears a start; what was read in that attempt is read before we free.
+        .map(|slot| arena.platform().load(slot.start(), Acquire))
+        .filter(|start| *start != 0)
+        .min()
+        .unwrap_or(u64::MAX)
+}

@@ -1,0 +1,94 @@
+//! Blocks that the commit of an attempt takes out of the space (see `reclamation`).
+
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+use super::Participant;
+use crate::error::Stop;
+use crate::participant::{Entry, EntryKind};
+use crate::platform::Platform;
+use crate::reclamation;
+use crate::recovery;
+use crate::word::{CellAddress, Handle, WordAddress};
+
+impl<P: Platform> Participant<P> {
+    /// Says that this attempt takes a block out of the space: the one word that names it is overwritten, and nothing that the
+    /// attempt writes names it again. What the block names is not looked at. Until the attempt ends the block can be read.
+    ///
+    /// Cost: four words of the participant's own record; at the commit one fence for all, and one compare-exchange each.
+    ///
+    /// # Errors
+    /// `Full` if the record cannot grow, `ReadOnly`, `Conflict` if the attempt is over.
+    pub fn discard(&mut self, handle: Handle) -> Result<(), Stop> {
+        if self.active == 0 || self.is_foreign() {
+            return Err(self.lost());
+        }
+        if self.read_only {
+            return Err(self.fail(Stop::ReadOnly));
+        }
+        if let Err(full) = self.entry_room() {
+            return Err(self.fail(Stop::Full(full)));
+        }
+        let entry = Entry::at(self.record_ring.address(self.record_start + 1 + self.entries));
+        let nothing = CellAddress::new(WordAddress::new(0));
+        entry.fill(&self.arena, EntryKind::Discard, nothing, [handle.raw(), 0, 0]);
+        self.entries += 1;
+        self.discards += 1;
+        // Release: recovery that reads the count finds the entry filled.
+        self.platform().store(self.slot.entries_reserved(), self.entries, Release);
+        self.limbo.reserve(self.discards);
+        Ok(())
+    }
+
+    /// Says that more than one word will name a block of this attempt: it is never discarded. Once it is published, never more.
+    pub fn share(&mut self, handle: Handle) {
+        reclamation::share(&self.arena, handle);
+    }
+
+    /// Whether that was said of a block.
+    pub fn is_shared(&self, handle: Handle) -> bool {
+        reclamation::is_shared(&self.arena, handle)
+    }
+
+    /// Retires what the commit has taken out. The values stand in their cells, and all locks are free.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn retire_discarded(&mut self) {
+        let stamp = reclamation::stamp(&self.arena);
+        for number in 0..self.entries {
+            let entry = self.entry(number);
+            if let Some((EntryKind::Discard, _)) = entry.target(&self.arena)
+                && let Some(handle) = Handle::from_raw(entry.old_version(&self.arena))
+                && reclamation::retire(&self.arena, self.slot, self.id, handle)
+            {
+                self.limbo.push(&self.arena, stamp, handle);
+            }
+        }
+    }
+
+    /// After a commit that took blocks out: frees them, if it is worth looking whether it may.
+    pub(super) fn collect_if_due(&mut self) {
+        self.discards = 0;
+        if self.limbo.is_due() {
+            self.collect();
+        }
+        // Relaxed: a number for people.
+        self.platform().store(self.slot.retired_words(), self.limbo.words(), Relaxed);
+    }
+
+    /// Frees what this participant has taken out of the space and nobody can hold any more. Done by itself now and then. Gives
+    /// the number of blocks freed.
+    ///
+    /// Cost: a fence, and a load for each participant slot of the space.
+    pub fn collect(&mut self) -> u64 {
+        if self.is_foreign() {
+            return 0;
+        }
+        let freed = self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache);
+        if freed > 0 || self.limbo.words() == 0 {
+            return freed;
+        }
+        // Somebody who began before all of it is still at work; or dead: then nobody but us may ever look.
+        recovery::recover_dead(&self.space);
+        self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache)
+    }
+}

@@ -1,0 +1,108 @@
+//! A million cells in one transaction: 244 entries for each number that a lock word can hold, logs of nine pieces.
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use pso_engine::error::Stop;
+use pso_engine::fsck::{fsck, fsck_at_rest};
+use pso_engine::space::Space;
+use pso_engine::word::CellAddress;
+use pso_model::heap::{Heap, Killed};
+use support::{MIB, Tx, cells, integer, space_of};
+
+const CELLS: u64 = 1_000_000;
+/// More accesses than a test makes.
+const LONG: u64 = 1 << 60;
+
+/// Adds one to every cell, in an attempt that the caller has begun.
+fn add_one(tx: &mut Tx, cells: &[CellAddress]) -> Result<(), Stop> {
+    for &cell in cells {
+        let value = tx.read(cell)?.as_int().unwrap();
+        tx.write(cell, integer(value + 1))?;
+    }
+    Ok(())
+}
+
+/// What stands in all cells; a transaction that is there in part only is a failure.
+fn common(tx: &mut Tx, cells: &[CellAddress]) -> i64 {
+    tx.run(|tx| {
+        let first = tx.read(cells[0])?.as_int().unwrap();
+        for (number, &cell) in cells.iter().enumerate() {
+            assert_eq!(tx.read(cell)?.as_int(), Some(first), "cell {number} beside cell 0");
+        }
+        Ok(first)
+    })
+    .unwrap()
+}
+
+fn another(heap: &Heap, space: &Arc<Space<Heap>>) -> Arc<Space<Heap>> {
+    Space::join(heap.process(), *space.arena().layout()).unwrap()
+}
+
+#[test]
+fn a_million_cells_change_together_or_not_at_all() {
+    let (heap, space) = space_of(512 * MIB);
+    let mut one = space.participant().unwrap();
+    let cells = cells(&mut one, CELLS);
+    let mut two = another(&heap, &space).participant().unwrap();
+    one.begin().unwrap();
+    add_one(&mut one, &cells).unwrap();
+    assert_eq!(one.read(cells[CELLS as usize - 1]).unwrap(), integer(1), "its own writes are what it reads");
+    assert_eq!(common(&mut two, &cells), 0, "nobody else sees them before the commit");
+    one.commit().unwrap();
+    assert_eq!(common(&mut two, &cells), 1);
+    one.begin().unwrap();
+    add_one(&mut one, &cells).unwrap();
+    one.abort();
+    assert_eq!(common(&mut two, &cells), 1);
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+/// Killed before its end, between values, between values and locks, between locks: wholly there or not at all, for whoever
+/// meets what is left, and after recovery.
+#[test]
+fn a_million_cells_survive_a_kill_in_the_middle_of_their_commit() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload().downcast_ref::<Killed>().is_none() {
+            hook(info);
+        }
+    }));
+    let (heap, space) = space_of(512 * MIB);
+    let mut survivor = space.participant().unwrap();
+    let cells = cells(&mut survivor, CELLS);
+    let length = {
+        let process = heap.process();
+        let mut other = Space::join(process.clone(), *space.arena().layout()).unwrap().participant().unwrap();
+        other.begin().unwrap();
+        add_one(&mut other, &cells).unwrap();
+        process.die_after(LONG);
+        other.commit().unwrap();
+        LONG - process.live_on()
+    };
+    assert!(length > 3 * CELLS, "a commit of {length} accesses");
+    let mut expected = 1;
+    // Validation takes the first part of the commit; the last parts are values and locks.
+    for (part, through) in [(0, false), (length / 100, false), (length / 100 * 70, true), (length - 10, true)] {
+        let process = heap.process();
+        let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
+        let mut victim = doomed.participant().unwrap();
+        victim.begin().unwrap();
+        add_one(&mut victim, &cells).unwrap();
+        process.die_after(part + 1);
+        assert!(catch_unwind(AssertUnwindSafe(|| victim.commit())).is_err(), "killed at {part} of {length}");
+        std::mem::forget(victim);
+        process.live_on();
+        heap.kill_process(doomed.process());
+        expected += i64::from(through);
+        assert_eq!(common(&mut survivor, &cells), expected, "killed at {part} of {length}");
+        survivor.begin().unwrap();
+        add_one(&mut survivor, &cells[..2]).unwrap();
+        survivor.abort();
+        space.recover_dead();
+        assert_eq!(common(&mut survivor, &cells), expected, "recovered from a kill at {part} of {length}");
+        assert_eq!(fsck(&space), vec![]);
+    }
+}

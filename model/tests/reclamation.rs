@@ -1,0 +1,325 @@
+//! What is taken out of a space is used again: not before its last reader is through, whoever dies, and nothing is forgotten.
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use pso_engine::allocator;
+use pso_engine::error::Stop;
+use pso_engine::fsck::{Finding, fsck, fsck_at_rest};
+use pso_engine::object::key::{Key, KeyView};
+use pso_engine::object::{self, View, dict, list, text, tuple, view};
+use pso_engine::participant::Slot;
+use pso_engine::platform::Memory;
+use pso_engine::space::Space;
+use pso_engine::word::{BlockPhase, Handle, Value};
+use pso_model::heap::{Heap, Killed};
+use support::{MIB, Tx, space_of};
+
+const LENGTH: usize = 300;
+
+fn long(number: u64) -> String {
+    format!("{number:0LENGTH$}")
+}
+
+/// A list of `count` long texts in the root.
+fn texts(tx: &mut Tx, count: u64) -> Handle {
+    tx.run(|tx| {
+        let handle = list::create(tx)?;
+        for number in 0..count {
+            let value = text::encode(tx, &long(number))?;
+            list::push(tx, handle, value)?;
+        }
+        let root = tx.arena().root();
+        tx.write(root, Value::handle(handle))?;
+        Ok(handle)
+    })
+    .unwrap()
+}
+
+fn replace(tx: &mut Tx, list: Handle, index: u64, number: u64) -> Result<(), Stop> {
+    let value = text::encode(tx, &long(number))?;
+    assert!(list::set(tx, list, index, value)?);
+    Ok(())
+}
+
+fn item(tx: &mut Tx, list: Handle, index: u64) -> Result<String, Stop> {
+    let value = list::get(tx, list, index)?.unwrap();
+    match view(tx, value)? {
+        View::Text(handle) => text::with(tx, handle, str::to_owned),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn in_phase(space: &Space<Heap>, phase: BlockPhase) -> usize {
+    let mut count = 0;
+    allocator::for_each_block(space.arena(), |_, state| count += usize::from(state.phase == phase));
+    count
+}
+
+fn another(heap: &Heap, space: &Arc<Space<Heap>>) -> Arc<Space<Heap>> {
+    Space::join(heap.process(), *space.arena().layout()).unwrap()
+}
+
+#[test]
+fn values_that_are_replaced_for_ever_fit_a_small_space() {
+    let (_, space) = space_of(MIB);
+    let mut tx = space.participant().unwrap();
+    let list = texts(&mut tx, 4);
+    // Sixty times what the space could hold.
+    for number in 0..200_000 {
+        tx.run(|tx| replace(tx, list, number % 4, number)).unwrap();
+    }
+    assert_eq!(tx.run(|tx| item(tx, list, 3)).unwrap(), long(199_999));
+    tx.collect();
+    assert_eq!(in_phase(&space, BlockPhase::Retired), 0);
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+#[test]
+fn keys_that_come_and_go_for_ever_fit_a_small_space() {
+    // A superblock for each of the sizes that a dict has, and then some.
+    let (_, space) = space_of(2 * MIB);
+    let mut tx = space.participant().unwrap();
+    let hash_key = tx.arena().hash_key();
+    let dict = tx
+        .run(|tx| {
+            let handle = dict::create(tx)?;
+            let root = tx.arena().root();
+            tx.write(root, Value::handle(handle))?;
+            Ok(handle)
+        })
+        .unwrap();
+    for number in 0..30_000u64 {
+        tx.run(|tx| {
+            let name = long(number);
+            let value = text::encode(tx, &name)?;
+            assert_eq!(dict::set(tx, dict, &Key::new(hash_key, KeyView::Text(&name)), value)?, None);
+            let old = long(number.wrapping_sub(50));
+            if let Some((key, value)) = dict::remove(tx, dict, &Key::new(hash_key, KeyView::Text(&old)))? {
+                object::discard(tx, key)?;
+                object::discard(tx, value)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    assert_eq!(tx.run(|tx| dict::len(tx, dict)).unwrap(), 50);
+    tx.run(|tx| dict::clear(tx, dict)).unwrap();
+    tx.collect();
+    assert_eq!(in_phase(&space, BlockPhase::Retired), 0);
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+#[test]
+fn tuples_go_with_what_is_in_them_but_for_what_is_shared() {
+    let (_, space) = space_of(MIB);
+    let mut tx = space.participant().unwrap();
+    let list = texts(&mut tx, 1);
+    let live = in_phase(&space, BlockPhase::Live);
+    let common = tx
+        .run(|tx| {
+            let text = text::encode(tx, &long(1))?;
+            let common = tuple::encode(tx, &[text])?;
+            tx.share(common.as_handle().unwrap());
+            list::push(tx, list, common)?;
+            Ok(common)
+        })
+        .unwrap();
+    for round in 0..1000 {
+        tx.run(|tx| {
+            let text = text::encode(tx, &long(round))?;
+            let inner = tuple::encode(tx, &[text, Value::NONE, common])?;
+            let copied = object::copy(tx, inner)?;
+            let outer = tuple::encode(tx, &[inner, copied])?;
+            assert!(list::set(tx, list, 0, outer)?);
+            Ok(())
+        })
+        .unwrap();
+    }
+    tx.run(|tx| list::truncate(tx, list, 0)).unwrap();
+    tx.collect();
+    // The text of the list is gone, the common tuple and its text stay.
+    assert_eq!(in_phase(&space, BlockPhase::Live), live - 1 + 2);
+    assert_eq!(in_phase(&space, BlockPhase::Retired), 0);
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+#[test]
+fn who_began_before_reads_on_and_who_is_through_holds_nothing_back() {
+    let (heap, space) = space_of(MIB);
+    let mut writer = space.participant().unwrap();
+    let mut reader = another(&heap, &space).participant().unwrap();
+    let list = texts(&mut writer, 1);
+    reader.begin().unwrap();
+    let value = list::get(&mut reader, list, 0).unwrap().unwrap();
+    for number in 1..=20 {
+        writer.run(|tx| replace(tx, list, 0, number)).unwrap();
+    }
+    assert_eq!(writer.collect(), 0, "all of it was retired after the reader began");
+    assert_eq!(in_phase(&space, BlockPhase::Retired), 20);
+    assert_eq!(text::with(&reader, value.as_handle().unwrap(), str::to_owned).unwrap(), long(0));
+    reader.abort();
+    assert_eq!(writer.collect(), 20);
+    assert!(text::with(&reader, value.as_handle().unwrap(), str::to_owned).is_err(), "the handle is stale");
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+#[test]
+fn who_began_after_holds_nothing_back() {
+    let (heap, space) = space_of(MIB);
+    let mut writer = space.participant().unwrap();
+    let mut reader = another(&heap, &space).participant().unwrap();
+    let list = texts(&mut writer, 1);
+    writer.run(|tx| replace(tx, list, 0, 1)).unwrap();
+    // Makes the batch number go on, so that the next one to begin is seen to be later.
+    reader.begin().unwrap();
+    assert_eq!(writer.collect(), 0, "it began with the number that the block was retired at");
+    reader.abort();
+    writer.run(|tx| replace(tx, list, 0, 2)).unwrap();
+    reader.begin().unwrap();
+    writer.run(|tx| replace(tx, list, 0, 3)).unwrap();
+    assert_eq!(writer.collect(), 1, "what was retired at an earlier number than the reader's");
+    reader.abort();
+    assert_eq!(writer.collect(), 2);
+}
+
+#[test]
+fn an_attempt_that_does_not_commit_takes_nothing_out() {
+    let (_, space) = space_of(MIB);
+    let mut tx = space.participant().unwrap();
+    let list = texts(&mut tx, 2);
+    tx.begin().unwrap();
+    replace(&mut tx, list, 0, 7).unwrap();
+    tx.abort();
+    tx.run(|tx| {
+        tx.or_else(
+            |tx| {
+                replace(tx, list, 0, 8)?;
+                Err(Stop::Retry)
+            },
+            |tx| replace(tx, list, 1, 9),
+        )
+    })
+    .unwrap();
+    assert_eq!(tx.collect(), 1);
+    assert_eq!(tx.run(|tx| Ok((item(tx, list, 0)?, item(tx, list, 1)?))).unwrap(), (long(0), long(9)));
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+#[test]
+fn the_dead_hold_back_nothing_once_somebody_looks() {
+    let (heap, space) = space_of(MIB);
+    let mut writer = space.participant().unwrap();
+    let list = texts(&mut writer, 1);
+    let doomed = another(&heap, &space);
+    let mut reader = doomed.participant().unwrap();
+    reader.begin().unwrap();
+    list::get(&mut reader, list, 0).unwrap();
+    writer.run(|tx| replace(tx, list, 0, 1)).unwrap();
+    assert_eq!(writer.collect(), 0);
+    std::mem::forget(reader);
+    heap.kill_process(doomed.process());
+    assert_eq!(writer.collect(), 1);
+}
+
+#[test]
+fn who_takes_the_slot_next_frees_what_the_last_owner_left() {
+    let (heap, space) = space_of(MIB);
+    let doomed = another(&heap, &space);
+    let mut victim = doomed.participant().unwrap();
+    let list = texts(&mut victim, 1);
+    for number in 1..=20 {
+        victim.run(|tx| replace(tx, list, 0, number)).unwrap();
+    }
+    let id = victim.id();
+    std::mem::forget(victim);
+    heap.kill_process(doomed.process());
+    space.recover_dead();
+    assert_eq!(in_phase(&space, BlockPhase::Retired), 20);
+    assert_eq!(fsck_at_rest(&space), vec![]);
+    let mut next = space.participant().unwrap();
+    assert_eq!(next.id(), id);
+    assert_eq!(next.collect(), 20);
+    next.leave();
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+#[test]
+fn a_retired_block_in_no_list_and_one_that_is_named_are_findings() {
+    let (heap, space) = space_of(MIB);
+    let mut tx = space.participant().unwrap();
+    let list = texts(&mut tx, 1);
+    tx.run(|tx| replace(tx, list, 0, 1)).unwrap();
+    let slot = Slot::of(space.arena(), tx.id()).unwrap();
+    let head = heap.load(slot.retired(), Relaxed);
+    heap.store(slot.retired(), 0, Relaxed);
+    assert!(matches!(fsck_at_rest(&space)[..], [Finding::Unlisted { .. }]));
+    assert_eq!(fsck(&space), vec![], "who works may be in the middle of it");
+    heap.store(slot.retired(), head, Relaxed);
+    assert_eq!(fsck_at_rest(&space), vec![]);
+    // A discarded value that stays where it is: what an operation must never do.
+    tx.run(|tx| {
+        let value = list::get(tx, list, 0)?.unwrap();
+        object::discard(tx, value)
+    })
+    .unwrap();
+    assert!(fsck(&space).iter().any(|finding| matches!(finding, Finding::Dangling { .. })));
+}
+
+/// What the doomed does: every kind of thing that takes blocks out, and a collection.
+fn work(tx: &mut Tx, list: Handle, number: u64) -> Result<(), Stop> {
+    tx.run(|tx| {
+        replace(tx, list, 0, number)?;
+        replace(tx, list, 1, number)?;
+        let taken = list::remove(tx, list, 2)?.unwrap();
+        object::discard(tx, taken)?;
+        let value = text::encode(tx, &long(number))?;
+        list::push(tx, list, value)
+    })?;
+    tx.collect();
+    Ok(())
+}
+
+#[test]
+fn killed_at_every_step_nothing_is_torn_and_nothing_is_forgotten() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload().downcast_ref::<Killed>().is_none() {
+            hook(info);
+        }
+    }));
+    let (heap, space) = space_of(2 * MIB);
+    let mut survivor = space.participant().unwrap();
+    let list = texts(&mut survivor, 3);
+    let at_rest = in_phase(&space, BlockPhase::Live);
+    for step in 1.. {
+        let process = heap.process();
+        let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
+        let mut victim = doomed.participant().unwrap();
+        work(&mut victim, list, step).unwrap();
+        process.die_after(step);
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut victim, list, step + 1_000_000)));
+        let through = process.live_on() > 0 && outcome.is_ok();
+        std::mem::forget(victim);
+        heap.kill_process(doomed.process());
+        // Whoever reads meets what is left before anybody clears up.
+        let items = survivor.run(|tx| Ok([item(tx, list, 0)?, item(tx, list, 1)?, item(tx, list, 2)?])).unwrap();
+        assert!(items.iter().all(|item| *item == items[0]), "torn by a kill at step {step}: {items:?}");
+        space.recover_dead();
+        assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}");
+        let mut heir = space.participant().unwrap();
+        heir.collect();
+        heir.leave();
+        assert_eq!(in_phase(&space, BlockPhase::Retired), 0, "after a kill at step {step}");
+        assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}");
+        let live = in_phase(&space, BlockPhase::Live);
+        assert!(live <= at_rest + 4, "{live} blocks after a kill at step {step}, {at_rest} before");
+        if through {
+            assert!(step > 200, "only {step} steps");
+            return;
+        }
+    }
+}
