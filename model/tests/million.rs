@@ -84,8 +84,10 @@ fn a_million_cells_survive_a_kill_in_the_middle_of_their_commit() {
     };
     assert!(length > 3 * CELLS, "a commit of {length} accesses");
     let mut expected = 1;
-    // Validation takes the first part of the commit; the last parts are values and locks.
-    for (part, through) in [(0, false), (length / 100, false), (length / 100 * 70, true), (length - 10, true)] {
+    // The last accesses free a million locks, one each; those before write as many values.
+    let moments =
+        [(0, false), (length / 3, false), (length - 3 * CELLS, true), (length - CELLS / 2, true), (length - 10, true)];
+    for (part, through) in moments {
         let process = heap.process();
         let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
         let mut victim = doomed.participant().unwrap();

@@ -1,7 +1,7 @@
 //! What a participant has retired and not yet freed: the private side of its list.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::retire::{for_each_retired, link};
 use crate::allocator::{self, BlockCache};
@@ -80,7 +80,7 @@ impl Limbo {
     /// Frees what nobody can hold. The caller's own attempt, if it is in one, has begun after all of this was retired. Gives the
     /// number of blocks freed.
     ///
-    /// Cost: a compare-exchange, a fence, a load for each participant slot of the space, and the frees.
+    /// Cost: a compare-exchange, a load for each participant slot of the space, and the frees.
     pub fn collect<P: Platform>(
         &mut self,
         arena: &Arena<P>,
@@ -123,11 +123,9 @@ impl Limbo {
 fn advance<P: Platform>(arena: &Arena<P>, stamp: u64) {
     let batch = arena.layout().hot(HotWord::Batch);
     if arena.platform().load(batch, Relaxed) == stamp {
-        // Lost: somebody else has done it. AcqRel: passes on the stamps' commits to those who begin with the new number.
-        let _ = arena.platform().compare_exchange(batch, stamp, stamp + 1, AcqRel, Relaxed);
+        // Lost: somebody else has done it. Relaxed: nothing hangs on when it is seen but how soon the next collection succeeds.
+        let _ = arena.platform().compare_exchange(batch, stamp, stamp + 1, Relaxed, Relaxed);
     }
-    // F6: the starts are looked at after everything that was retired was out of the space.
-    arena.platform().fence(SeqCst);
 }
 
 /// The oldest start of all attempts under way but `me`'s; `u64::MAX`: there is none.

@@ -7,16 +7,19 @@
 //! **Protocol**
 //!
 //! 1. *Discard*, in an attempt: an entry of the record says that its commit takes the block out.
-//! 2. *Retire*, by the owner of the commit, or by whoever finishes it for the dead: after COMMITTED and the write-back comes the
-//!    fence F5, then `stamp` = batch number; the block is linked into the participant's list and goes from LIVE to RETIRED.
-//! 3. *Collect*, by the owner between two attempts: the batch number goes on, fence F6, the starts of all participants are
-//!    looked at. What was retired at a stamp below the oldest start is freed, the oldest first. Whoever is idle has no start.
+//! 2. *Retire*, by the owner of the commit, or by whoever finishes it for the dead: after COMMITTED and the write-back the batch
+//!    number is the `stamp`; the block is linked into the participant's list and goes from LIVE to RETIRED.
+//! 3. *Collect*, by the owner, now and then: the batch number goes on, and the starts of all participants are looked at. What was
+//!    retired at a stamp below the oldest start is freed, the oldest first. Whoever is idle has no start.
 //!
-//! **Why nobody reads what is freed.** An attempt stores the batch number that it finds as its start, and then fences (F1).
-//! Say that it holds the name of a retired block. (a) Its start is at most the stamp: if F1 came after F5, it would have found
-//! the commit, and not the name; so F1 came before F5, and what it had loaded before is no newer than what the retirer loads
-//! after. (b) The collector sees that start: if F6 came before F1 the commit did, too, and again the name would not have been
-//! found; so F1 came before F6, and the start is seen, or the 0 that says that the attempt has ended.
+//! **Why nobody reads what is freed.** The handshake of F1 and F2, which opacity rests on, does it; there is no fence here. An
+//! attempt stores the batch number that it finds as its start, and then fences (F1). The committer is PREPARED, fences (F2), and
+//! commits. Say that the attempt holds the name of a block that this commit took out. If F2 came before F1 it found the
+//! committer at least PREPARED, never passed its lock, and has the name that came after. So F1 came before F2. Then (a) what it
+//! had loaded as the batch number before F1 is no newer than what is loaded as the stamp after F2: its start is at most the stamp;
+//! and (b) whoever looks at the starts after F2 finds that start, or the 0 that says that the attempt has ended. Recovery and
+//! who takes a list over come after F2 through the status and the claim. (The fence after a handle was logged and the one before
+//! the bells are rung would do the same alone: a reader that has missed the commit finds the cell changed at its second look.)
 //!
 //! **Killed at any step.** The list hangs in the participant's slot, link by link in the count words of its blocks, the youngest
 //! first. The link is stored before the head is, the head before RETIRED: whoever finishes a commit again finds out which of

@@ -1,6 +1,6 @@
 //! One block's way out of the space, and the list that it waits in.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use crate::allocator;
 use crate::arena::{Arena, HotWord};
@@ -29,11 +29,9 @@ pub fn is_shared<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
     arena.platform().load(link(handle), Relaxed) == SHARED
 }
 
-/// F5, and the number that blocks of a commit are retired at. After COMMITTED, by whoever does the write-back.
-#[track_caller]
+/// The number that blocks of a commit are retired at. After COMMITTED, by whoever does the write-back.
 pub fn stamp<P: Platform>(arena: &Arena<P>) -> u64 {
-    // F5: comes after the commit. See the module for what it does with F1 of those who begin.
-    arena.platform().fence(SeqCst);
+    // Relaxed: F1 and F2 order it against the loads of those who begin.
     arena.platform().load(arena.layout().hot(HotWord::Batch), Relaxed)
 }
 

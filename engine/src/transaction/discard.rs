@@ -14,7 +14,7 @@ impl<P: Platform> Participant<P> {
     /// Says that this attempt takes a block out of the space: the one word that names it is overwritten, and nothing that the
     /// attempt writes names it again. What the block names is not looked at. Until the attempt ends the block can be read.
     ///
-    /// Cost: four words of the participant's own record; at the commit one fence for all, and one compare-exchange each.
+    /// Cost: four words of the participant's own record; at the commit one compare-exchange.
     ///
     /// # Errors
     /// `Full` if the record cannot grow, `ReadOnly`, `Conflict` if the attempt is over.
@@ -78,7 +78,7 @@ impl<P: Platform> Participant<P> {
     /// Frees what this participant has taken out of the space and nobody can hold any more. Done by itself now and then. Gives
     /// the number of blocks freed.
     ///
-    /// Cost: a fence, and a load for each participant slot of the space.
+    /// Cost: a load for each participant slot of the space.
     pub fn collect(&mut self) -> u64 {
         if self.is_foreign() {
             return 0;

@@ -42,6 +42,7 @@ mod second_row;
 mod validate;
 mod write;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -87,6 +88,8 @@ pub struct Participant<P: Platform> {
     reads: u64,
     read_log: Pieces<READ_WORDS>,
     entries: u64,
+    /// The entry of a large record that was found last.
+    last_own_entry: Cell<u64>,
     /// Unit of the current record's header in the ring.
     record_start: u64,
     record_ring: Pieces<ENTRY_WORDS>,
@@ -180,6 +183,7 @@ impl<P: Platform> Participant<P> {
             reads: 0,
             read_log,
             entries: 0,
+            last_own_entry: Cell::new(0),
             record_start: 0,
             record_ring,
             cache,

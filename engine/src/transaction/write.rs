@@ -215,15 +215,25 @@ impl<P: Platform> Participant<P> {
     /// The entry of this attempt that a lock of its own names.
     #[inline]
     pub(super) fn own_entry(&self, entry: u64, cell: CellAddress) -> Option<Entry> {
-        let mut number = entry;
-        // Bounded by entries / 4096 + 1.
-        while number < self.entries {
-            let candidate = Entry::at(self.record_ring.address(self.record_start + 1 + number));
-            if self.entries <= ENTRY_MASK + 1 || candidate.target(self.arena()).is_some_and(|(_, found)| found == cell)
-            {
+        if self.entries <= ENTRY_MASK + 1 {
+            return (entry < self.entries).then(|| self.entry(entry));
+        }
+        self.own_entry_of_many(entry, cell)
+    }
+
+    /// The same where several entries have that number modulo 4,096. Cells are mostly looked at in the order in which they were
+    /// written, so the first try is the next one behind the last that was found. Bounded by entries / 4096 + 2.
+    #[inline(never)]
+    fn own_entry_of_many(&self, entry: u64, cell: CellAddress) -> Option<Entry> {
+        let last = self.last_own_entry.get();
+        let next = last + (entry.wrapping_sub(last) & ENTRY_MASK);
+        let numbers = std::iter::once(next).chain((entry..self.entries).step_by(ENTRY_MASK as usize + 1));
+        for number in numbers.filter(|number| *number < self.entries) {
+            let candidate = self.entry(number);
+            if candidate.target(self.arena()).is_some_and(|(_, found)| found == cell) {
+                self.last_own_entry.set(number);
                 return Some(candidate);
             }
-            number += ENTRY_MASK + 1;
         }
         None
     }

@@ -21,6 +21,7 @@ mod membership;
 mod memory;
 mod patience;
 mod privilege;
+mod reclaim;
 mod reuse;
 mod waits;
 
@@ -180,6 +181,7 @@ pub fn scenes<W: World>() -> Vec<Scene<W>> {
         patience::scenes().as_slice(),
         alternatives::scenes().as_slice(),
         privilege::scenes().as_slice(),
+        reclaim::scenes().as_slice(),
         reuse::scenes().as_slice(),
         waits::scenes().as_slice(),
         memory::scenes().as_slice(),
