@@ -374,6 +374,33 @@ def transfer_for_ever(pipe, space, accounts, seed):
         space.run(transfer, source, target, chance.randrange(100))
 
 
+def replace_for_ever(pipe, space, shared, length, seed):
+    """Replaces texts of one letter each until somebody kills it."""
+    import random
+
+    chance = random.Random(seed)
+
+    def replace():
+        for key in chance.sample(list(shared), 3):
+            shared[key] = chance.choice("abcdef") * length
+
+    pipe.send("ready")
+    while True:
+        space.run(replace)
+
+
+def read_and_wait(pipe, space, shared, key):
+    """Reads in a transaction, which ends when it is told so."""
+
+    def read():
+        seen = shared[key]
+        pipe.send("ready")
+        pipe.recv()
+        return seen
+
+    pipe.send(space.run(read))
+
+
 def grow_for_ever(pipe, space, shared, seed):
     """Inserts, appends and removes until somebody kills it: every structure in the middle of every change."""
     import random

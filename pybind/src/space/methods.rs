@@ -33,7 +33,7 @@ static METHODS: [Method<Space>; 16] = [
     Method::many(c"Dict", Space::make_dict, c"Dict($self, /, *args, **kwargs)\n--\n\nA new shared dict in this space."),
     Method::many(c"List", Space::make_list, c"List($self, iterable=(), /)\n--\n\nA new shared list in this space."),
     Method::many(c"Queue", Space::make_queue, c"Queue($self, maxsize=1024)\n--\n\nA new bounded queue in this space."),
-    Method::plain(c"stats", Space::stats, c"stats($self, /)\n--\n\nA dict of numbers: size, memory, participants, commits, attempts, stops, sleeps."),
+    Method::plain(c"stats", Space::stats, c"stats($self, /)\n--\n\nA dict of numbers. Bytes: size, used, free, retired (replaced, and not used again yet); participants, attempts, commits, stops, sleeps, version."),
     Method::plain(c"fsck", Space::fsck, c"fsck($self, /)\n--\n\nCheck the space. Returns a list of sentences, one a finding; empty is well."),
     Method::one(c"record", Space::record, c"record($self, path, /)\n--\n\nRecord the transactions that this process commits in the space, until the Recording that is returned is closed.\n\nUse it as a context manager, or call close(). Each process writes a file of its own; `pso trace merge` puts them together, `pso replay` runs them again.\n\nRaises OSError if path cannot be written, RuntimeError if this process records the space already."),
     Method::plain(c"_address", Space::address, c"_address($self, /)\n--\n\nHow another process finds this space."),
@@ -135,12 +135,12 @@ impl Space {
         let rows = this.with_arena(py, |arena| {
             let usage = pso_engine::allocator::usage(arena);
             let superblock = arena.layout().geometry().superblock_words * 8;
-            let (mut participants, mut sums) = (0, [0u64; 4]);
+            let (mut participants, mut sums) = (0, [0u64; 5]);
             for number in 0..arena.layout().geometry().participants {
                 let Some(slot) = ParticipantSlot::of(arena, ParticipantId(number as u16)) else { continue };
                 // Relaxed: numbers for people, a little old.
                 participants += u64::from(Claim::unpack(arena.platform().load(slot.claim(), Relaxed)).is_some());
-                let words = [slot.attempts(), slot.commits(), slot.stops(), slot.sleeps()];
+                let words = [slot.attempts(), slot.commits(), slot.stops(), slot.sleeps(), slot.retired_words()];
                 for (sum, word) in sums.iter_mut().zip(words) {
                     *sum += arena.platform().load(word, Relaxed);
                 }
@@ -150,6 +150,7 @@ impl Space {
                 ("size", arena.layout().geometry().space_words * 8),
                 ("used", (usage.small + usage.large) * superblock),
                 ("free", (usage.superblocks - usage.small - usage.large) * superblock),
+                ("retired", sums[4] * 8),
                 ("participants", participants),
                 ("attempts", sums[0]),
                 ("commits", sums[1]),
