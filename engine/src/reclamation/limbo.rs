@@ -43,6 +43,10 @@ impl Limbo {
     /// Takes over what the slot's last owner has left. Those who may hold it may have begun up to now.
     pub fn adopt<P: Platform>(arena: &Arena<P>, slot: Slot, owner: ParticipantId) -> Self {
         let mut limbo = Self::default();
+        // Acquire: pairs with the release in `retire`.
+        if arena.platform().load(slot.retired(), Acquire) == 0 {
+            return limbo;
+        }
         let stamp = super::stamp(arena);
         for_each_retired(arena, slot, owner, |handle| {
             let words = allocator::payload_words(arena, handle).unwrap_or(0);
@@ -50,6 +54,8 @@ impl Limbo {
             limbo.waiting.push_front(Retired { stamp, handle, words });
         });
         limbo.cut(arena, slot);
+        // Relaxed: a number for people.
+        arena.platform().store(slot.retired_words(), limbo.words, Relaxed);
         limbo
     }
 

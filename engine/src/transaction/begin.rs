@@ -71,7 +71,7 @@ impl<P: Platform> Participant<P> {
         self.read_version = platform.load(layout.hot(HotWord::VersionClock), Acquire);
         // F1. With F2 in `commit`: if a writer's clock load saw less than ours, F2 comes before F1, and we see that writer at
         // least PREPARED, never "ACTIVE with the old value" of a version that we count as the past. It also puts the store of
-        // `start` before every load of a cell, for whoever looks at the starts.
+        // `start` before every load of a cell, for whoever looks at the starts (`reclamation`).
         platform.fence(SeqCst);
     }
 

@@ -92,7 +92,7 @@ impl<P: Platform> Participant<P> {
             if let Err(stop) = self.sleep(bell, sleep_ns) {
                 return Err(self.fail(stop));
             }
-            sleep_ns = (sleep_ns * 2).min(FIRST_SLEEP_NS);
+            sleep_ns = (sleep_ns * 2).min(FIRST_SLEEP_NS / 2);
             if participant_is_dead(self.arena(), by.participant) {
                 recovery::finish_attempt(&self.space, by.participant);
             }

@@ -170,7 +170,6 @@ impl<P: Platform> Participant<P> {
         arena.platform().store(slot.thread_number(), arena.platform().thread_number(), Relaxed);
         arena.platform().store(slot.hung_limit(), Limits::default().hung_ns, Relaxed);
         let limbo = Limbo::adopt(arena, slot, id);
-        arena.platform().store(slot.retired_words(), limbo.words(), Relaxed);
         // The slot's last owner may have been killed in its sleep.
         crate::waiting::reset(arena, slot);
         Ok(Self {

@@ -1,7 +1,7 @@
-//! Each ordering of the transaction module, weakened: some scene must notice, or the table says why none does.
+//! Each ordering of the transaction and the reclamation module, weakened: some scene must notice, or the table says why none does.
 //!
 //! The danger: an ordering that nobody needs is a cost and a false explanation; one that is needed and not covered by any scene
-//! is a fault waiting for an edit. `model/expected/weaken.json` holds a verdict for each site in the text of the module:
+//! is a fault waiting for an edit. `model/expected/weaken.json` holds a verdict for each site in the text of the modules:
 //! `killed` by a play, which notices something; `survives` all plays that come by, and why; `unmet` by all plays, and why. Where
 //! the reason is that another site orders the same, it can be put to the test: `with` names the other one, and `by` a play that
 //! notices when both are weakened and does not notice when only the other is.
@@ -35,13 +35,16 @@ use crate::world::Loom;
 
 /// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
 /// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-const PLAYS: [(&str, u64); 35] = [
+const PLAYS: [(&str, u64); 38] = [
     ("read_past_a_reused_entry yields 2", 5_000),
     ("validated_past_a_reused_entry yields 2", 5_000),
     ("read_past_a_lock_that_is_gone yields 2", 5_000),
     ("gives_up_beside_a_waiter sleep 2", 5_000),
     ("a_victim_begins_anew yields 2", 2_000),
     ("a_stable_cell_is_read yields 2", 3_000),
+    ("retired_beside_an_end yields 2", 5_000),
+    ("retired_beside_a_beginning yields 2", 2_000),
+    ("two_who_collect yields 1", 2_000),
     ("leave_and_claim yields 2", 5_000),
     ("read_leave_and_claim yields 2", 5_000),
     ("retry sleep 2", 5_000),
@@ -75,7 +78,7 @@ const PLAYS: [(&str, u64); 35] = [
 /// So many executions of each of its plays are played again in each run of the tests.
 const SAMPLE: u64 = 300;
 /// Where the sites are.
-const MODULE: &str = "engine/src/transaction/";
+const MODULES: [&str; 2] = ["engine/src/transaction/", "engine/src/reclamation/"];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
@@ -108,17 +111,19 @@ fn table() -> Table {
     serde_json::from_str(&text).expect("weaken.json is a table of verdicts")
 }
 
-/// All sites of the module, by name. Every file that is there counts, so that a new one shows.
+/// All sites of the modules, by name. Every file that is there counts, so that a new one shows.
 fn named_sites() -> BTreeMap<String, Site> {
-    let of_file = |file: String| {
-        let path = format!("{MODULE}{file}");
+    let of_file = |path: String| {
         let text = std::fs::read_to_string(workspace().join(&path)).expect("the sources are there");
         let sites = sites(&path, &text).into_iter();
         sites.map(|site| (site.name(&text).expect("it stands in the text"), site)).collect::<Vec<_>>()
     };
-    let directory = std::fs::read_dir(workspace().join(MODULE)).expect("the sources are there");
-    let names = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.ends_with(".rs")).flat_map(of_file).collect()
+    let of_module = |module: &str| {
+        let directory = std::fs::read_dir(workspace().join(module)).expect("the sources are there");
+        let names = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.ends_with(".rs")).map(|name| format!("{module}{name}")).collect::<Vec<_>>()
+    };
+    MODULES.into_iter().flat_map(of_module).flat_map(of_file).collect()
 }
 
 /// The weakening while the actors are on stage. What a scene does before them is no part of what it shows.
@@ -324,7 +329,7 @@ fn meetings(most: Option<u64>) -> (BTreeMap<Place, Vec<String>>, Known) {
     let mut meetings = BTreeMap::<Place, Vec<String>>::new();
     for (each, _) in PLAYS {
         let of_this_play = met.iter().filter(|(play, ..)| *play == each).flat_map(|(_, sites, _)| sites);
-        for site in of_this_play.filter(|site| site.file.contains(MODULE)) {
+        for site in of_this_play.filter(|site| MODULES.iter().any(|module| site.file.contains(module))) {
             meetings.entry(place(site)).or_default().push(each.to_owned());
         }
     }

@@ -66,13 +66,38 @@ fn judge(recorder: &Recorder) {
 }
 
 /// The danger: a tool that reports whatever it is given proves nothing by reporting faults.
-#[test]
-fn no_tool_finds_a_fault_where_there_is_none() {
-    hide_what_is_planned();
-    for tool in tools::TOOLS {
-        for play in tool.plays() {
+mod no_tool_finds_a_fault_where_there_is_none {
+    use super::*;
+
+    /// A minute long, and a test of its own without a fault's lens: `loom`, `sleep::crossing_writers`.
+    const PLAYED_ELSEWHERE: &str = "crossing_writers sleep 1";
+
+    fn plays(tool: tools::Tool) {
+        hide_what_is_planned();
+        for play in tool.plays().iter().filter(|play| **play != PLAYED_ELSEWHERE) {
             println!("{tool:?} {play}");
             tool.play(Fault::None, play);
         }
+    }
+
+    #[test]
+    fn one_preemption() {
+        plays(tools::Tool::OnePreemption);
+    }
+    #[test]
+    fn shuttle() {
+        plays(tools::Tool::Shuttle);
+    }
+    #[test]
+    fn loom() {
+        plays(tools::Tool::Loom);
+    }
+    #[test]
+    fn crash() {
+        plays(tools::Tool::Crash);
+    }
+    #[test]
+    fn threads() {
+        plays(tools::Tool::Threads);
     }
 }
