@@ -67,6 +67,10 @@ pub enum Fault {
     RingsBeforeIdle,
     /// 28: a retry makes itself known after its last look.
     ArmsAfterLooking,
+    /// 31: whoever frees does not see the start of an attempt that goes on.
+    StartUnseen,
+    /// What was retired at the number that an attempt began with is taken for older.
+    StartCountsAsLater,
     /// 34: the own status is looked at before the cell, not after it.
     StatusBeforeLoads,
     /// 35: nobody is rung after IDLE.
@@ -83,7 +87,7 @@ pub enum Fault {
 
 impl Fault {
     /// All that are one.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::NoFenceAtBegin,
         Self::NoFenceWhenPrepared,
         Self::ClockBeforePrepared,
@@ -106,6 +110,8 @@ impl Fault {
         Self::PreparedWaitsForPrepared,
         Self::RingsBeforeIdle,
         Self::ArmsAfterLooking,
+        Self::StartUnseen,
+        Self::StartCountsAsLater,
         Self::StatusBeforeLoads,
         Self::NoRingAfterIdle,
         Self::OwnQueueUnseen,
@@ -227,6 +233,10 @@ impl Mutant {
             Fault::RollsUndecidedForward if place == Place::STATUS && file("recovery/attempt.rs") => {
                 let undecided = [State::Active, State::Waiting, State::Prepared];
                 self.redecide(inner, pass()?, &undecided, State::Committed, access.address)
+            }
+            Fault::StartUnseen if place == Place::START && !own => Ok(0),
+            Fault::StartCountsAsLater if place == Place::START && !own => {
+                pass().map(|start| start + u64::from(start != 0))
             }
             Fault::ManyRecoverers if place == Place::RECOVERER => Ok(0),
             Fault::PreparedWaitsForPrepared if place == Place::STATUS && !own && self.memo().prepared => {

@@ -98,7 +98,7 @@ plays!(yields, YIELD, {
     retired_beside_a_beginning: 3,
     retired_beside_a_reading: 2,
     retired_beside_an_end: 3,
-    two_who_collect: 2,
+    two_who_collect: 1,
     a_new_block_is_read: 3,
     a_stable_cell_is_read: 2,
     remote_free: 3,

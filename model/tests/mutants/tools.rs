@@ -34,7 +34,7 @@ pub enum Tool {
 pub const TOOLS: [Tool; 5] = [Tool::OnePreemption, Tool::Shuttle, Tool::Loom, Tool::Crash, Tool::Threads];
 
 /// Scenes of two actors or more that one thread can play.
-const PREEMPTED: [&str; 8] = [
+const PREEMPTED: [&str; 9] = [
     "two_writers_of_one_cell",
     "write_skew",
     "reader_of_two_cells",
@@ -43,8 +43,9 @@ const PREEMPTED: [&str; 8] = [
     "crossing_writers",
     "older_stops_younger",
     "late_extension",
+    "retired_beside_an_end",
 ];
-const SHUTTLED: [&str; 19] = [
+const SHUTTLED: [&str; 20] = [
     "two_writers_of_one_cell timeouts",
     "write_skew timeouts",
     "reader_of_two_cells timeouts",
@@ -64,9 +65,10 @@ const SHUTTLED: [&str; 19] = [
     "dead_committer timeouts",
     "two_who_recover timeouts",
     "irrevocable_beside_an_older rings",
+    "retired_beside_an_end timeouts",
 ];
 /// `scene manner bound`.
-const LOOMED: [&str; 10] = [
+const LOOMED: [&str; 11] = [
     "write_skew yields 2",
     "repeated_read_after_an_extension yields 2",
     "reader_of_two_cells yields 2",
@@ -76,6 +78,7 @@ const LOOMED: [&str; 10] = [
     "a_chain_behind_a_long_body sleep 1",
     "an_older_one_takes_the_place sleep 0",
     "two_who_recover yields 1",
+    "retired_beside_an_end yields 2",
     "crossing_writers sleep 1",
 ];
 const CRASHED: [&str; 5] =
