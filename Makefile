@@ -68,6 +68,7 @@ bench: setup
 	$(STEP) 'bank, native' $(PSO) bench native --out results/bank-native.json
 	$(STEP) 'bank, Python' $(PSO) bench bank --out results/bank.json
 	$(STEP) 'single operations' $(PSO) bench micro --out results/micro.json
+	$(STEP) 'wake-ups' $(PSO) bench wake --out results/wake.json
 
 sweep: setup
 	$(STEP) 'sweep, real and simulated' $(PSO) sweep --out results/sweep.json --plot results/sweep $(SWEEP)

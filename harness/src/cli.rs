@@ -115,6 +115,8 @@ pub enum BenchKind {
     Micro(BenchMicro),
     /// Transfers between accounts by native processes, without Python.
     Native(BenchNative),
+    /// A message there and back between two sleeping processes: `pso.retry` beside bare futexes.
+    Wake(BenchWake),
 }
 
 #[derive(Args)]
@@ -153,6 +155,22 @@ pub struct BenchMicro {
     /// Shorter runs.
     #[arg(long)]
     pub fast: bool,
+    /// Writes the numbers to this file (JSON).
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct BenchWake {
+    /// Rounds, alternated; medians are quoted.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    /// Round trips of a round.
+    #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u32).range(2..))]
+    pub trips: u32,
+    /// The Python that runs it.
+    #[arg(long)]
+    pub python: Option<PathBuf>,
     /// Writes the numbers to this file (JSON).
     #[arg(long)]
     pub out: Option<PathBuf>,

@@ -26,6 +26,7 @@ const FILES: &[(&str, &str)] = scripts![
     "pso_bench/bank.py",
     "pso_bench/manager.py",
     "pso_bench/micro.py",
+    "pso_bench/wake.py",
 ];
 
 /// A temporary folder with the scripts in it and room for what the processes write. Goes when this goes.

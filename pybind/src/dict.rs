@@ -1,4 +1,4 @@
-//! `pso.Dict`: the proxy of a shared dict. Each operation is atomic by itself.
+//! `pso.Dict`: the proxy of a shared dict. Each operation is atomic by itself. What is about whole dicts stands in `dict_more`.
 
 use pso_engine::error::Stop;
 use pso_engine::object::key::Key;
@@ -9,11 +9,11 @@ use crate::fetch::{Fetched, Found, fetch};
 use crate::ffi::class::{MAPPING, Receiver};
 use crate::ffi::method::Signature;
 use crate::ffi::natives::Native;
-use crate::ffi::slot::{Comparison, Slot};
+use crate::ffi::slot::Slot;
 use crate::ffi::weak::Identity;
 use crate::ffi::{Any, Arguments, Class, Instance, Kind, Method, Object, Own, Python, Result, Type, WeakExtra};
 use crate::iterate::{DictIterator, Part};
-use crate::key::{self, Purpose, with_key};
+use crate::key::{Purpose, with_key};
 use crate::plan;
 use crate::proxy::{self, Proxy};
 use crate::snapshot;
@@ -88,7 +88,7 @@ impl Dict {
         &self.0
     }
     #[inline]
-    fn space(&self) -> &Instance<Space> {
+    pub(crate) fn space(&self) -> &Instance<Space> {
         self.0.space()
     }
 
@@ -292,7 +292,7 @@ impl Dict {
     }
 
     /// Adds all that the arguments hold, in one transaction. If another shared dict is read for it, in the same one.
-    fn take_over(&self, py: Python<'_>, arguments: Arguments<'_>) -> Result<()> {
+    pub(crate) fn take_over(&self, py: Python<'_>, arguments: Arguments<'_>) -> Result<()> {
         let interpreter = self.space().interpreter();
         let first = arguments.positional().first();
         if !first.is_some_and(|source| interpreter.types.dict.is_instance(source)) {
@@ -324,38 +324,6 @@ impl Dict {
         Ok(py.none())
     }
 
-    fn copy(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        let (space, handle) = (this.space(), this.0.handle());
-        let hash_key = space.hash_key();
-        // Keys are hashed anew from what is read, outside the engine; so the copy is a transaction of two operations.
-        let copied = transaction::run(py, space, Limits::default(), |py| {
-            let entries = space.operate(py, |tx| {
-                let mut entries = Vec::new();
-                let mut place = 0;
-                while let Some((next, key, value)) = dict::next(tx, handle, place)? {
-                    entries.push((fetch(py, tx, key)?, value));
-                    place = next;
-                }
-                Ok(entries)
-            })?;
-            let mut keyed = Vec::with_capacity(entries.len());
-            for (key, value) in entries {
-                let object = key.into_object(py, space)?;
-                keyed.push((key::stored(py, space, &object, &|| "dict".to_owned())?, value));
-            }
-            let made = space.operate(py, |tx| {
-                let made = dict::create(tx)?;
-                for (key, value) in &keyed {
-                    let value = object::copy(tx, *value)?;
-                    dict::set(tx, made, &Key::new(hash_key, key.view()), value)?;
-                }
-                Ok(made)
-            })?;
-            Space::dict(space, py, made).map(Own::into_object)
-        })?;
-        Ok(copied)
-    }
-
     fn deepcopy(this: &Instance<Self>, py: Python<'_>, memo: &Any) -> Result<Object> {
         proxy::deepcopy(py, this.space(), &*Self::to_python(this, py)?, this.as_any(), memo)
     }
@@ -373,21 +341,7 @@ impl Dict {
         helper.call(py, &[this.as_any()])
     }
 
-    fn fromkeys(class: Receiver<'_>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
-        const FROMKEYS: Signature<2> = Signature { function: "fromkeys", names: ["", ""], required: 1, positional: 2 };
-        let [keys, value] = arguments.take(py, &FROMKEYS)?;
-        let none = py.none();
-        let (Some(keys), value) = (keys, value.unwrap_or(&none)) else { return Ok(none) };
-        let plain = py.dict()?;
-        let iterator = keys.iterate(py)?;
-        while let Some(key) = iterator.next(py)? {
-            py.set_item(&plain, &key, value)?;
-        }
-        let space = crate::MODULE.state_of_class(py, &class)?.default_space(py)?;
-        Self::make_from(py, &space, Source { pairs: plain.dict_items() })
-    }
-
-    fn make_from(py: Python<'_>, space: &Instance<Space>, source: Source) -> Result<Object> {
+    pub(crate) fn make_from(py: Python<'_>, space: &Instance<Space>, source: Source) -> Result<Object> {
         let drafts = source.into_drafts(py, space, "dict")?;
         let handle = space.operate(py, |tx| {
             let handle = dict::create(tx)?;
@@ -397,7 +351,7 @@ impl Dict {
         Space::dict(space, py, handle).map(Own::into_object)
     }
 
-    fn to_python(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+    pub(crate) fn to_python(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         snapshot::plain_one(py, this.space(), BlockKind::Dict, this.0.handle())
     }
 
@@ -438,61 +392,8 @@ impl Dict {
         }
     }
 
-    fn snapshot(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        let (space, handle) = (this.space(), this.0.handle());
-        let entries = space.operate(py, |tx| snapshot::dict_entries(py, tx, handle))?;
-        let plain = py.dict()?;
-        for (key, value) in entries {
-            py.set_item(&plain, &*key.into_object(py, space)?, &*value.into_object(py, space)?)?;
-        }
-        Ok(plain)
-    }
-
     fn repr(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         Self::to_python(this, py)?.repr(py)
-    }
-
-    fn compare(this: &Instance<Self>, py: Python<'_>, other: &Any, comparison: Comparison) -> Result<Object> {
-        if !matches!(comparison, Comparison::Equal | Comparison::NotEqual) {
-            return Ok(py.not_implemented());
-        }
-        let (space, handle) = (this.space(), this.0.handle());
-        let types = &space.interpreter().types;
-        if let Some(other) = types.dict.cast(other) {
-            let there = other.space();
-            if !there.as_any().is(space.as_any()) {
-                let copies = (Self::to_python(this, py)?, Self::to_python(other, py)?);
-                return copies.0.compare(py, &copies.1, comparison);
-            }
-            let both = [(BlockKind::Dict, handle), (BlockKind::Dict, other.0.handle())];
-            let copies = snapshot::plain(py, space, &both)?;
-            return copies[0].compare(py, &copies[1], comparison);
-        }
-        if other.native() != Native::Dict && other.native_base() != Native::Dict {
-            return Ok(py.not_implemented());
-        }
-        Self::to_python(this, py)?.compare(py, other, comparison)
-    }
-
-    /// A plain dict: what is not stored in a space needs no room there.
-    fn or(left: &Any, py: Python<'_>, right: &Any) -> Result<Object> {
-        let plain = py.dict()?;
-        for side in [left, right] {
-            let shared = crate::MODULE.state_behind(py, side).is_some_and(|core| core.types.dict.is_instance(side));
-            if shared {
-                plain.call_method(py, c"update", &[&*side.call_method(py, c"_snapshot", &[])?])?;
-            } else if side.native_base() == Native::Dict {
-                plain.call_method(py, c"update", &[side])?;
-            } else {
-                return Ok(py.not_implemented());
-            }
-        }
-        Ok(plain)
-    }
-
-    fn inplace_or(this: &Instance<Self>, py: Python<'_>, other: &Any) -> Result<Object> {
-        this.take_over(py, Arguments::one(&other))?;
-        Ok(this.as_any().to_object())
     }
 
     fn reduce(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {

@@ -23,6 +23,7 @@ mod body;
 mod current;
 mod decorate;
 mod dict;
+mod dict_more;
 mod errors;
 mod fetch;
 mod functions;

@@ -1,4 +1,4 @@
-"""Entry points: `bank` and `manager` print one line of JSON; `micro` is pyperf's."""
+"""Entry points: `bank`, `manager` and `wake` print one line of JSON; `micro` is pyperf's."""
 
 import argparse
 import json
@@ -11,6 +11,11 @@ def main() -> None:
         from . import micro
 
         micro.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["wake"]:
+        from . import wake
+
+        wake.main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(prog="python -m pso_bench", description=__doc__)
     parser.add_argument("kind", choices=["bank", "manager"])

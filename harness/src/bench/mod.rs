@@ -5,6 +5,7 @@
 mod bank;
 mod micro;
 pub mod native;
+mod wake;
 
 use crate::cli::{Bench, BenchKind};
 use crate::failure::Failure;
@@ -15,5 +16,6 @@ pub fn run(options: &Bench) -> Result<(), Failure> {
         BenchKind::Bank(options) => bank::run(options),
         BenchKind::Micro(options) => micro::run(options),
         BenchKind::Native(options) => native::run(options),
+        BenchKind::Wake(options) => wake::run(options),
     }
 }

@@ -1,0 +1,90 @@
+"""A message there and back between two processes that sleep: `pso.retry` beside bare futexes, rounds alternated.
+
+Run by `pso bench wake`; by hand: `python -m pso_bench wake --rounds 5 --trips 2000`. Prints one line of JSON: microseconds of
+a round trip (two wake-ups), a number for each round.
+"""
+
+import argparse
+import ctypes
+import json
+import mmap
+import os
+import platform
+import time
+
+import pso
+
+FUTEX = {"x86_64": 202, "aarch64": 98}
+FUTEX_WAIT, FUTEX_WAKE = 0, 1
+
+
+class Futexes:
+    """Two 32-bit words on a page that both processes map; each side sleeps on one."""
+
+    def __init__(self) -> None:
+        self.page = mmap.mmap(-1, mmap.PAGESIZE)
+        self.words = [ctypes.c_uint32.from_buffer(self.page, 128 * side) for side in (0, 1)]
+        self.addresses = [ctypes.byref(word) for word in self.words]
+        self.call = ctypes.CDLL(None, use_errno=True).syscall
+        self.number = FUTEX[platform.machine()]
+
+    def wait(self, side: int, turn: int) -> None:
+        word, address = self.words[side], self.addresses[side]
+        while (seen := word.value) != turn:
+            self.call(self.number, address, FUTEX_WAIT, seen, None, None, 0)
+
+    def pass_on(self, side: int, turn: int) -> None:
+        self.words[side].value = turn
+        self.call(self.number, self.addresses[side], FUTEX_WAKE, 1, None, None, 0)
+
+
+class Retries:
+    """Two cells of a shared list; each side waits for its own to change."""
+
+    def __init__(self, space: pso.Space) -> None:
+        turns = space.List([0, 0])
+
+        @space.transactional
+        def wait(side: int, turn: int) -> None:
+            if turns[side] != turn:
+                pso.retry()
+
+        self.wait = wait
+        self.turns = turns
+
+    def pass_on(self, side: int, turn: int) -> None:
+        self.turns[side] = turn
+
+
+def round_trip(ball: Futexes | Retries, trips: int, first: int) -> float:
+    """Microseconds of a trip there and back, over `trips` of them."""
+    child = os.fork()
+    if child == 0:
+        for turn in range(first, first + trips):
+            ball.wait(1, turn)
+            ball.pass_on(0, turn)
+        os._exit(0)
+    # The first trip waits for the child to come to life.
+    ball.pass_on(1, first)
+    ball.wait(0, first)
+    begun = time.perf_counter()
+    for turn in range(first + 1, first + trips):
+        ball.pass_on(1, turn)
+        ball.wait(0, turn)
+    seconds = time.perf_counter() - begun
+    os.waitpid(child, 0)
+    return seconds / (trips - 1) * 1e6
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m pso_bench wake")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--trips", type=int, default=3000)
+    options = parser.parse_args(arguments)
+    futexes, retries = Futexes(), Retries(pso.create(size="8M"))
+    numbers: dict[str, list[float]] = {"futex_us": [], "retry_us": []}
+    for number in range(options.rounds):
+        first = 1 + number * options.trips
+        numbers["futex_us"].append(round_trip(futexes, options.trips, first))
+        numbers["retry_us"].append(round_trip(retries, options.trips, first))
+    print(json.dumps(numbers))

@@ -1,0 +1,124 @@
+//! The operations of `pso.Dict` on whole dicts: copies, comparison, union.
+
+use pso_engine::object::key::Key;
+use pso_engine::object::{self, dict};
+use pso_engine::word::BlockKind;
+
+use crate::dict::Dict;
+use crate::fetch::fetch;
+use crate::ffi::class::Receiver;
+use crate::ffi::method::Signature;
+use crate::ffi::natives::Native;
+use crate::ffi::slot::Comparison;
+use crate::ffi::{Any, Arguments, Instance, Object, Own, Python, Result};
+use crate::key;
+use crate::snapshot;
+use crate::source::Source;
+use crate::space::Space;
+use crate::transaction::{self, Limits};
+
+impl Dict {
+    pub(crate) fn copy(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let (space, handle) = (this.space(), this.proxy().handle());
+        let hash_key = space.hash_key();
+        // Keys are hashed anew from what is read, outside the engine; so the copy is a transaction of two operations.
+        let copied = transaction::run(py, space, Limits::default(), |py| {
+            let entries = space.operate(py, |tx| {
+                let mut entries = Vec::new();
+                let mut place = 0;
+                while let Some((next, key, value)) = dict::next(tx, handle, place)? {
+                    entries.push((fetch(py, tx, key)?, value));
+                    place = next;
+                }
+                Ok(entries)
+            })?;
+            let mut keyed = Vec::with_capacity(entries.len());
+            for (key, value) in entries {
+                let object = key.into_object(py, space)?;
+                keyed.push((key::stored(py, space, &object, &|| "dict".to_owned())?, value));
+            }
+            let made = space.operate(py, |tx| {
+                let made = dict::create(tx)?;
+                for (key, value) in &keyed {
+                    let value = object::copy(tx, *value)?;
+                    dict::set(tx, made, &Key::new(hash_key, key.view()), value)?;
+                }
+                Ok(made)
+            })?;
+            Space::dict(space, py, made).map(Own::into_object)
+        })?;
+        Ok(copied)
+    }
+
+    pub(crate) fn fromkeys(class: Receiver<'_>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        const FROMKEYS: Signature<2> = Signature { function: "fromkeys", names: ["", ""], required: 1, positional: 2 };
+        let [keys, value] = arguments.take(py, &FROMKEYS)?;
+        let none = py.none();
+        let (Some(keys), value) = (keys, value.unwrap_or(&none)) else { return Ok(none) };
+        let plain = py.dict()?;
+        let iterator = keys.iterate(py)?;
+        while let Some(key) = iterator.next(py)? {
+            py.set_item(&plain, &key, value)?;
+        }
+        let space = crate::MODULE.state_of_class(py, &class)?.default_space(py)?;
+        Self::make_from(py, &space, Source { pairs: plain.dict_items() })
+    }
+
+    pub(crate) fn snapshot(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let (space, handle) = (this.space(), this.proxy().handle());
+        let entries = space.operate(py, |tx| snapshot::dict_entries(py, tx, handle))?;
+        let plain = py.dict()?;
+        for (key, value) in entries {
+            py.set_item(&plain, &*key.into_object(py, space)?, &*value.into_object(py, space)?)?;
+        }
+        Ok(plain)
+    }
+
+    pub(crate) fn compare(
+        this: &Instance<Self>,
+        py: Python<'_>,
+        other: &Any,
+        comparison: Comparison,
+    ) -> Result<Object> {
+        if !matches!(comparison, Comparison::Equal | Comparison::NotEqual) {
+            return Ok(py.not_implemented());
+        }
+        let (space, handle) = (this.space(), this.proxy().handle());
+        let types = &space.interpreter().types;
+        if let Some(other) = types.dict.cast(other) {
+            let there = other.space();
+            if !there.as_any().is(space.as_any()) {
+                let copies = (Self::to_python(this, py)?, Self::to_python(other, py)?);
+                return copies.0.compare(py, &copies.1, comparison);
+            }
+            let both = [(BlockKind::Dict, handle), (BlockKind::Dict, other.proxy().handle())];
+            let copies = snapshot::plain(py, space, &both)?;
+            return copies[0].compare(py, &copies[1], comparison);
+        }
+        if other.native() != Native::Dict && other.native_base() != Native::Dict {
+            return Ok(py.not_implemented());
+        }
+        Self::to_python(this, py)?.compare(py, other, comparison)
+    }
+
+    /// A plain dict: what is not stored in a space needs no room there.
+    pub(crate) fn or(left: &Any, py: Python<'_>, right: &Any) -> Result<Object> {
+        let plain = py.dict()?;
+        for side in [left, right] {
+            let shared = crate::MODULE.state_behind(py, side).is_some_and(|core| core.types.dict.is_instance(side));
+            if shared {
+                plain.call_method(py, c"update", &[&*side.call_method(py, c"_snapshot", &[])?])?;
+            } else if side.native_base() == Native::Dict {
+                plain.call_method(py, c"update", &[side])?;
+            } else {
+                return Ok(py.not_implemented());
+            }
+        }
+        Ok(plain)
+    }
+
+    pub(crate) fn inplace_or(this: &Instance<Self>, py: Python<'_>, other: &Any) -> Result<Object> {
+        this.take_over(py, Arguments::one(&other))?;
+        Ok(this.as_any().to_object())
+    }
+}
