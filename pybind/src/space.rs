@@ -345,6 +345,18 @@ impl Space {
             member.leave();
         }
     }
+    /// Runs `visit` with each participant that is not at work, or with a new one where there is none. Gives the sum.
+    pub fn with_idle_members(&self, py: Python<'_>, mut visit: impl FnMut(&mut Member) -> u64) -> Result<u64> {
+        let first = self.take_member(py)?;
+        let mut members: Vec<Box<Member>> = self.others.take();
+        members.push(first);
+        let mut sum = 0;
+        for mut member in members {
+            sum += visit(&mut member);
+            self.put_member(member);
+        }
+        Ok(sum)
+    }
     /// A transaction object that is over, if one is at hand.
     pub fn take_idle(&self) -> Option<Rc<Transaction>> {
         self.idle.take()

@@ -70,9 +70,15 @@ impl<P: Platform> Participant<P> {
         self.discards = 0;
         if self.limbo.is_due() {
             self.collect();
+        } else {
+            // Relaxed: a number for people.
+            self.platform().store(self.slot.retired_words(), self.limbo.words(), Relaxed);
         }
-        // Relaxed: a number for people.
-        self.platform().store(self.slot.retired_words(), self.limbo.words(), Relaxed);
+    }
+
+    /// Payload words that this participant has taken out of the space and that wait to be freed.
+    pub fn retired_words(&self) -> u64 {
+        self.limbo.words()
     }
 
     /// Frees what this participant has taken out of the space and nobody can hold any more. Done by itself now and then. Gives
@@ -83,12 +89,14 @@ impl<P: Platform> Participant<P> {
         if self.is_foreign() {
             return 0;
         }
-        let freed = self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache);
-        if freed > 0 || self.limbo.words() == 0 {
-            return freed;
+        let mut freed = self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache);
+        if freed == 0 && self.limbo.words() != 0 {
+            // Somebody who began before all of it is still at work; or dead: then nobody but us may ever look.
+            recovery::recover_dead(&self.space);
+            freed = self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache);
         }
-        // Somebody who began before all of it is still at work; or dead: then nobody but us may ever look.
-        recovery::recover_dead(&self.space);
-        self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache)
+        // Relaxed: a number for people.
+        self.platform().store(self.slot.retired_words(), self.limbo.words(), Relaxed);
+        freed
     }
 }

@@ -24,7 +24,7 @@ use crate::transaction::{self, Irrevocable, Limits};
 /// So long has another process that is clearing up after the dead before `fsck` looks again.
 const CLEARING_PAUSE: Duration = Duration::from_millis(5);
 
-static METHODS: [Method<Space>; 16] = [
+static METHODS: [Method<Space>; 17] = [
     Method::plain(c"close", Space::close, c"close($self, /)\n--\n\nClose the space in this interpreter. Its objects raise SpaceClosedError from then on; others keep theirs."),
     Method::many(c"run", Space::run, c"run($self, function, /, *args, timeout=None, retries=None, readonly=False, **kwargs)\n--\n\nRun function as one transaction, as often as it takes, and return what it returns. Inside a transaction it is a part of it; then only readonly counts.\n\nRaises TransactionTimeout after timeout seconds or more than retries further attempts, ReadOnlyError if readonly and something in it writes."),
     Method::many(c"transactional", Space::transactional, c"transactional($self, function=None, /, *, timeout=None, retries=None, readonly=False)\n--\n\nDecorate function: each call is one transaction of this space, with the options of run(). Nested calls join. With options only: a decorator."),
@@ -34,6 +34,7 @@ static METHODS: [Method<Space>; 16] = [
     Method::many(c"List", Space::make_list, c"List($self, iterable=(), /)\n--\n\nA new shared list in this space."),
     Method::many(c"Queue", Space::make_queue, c"Queue($self, maxsize=1024)\n--\n\nA new bounded queue in this space."),
     Method::plain(c"stats", Space::stats, c"stats($self, /)\n--\n\nA dict of numbers. Bytes: size, used, free, retired (replaced, and not used again yet); participants, attempts, commits, stops, sleeps, version."),
+    Method::plain(c"collect", Space::collect, c"collect($self, /)\n--\n\nFree now what this interpreter has replaced or removed and no transaction can hold any more; it is done by itself now and then. Returns the number of bytes.\n\nRaises RuntimeError inside a transaction."),
     Method::plain(c"fsck", Space::fsck, c"fsck($self, /)\n--\n\nCheck the space. Returns a list of sentences, one a finding; empty is well."),
     Method::one(c"record", Space::record, c"record($self, path, /)\n--\n\nRecord the transactions that this process commits in the space, until the Recording that is returned is closed.\n\nUse it as a context manager, or call close(). Each process writes a file of its own; `pso trace merge` puts them together, `pso replay` runs them again.\n\nRaises OSError if path cannot be written, RuntimeError if this process records the space already."),
     Method::plain(c"_address", Space::address, c"_address($self, /)\n--\n\nHow another process finds this space."),
@@ -164,6 +165,18 @@ impl Space {
             py.set_item(&stats, &*py.str(name)?, &*py.unsigned(value)?)?;
         }
         Ok(stats)
+    }
+
+    fn collect(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        if this.interpreter().current(py).is_some() {
+            return Err(Kind::Runtime.raise(py, "collect() inside a transaction, which may hold what it would free"));
+        }
+        let words = this.with_idle_members(py, |member| {
+            let before = member.participant.retired_words();
+            member.participant.collect();
+            before - member.participant.retired_words()
+        })?;
+        py.unsigned(words * 8)
     }
 
     fn fsck(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
