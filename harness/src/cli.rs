@@ -42,7 +42,7 @@ pub enum Command {
     /// A running space is recorded from inside its processes: in Python, `space.record(path)`. Each process writes a file of
     /// its own; `pso trace merge` puts them together. (There is no `pso record`: nobody outside of a process sees its reads.)
     Trace(TraceOptions),
-    /// Kills native writers at random times and checks the space after each kill.
+    /// Kills native writers at random times, or stops and continues them, and checks the space after each.
     Torture(Torture),
     /// Measures traces on real processes and on the simulated machine, alternated: participants and cores to and fro.
     Sweep(Sweep),
@@ -185,16 +185,19 @@ pub struct BenchNative {
 
 #[derive(Args)]
 pub struct Torture {
-    /// Kills.
-    #[arg(long, default_value_t = 2000)]
-    pub kills: u32,
+    /// Kills. Without --stops 2,000 if absent.
+    #[arg(long)]
+    pub kills: Option<u32>,
+    /// Stops (SIGSTOP): the stopped writer is continued after some milliseconds or a quarter of a second.
+    #[arg(long, default_value_t = 0)]
+    pub stops: u32,
     /// Writers that run at any time.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=32))]
     pub writers: u32,
     /// Chooses victims, moments and what the writers do. Printed; random if absent.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// The longest time that a survivor may go without a commit after a kill.
+    /// The longest time that a survivor may go without a commit after a kill, or a stopped one after it goes on.
     #[arg(long, default_value_t = 2000)]
     pub patience_ms: u64,
     /// Who yields in conflicts.

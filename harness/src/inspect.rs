@@ -169,6 +169,16 @@ fn describe(
     text
 }
 
+/// The participant of a process, the first if it has several.
+pub fn participant_of(arena: &Arena<Native>, pid: u32) -> Option<ParticipantId> {
+    let is_of = |id: &ParticipantId| {
+        let claim = Claim::unpack(load(arena, Slot::of(arena, *id)?.claim()))?;
+        Some(ProcessSlot::of(arena, claim.process)?.identity(arena).pid == pid)
+    };
+    let count = arena.layout().geometry().participants;
+    (0..count).map(|id| ParticipantId(id as u16)).find(|id| is_of(id) == Some(true))
+}
+
 /// All participants that belong to somebody.
 fn looks(arena: &Arena<Native>) -> HashMap<u16, Look> {
     let count = arena.layout().geometry().participants;
