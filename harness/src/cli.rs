@@ -50,6 +50,8 @@ pub enum Command {
     Plot(Plot),
     /// Plays the scenes of the model under loom and shuttle and compares how far they went with what is expected.
     Check(Check),
+    /// All the evidence that takes long: the models, random schedules, kills, stops. Writes its verdicts to a file.
+    Verify(Verify),
     /// Walks a space and reports damage. Exit code 1 if there is any.
     Fsck(SpaceChoice),
     /// Shows who takes part in a space, its memory and its rates, each second.
@@ -218,6 +220,31 @@ pub struct Check {
     /// Takes the numbers of this run over as what is expected from now on.
     #[arg(long)]
     pub bless: bool,
+    /// Writes how much was explored to this file (JSON).
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Verify {
+    /// Kills, spread over numbers of writers and policies.
+    #[arg(long, default_value_t = 10_000)]
+    pub kills: u32,
+    /// Stops.
+    #[arg(long, default_value_t = 1_000)]
+    pub stops: u32,
+    /// Random and as many PCT schedules of each scene under shuttle, from a seed that is not that of the tests.
+    #[arg(long, default_value_t = 10_000)]
+    pub schedules: u32,
+    /// Chooses schedules, victims and moments. Printed; random if absent.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Leaves out what cargo builds and runs: the models and the schedules.
+    #[arg(long)]
+    pub without_models: bool,
+    /// Where the verdicts go.
+    #[arg(long, default_value = "results/verify.json")]
+    pub out: PathBuf,
 }
 
 #[derive(Args)]

@@ -15,10 +15,9 @@ use crate::recovery;
 use crate::waiting::{self, Bell};
 use crate::word::{AttemptId, CellAddress, LockedBy, State, Status};
 
-/// The first sleep; death of the owner is looked for after each.
-const FIRST_SLEEP_NS: u64 = 2_000_000;
-/// Sleeps double up to here.
-const LONGEST_SLEEP_NS: u64 = 100_000_000;
+/// Each sleep; death of the owner is looked for after it. Not longer after a while: whoever has waited long for an owner that
+/// runs goes on no later after its death than whoever has just come. A look costs some microseconds.
+const SLEEP_NS: u64 = 2_000_000;
 /// So long an owner is waited for in the open, as one who runs. Then the wait is announced, and two that wait for each other find
 /// it out at once: a spin as long as a wake-up takes, before that, cost two that cross 20 us each time.
 const OPEN_SPIN_NS: u64 = 300;
@@ -69,7 +68,7 @@ impl<P: Platform> Participant<P> {
     /// A short sleep while somebody who must not be stopped has no processor. Nobody rings.
     fn doze(&mut self) -> Result<(), Stop> {
         let bell = Bell::look(self.arena(), self.slot);
-        self.sleep(bell, FIRST_SLEEP_NS / 2).map_err(|stop| self.fail(stop))
+        self.sleep(bell, SLEEP_NS / 2).map_err(|stop| self.fail(stop))
     }
 
     /// COMMITTED: the owner writes back. If it is dead, the one recoverer does. Bounded by the life of the owner.
@@ -78,7 +77,7 @@ impl<P: Platform> Participant<P> {
         let committed = Status { seq: by.seq, state: State::Committed }.pack();
         let began = self.platform().now_ns();
         let spin_ns = self.platform().spin_ns();
-        let mut sleep_ns = FIRST_SLEEP_NS / 8;
+        let mut sleep_ns = SLEEP_NS / 8;
         while self.platform().load(slot.status(), Acquire) == committed {
             if !self.still(self.active) {
                 return Err(self.lost());
@@ -92,7 +91,7 @@ impl<P: Platform> Participant<P> {
             if let Err(stop) = self.sleep(bell, sleep_ns) {
                 return Err(self.fail(stop));
             }
-            sleep_ns = (sleep_ns * 2).min(FIRST_SLEEP_NS);
+            sleep_ns = (sleep_ns * 2).min(SLEEP_NS);
             if participant_is_dead(self.arena(), by.participant) {
                 recovery::finish_attempt(&self.space, by.participant);
             }
@@ -254,7 +253,6 @@ impl<P: Platform> Participant<P> {
     }
 
     fn sleep_until_over(&mut self, slot: Slot, owner: AttemptId, waiting: u64) -> Result<bool, Stop> {
-        let mut sleep_ns = FIRST_SLEEP_NS;
         let mut sign_of_life = self.sign_of_life(slot);
         let began = self.platform().now_ns();
         let mut silent_since = began;
@@ -286,8 +284,7 @@ impl<P: Platform> Participant<P> {
                 (0..SPINS_TO_A_LOOK).for_each(|_| self.platform().spin_hint());
                 continue;
             }
-            self.sleep(bell, sleep_ns)?;
-            sleep_ns = (sleep_ns * 2).min(LONGEST_SLEEP_NS);
+            self.sleep(bell, SLEEP_NS)?;
             if participant_is_dead(self.arena(), owner.participant) {
                 self.stop_dead(slot, owner);
                 continue;
