@@ -4,7 +4,7 @@
 //! a thousand transfers.
 
 use pso_engine::error::Stop;
-use pso_engine::object::{dict, list, queue, text};
+use pso_engine::object::{self, dict, list, queue, text};
 use pso_engine::word::Handle;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -141,7 +141,9 @@ fn move_key(tx: &mut Tx, world: &World, draw: &Draw) -> Result<(), Stop> {
     let index = (draw.one % KEYS as u64) as i64;
     let (from, to) = draw.ordered(world.left, world.right);
     let key = key(tx, index);
-    if dict::remove(tx, from, &key)?.is_some() {
+    if let Some((name, value)) = dict::remove(tx, from, &key)? {
+        object::discard(tx, name)?;
+        object::discard(tx, value)?;
         dict::set(tx, to, &key, number(belonging(index)))?;
     }
     Ok(())

@@ -36,6 +36,9 @@ pub const POLL: Duration = Duration::from_micros(100);
 /// So long has a survivor that is clearing up after the dead before we look again.
 const CLEARING_PAUSE: Duration = Duration::from_millis(5);
 
+/// What fsck finds is looked for again after so long.
+const SECOND_LOOK: Duration = Duration::from_millis(100);
+
 /// A space, its world and its writers.
 pub struct Round<'a> {
     pub options: &'a Torture,
@@ -142,7 +145,14 @@ impl<'a> Round<'a> {
     pub fn check(&mut self) -> Result<Vec<u64>, Failure> {
         let (mut wrong, counts) =
             check(&mut self.tx, &self.world, self.options.writers).map_err(Failure::space("reading the world"))?;
-        wrong.extend(self.damage().into_iter().map(|finding| format!("fsck: {finding}")));
+        let damage = self.damage();
+        wrong.extend(damage.iter().map(|finding| format!("fsck: {finding}")));
+        if !damage.is_empty() {
+            // Whoever reads this has to know whether it was a moment.
+            std::thread::sleep(SECOND_LOOK);
+            wrong.extend(self.damage().iter().map(|finding| format!("fsck on a second look: {finding}")));
+            wrong.extend(damage.iter().filter_map(|finding| inspect::around(self.joined.space.arena(), finding)));
+        }
         if wrong.is_empty() { Ok(counts) } else { Err(Failure::Wrong(wrong.join("; "))) }
     }
 
