@@ -17,7 +17,7 @@ export PYO3_BUILD_EXTENSION_MODULE := 1
 # The folder of the outputs is part of what the demo promises.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-.PHONY: help setup venv build install demo check test test-rust test-python bench sweep torture clean
+.PHONY: help setup venv build install demo check test test-rust test-python bench sweep torture verify clean
 
 help:
 	@echo 'make demo      build all; count and index the standard library in shared objects while workers are killed'
@@ -26,6 +26,7 @@ help:
 	@echo 'make bench     the measurements in results/'
 	@echo 'make sweep     traces on real processes and on the simulated machine, with charts, in results/'
 	@echo 'make torture   2,000 random kills of native writers'
+	@echo 'make verify    the evidence that takes hours: models, 10,000 kills, 1,000 stops; verdicts in results/verify.json'
 	@echo 'make setup     .venv with the pinned tools, the package in it, and the command target/release/pso'
 	@echo 'make clean     removes target and .venv'
 	@echo 'PYTHON=...     the interpreter to use (3.11 or later)'
@@ -75,6 +76,9 @@ sweep: setup
 
 torture: build
 	$(STEP) 'torture' $(PSO) torture --kills 2000 $(TORTURE)
+
+verify: build
+	$(STEP) 'verify' $(PSO) verify --out results/verify.json $(VERIFY)
 
 clean:
 	rm -rf target .venv .pytest_cache .hypothesis .ruff_cache .mypy_cache

@@ -6,7 +6,8 @@
 //! [`word`] bit layouts · [`platform`] memory, time, the kernel · [`arena`] where things are · [`allocator`] blocks ·
 //! [`participant`] who runs transactions · [`waiting`] bells and buckets · [`contention`] who yields · [`reclamation`]
 //! what was replaced · [`recovery`] what the dead left · [`transaction`] the protocol · [`object`] dict, list, queue and
-//! values · [`space`] the face · [`mod@fsck`] what must hold · [`trace`] transactions written down.
+//! values · [`space`] the face · [`mod@fsck`] what must hold · [`waits`] who waits for whom · [`trace`] transactions
+//! written down.
 //!
 //! # Words with one meaning
 //!
@@ -29,4 +30,5 @@ pub mod space;
 pub mod trace;
 pub mod transaction;
 pub mod waiting;
+pub mod waits;
 pub mod word;

@@ -11,9 +11,23 @@ use pso_model::report::{
     BLESS_VARIABLE, Comparison, DIRECTORY_VARIABLE, Expected, Played, expected, expected_path, workspace,
 };
 
+use serde::Serialize;
+
 use crate::cli::Check;
 use crate::failure::Failure;
+use crate::machine;
 use crate::table::{Table, thousands};
+
+/// How much was explored.
+#[derive(Serialize)]
+struct Figures {
+    /// Scenes, tools and manners together.
+    plays: usize,
+    executions_loom: u64,
+    executions_shuttle: u64,
+    /// Plays that went less far than expected, or not to their end.
+    less_than_expected: u64,
+}
 
 /// The subcommand.
 pub fn run(options: &Check) -> Result<(), Failure> {
@@ -35,6 +49,16 @@ pub fn run(options: &Check) -> Result<(), Failure> {
             println!("  {key}: expected, and not played to its end");
             failures += 1;
         }
+    }
+    if let Some(file) = &options.out {
+        let executions = |tool: &str| plays.iter().filter(|play| play.tool == tool).map(|play| play.executions).sum();
+        let figures = Figures {
+            plays: plays.len(),
+            executions_loom: executions("loom"),
+            executions_shuttle: executions("shuttle"),
+            less_than_expected: failures,
+        };
+        machine::write_results(file, &figures)?;
     }
     if options.bless && passed {
         bless(&plays, before, options.only.is_none())?;

@@ -42,7 +42,7 @@ pub enum Command {
     /// A running space is recorded from inside its processes: in Python, `space.record(path)`. Each process writes a file of
     /// its own; `pso trace merge` puts them together. (There is no `pso record`: nobody outside of a process sees its reads.)
     Trace(TraceOptions),
-    /// Kills native writers at random times and checks the space after each kill.
+    /// Kills native writers at random times, or stops and continues them, and checks the space after each.
     Torture(Torture),
     /// Measures traces on real processes and on the simulated machine, alternated: participants and cores to and fro.
     Sweep(Sweep),
@@ -50,6 +50,8 @@ pub enum Command {
     Plot(Plot),
     /// Plays the scenes of the model under loom and shuttle and compares how far they went with what is expected.
     Check(Check),
+    /// All the evidence that takes long: the models, random schedules, kills, stops. Writes its verdicts to a file.
+    Verify(Verify),
     /// Walks a space and reports damage. Exit code 1 if there is any.
     Fsck(SpaceChoice),
     /// Shows who takes part in a space, its memory and its rates, each second.
@@ -203,16 +205,19 @@ pub struct BenchNative {
 
 #[derive(Args)]
 pub struct Torture {
-    /// Kills.
-    #[arg(long, default_value_t = 2000)]
-    pub kills: u32,
+    /// Kills. Without --stops 2,000 if absent.
+    #[arg(long)]
+    pub kills: Option<u32>,
+    /// Stops (SIGSTOP): the stopped writer is continued after some milliseconds or a quarter of a second.
+    #[arg(long, default_value_t = 0)]
+    pub stops: u32,
     /// Writers that run at any time.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=32))]
     pub writers: u32,
     /// Chooses victims, moments and what the writers do. Printed; random if absent.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// The longest time that a survivor may go without a commit after a kill.
+    /// The longest time that a survivor may go without a commit after a kill, or a stopped one after it goes on.
     #[arg(long, default_value_t = 2000)]
     pub patience_ms: u64,
     /// Who yields in conflicts.
@@ -233,6 +238,31 @@ pub struct Check {
     /// Takes the numbers of this run over as what is expected from now on.
     #[arg(long)]
     pub bless: bool,
+    /// Writes how much was explored to this file (JSON).
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct Verify {
+    /// Kills, spread over numbers of writers and policies.
+    #[arg(long, default_value_t = 10_000)]
+    pub kills: u32,
+    /// Stops.
+    #[arg(long, default_value_t = 1_000)]
+    pub stops: u32,
+    /// Random and as many PCT schedules of each scene under shuttle, from a seed that is not that of the tests.
+    #[arg(long, default_value_t = 10_000)]
+    pub schedules: u32,
+    /// Chooses schedules, victims and moments. Printed; random if absent.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Leaves out what cargo builds and runs: the models and the schedules.
+    #[arg(long)]
+    pub without_models: bool,
+    /// Where the verdicts go.
+    #[arg(long, default_value = "results/verify.json")]
+    pub out: PathBuf,
 }
 
 #[derive(Args)]

@@ -7,12 +7,14 @@ use std::io::{IsTerminal, Write};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use pso_engine::allocator;
 use pso_engine::arena::Arena;
+use pso_engine::fsck::Finding;
 use pso_engine::participant::{Claim, ProcessSlot, Slot, participant_is_dead, status_of};
 use pso_engine::platform::Memory as _;
 use pso_engine::platform::native::Native;
 use pso_engine::space::Space;
-use pso_engine::word::{ParticipantId, State, WordAddress};
+use pso_engine::word::{BLOCK_HEADER_WORDS, BlockState, Handle, ParticipantId, State, WordAddress};
 
 use crate::cli::Inspect;
 use crate::failure::Failure;
@@ -167,6 +169,32 @@ fn describe(
         rate(total.attempts),
     );
     text
+}
+
+/// The block in which a handle was found that names nothing, and what stands where it points.
+pub fn around(arena: &Arena<Native>, finding: &Finding) -> Option<String> {
+    let Finding::Dangling { at, word } = *finding else { return None };
+    let named = Handle::from_raw(word)?;
+    let mut within = String::from("no block");
+    allocator::for_each_block(arena, |handle, state| {
+        let room = allocator::payload_words(arena, handle).unwrap_or(0) + BLOCK_HEADER_WORDS;
+        let begin = handle.block().index();
+        if (begin..begin + room).contains(&at.index()) {
+            within = format!("{state:?} at word {} of it", at.index() - begin);
+        }
+    });
+    let there = BlockState::unpack(load(arena, named.block()));
+    Some(format!("named in {within}; {named:?} is generation {}, there is {there:?}", named.generation()))
+}
+
+/// The participant of a process, the first if it has several.
+pub fn participant_of(arena: &Arena<Native>, pid: u32) -> Option<ParticipantId> {
+    let is_of = |id: &ParticipantId| {
+        let claim = Claim::unpack(load(arena, Slot::of(arena, *id)?.claim()))?;
+        Some(ProcessSlot::of(arena, claim.process)?.identity(arena).pid == pid)
+    };
+    let count = arena.layout().geometry().participants;
+    (0..count).map(|id| ParticipantId(id as u16)).find(|id| is_of(id) == Some(true))
 }
 
 /// All participants that belong to somebody.

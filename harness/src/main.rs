@@ -26,6 +26,7 @@ mod table;
 mod torture;
 mod trace;
 mod validate;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -64,6 +65,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::TortureWorker(options) => torture::work(&options),
         Command::BankWorker(options) => bench::native::work(&options),
         Command::Check(options) => check::run(&options),
+        Command::Verify(options) => verify::run(&options),
         Command::ReplayWorker(options) => replay::work(&options),
         Command::Fsck(options) => fsck::run(&options),
         Command::Inspect(options) => inspect::run(&options),

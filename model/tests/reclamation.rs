@@ -283,6 +283,54 @@ fn work(tx: &mut Tx, list: Handle, number: u64) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Found by `pso torture --kills 600 --writers 3 --seed 7` at kill 79, as a bucket of a dict that was in use and named an entry that
+/// was not. The danger: a cell is locked, then a block is made, then its name is written into the cell. If that lock is
+/// given back before the block is LIVE, and the owner dies or loses the processor there, whoever replaces the value finds a
+/// block that it cannot retire, and that becomes LIVE later, with no name and for ever.
+#[test]
+fn what_was_committed_a_moment_ago_can_be_taken_out() {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if info.payload().downcast_ref::<Killed>().is_none() {
+            hook(info);
+        }
+    }));
+    let (heap, space) = space_of(2 * MIB);
+    let mut survivor = space.participant().unwrap();
+    let list = texts(&mut survivor, 1);
+    let mut at_rest = None;
+    for step in 0.. {
+        let process = heap.process();
+        let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
+        let mut victim = doomed.participant().unwrap();
+        process.die_after(step);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            victim.run(|tx| {
+                assert!(list::set(tx, list, 0, Value::NONE)?);
+                replace(tx, list, 0, step)
+            })
+        }));
+        let through = process.live_on() > 0 && matches!(outcome, Ok(Ok(())));
+        std::mem::forget(victim);
+        heap.kill_process(doomed.process());
+        // Before anybody clears up, unless it has to.
+        survivor.run(|tx| replace(tx, list, 0, step)).unwrap();
+        space.recover_dead();
+        let mut heir = space.participant().unwrap();
+        heir.collect();
+        heir.leave();
+        survivor.collect();
+        assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}");
+        let live = in_phase(&space, BlockPhase::Live);
+        // The first time makes the logs of the slot.
+        assert_eq!(*at_rest.get_or_insert(live), live, "blocks after a kill at step {step}");
+        if through {
+            assert!(step > 50, "only {step} steps");
+            return;
+        }
+    }
+}
+
 #[test]
 fn killed_at_every_step_nothing_is_torn_and_nothing_is_forgotten() {
     let hook = std::panic::take_hook();

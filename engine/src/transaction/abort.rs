@@ -78,6 +78,7 @@ impl<P: Platform> Participant<P> {
             self.for_each_locked(|arena, _, cell| waiting::ring_cell(arena, cell));
         }
         self.pay_owed_wake();
+        self.ring_victims();
         self.entries = 0;
         self.discards = 0;
         if self.standing.has_token() {

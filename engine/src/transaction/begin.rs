@@ -136,8 +136,9 @@ impl<P: Platform> Participant<P> {
         let Some(stopper) = AttemptId::unpack(word) else { return Ok(()) };
         let began = self.platform().now_ns();
         let spin_ns = self.platform().spin_ns();
-        // Bounded by `restart_ns`, but for an irrevocable stopper: by its life.
+        // Bounded by `restart_ns`, but for an irrevocable stopper: by its life. It rings when it is over.
         loop {
+            let bell = Bell::look(self.arena(), self.slot);
             if is_over(self.arena(), stopper) {
                 return Ok(());
             }
@@ -146,14 +147,12 @@ impl<P: Platform> Participant<P> {
                 if !self.irrevocable_goes_on(stopper) {
                     return Ok(());
                 }
-                let bell = Bell::look(self.arena(), self.slot);
                 self.sleep(bell, self.limits.restart_ns)?;
                 continue;
             }
             if waited < spin_ns {
                 self.platform().spin_hint();
             } else {
-                let bell = Bell::look(self.arena(), self.slot);
                 self.sleep(bell, self.limits.restart_ns - waited)?;
             }
         }

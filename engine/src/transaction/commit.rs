@@ -81,15 +81,24 @@ impl<P: Platform> Participant<P> {
         Ok(version)
     }
 
-    /// Values, then DONE, then locks. The order is what readers and recovery count on.
+    /// Values and blocks, then DONE, then locks. The order is what readers and recovery count on. A block is LIVE before any cell is
+    /// free: whoever overwrites its name at once has to be able to retire it.
     fn write_back(&mut self, version: Version) {
         let arena = &self.arena;
         let platform = arena.platform();
         for number in 0..self.entries {
             let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
-            if let Some((EntryKind::Write, cell)) = entry.target(arena) {
-                // Release: whoever reads a handle from the cell sees the block behind it.
-                platform.store(cell.value_word(), entry.new_value(arena), Release);
+            match entry.target(arena) {
+                Some((EntryKind::Write, cell)) => {
+                    // Release: whoever reads a handle from the cell sees the block behind it.
+                    platform.store(cell.value_word(), entry.new_value(arena), Release);
+                }
+                Some((EntryKind::Allocation, _)) => {
+                    if let Some(handle) = Handle::from_raw(entry.old_version(arena)) {
+                        allocator::publish(arena, handle);
+                    }
+                }
+                _ => {}
             }
         }
         let header = self.record_ring.address(self.record_start);
@@ -107,13 +116,8 @@ impl<P: Platform> Participant<P> {
                     // Release: passes on what the last committer released.
                     platform.store(cell.lock_word(), free, Release);
                 }
-                Some((EntryKind::Allocation, _)) => {
-                    if let Some(handle) = Handle::from_raw(entry.old_version(arena)) {
-                        allocator::publish(arena, handle);
-                    }
-                }
-                // When all cells are free: until then a cell still names the block.
-                Some((EntryKind::Discard, _)) | None => {}
+                // What is discarded is retired when all cells are free: until then a cell still names the block.
+                Some((EntryKind::Allocation | EntryKind::Discard, _)) | None => {}
             }
         }
     }
@@ -149,6 +153,7 @@ impl<P: Platform> Participant<P> {
             });
         }
         self.pay_owed_wake();
+        self.ring_victims();
         self.record_start += 1 + self.entries;
         self.entries = 0;
     }

@@ -13,12 +13,11 @@ use crate::participant::{Slot, is_over, participant_is_dead, status_of};
 use crate::platform::Platform;
 use crate::recovery;
 use crate::waiting::{self, Bell};
-use crate::word::{AttemptId, CellAddress, LockedBy, State, Status};
+use crate::word::{AttemptId, CellAddress, LockedBy, ParticipantId, State, Status};
 
-/// The first sleep; death of the owner is looked for after each.
-const FIRST_SLEEP_NS: u64 = 2_000_000;
-/// Sleeps double up to here.
-const LONGEST_SLEEP_NS: u64 = 100_000_000;
+/// Each sleep; death of the owner is looked for after it. Not longer after a while: whoever has waited long for an owner that
+/// runs goes on no later after its death than whoever has just come. A look costs some microseconds.
+const SLEEP_NS: u64 = 2_000_000;
 /// So long an owner is waited for in the open, as one who runs. Then the wait is announced, and two that wait for each other find
 /// it out at once: a spin as long as a wake-up takes, before that, cost two that cross 20 us each time.
 const OPEN_SPIN_NS: u64 = 300;
@@ -29,15 +28,39 @@ const RETRIES_TO_A_LOOK: u64 = 16;
 
 impl<P: Platform> Participant<P> {
     /// Flips somebody's attempt to ABORTED if it still is in `state`: all its locks are void from here on.
-    pub(super) fn stop(&self, slot: Slot, seq: u64, state: State) {
+    pub(super) fn stop(&mut self, slot: Slot, victim: AttemptId, state: State) {
         let platform = self.platform();
-        let from = Status { seq, state }.pack();
-        let to = Status { seq, state: State::Aborted }.pack();
+        let from = Status { seq: victim.seq, state }.pack();
+        let to = Status { seq: victim.seq, state: State::Aborted }.pack();
         // Before the status: a victim that finds itself stopped finds its stopper. If the exchange fails the name is of no
         // consequence, for only a stopped attempt looks at it.
         platform.store(slot.stopped_by(), self.me().pack(), Relaxed);
         if platform.compare_exchange(slot.status(), from, to, AcqRel, Relaxed).is_ok() {
             waiting::ring(self.arena(), slot);
+            self.note_victim(victim.participant);
+        }
+    }
+
+    /// Whoever was stopped waits until this attempt is over, and is rung then.
+    fn note_victim(&mut self, victim: ParticipantId) {
+        if self.victims_of != self.seq {
+            self.victims_of = self.seq;
+            self.victims.clear();
+        }
+        if !self.victims.contains(&victim) {
+            self.victims.push(victim);
+        }
+    }
+
+    /// At the end of an attempt, after IDLE.
+    pub(super) fn ring_victims(&mut self) {
+        if self.victims.is_empty() {
+            return;
+        }
+        for victim in std::mem::take(&mut self.victims) {
+            if let Some(slot) = Slot::of(&self.arena, victim) {
+                waiting::ring(&self.arena, slot);
+            }
         }
     }
 
@@ -59,7 +82,7 @@ impl<P: Platform> Participant<P> {
                     self.doze()?;
                     continue;
                 }
-                self.stop(slot, by.seq, State::Prepared);
+                self.stop(slot, AttemptId { participant: by.participant, seq: by.seq }, State::Prepared);
                 return Ok(());
             }
             self.platform().spin_hint();
@@ -69,7 +92,7 @@ impl<P: Platform> Participant<P> {
     /// A short sleep while somebody who must not be stopped has no processor. Nobody rings.
     fn doze(&mut self) -> Result<(), Stop> {
         let bell = Bell::look(self.arena(), self.slot);
-        self.sleep(bell, FIRST_SLEEP_NS / 2).map_err(|stop| self.fail(stop))
+        self.sleep(bell, SLEEP_NS / 2).map_err(|stop| self.fail(stop))
     }
 
     /// COMMITTED: the owner writes back. If it is dead, the one recoverer does. Bounded by the life of the owner.
@@ -78,7 +101,7 @@ impl<P: Platform> Participant<P> {
         let committed = Status { seq: by.seq, state: State::Committed }.pack();
         let began = self.platform().now_ns();
         let spin_ns = self.platform().spin_ns();
-        let mut sleep_ns = FIRST_SLEEP_NS / 8;
+        let mut sleep_ns = SLEEP_NS / 8;
         while self.platform().load(slot.status(), Acquire) == committed {
             if !self.still(self.active) {
                 return Err(self.lost());
@@ -92,7 +115,7 @@ impl<P: Platform> Participant<P> {
             if let Err(stop) = self.sleep(bell, sleep_ns) {
                 return Err(self.fail(stop));
             }
-            sleep_ns = (sleep_ns * 2).min(FIRST_SLEEP_NS / 2);
+            sleep_ns = (sleep_ns * 2).min(SLEEP_NS / 2);
             if participant_is_dead(self.arena(), by.participant) {
                 recovery::finish_attempt(&self.space, by.participant);
             }
@@ -106,7 +129,7 @@ impl<P: Platform> Participant<P> {
         self.raise_tick();
         match self.judge(state, self.contender_at(slot)) {
             Verdict::Stop => {
-                self.stop(slot, by.seq, state);
+                self.stop(slot, AttemptId { participant: by.participant, seq: by.seq }, state);
                 Ok(())
             }
             Verdict::Leave => Err(self.leave_for(cell)),
@@ -254,7 +277,6 @@ impl<P: Platform> Participant<P> {
     }
 
     fn sleep_until_over(&mut self, slot: Slot, owner: AttemptId, waiting: u64) -> Result<bool, Stop> {
-        let mut sleep_ns = FIRST_SLEEP_NS;
         let mut sign_of_life = self.sign_of_life(slot);
         let began = self.platform().now_ns();
         let mut silent_since = began;
@@ -275,7 +297,7 @@ impl<P: Platform> Participant<P> {
                 if !self.contender().ranks_above(&self.contender_at(slot)) {
                     return Ok(false);
                 }
-                self.stop(slot, owner.seq, State::Waiting);
+                self.stop(slot, owner, State::Waiting);
                 continue;
             }
             if self.platform().load(slot.queue_to(), Acquire) != self.me().pack() {
@@ -286,8 +308,7 @@ impl<P: Platform> Participant<P> {
                 (0..SPINS_TO_A_LOOK).for_each(|_| self.platform().spin_hint());
                 continue;
             }
-            self.sleep(bell, sleep_ns)?;
-            sleep_ns = (sleep_ns * 2).min(LONGEST_SLEEP_NS);
+            self.sleep(bell, SLEEP_NS)?;
             if participant_is_dead(self.arena(), owner.participant) {
                 self.stop_dead(slot, owner);
                 continue;
@@ -305,7 +326,7 @@ impl<P: Platform> Participant<P> {
     /// The dead owner's attempt: undecided it is stopped, committed it is finished.
     pub(super) fn stop_dead(&mut self, slot: Slot, owner: AttemptId) {
         for state in [State::Active, State::Waiting, State::Prepared] {
-            self.stop(slot, owner.seq, state);
+            self.stop(slot, owner, state);
         }
         recovery::finish_attempt(&self.space, owner.participant);
     }
@@ -318,7 +339,7 @@ impl<P: Platform> Participant<P> {
         }
         let limit = self.platform().load(slot.hung_limit(), Relaxed);
         self.platform().store(slot.hung_limit(), limit.saturating_mul(2).max(1), Relaxed);
-        self.stop(slot, owner.seq, State::Active);
+        self.stop(slot, owner, State::Active);
     }
 
     /// Changes with every engine call of an attempt.

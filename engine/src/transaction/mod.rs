@@ -105,6 +105,9 @@ pub struct Participant<P: Platform> {
     pause: Pause,
     /// A cell whose next sleeper is owed a wake-up at the end of the attempt.
     owed_wake: Option<crate::word::CellAddress>,
+    /// Whom the attempt `victims_of` has stopped: rung at its end.
+    victims: Vec<ParticipantId>,
+    victims_of: u64,
     limits: Limits,
     sleeper: Box<dyn Sleeper + Send>,
     observer: Option<Box<dyn Observer<P> + Send>>,
@@ -193,6 +196,8 @@ impl<P: Platform> Participant<P> {
             failures: 0,
             pause: Pause::No,
             owed_wake: None,
+            victims: Vec::new(),
+            victims_of: NO_SEQ,
             limits: Limits::default(),
             sleeper: Box::new(run::JustSleep),
             observer: None,

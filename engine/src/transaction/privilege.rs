@@ -38,7 +38,7 @@ use crate::word::{AttemptId, CellAddress, LockWord, Priority, Value};
 /// The first sleep of who waits for the token.
 const FIRST_SLEEP_NS: u64 = 2_000_000;
 /// Sleeps double up to here.
-const LONGEST_SLEEP_NS: u64 = 8_000_000;
+const LONGEST_SLEEP_NS: u64 = 4_000_000;
 
 impl<P: Platform> Participant<P> {
     /// Runs `body` once, as a transaction that nobody stops and that commits unless `body` fails. One at a time in a space: waits

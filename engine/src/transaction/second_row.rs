@@ -24,7 +24,7 @@ use crate::word::{AttemptId, CellAddress, LockWord, Priority, State};
 /// The first sleep: so long a kill may go unnoticed.
 const FIRST_SLEEP_NS: u64 = 2_000_000;
 /// Sleeps double up to here: a look is a few loads and no attempt, and a killed ringer is missed for no longer than this.
-const LONGEST_SLEEP_NS: u64 = 8_000_000;
+const LONGEST_SLEEP_NS: u64 = 4_000_000;
 
 impl<P: Platform> Participant<P> {
     /// Waits, holding nothing, until an attempt that wants `cell` may get further. Bounded by the owners' attempts, and by

@@ -141,7 +141,7 @@ impl<P: Platform> Participant<P> {
         }
         // Both prepared: the higher stops the lower, the lower gives way. Nobody waits.
         if self.contender().ranks_above(&self.contender_at(slot)) {
-            self.stop(slot, by.seq, State::Prepared);
+            self.stop(slot, AttemptId { participant: by.participant, seq: by.seq }, State::Prepared);
             return Ok(Finding::Again);
         }
         Ok(Finding::Changed)

@@ -1,8 +1,10 @@
-//! The writer processes: started, killed, replaced.
+//! The writer processes: started, killed, replaced, stopped and continued.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use crate::failure::Failure;
 use crate::python::last_lines;
@@ -33,6 +35,35 @@ impl Crew {
         process.kill().map_err(Failure::system(format!("killing writer {writer}")))?;
         process.wait().map_err(Failure::system(format!("waiting for writer {writer}")))?;
         Ok(())
+    }
+
+    /// Stops a writer with SIGSTOP and waits until it stands still.
+    pub fn stop(&mut self, writer: u32) -> Result<(), Failure> {
+        self.signal(writer, Signal::STOP)?;
+        let what = format!("waiting until writer {writer} stands still");
+        let pid = Pid::from_child(&self.writers[writer as usize]);
+        match waitpid(Some(pid), WaitOptions::UNTRACED) {
+            Ok(Some((_, status))) if status.stopped() => Ok(()),
+            // Reaped by that: nothing more can be learned from the `Child`.
+            Ok(status) => Err(self.failure(writer, format!("{status:?}"))),
+            Err(error) => Err(Failure::system(what)(error.into())),
+        }
+    }
+
+    /// Lets a writer that was stopped go on.
+    pub fn go_on(&mut self, writer: u32) -> Result<(), Failure> {
+        self.signal(writer, Signal::CONT)
+    }
+
+    fn signal(&self, writer: u32, signal: Signal) -> Result<(), Failure> {
+        let pid = Pid::from_child(&self.writers[writer as usize]);
+        kill_process(pid, signal)
+            .map_err(|error| Failure::system(format!("{signal:?} to writer {writer}"))(error.into()))
+    }
+
+    /// Process number of a writer.
+    pub fn pid(&self, writer: u32) -> u32 {
+        self.writers[writer as usize].id()
     }
 
     /// Starts a writer in the place of one that is gone.

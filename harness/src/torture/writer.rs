@@ -6,45 +6,22 @@
 use std::time::Duration;
 
 use pso_engine::error::Stop;
-use pso_engine::object::{dict, list, queue, text};
+use pso_engine::object::list;
 use pso_engine::platform::System as _;
 use pso_engine::platform::native::Place;
-use pso_engine::word::Handle;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 
-use super::progress::Progress;
+use super::deeds::{Deed, Draw};
+use super::progress::{Note, Progress};
 use super::round::SPACE;
-use super::world::{ACCOUNTS, ITEMS, KEYS, NOTE_LENGTH, NOTES, Tx, World, as_number, belonging, key, note, number};
+use super::world::{Tx, World, as_number, number};
 use crate::cli::TortureWorker;
 use crate::failure::Failure;
 use crate::place;
 
 /// How long a writer sleeps for a token before it does something else: all takers may wait at the same queue.
 const TOKEN_PATIENCE: Duration = Duration::from_micros(200);
-
-/// What a writer does next; `choose` says how often, in a thousand.
-#[derive(Clone, Copy, Debug)]
-enum Deed {
-    Transfer,
-    MoveKey,
-    MoveItem,
-    MoveToken,
-    ReplaceNote,
-    AbandonNote,
-}
-
-fn choose(random: &mut StdRng) -> Deed {
-    match random.random_range(0..1000) {
-        0..400 => Deed::Transfer,
-        400..670 => Deed::MoveKey,
-        670..940 => Deed::MoveItem,
-        // Seldom: a writer that sleeps is killed in nothing of interest.
-        940..955 => Deed::MoveToken,
-        955..960 => Deed::ReplaceNote,
-        _ => Deed::AbandonNote,
-    }
-}
 
 /// The hidden subcommand `torture-worker`.
 pub fn work(options: &TortureWorker) -> Result<(), Failure> {
@@ -62,14 +39,22 @@ pub fn work(options: &TortureWorker) -> Result<(), Failure> {
 }
 
 fn labour(tx: &mut Tx, world: &World, writer: u32, progress: &Progress, random: &mut StdRng) -> Result<(), Failure> {
+    let mut note = progress.noted(writer)?;
+    let mut deed = Deed::choose(random);
     loop {
-        let deed = choose(random);
-        match perform(tx, world, writer, deed, random) {
-            Ok(Done::Committed(commits)) => progress.note(writer, commits)?,
+        // Drawn before the transaction: a body that is run again does the same.
+        let draw = Draw::new(random);
+        match perform(tx, world, writer, deed, &draw) {
+            Ok(Done::Committed(commits)) => {
+                note = Note { commits, at_ns: tx.arena().platform().now_ns(), ..note };
+            }
             Ok(Done::Nothing) | Err(Stop::TimedOut) => {}
             Ok(Done::Told) => return Ok(()),
             Err(stop) => return Err(Failure::Wrong(format!("writer {writer}, {deed:?}: {stop}"))),
         }
+        deed = Deed::choose(random);
+        note.deed = deed as u64;
+        progress.note(writer, note)?;
     }
 }
 
@@ -83,103 +68,30 @@ enum Done {
     Told,
 }
 
-fn perform(tx: &mut Tx, world: &World, writer: u32, deed: Deed, random: &mut StdRng) -> Result<Done, Stop> {
-    if let Deed::AbandonNote = deed {
-        return abandon(tx, random);
-    }
-    let deadline = tx.arena().platform().now_ns() + TOKEN_PATIENCE.as_nanos() as u64;
-    let patience = matches!(deed, Deed::MoveToken).then_some(deadline);
-    // Drawn before the transaction: a body that is run again does the same.
-    let draw = Draw::new(random);
-    tx.run_until(patience, |tx| {
+fn perform(tx: &mut Tx, world: &World, writer: u32, deed: Deed, draw: &Draw) -> Result<Done, Stop> {
+    let body = |tx: &mut Tx| {
         if list::len(tx, world.stop)? > 0 {
             return Ok(Done::Told);
         }
-        match deed {
-            Deed::Transfer => transfer(tx, world, &draw)?,
-            Deed::MoveKey => move_key(tx, world, &draw)?,
-            Deed::MoveItem => move_item(tx, world, &draw)?,
-            Deed::MoveToken => move_token(tx, world, &draw)?,
-            Deed::ReplaceNote => replace_note(tx, world, &draw)?,
-            Deed::AbandonNote => {}
-        }
+        deed.perform(tx, world, writer, draw)?;
         let commits = as_number(list::get(tx, world.counts, writer.into())?)? + 1;
         list::set(tx, world.counts, writer.into(), number(commits))?;
         Ok(Done::Committed(commits as u64))
-    })
-}
-
-/// The random part of a deed.
-struct Draw {
-    one: u64,
-    other: u64,
-    forward: bool,
-}
-
-impl Draw {
-    fn new(random: &mut StdRng) -> Self {
-        Self { one: random.random(), other: random.random(), forward: random.random() }
+    };
+    match deed {
+        Deed::AbandonNote => {
+            // Ends the attempt without a commit: everything has to be given back.
+            tx.begin()?;
+            let made = deed.perform(tx, world, writer, draw);
+            tx.abort();
+            made.map(|()| Done::Nothing)
+        }
+        Deed::MoveToken => {
+            let deadline = tx.arena().platform().now_ns() + TOKEN_PATIENCE.as_nanos() as u64;
+            tx.run_until(Some(deadline), body)
+        }
+        // A conflict would be an error here: nobody stops it.
+        Deed::Decree => tx.run_irrevocable(None, body),
+        _ => tx.run(body),
     }
-    fn ordered<T>(&self, one: T, other: T) -> (T, T) {
-        if self.forward { (one, other) } else { (other, one) }
-    }
-}
-
-fn transfer(tx: &mut Tx, world: &World, draw: &Draw) -> Result<(), Stop> {
-    let (from, to) = (draw.one % ACCOUNTS, draw.other % ACCOUNTS);
-    let amount = (draw.one >> 32) as i64 % 100;
-    let taken = as_number(list::get(tx, world.bank, from)?)? - amount;
-    list::set(tx, world.bank, from, number(taken))?;
-    let given = as_number(list::get(tx, world.bank, to)?)? + amount;
-    list::set(tx, world.bank, to, number(given))?;
-    Ok(())
-}
-
-fn move_key(tx: &mut Tx, world: &World, draw: &Draw) -> Result<(), Stop> {
-    let index = (draw.one % KEYS as u64) as i64;
-    let (from, to) = draw.ordered(world.left, world.right);
-    let key = key(tx, index);
-    if dict::remove(tx, from, &key)?.is_some() {
-        dict::set(tx, to, &key, number(belonging(index)))?;
-    }
-    Ok(())
-}
-
-fn move_item(tx: &mut Tx, world: &World, draw: &Draw) -> Result<(), Stop> {
-    let (from, to) = draw.ordered(world.near, world.far);
-    let length = list::len(tx, from)?;
-    if length == 0 {
-        return Ok(());
-    }
-    if let Some(item) = list::remove(tx, from, draw.one % length)? {
-        let place = draw.other % (ITEMS as u64 - length + 1);
-        list::insert(tx, to, place, item)?;
-    }
-    Ok(())
-}
-
-fn move_token(tx: &mut Tx, world: &World, draw: &Draw) -> Result<(), Stop> {
-    let (from, to): (Handle, Handle) = draw.ordered(world.inbox, world.outbox);
-    let token = queue::get(tx, from)?;
-    queue::put(tx, to, token)
-}
-
-fn replace_note(tx: &mut Tx, world: &World, draw: &Draw) -> Result<(), Stop> {
-    let value = text::encode(tx, &draw_note(draw))?;
-    list::set(tx, world.notes, draw.one % NOTES, value)?;
-    Ok(())
-}
-
-/// Mostly short, seldom longer than the largest size class.
-fn draw_note(draw: &Draw) -> String {
-    let length = if draw.one.is_multiple_of(8) { draw.other as usize % NOTE_LENGTH } else { draw.other as usize % 300 };
-    note(char::from(b'a' + (draw.one >> 8) as u8 % 26), length)
-}
-
-/// Allocates, and ends the attempt without a commit: everything has to be given back.
-fn abandon(tx: &mut Tx, random: &mut StdRng) -> Result<Done, Stop> {
-    tx.begin()?;
-    let made = text::encode(tx, &draw_note(&Draw::new(random)));
-    tx.abort();
-    made.map(|_| Done::Nothing)
 }
