@@ -303,6 +303,8 @@ fn what_was_committed_a_moment_ago_can_be_taken_out() {
         let process = heap.process();
         let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
         let mut victim = doomed.participant().unwrap();
+        // Finds memory to allocate from, which takes as long as it takes.
+        victim.run(|tx| replace(tx, list, 0, step)).unwrap();
         process.die_after(step);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             victim.run(|tx| {
