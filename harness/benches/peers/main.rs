@@ -106,6 +106,8 @@ fn main() -> ExitCode {
     if !is_bench && arguments.first().is_none_or(|first| first != processes::WORKER) {
         return smoke::main(&arguments);
     }
+    // cargo starts benchmarks in the folder of their crate; files are named from the repository's, as everywhere.
+    let _ = std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let options = Options::parse();
     pso_harness::exit_code(match &options.command {
         Some(Command::Worker(worker)) => processes::work(worker),

@@ -91,8 +91,16 @@ impl EngineActor {
             *attempts += 1;
             body(tx, cells)
         });
-        done.map_err(Failure::space("a transaction"))
+        match done {
+            Ok(value) => Ok(value),
+            Err(stop) => Err(failure(stop)),
+        }
     }
+}
+
+#[cold]
+fn failure(stop: Stop) -> Failure {
+    Failure::space("a transaction")(stop)
 }
 
 #[inline(always)]
