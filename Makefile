@@ -12,6 +12,8 @@ PYTHON ?=
 VENV := .venv/bin
 STEP := @scripts/step.sh
 PSO := target/release/pso
+# Runs of two seconds take 20 minutes in all, those of ten, without --seconds, 100.
+PEERS ?= --seconds 2 --out results/peers.json --plot results/peers
 # Cargo alone, outside maturin: do not look for a libpython to link the extension with.
 export PYO3_BUILD_EXTENSION_MODULE := 1
 # The folder of the outputs is part of what the demo promises.
@@ -70,6 +72,8 @@ bench: setup
 	$(STEP) 'bank, Python' $(PSO) bench bank --out results/bank.json
 	$(STEP) 'single operations' $(PSO) bench micro --out results/micro.json
 	$(STEP) 'wake-ups' $(PSO) bench wake --out results/wake.json
+	$(STEP) 'engine beside locks and STMs' cargo bench --locked -p pso-harness --bench peers -- $(PEERS)
+	$(STEP) 'small transaction, criterion' cargo bench --locked -p pso-harness --bench small
 
 sweep: setup
 	$(STEP) 'sweep, real and simulated' $(PSO) sweep --out results/sweep.json --plot results/sweep $(SWEEP)

@@ -37,11 +37,16 @@ impl Machine {
 }
 
 impl Provenance {
-    /// That of this process.
+    /// That of this process, a command `pso`.
     pub fn here() -> Self {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
+        Self::of(format!("pso {}", arguments.join(" ")))
+    }
+
+    /// That of this process, which `command` has started.
+    pub fn of(command: String) -> Self {
         Self {
-            command: format!("pso {}", arguments.join(" ")),
+            command,
             commit: commit().unwrap_or_else(|| "unknown".into()),
             machine: Machine {
                 processor: field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.into()),

@@ -1,13 +1,19 @@
 //! Which space: from the command line to a joined space.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use pso_engine::arena::Layout;
 use pso_engine::platform::native::{self, Choice, Native, Place};
 use pso_engine::space::Space;
 
+use tempfile::TempDir;
+
 use crate::cli::SpaceChoice;
 use crate::failure::Failure;
+
+/// Memory that a folder is put into if the machine has it: a disk would be measured with it.
+const SHARED_MEMORY: &str = "/dev/shm";
 
 /// A space that this process has joined, and how people call it.
 pub struct Joined {
@@ -54,6 +60,14 @@ pub fn attach(place: &Place) -> Result<Joined, Failure> {
 fn join(place: &Place, (platform, layout): (Native, Layout)) -> Result<Joined, Failure> {
     let space = Space::join(platform, layout).map_err(Failure::space(title(place)))?;
     Ok(Joined { space, title: title(place) })
+}
+
+/// A folder of its own for a space that goes with it.
+pub fn folder_in_memory(prefix: &str) -> Result<TempDir, Failure> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix);
+    let folder = if Path::new(SHARED_MEMORY).is_dir() { builder.tempdir_in(SHARED_MEMORY) } else { builder.tempdir() };
+    folder.map_err(Failure::system("a folder for the space"))
 }
 
 /// Removes its space when it goes, unless it is told to keep it.

@@ -179,6 +179,31 @@ fn retry_sleeps_until_a_cell_that_was_read_changes() {
     waiter.join().unwrap();
 }
 
+/// Wake-ups a commit are promised to be few, and measured: a count that missed them would keep any promise.
+#[test]
+fn a_participant_counts_those_whom_it_wakes() {
+    const ROUNDS: i64 = 20;
+    let (_, space) = space();
+    let mut one = space.participant().unwrap();
+    let cells = cells(&mut one, 1);
+    let commit = |one: &mut Participant<Heap>, value| one.run(|tx| tx.write(cells[0], integer(value))).unwrap();
+    (-ROUNDS..0).for_each(|value| commit(&mut one, value));
+    assert_eq!(one.woken(), 0, "nobody sleeps");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut two = space.participant().unwrap();
+            let last = |value: i64| if value < ROUNDS { Err(Stop::Retry) } else { Ok(()) };
+            two.run(|tx| last(tx.read(cells[0])?.as_int().unwrap())).unwrap();
+        });
+        for value in 1..=ROUNDS {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            commit(&mut one, value);
+        }
+    });
+    let woken = one.woken();
+    assert!((1..=ROUNDS as u64).contains(&woken), "{woken} wake-ups of one sleeper by {ROUNDS} commits");
+}
+
 #[test]
 fn a_wait_ends_when_its_time_is_over() {
     let (heap, space) = space();

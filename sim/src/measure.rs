@@ -1,6 +1,10 @@
 //! What one run of a trace gave: the same numbers for a simulated run and a real one, so that both stand on the same axes.
 
-use serde::{Deserialize, Serialize};
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Significant decimal digits of a latency.
+const LATENCY_DIGITS: u8 = 2;
 
 /// Where a run took place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -59,8 +63,73 @@ pub struct Measurement {
     pub latency: Latency,
 }
 
+/// How long things took, ns, each with two significant digits. A few KiB; adding one to another loses nothing. Processes send it to
+/// each other as pairs of a value and its count.
+#[derive(Clone, Debug)]
+pub struct Latencies(Histogram<u64>);
+
+impl Latencies {
+    /// None yet.
+    pub fn new() -> Self {
+        match Histogram::new(LATENCY_DIGITS) {
+            Ok(histogram) => Self(histogram),
+            // The only error is a number of digits above 5.
+            Err(_) => unreachable!("two digits are allowed"),
+        }
+    }
+
+    /// One more.
+    pub fn record(&mut self, ns: u64) {
+        // It grows by itself (`saturating_record` would not let it): no value of a clock is out of range.
+        let _ = self.0.record(ns);
+    }
+
+    /// Those of another one, too.
+    pub fn add(&mut self, other: &Self) {
+        // Both grow by themselves: nothing can be out of range.
+        let _ = self.0.add(&other.0);
+    }
+
+    /// How many.
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The figures that are quoted.
+    pub fn percentiles(&self) -> Latency {
+        let at = |quantile| self.0.value_at_quantile(quantile);
+        Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: self.0.max() }
+    }
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Pairs (value, count): adding them gives the same buckets.
+impl Serialize for Latencies {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let recorded = self.0.iter_recorded();
+        let pairs: Vec<(u64, u64)> =
+            recorded.map(|bucket| (bucket.value_iterated_to(), bucket.count_since_last_iteration())).collect();
+        pairs.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Latencies {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut latencies = Self::new();
+        for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
+            latencies.0.record_n(value, count).map_err(serde::de::Error::custom)?;
+        }
+        Ok(latencies)
+    }
+}
+
 /// Percentiles in ns.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
     /// Median.
     pub p50: u64,

@@ -215,7 +215,7 @@ impl Leftover {
             match state {
                 State::Committed if kind == EntryKind::Write => waiting::ring_changes(arena, cell),
                 _ => waiting::ring_cell(arena, cell),
-            }
+            };
         }
     }
 }

@@ -75,7 +75,7 @@ impl<P: Platform> Participant<P> {
         self.platform().fence(SeqCst);
         self.ring_queue();
         if held && self.anybody_sleeps() {
-            self.for_each_locked(|arena, _, cell| waiting::ring_cell(arena, cell));
+            self.for_each_locked(|arena, _, cell| self.note_woken(waiting::ring_cell(arena, cell)));
         }
         self.pay_owed_wake();
         self.ring_victims();

@@ -147,9 +147,11 @@ impl<P: Platform> Participant<P> {
         arena.platform().fence(SeqCst);
         self.ring_queue();
         if self.anybody_sleeps() {
-            self.for_each_locked(|arena, kind, cell| match kind {
-                EntryKind::Write => waiting::ring_changes(arena, cell),
-                _ => waiting::ring_cell(arena, cell),
+            self.for_each_locked(|arena, kind, cell| {
+                self.note_woken(match kind {
+                    EntryKind::Write => waiting::ring_changes(arena, cell),
+                    _ => waiting::ring_cell(arena, cell),
+                });
             });
         }
         self.pay_owed_wake();
@@ -185,13 +187,13 @@ impl<P: Platform> Participant<P> {
         if is_over(arena, waiter) {
             let _ = arena.platform().compare_exchange(self.slot.queue_to(), word, 0, AcqRel, Relaxed);
         } else if let Some(slot) = crate::participant::Slot::of(arena, waiter.participant) {
-            waiting::ring(arena, slot);
+            self.note_woken(waiting::ring(arena, slot));
         }
     }
 
     pub(super) fn pay_owed_wake(&mut self) {
         if let Some(cell) = self.owed_wake.take() {
-            waiting::ring_cell(&self.arena, cell);
+            self.note_woken(waiting::ring_cell(&self.arena, cell));
         }
     }
 

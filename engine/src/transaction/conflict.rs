@@ -36,7 +36,7 @@ impl<P: Platform> Participant<P> {
         // consequence, for only a stopped attempt looks at it.
         platform.store(slot.stopped_by(), self.me().pack(), Relaxed);
         if platform.compare_exchange(slot.status(), from, to, AcqRel, Relaxed).is_ok() {
-            waiting::ring(self.arena(), slot);
+            self.note_woken(waiting::ring(self.arena(), slot));
             self.note_victim(victim.participant);
         }
     }
@@ -59,7 +59,7 @@ impl<P: Platform> Participant<P> {
         }
         for victim in std::mem::take(&mut self.victims) {
             if let Some(slot) = Slot::of(&self.arena, victim) {
-                waiting::ring(&self.arena, slot);
+                self.note_woken(waiting::ring(&self.arena, slot));
             }
         }
     }
@@ -250,7 +250,7 @@ impl<P: Platform> Participant<P> {
             // AcqRel: releases our priority and status to whoever looks at the queue.
             if self.platform().compare_exchange(slot.queue_to(), word, me, AcqRel, Relaxed).is_ok() {
                 if let Some(holder_slot) = holder_slot {
-                    waiting::ring(self.arena(), holder_slot);
+                    self.note_woken(waiting::ring(self.arena(), holder_slot));
                 }
                 return true;
             }

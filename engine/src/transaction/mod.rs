@@ -113,6 +113,8 @@ pub struct Participant<P: Platform> {
     observer: Option<Box<dyn Observer<P> + Send>>,
     deadline_ns: Option<u64>,
     counters: Counters,
+    /// Sleepers that it has woken. Of the participant alone: it stands in no shared word.
+    woken: Cell<u64>,
     alternatives: alternatives::Alternatives,
     hooks: Hooks<hooks::Hook>,
     /// The attempt whose record has cells that are held and keep their values.
@@ -203,6 +205,7 @@ impl<P: Platform> Participant<P> {
             observer: None,
             deadline_ns: None,
             counters: Counters::default(),
+            woken: Cell::new(0),
             alternatives: alternatives::Alternatives::default(),
             hooks: Hooks::default(),
             holds_in: NO_SEQ,
@@ -241,6 +244,15 @@ impl<P: Platform> Participant<P> {
     #[inline]
     pub fn failures(&self) -> u64 {
         self.failures
+    }
+    /// How many sleepers it has woken so far: a system call each.
+    pub fn woken(&self) -> u64 {
+        self.woken.get()
+    }
+    /// Counts those whom a ring woke.
+    #[inline]
+    fn note_woken(&self, woken: u64) {
+        self.woken.set(self.woken.get() + woken);
     }
     /// Replaces what happens around a sleep (a GIL to release, signals to look at).
     pub fn set_sleeper(&mut self, sleeper: Box<dyn Sleeper + Send>) {

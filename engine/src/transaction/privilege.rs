@@ -247,7 +247,7 @@ impl<P: Platform> Participant<P> {
         // Pairs with the fence in `ask_for_token`.
         arena.platform().fence(SeqCst);
         if self.anybody_sleeps() {
-            waiting::ring_cell(&self.arena, place);
+            self.note_woken(waiting::ring_cell(&self.arena, place));
         }
     }
 }

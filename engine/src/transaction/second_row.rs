@@ -61,7 +61,7 @@ impl<P: Platform> Participant<P> {
 
     /// Rings the oldest of those in the bucket of `cell` who are younger than this transaction.
     pub(super) fn pass_ring_on(&self, cell: CellAddress) {
-        waiting::ring_younger(self.arena(), cell, self.priority.unwrap_or(Priority(0)));
+        self.note_woken(waiting::ring_younger(self.arena(), cell, self.priority.unwrap_or(Priority(0))));
     }
 
     /// Ends the attempt of a lock's owner if its process is dead.

@@ -42,13 +42,16 @@ impl Bell {
     }
 }
 
-/// Rings somebody: it looks again at whatever it waits for. One atomic addition; a system call only if it sleeps.
-pub fn ring<P: Platform>(arena: &Arena<P>, slot: Slot) {
+/// Rings somebody: it looks again at whatever it waits for. One atomic addition; a system call only if it sleeps. Gives how many
+/// it woke: 1 for a sleeper, else 0.
+pub fn ring<P: Platform>(arena: &Arena<P>, slot: Slot) -> u64 {
     // AcqRel: releases the news to the sleeper's `look` or `sleep`.
     let before = arena.platform().fetch_add(slot.bell(), RING, AcqRel);
-    if before & SLEEPING != 0 {
-        arena.platform().wake(slot.bell());
+    if before & SLEEPING == 0 {
+        return 0;
     }
+    arena.platform().wake(slot.bell());
+    1
 }
 
 /// Says that nobody sleeps. For whoever takes a slot over: a killed sleeper leaves the word SLEEPING, and then no later sleep

@@ -49,39 +49,36 @@ fn may_have_sleepers<P: Platform>(arena: &Arena<P>, bucket: u64) -> bool {
     arena.platform().load(summary, Relaxed) & bit != 0
 }
 
-/// After `cell` got a new value: wakes all who wait for a change in its bucket, and the oldest who waits for the cell.
+/// After `cell` got a new value: wakes all who wait for a change in its bucket, and the oldest who waits for the cell. Gives how
+/// many were asleep, as the two below.
 #[inline]
-pub fn ring_changes<P: Platform>(arena: &Arena<P>, cell: CellAddress) {
+pub fn ring_changes<P: Platform>(arena: &Arena<P>, cell: CellAddress) -> u64 {
     let bucket = arena.layout().wait_bucket_of(cell);
-    if may_have_sleepers(arena, bucket) {
-        ring_bucket(arena, bucket, true, 0);
-    }
+    if may_have_sleepers(arena, bucket) { ring_bucket(arena, bucket, true, 0) } else { 0 }
 }
 
 /// After `cell` became free without a new value: wakes the oldest who waits for it.
 #[inline]
-pub fn ring_cell<P: Platform>(arena: &Arena<P>, cell: CellAddress) {
+pub fn ring_cell<P: Platform>(arena: &Arena<P>, cell: CellAddress) -> u64 {
     let bucket = arena.layout().wait_bucket_of(cell);
-    if may_have_sleepers(arena, bucket) {
-        ring_bucket(arena, bucket, false, 0);
-    }
+    if may_have_sleepers(arena, bucket) { ring_bucket(arena, bucket, false, 0) } else { 0 }
 }
 
 /// Passes on a ring that was not for the caller: wakes the oldest of those who wait for a cell of the bucket and are younger
 /// than `priority`.
-pub fn ring_younger<P: Platform>(arena: &Arena<P>, cell: CellAddress, priority: Priority) {
+pub fn ring_younger<P: Platform>(arena: &Arena<P>, cell: CellAddress, priority: Priority) -> u64 {
     let bucket = arena.layout().wait_bucket_of(cell);
-    if may_have_sleepers(arena, bucket) {
-        ring_bucket(arena, bucket, false, priority.0.saturating_add(1));
-    }
+    let from = priority.0.saturating_add(1);
+    if may_have_sleepers(arena, bucket) { ring_bucket(arena, bucket, false, from) } else { 0 }
 }
 
 #[cold]
-fn ring_bucket<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool, from: u64) {
+fn ring_bucket<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool, from: u64) -> u64 {
     let platform = arena.platform();
     let (first, words) = arena.layout().wait_bucket(bucket);
     let mut oldest: Option<(u64, WordAddress, u64, Slot)> = None;
     let mut empty = true;
+    let mut woken = 0;
     for index in 0..words {
         let word = first.offset(index);
         // Acquire: pairs with `announce`.
@@ -102,18 +99,19 @@ fn ring_bucket<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool, from: 
                 // It died or is just leaving: its bit means nothing.
                 platform.fetch_and(word, !bit, AcqRel);
             } else if changed {
-                ring(arena, slot);
+                woken += ring(arena, slot);
             }
         }
     }
     if let Some((_, word, bit, slot)) = oldest {
         // The ringer clears the bit that it rings, so that the next ringer wakes the next.
         platform.fetch_and(word, !bit, AcqRel);
-        ring(arena, slot);
+        woken += ring(arena, slot);
     }
     if empty {
         forget_summary(arena, bucket);
     }
+    woken
 }
 
 fn forget_summary<P: Platform>(arena: &Arena<P>, bucket: u64) {

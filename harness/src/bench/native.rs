@@ -22,7 +22,6 @@ use crate::table::{Table, thousands};
 type Tx = Participant<Native>;
 
 const SPACE_BYTES: u64 = 64 << 20;
-const SHARED_MEMORY: &str = "/dev/shm";
 const BALANCE: i64 = 1000;
 /// So many transfers between two looks at the clock.
 const TRANSFERS_AT_ONCE: u64 = 256;
@@ -97,10 +96,7 @@ fn contestant(processes: u32, runs: &[Vec<f64>]) -> Contestant {
 
 /// One run: the rate of each process.
 fn measure(options: &BenchNative, processes: u32, seed: u64) -> Result<Vec<f64>, Failure> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix("pso-bank-");
-    let folder = if Path::new(SHARED_MEMORY).is_dir() { builder.tempdir_in(SHARED_MEMORY) } else { builder.tempdir() };
-    let folder = folder.map_err(Failure::system("a folder for the space"))?;
+    let folder = place::folder_in_memory("pso-bank-")?;
     let directory = folder.path().join("space");
     let joined =
         place::create(&Place::Directory(directory.clone()), Choice { bytes: SPACE_BYTES, policy: options.policy })?;

@@ -7,13 +7,14 @@ use plotters::style::Color;
 use plotters::style::text_anchor::HPos;
 use pso_sim::measure::{Measurement, World};
 
+use super::axes::SIZE;
 use super::axis::Floor;
 use super::canvas::{self, Area, Drawing, line, px, text, trouble};
 use super::caption::{self, Caption};
 use super::group::{Group, groups, pair};
 use super::input::Input;
 use super::palette;
-use super::panel::{self, Curve, Panel};
+use super::panel::{Curve, Panel};
 use super::quantity::Quantity;
 use crate::failure::Failure;
 
@@ -152,7 +153,7 @@ impl Sheet<'_> {
 
 impl Drawing for Sheet<'_> {
     fn size(&self) -> (u32, u32) {
-        (panel::SIZE.0 * self.columns() as u32, panel::SIZE.1 * self.rows() as u32 + HEADER)
+        (SIZE.0 * self.columns() as u32, SIZE.1 * self.rows() as u32 + HEADER)
     }
 
     fn draw<B: DrawingBackend>(&self, area: &Area<B>) -> Result<(), Failure> {

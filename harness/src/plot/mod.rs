@@ -1,12 +1,13 @@
 //! `pso plot`: charts and a report of what runs gave, simulated and real on the same axes.
 //!
-//! Bottom to top: `quantity`, `spread`, `axis`, `palette`, `labels`, `raster`, `canvas` know one idea each; `group` decides what is one
+//! Bottom to top: `quantity`, `spread`, `axis`, `palette`, `labels`, `raster`, `canvas`, `axes` know one idea each; `group` decides what is one
 //! curve and gives it its name; `panel` draws a pair of axes, `figure` several; `caption` and `agreement` put numbers into
 //! words; `report` makes the page. `validation` is a chart of its own, of what `pso validate` writes.
 
 mod agreement;
-mod axis;
-mod canvas;
+pub mod axes;
+pub mod axis;
+pub mod canvas;
 mod caption;
 mod figure;
 #[cfg(test)]
@@ -14,13 +15,13 @@ pub mod fixture;
 mod group;
 mod input;
 mod labels;
-mod palette;
+pub mod palette;
 mod panel;
-mod quantity;
+pub mod quantity;
 mod raster;
 mod report;
-mod spread;
-pub mod validation;
+pub mod spread;
+pub(crate) mod validation;
 
 use std::path::{Path, PathBuf};
 

@@ -5,14 +5,12 @@
 //! did comes back through a file; then the cells are compared with what the committed transactions must have left. A
 //! process that dies, a wrong cell, a run that does not end: exit code 1.
 
-mod crew;
-
-use std::fs::File;
+use std::ffi::OsString;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use clap::ValueEnum;
 use pso_engine::contention::PolicyId;
-use pso_engine::error::Stop;
 use pso_engine::platform::System;
 use pso_engine::platform::native::{Choice, Native, Place};
 use pso_sim::measure::{Measurement, Verdict, World};
@@ -22,13 +20,12 @@ use pso_sim::trace::{Operation, Trace};
 use serde::Serialize;
 
 use crate::cli::{Pace, Replay, ReplayWorker};
+use crate::crew::{self, Crew, space_in};
 use crate::failure::Failure;
 use crate::machine::{self, median};
 use crate::table::{Table, duration, thousands};
 use crate::{place, trace};
-use crew::Crew;
 
-const SHARED_MEMORY: &str = "/dev/shm";
 /// A space for any trace: logs, tables, blocks of the stage. Memory is taken only as it is used.
 const SPACE_BYTES: u64 = 256 << 20;
 /// What a cell or an allocated word takes at most: twice what it is, for size classes; allocations of aborted attempts are
@@ -36,8 +33,6 @@ const SPACE_BYTES: u64 = 256 << 20;
 const BYTES_PER_CELL: u64 = 64;
 const BYTES_PER_WORD: u64 = 16;
 const BYTES_PER_BLOCK: u64 = 128;
-/// From the opening of the gate to the start: all have woken by then.
-const START_DELAY: Duration = Duration::from_millis(20);
 /// A rest that is longer is slept, the end of it is spun.
 const SPIN: Duration = Duration::from_micros(80);
 
@@ -100,20 +95,16 @@ pub fn flat_out(trace: &Trace, file: &Path) -> Result<Measurement, Failure> {
 
 /// One run of `trace`, which is the content of `options.file`, dense and dealt to the participants of its header.
 pub fn play(options: &Replay, trace: &Trace) -> Result<Measurement, Failure> {
-    let mut builder = tempfile::Builder::new();
-    let prefix = format!("pso-replay-{}-", std::process::id());
-    builder.prefix(&prefix);
-    let folder = if Path::new(SHARED_MEMORY).is_dir() { builder.tempdir_in(SHARED_MEMORY) } else { builder.tempdir() };
-    let folder = folder.map_err(Failure::system("a folder for the space"))?;
+    let folder = place::folder_in_memory(&format!("pso-replay-{}-", std::process::id()))?;
     let choice = Choice { bytes: space_bytes(trace), policy: options.policy };
     let joined = place::create(&Place::Directory(space_in(folder.path())), choice)?;
     let mut tx = joined.space.participant().map_err(Failure::space("joining"))?;
     let stage = Stage::build(&mut tx, trace.cells()).map_err(Failure::space("building the stage"))?;
-    let mut crew = Crew::start(folder.path(), options, trace.participants())?;
-    let deadline = Instant::now() + Duration::from_secs(options.patience_s);
-    crew.watch(deadline, "the start", |_| open(&mut tx, &stage, trace.participants()))?;
-    crew.watch(deadline, "the end", |crew| Ok(crew.all_done()))?;
-    let parts = crew.parts()?;
+    let players = trace.participants();
+    let arguments = |player| arguments(options, folder.path(), player, players);
+    let mut crew = Crew::start(folder.path(), "player", players, options.patience_s, arguments)?;
+    crew.open(&mut tx, &stage)?;
+    let parts: Vec<Part> = crew.finish()?;
     let verdict = player::verify(&mut tx, &stage, trace, &parts).map_err(Failure::space("reading the cells"))?;
     tx.leave();
     let cores = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
@@ -122,15 +113,16 @@ pub fn play(options: &Replay, trace: &Trace) -> Result<Measurement, Failure> {
     Ok(player::measurement(trace, run, &parts, verdict))
 }
 
-/// Tries for a moment to open the gate: in between somebody looks after the players.
-fn open(tx: &mut pso_engine::transaction::Participant<Native>, stage: &Stage, players: u32) -> Result<bool, Failure> {
-    const MOMENT_NS: u64 = 20_000_000;
-    let until_ns = tx.arena().platform().now_ns() + MOMENT_NS;
-    match stage.open(tx, players, START_DELAY.as_nanos() as u64, Some(until_ns)) {
-        Ok(_) => Ok(true),
-        Err(Stop::TimedOut) => Ok(false),
-        Err(stop) => Err(Failure::space("opening the gate")(stop)),
-    }
+/// The command line of one player.
+fn arguments(options: &Replay, folder: &Path, player: u32, players: u32) -> Vec<OsString> {
+    let pace = options.pace.to_possible_value().map(|pace| pace.get_name().to_owned()).unwrap_or_default();
+    let (player, players) = (player.to_string(), players.to_string());
+    let mut arguments: Vec<OsString> =
+        ["replay-worker", "--pace", &pace, "--participants", &players, "--participant", &player, "--dir"]
+            .map(OsString::from)
+            .into();
+    arguments.extend([folder.into(), "--file".into(), options.file.clone().into()]);
+    arguments
 }
 
 /// The hidden subcommand `replay-worker`.
@@ -149,10 +141,7 @@ pub fn work(options: &ReplayWorker) -> Result<(), Failure> {
     let played = script.play(&mut tx, start_ns, pacing(options.pace), &mut Rest, &mut part);
     played.map_err(Failure::space("playing"))?;
     tx.leave();
-    let file = crew::part_file(&options.dir, options.participant);
-    let what = format!("writing {}", file.display());
-    let output = File::create(&file).map_err(Failure::system(what.clone()))?;
-    serde_json::to_writer(output, &part).map_err(|error| Failure::Wrong(format!("{what}: {error}")))
+    crew::leave_part(&options.dir, options.participant, &part)
 }
 
 /// Computing is spun; rests are slept, for others want the processor meanwhile.
@@ -187,10 +176,6 @@ fn name(pace: Pace) -> &'static str {
         Pace::Think => "think",
         Pace::FlatOut => "flat-out",
     }
-}
-
-fn space_in(folder: &Path) -> std::path::PathBuf {
-    folder.join("space")
 }
 
 /// Room for all that the trace allocates, which stays allocated.

@@ -1,7 +1,6 @@
 //! One space of the torture: made, worked on, checked, and checked again at rest. What is done to the writers in between is in
 //! `kill` and `stop`.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pso_engine::fsck::Finding;
@@ -26,8 +25,6 @@ pub const SPACE: &str = "space";
 const SPACE_BYTES: u64 = 1 << 30;
 /// A space that has taken so much is exchanged for a new one: fsck walks all of it after each kill.
 const GROWN_BYTES: u64 = 48 << 20;
-/// Memory that a directory is put into if the machine has it: a disk would be measured with it.
-const SHARED_MEMORY: &str = "/dev/shm";
 /// A victim is met within so many microseconds after its next commit, or after its start.
 const MOMENT_MICROSECONDS: u64 = 3000;
 /// How often the writers are looked at.
@@ -58,11 +55,7 @@ pub struct Round<'a> {
 impl<'a> Round<'a> {
     /// Makes a space and its world, and starts the writers.
     pub fn start(options: &'a Torture, random: &mut StdRng) -> Result<Self, Failure> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("pso-torture-");
-        let folder =
-            if Path::new(SHARED_MEMORY).is_dir() { builder.tempdir_in(SHARED_MEMORY) } else { builder.tempdir() };
-        let folder = folder.map_err(Failure::system("a folder for the space"))?;
+        let folder = place::folder_in_memory("pso-torture-")?;
         let choice = Choice { bytes: SPACE_BYTES, policy: options.policy };
         let joined = place::create(&Place::Directory(folder.path().join(SPACE)), choice)?;
         let mut tx = joined.space.participant().map_err(Failure::space("joining"))?;

@@ -1,13 +1,9 @@
 //! What one participant did, and one figure made of all.
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{Latency, Measurement, Verdict, World};
+use crate::measure::{Latencies, Measurement, Verdict, World};
 use crate::trace::Trace;
-
-/// Significant decimal digits of a latency.
-const LATENCY_DIGITS: u8 = 2;
 
 /// What one participant has done so far. Processes send it to each other as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,9 +26,8 @@ pub struct Part {
     pub ended_ns: u64,
     /// What must not be and was seen.
     pub wrong: Option<String>,
-    /// From a transaction's first attempt to its commit, ns.
-    #[serde(with = "counts")]
-    pub latency: Histogram<u64>,
+    /// From a transaction's first attempt to its commit.
+    pub latency: Latencies,
 }
 
 impl Part {
@@ -48,7 +43,7 @@ impl Part {
             began_ns: 0,
             ended_ns: 0,
             wrong: None,
-            latency: empty(),
+            latency: Latencies::new(),
         }
     }
 
@@ -63,8 +58,7 @@ impl Part {
         self.in_flight = false;
         self.commits += 1;
         self.ended_ns = ended_ns;
-        // It grows by itself (`saturating_record` would not let it): no value of a clock is out of range.
-        let _ = self.latency.record(ended_ns.saturating_sub(began_ns));
+        self.latency.record(ended_ns.saturating_sub(began_ns));
     }
 
     /// Keeps the first finding.
@@ -98,11 +92,8 @@ pub struct Run<'a> {
 
 /// One figure of all parts of a run of `trace`.
 pub fn measurement(trace: &Trace, run: Run<'_>, parts: &[Part], verdict: Verdict) -> Measurement {
-    let mut latency = empty();
-    for part in parts {
-        // Both grow by themselves: nothing can be out of range.
-        let _ = latency.add(&part.latency);
-    }
+    let mut latency = Latencies::new();
+    parts.iter().for_each(|part| latency.add(&part.latency));
     let busy = || parts.iter().filter(|part| part.commits > 0);
     let began_ns = busy().map(|part| part.began_ns).min().unwrap_or(0);
     let ended_ns = busy().map(|part| part.ended_ns).max().unwrap_or(0);
@@ -119,41 +110,6 @@ pub fn measurement(trace: &Trace, run: Run<'_>, parts: &[Part], verdict: Verdict
         attempts: parts.iter().map(|part| part.attempts).sum(),
         commits: parts.iter().map(|part| part.commits).collect(),
         rates: parts.iter().map(Part::rate).collect(),
-        latency: percentiles(&latency),
-    }
-}
-
-fn percentiles(latency: &Histogram<u64>) -> Latency {
-    let at = |quantile| latency.value_at_quantile(quantile);
-    Latency { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999), max: latency.max() }
-}
-
-fn empty() -> Histogram<u64> {
-    match Histogram::new(LATENCY_DIGITS) {
-        Ok(histogram) => histogram,
-        // The only error is a number of digits above 5.
-        Err(_) => unreachable!("two digits are allowed"),
-    }
-}
-
-/// A histogram as pairs (value, count): adding them gives the same buckets.
-mod counts {
-    use super::{Histogram, empty};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub fn serialize<S: Serializer>(histogram: &Histogram<u64>, serializer: S) -> Result<S::Ok, S::Error> {
-        let pairs: Vec<(u64, u64)> = histogram
-            .iter_recorded()
-            .map(|bucket| (bucket.value_iterated_to(), bucket.count_since_last_iteration()))
-            .collect();
-        pairs.serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Histogram<u64>, D::Error> {
-        let mut histogram = empty();
-        for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
-            histogram.record_n(value, count).map_err(serde::de::Error::custom)?;
-        }
-        Ok(histogram)
+        latency: latency.percentiles(),
     }
 }

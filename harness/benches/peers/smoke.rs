@@ -1,0 +1,205 @@
+//! The benchmark as a test, so that it cannot rot: all contestants and workloads for a moment, and that its checks can fail.
+//!
+//! `cargo test` and `cargo nextest` call this executable as they call any other: `--list` names the tests, anything else that
+//! is not an option chooses among them.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use clap::ValueEnum;
+use pso_harness::failure::Failure;
+use pso_harness::machine::Provenance;
+
+use crate::contestant::{Actor, World};
+use crate::figures::{self, Figures, Section};
+use crate::run::{self, Case};
+use crate::workload::{Kind, Workload};
+use crate::{CONTESTANTS, ENGINE_PROCESSES, FAST_STM, chart, store, targets};
+
+/// Long enough for every contestant to commit something.
+const SECONDS: f64 = 0.05;
+/// Options of the test harness of Rust that have a value.
+const WITH_VALUE: [&str; 6] = ["--format", "--color", "--skip", "--test-threads", "--logfile", "-Z"];
+
+type Test = (&'static str, fn() -> Result<(), Failure>);
+
+const TESTS: [Test; 4] = [
+    ("every_contestant_does_every_workload_and_keeps_what_must_hold", everybody_everything),
+    ("a_contestant_that_loses_updates_is_caught", a_loser_is_caught),
+    ("a_variable_that_holds_too_little_is_found", too_little_is_found),
+    ("a_promise_that_is_not_kept_is_said", a_broken_promise_is_said),
+];
+
+/// Lists or runs the tests that `arguments` choose.
+pub fn main(arguments: &[String]) -> ExitCode {
+    let mut chosen = Vec::new();
+    let mut after = "";
+    for argument in arguments {
+        if !argument.starts_with('-') && !WITH_VALUE.contains(&after) {
+            chosen.push(argument.as_str());
+        }
+        after = argument;
+    }
+    let has = |option: &str| arguments.iter().any(|argument| argument == option);
+    let is_chosen = |name: &str| {
+        let fits = |word: &&str| if has("--exact") { name == *word } else { name.contains(*word) };
+        !has("--ignored") && (chosen.is_empty() || chosen.iter().any(fits))
+    };
+    let mut exit = ExitCode::SUCCESS;
+    for (name, test) in TESTS.into_iter().filter(|(name, _)| is_chosen(name)) {
+        if has("--list") {
+            println!("{name}: test");
+            continue;
+        }
+        match test() {
+            Ok(()) => println!("test {name} ... ok"),
+            Err(failure) => {
+                println!("test {name} ... FAILED\n{failure}");
+                exit = ExitCode::FAILURE;
+            }
+        }
+    }
+    exit
+}
+
+fn expect(holds: bool, what: impl Into<String>) -> Result<(), Failure> {
+    if holds { Ok(()) } else { Err(Failure::Wrong(what.into())) }
+}
+
+/// Two participants, or one where more make no sense. What it gave is written, read and drawn, as after any measurement.
+fn everybody_everything() -> Result<(), Failure> {
+    let mut sections = Vec::new();
+    for workload in Workload::value_variants() {
+        let participants = if workload.is_for(2) { 2 } else { 1 };
+        let mut section = empty(*workload);
+        for (name, runner) in CONTESTANTS {
+            let case = Case { workload: *workload, participants, seconds: SECONDS, seed: 1 };
+            section.add(name, participants, figures::of_run(&case, &runner(&case)?));
+        }
+        for row in &section.rows {
+            let what = format!("{}, {}: nothing was done, or in no time", workload.name(), row.contestant);
+            let run = row.runs[0];
+            // A reader of another contestant may starve for so short a time.
+            expect(run.per_second > 0.0 || row.kind == Kind::Reader, what.clone())?;
+            expect(run.per_second == 0.0 || (run.longest_ns > 0 && run.attempts_per_commit >= 1.0), what)?;
+        }
+        sections.push(section);
+    }
+    let folder = tempfile::tempdir().map_err(Failure::system("a folder"))?;
+    let file = folder.path().join("peers.json");
+    store::write(&file, &sections)?;
+    let sections = store::read(&file)?;
+    chart::write(&sections, folder.path())?;
+    let svg = std::fs::read_to_string(folder.path().join("counter.svg")).map_err(Failure::system("reading a chart"))?;
+    expect(CONTESTANTS.iter().all(|(name, _)| svg.contains(name)), "a contestant is not on the chart")?;
+    let promises = targets::table(&targets::targets(&sections)).to_string();
+    expect(promises.contains("small transaction") && promises.contains("wake-ups"), promises)
+}
+
+/// A contestant that reads and writes in two steps. Between them it lets others run, so that they meet.
+struct Loser(Vec<AtomicI64>);
+
+impl World for Loser {
+    type Actor<'world> = &'world Loser;
+
+    fn new(variables: usize) -> Result<Self, Failure> {
+        Ok(Self((0..variables).map(|_| AtomicI64::new(0)).collect()))
+    }
+    fn actor(&self) -> Result<&Self, Failure> {
+        Ok(self)
+    }
+    fn values(&self) -> Result<Vec<i64>, Failure> {
+        Ok(self.0.iter().map(|value| value.load(Relaxed)).collect())
+    }
+}
+
+impl Loser {
+    fn change(&self, variable: usize, amount: i64) {
+        // Relaxed: it is wrong in any case.
+        let value = self.0[variable].load(Relaxed);
+        std::thread::yield_now();
+        self.0[variable].store(value + amount, Relaxed);
+    }
+}
+
+impl Actor for &Loser {
+    fn add(&mut self, variables: &[usize]) -> Result<(), Failure> {
+        variables.iter().for_each(|variable| self.change(*variable, 1));
+        Ok(())
+    }
+    fn transfer(&mut self, from: usize, to: usize) -> Result<(), Failure> {
+        self.change(from, -1);
+        self.change(to, 1);
+        Ok(())
+    }
+    fn read(&mut self, variable: usize) -> Result<i64, Failure> {
+        Ok(self.0[variable].load(Relaxed))
+    }
+    fn sum(&mut self) -> Result<i64, Failure> {
+        Ok(self.0.iter().map(|value| value.load(Relaxed)).sum())
+    }
+    fn attempts(&self) -> u64 {
+        0
+    }
+}
+
+/// The danger: a broken contestant looks fast, and nobody notices.
+fn a_loser_is_caught() -> Result<(), Failure> {
+    for workload in [Workload::Counter, Workload::Bank4, Workload::LongReader, Workload::CrossingPairs] {
+        let case = Case { workload, participants: 3, seconds: 4.0 * SECONDS, seed: 1 };
+        let caught = matches!(run::threads::<Loser>(&case), Err(Failure::Wrong(_)));
+        expect(caught, format!("{}: lost updates were not noticed", workload.name()))?;
+    }
+    Ok(())
+}
+
+fn too_little_is_found() -> Result<(), Failure> {
+    let right = |workload: Workload, values: &[i64], changes: &[u64], right: bool| {
+        let what = format!("{}: {values:?} after {changes:?}", workload.name());
+        expect(workload.check(values, changes).is_ok() == right, what)
+    };
+    right(Workload::Counter, &[7], &[3, 4], true)?;
+    right(Workload::Counter, &[6], &[3, 4], false)?;
+    right(Workload::Map, &[3, 0, 4], &[3, 4], true)?;
+    right(Workload::Map, &[3, 0, 5], &[3, 4], false)?;
+    right(Workload::Bank4, &[1, -2, 1, 0], &[9, 9], true)?;
+    right(Workload::Bank4, &[1, -2, 1, 1], &[9, 9], false)?;
+    let mut pairs = [[5; 8], [2; 8]].concat();
+    right(Workload::CrossingPairs, &pairs, &[2, 3, 2], true)?;
+    // The sum of all is as it was.
+    (pairs[3], pairs[11]) = (4, 3);
+    right(Workload::CrossingPairs, &pairs, &[2, 3, 2], false)
+}
+
+/// Twice as fast as the best of the crates is kept, half as fast is missed; the ratio is of runs of one round.
+fn a_broken_promise_is_said() -> Result<(), Failure> {
+    for (rates, word) in [([2e6, 4e6], "ok"), ([0.5e6, 1e6], "MISSED")] {
+        let mut counter = empty(Workload::Counter);
+        for (engine, peer) in rates.into_iter().zip([1e6, 2e6]) {
+            counter.add(ENGINE_PROCESSES, 2, vec![(Kind::Alike, figures(engine))]);
+            counter.add(FAST_STM, 2, vec![(Kind::Alike, figures(peer))]);
+        }
+        let said = targets::table(&targets::targets(&[counter])).to_string();
+        let line = said.lines().find(|line| line.contains("counter")).unwrap_or_default();
+        expect(line.ends_with(word), said.clone())?;
+    }
+    Ok(())
+}
+
+fn empty(workload: Workload) -> Section {
+    let provenance = Provenance::of("smoke".into());
+    Section { workload, seconds: SECONDS, rounds: 1, seed: 1, provenance, rows: Vec::new() }
+}
+
+fn figures(per_second: f64) -> Figures {
+    Figures {
+        per_second,
+        p50_ns: 1,
+        p99_ns: 2,
+        p999_ns: 3,
+        longest_ns: 4,
+        attempts_per_commit: 1.0,
+        woken_per_commit: Some(0.0),
+        slowest_over_fastest: 1.0,
+    }
+}

@@ -1,0 +1,50 @@
+//! The file of results: a section for each workload, each with its own provenance, a row a line.
+
+use std::path::Path;
+
+use pso_harness::failure::Failure;
+use serde::{Deserialize, Serialize};
+
+use crate::figures::Section;
+
+#[derive(Deserialize)]
+struct Stored {
+    sections: Vec<Section>,
+}
+
+/// What `file` holds; nothing if it does not exist.
+pub fn read(file: &Path) -> Result<Vec<Section>, Failure> {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::system(format!("reading {}", file.display()))(error)),
+    };
+    serde_json::from_str::<Stored>(&text)
+        .map(|stored| stored.sections)
+        .map_err(|error| Failure::Wrong(format!("{}: {error}", file.display())))
+}
+
+/// Writes all of `file` anew.
+pub fn write(file: &Path, sections: &[Section]) -> Result<(), Failure> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).map_err(Failure::system(format!("making {}", folder.display())))?;
+    }
+    let sections: Vec<String> = sections.iter().map(section).collect::<Result<_, _>>()?;
+    let text = format!("{{\"sections\": [\n{}\n]}}\n", sections.join(",\n"));
+    std::fs::write(file, text).map_err(Failure::system(format!("writing {}", file.display())))
+}
+
+fn section(section: &Section) -> Result<String, Failure> {
+    let Section { workload, seconds, rounds, seed, provenance, rows } = section;
+    let rows: Vec<String> = rows.iter().map(json).collect::<Result<_, _>>()?;
+    Ok(format!(
+        "{{\"workload\": {}, \"seconds\": {seconds}, \"rounds\": {rounds}, \"seed\": {seed},\n\"provenance\": {},\n\"rows\": [\n{}\n]}}",
+        json(workload)?,
+        json(provenance)?,
+        rows.join(",\n")
+    ))
+}
+
+fn json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|error| Failure::Wrong(format!("writing numbers: {error}")))
+}

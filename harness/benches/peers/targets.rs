@@ -1,0 +1,121 @@
+//! What the project has promised itself, set beside what was measured. Ratios are taken within a round, and then their median.
+
+use pso_harness::machine::median;
+use pso_harness::table::Table;
+
+use crate::figures::{Figures, Row, Section};
+use crate::workload::{Kind, Workload};
+use crate::{ENGINE_PROCESSES, ENGINE_THREADS, FAST_STM, STD_MUTEX, STM_CRATES};
+
+/// Participants of the crowded runs, and of those that they are compared with.
+const CROWD: u32 = 8;
+const FEW: u32 = 2;
+
+/// One promise.
+pub struct Target {
+    what: String,
+    wanted: Bound,
+    measured: f64,
+}
+
+/// Where a number has to lie.
+#[derive(Clone, Copy)]
+enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Target {
+    fn holds(&self) -> bool {
+        match self.wanted {
+            Bound::AtLeast(least) => self.measured >= least,
+            Bound::AtMost(most) => self.measured <= most,
+        }
+    }
+}
+
+/// All promises of which `sections` say anything.
+pub fn targets(sections: &[Section]) -> Vec<Target> {
+    let mut targets = Vec::new();
+    let mut add = |what: String, wanted: Bound, measured: Option<f64>| {
+        targets.extend(measured.map(|measured| Target { what, wanted, measured }));
+    };
+    let of = |workload: Workload| sections.iter().find(|section| section.workload == workload);
+    let rate = |figures: &Figures| figures.per_second;
+    if let Some(small) = of(Workload::Small) {
+        let time = |rivals: &[&str]| ratio_to_best(small, ENGINE_THREADS, 1, rivals).map(f64::recip);
+        add("small transaction: time over the best STM crate's".into(), Bound::AtMost(0.65), time(&STM_CRATES));
+        add("small transaction: time over std Mutex's".into(), Bound::AtMost(2.5), time(&[STD_MUTEX]));
+    }
+    if let Some(counter) = of(Workload::Counter) {
+        let over = ratio_to_best(counter, ENGINE_PROCESSES, FEW, &STM_CRATES);
+        add("counter, 2 processes: rate over the best STM crate's".into(), Bound::AtLeast(1.0), over);
+    }
+    for engine in [ENGINE_THREADS, ENGINE_PROCESSES] {
+        if let Some(reader) = of(Workload::LongReader) {
+            let pair = |kind: Kind, figure: fn(&Figures) -> f64| {
+                ratio(reader.row(engine, FEW, kind)?, reader.row(FAST_STM, FEW, kind)?, figure)
+            };
+            let p99 = pair(Kind::Reader, |figures| figures.p99_ns as f64);
+            add(
+                format!("{engine}, long reader: sums/s over fast-stm's"),
+                Bound::AtLeast(50.0),
+                pair(Kind::Reader, rate),
+            );
+            add(format!("{engine}, long reader: p99 over fast-stm's"), Bound::AtMost(1.0 / 200.0), p99);
+            add(
+                format!("{engine}, long reader: writer's rate over fast-stm's"),
+                Bound::AtLeast(1.5),
+                pair(Kind::Writer, rate),
+            );
+        }
+        for (workload, kept) in [(Workload::Bank1000, 0.8), (Workload::Bank4, 0.5)] {
+            let Some(bank) = of(workload) else { continue };
+            let Some(crowd) = bank.row(engine, CROWD, Kind::Alike) else { continue };
+            let name = workload.name();
+            let few = bank.row(engine, FEW, Kind::Alike).and_then(|few| ratio(crowd, few, rate));
+            add(format!("{engine}, {name}: rate of 8 over that of 2"), Bound::AtLeast(kept), few);
+            let evenness = crowd.median(|figures| figures.slowest_over_fastest);
+            add(format!("{engine}, {name}, 8: slowest over fastest"), Bound::AtLeast(0.5), Some(evenness));
+        }
+        // Of every run, not of the median one.
+        let all = || sections.iter().flat_map(|section| &section.rows).filter(|row| row.contestant == engine);
+        let most = |figure: fn(&Figures) -> f64| all().flat_map(|row| &row.runs).map(figure).max_by(f64::total_cmp);
+        let longest_ms = most(|figures| figures.longest_ns as f64 / 1e6);
+        add(format!("{engine}, all workloads: longest operation, ms"), Bound::AtMost(100.0), longest_ms);
+        let woken = most(|figures| figures.woken_per_commit.unwrap_or(0.0));
+        add(format!("{engine}, all workloads: wake-ups per commit"), Bound::AtMost(2.0), woken);
+    }
+    targets
+}
+
+/// `contestant`'s rate over that of the fastest of `rivals`, in each round.
+fn ratio_to_best(section: &Section, contestant: &str, participants: u32, rivals: &[&str]) -> Option<f64> {
+    let own = section.row(contestant, participants, Kind::Alike)?;
+    let rivals: Vec<&Row> = rivals.iter().filter_map(|rival| section.row(rival, participants, Kind::Alike)).collect();
+    let best =
+        |round: usize| rivals.iter().filter_map(|row| row.runs.get(round)).map(|run| run.per_second).reduce(f64::max);
+    let ratios: Vec<f64> =
+        own.runs.iter().enumerate().filter_map(|(round, run)| Some(run.per_second / best(round)?)).collect();
+    (!ratios.is_empty()).then(|| median(&ratios))
+}
+
+fn ratio(own: &Row, other: &Row, figure: impl Fn(&Figures) -> f64) -> Option<f64> {
+    let ratios: Vec<f64> = own.runs.iter().zip(&other.runs).map(|(own, other)| figure(own) / figure(other)).collect();
+    (!ratios.is_empty()).then(|| median(&ratios))
+}
+
+/// A line for each.
+pub fn table(targets: &[Target]) -> Table {
+    let mut table = Table::new(["promise", "wanted", "measured", ""]);
+    for target in targets {
+        let wanted = match target.wanted {
+            Bound::AtLeast(least) => format!(">= {least}"),
+            Bound::AtMost(most) => format!("<= {most}"),
+        };
+        let measured =
+            if target.measured < 0.1 { format!("{:.4}", target.measured) } else { format!("{:.2}", target.measured) };
+        table.row([target.what.clone(), wanted, measured, if target.holds() { "ok" } else { "MISSED" }.into()]);
+    }
+    table
+}

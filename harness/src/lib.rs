@@ -1,0 +1,83 @@
+//! What the command `pso` is made of: shows, measures, torments and inspects shared spaces.
+//!
+//! Each subcommand is a folder or file of its own; this file chooses among them and turns failures into exit codes:
+//! 0 all is well, 1 something that should hold does not or cannot be done, 2 the command line makes no sense (clap).
+//!
+//! Public are the rooms that the benchmarks of this crate (`benches/`) work in as well: a space and a crew of processes on
+//! it, what stands beside a number, tables, and the ground that charts are drawn on.
+
+mod bench;
+mod calibrate;
+mod check;
+mod cli;
+pub mod crew;
+mod demo;
+pub mod failure;
+mod fsck;
+mod inspect;
+pub mod interrupt;
+mod listing;
+pub mod machine;
+pub mod place;
+pub mod plot;
+mod policies;
+mod python;
+mod replay;
+mod scripts;
+mod simulator;
+mod sweep;
+pub mod table;
+mod torture;
+mod trace;
+mod validate;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Command, Options};
+use failure::Failure;
+
+/// The command, from its arguments to its exit code.
+pub fn main() -> ExitCode {
+    exit_code(run(Options::parse().command))
+}
+
+/// What a command ends with; a failure is told on standard error.
+pub fn exit_code(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output has enough: `pso inspect | head`.
+        Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("pso: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    interrupt::install()?;
+    match command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Sweep(options) => sweep::run(&options),
+        Command::Plot(options) => plot::run(&options),
+        Command::Replay(options) => replay::run(&options),
+        Command::Policies(options) => policies::run(&options),
+        Command::Sim(options) => simulator::run(&options),
+        Command::Calibrate(options) => calibrate::run(&options),
+        Command::Validate(options) => validate::run(&options),
+        Command::Trace(options) => trace::run(&options),
+        Command::Torture(options) => torture::run(&options),
+        Command::TortureWorker(options) => torture::work(&options),
+        Command::BankWorker(options) => bench::native::work(&options),
+        Command::Check(options) => check::run(&options),
+        Command::Verify(options) => verify::run(&options),
+        Command::ReplayWorker(options) => replay::work(&options),
+        Command::Fsck(options) => fsck::run(&options),
+        Command::Inspect(options) => inspect::run(&options),
+        Command::List(options) => listing::run(&options),
+    }
+}
