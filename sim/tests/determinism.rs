@@ -67,7 +67,7 @@ const GOLDEN: [&str; 6] = [
     "counter 17790 3a8768aba705dd87",
     "bank-1000 23099 e5d4f80899865701",
     "bank-4 25733 06a9e02878bbc1cd",
-    "long-reader 78985 57be5b9dc201f38d",
+    "long-reader 78986 65627cb49af89d55",
     "crossing-pairs 75464 357cf401e0321f01",
     "queue 20511 0fde4410b3e62351",
 ];
@@ -77,7 +77,7 @@ const GOLDEN_CALIBRATED: [&str; 6] = [
     "counter 17877 144e8addc82f01c8",
     "bank-1000 23099 e02e44e09c43617e",
     "bank-4 26120 9b0b60dc0d676d15",
-    "long-reader 82507 80381a5440f6e572",
+    "long-reader 82508 e27bdd6bd2c25cd1",
     "crossing-pairs 74155 4b93d9931e41e5ab",
     "queue 20521 2685429c3f7dd786",
 ];
