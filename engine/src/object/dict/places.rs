@@ -149,9 +149,10 @@ impl Dict {
             if let Some(entry) = self.entry_at(tx, place)? {
                 self.places().write(tx, place, Value::ABSENT)?;
                 let (key, value) = (entry.key(tx)?, entry.value(tx)?);
+                // The entry first: whoever checks the space meanwhile finds nothing in use that names what is not.
+                tx.discard(entry.handle())?;
                 discard(tx, key)?;
                 discard(tx, value)?;
-                tx.discard(entry.handle())?;
             }
         }
         write_count(tx, self.used_cell(), 0)?;
