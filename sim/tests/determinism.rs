@@ -68,7 +68,7 @@ const GOLDEN: [&str; 6] = [
     "bank-1000 23099 e5d4f80899865701",
     "bank-4 25733 06a9e02878bbc1cd",
     "long-reader 78986 65627cb49af89d55",
-    "crossing-pairs 75464 357cf401e0321f01",
+    "crossing-pairs 74954 cf3b2adbfa560d91",
     "queue 20511 0fde4410b3e62351",
 ];
 

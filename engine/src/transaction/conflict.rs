@@ -15,9 +15,13 @@ use crate::recovery;
 use crate::waiting::{self, Bell};
 use crate::word::{AttemptId, CellAddress, LockedBy, ParticipantId, State, Status};
 
-/// Each sleep; death of the owner is looked for after it. Not longer after a while: whoever has waited long for an owner that
-/// runs goes on no later after its death than whoever has just come. A look costs some microseconds.
+/// Each of the first sleeps; death of the owner is looked for after it. Whoever has waited for a while for an owner that runs goes
+/// on no later after its death than whoever has just come. A look costs some microseconds.
 const SLEEP_NS: u64 = 2_000_000;
+/// So many of them; then they double.
+const SHORT_SLEEPS: u32 = 10;
+/// Up to here: behind an owner that runs for long.
+const LONGEST_SLEEP_NS: u64 = 8_000_000;
 /// So long an owner is waited for in the open, as one who runs. Then the wait is announced, and two that wait for each other find
 /// it out at once: a spin as long as a wake-up takes, before that, cost two that cross 20 us each time.
 const OPEN_SPIN_NS: u64 = 300;
@@ -277,6 +281,7 @@ impl<P: Platform> Participant<P> {
     }
 
     fn sleep_until_over(&mut self, slot: Slot, owner: AttemptId, waiting: u64) -> Result<bool, Stop> {
+        let (mut sleep_ns, mut sleeps) = (SLEEP_NS, 0);
         let mut sign_of_life = self.sign_of_life(slot);
         let began = self.platform().now_ns();
         let mut silent_since = began;
@@ -308,7 +313,11 @@ impl<P: Platform> Participant<P> {
                 (0..SPINS_TO_A_LOOK).for_each(|_| self.platform().spin_hint());
                 continue;
             }
-            self.sleep(bell, SLEEP_NS)?;
+            self.sleep(bell, sleep_ns)?;
+            sleeps += 1;
+            if sleeps >= SHORT_SLEEPS {
+                sleep_ns = (sleep_ns * 2).min(LONGEST_SLEEP_NS);
+            }
             if participant_is_dead(self.arena(), owner.participant) {
                 self.stop_dead(slot, owner);
                 continue;
