@@ -76,8 +76,8 @@ const GOLDEN: [&str; 6] = [
 const GOLDEN_CALIBRATED: [&str; 6] = [
     "counter 17877 144e8addc82f01c8",
     "bank-1000 23099 e02e44e09c43617e",
-    "bank-4 26120 9b0b60dc0d676d15",
+    "bank-4 26116 73db48c8a19c8070",
     "long-reader 82508 e27bdd6bd2c25cd1",
-    "crossing-pairs 74155 4b93d9931e41e5ab",
+    "crossing-pairs 74497 19495fa215984f14",
     "queue 20521 2685429c3f7dd786",
 ];
