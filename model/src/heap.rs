@@ -10,7 +10,7 @@
 //!   The engine does no protocol work in destructors, so unwinding leaves exactly what kill -9 would leave.
 
 use std::sync::atomic::{self, AtomicBool, AtomicU32, AtomicU64, Ordering, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use pso_engine::arena::{self, Geometry, Layout};
@@ -32,6 +32,19 @@ const START_TIME: u64 = 1;
 /// The payload of the panic that stands for a kill -9 (see [`Heap::die_after`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Killed;
+
+/// Deaths are panics: only those of tests that fail are for people to see. Once for all threads of this process.
+pub fn hide_deaths() {
+    static HIDDEN: Once = Once::new();
+    HIDDEN.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !info.payload().is::<Killed>() {
+                hook(info);
+            }
+        }));
+    });
+}
 
 /// One process of a space that lives in ordinary memory.
 #[derive(Clone, Debug)]

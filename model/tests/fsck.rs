@@ -15,7 +15,7 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{
     BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, LockWord, LockedBy, ParticipantId, Value, Version,
 };
-use pso_model::heap::{Heap, Killed};
+use pso_model::heap::{Heap, hide_deaths};
 use pso_model::scenario::Bank;
 
 fn space() -> (Heap, Arc<Space<Heap>>) {
@@ -195,12 +195,7 @@ fn what_somebody_is_clearing_up_is_no_finding_until_patience_ends() {
 /// Every step of work that allocates, grows and drops: killed there, recovered, the space is clean.
 #[test]
 fn a_space_is_clean_after_a_kill_at_every_step_of_work_on_objects() {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if info.payload().downcast_ref::<Killed>().is_none() {
-            hook(info);
-        }
-    }));
+    hide_deaths();
     let work = |participant: &mut Participant<Heap>, round: u64| {
         participant
             .run(|tx| {

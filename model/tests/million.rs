@@ -3,14 +3,13 @@
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use pso_engine::error::Stop;
 use pso_engine::fsck::{fsck, fsck_at_rest};
 use pso_engine::space::Space;
 use pso_engine::word::CellAddress;
-use pso_model::heap::{Heap, Killed};
-use support::{MIB, Tx, cells, integer, space_of};
+use pso_model::heap::hide_deaths;
+use support::{MIB, Tx, another, cells, integer, space_of};
 
 const CELLS: u64 = 1_000_000;
 /// More accesses than a test makes.
@@ -37,10 +36,6 @@ fn common(tx: &mut Tx, cells: &[CellAddress]) -> i64 {
     .unwrap()
 }
 
-fn another(heap: &Heap, space: &Arc<Space<Heap>>) -> Arc<Space<Heap>> {
-    Space::join(heap.process(), *space.arena().layout()).unwrap()
-}
-
 #[test]
 fn a_million_cells_change_together_or_not_at_all() {
     let (heap, space) = space_of(512 * MIB);
@@ -64,12 +59,7 @@ fn a_million_cells_change_together_or_not_at_all() {
 /// meets what is left, and after recovery.
 #[test]
 fn a_million_cells_survive_a_kill_in_the_middle_of_their_commit() {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if info.payload().downcast_ref::<Killed>().is_none() {
-            hook(info);
-        }
-    }));
+    hide_deaths();
     let (heap, space) = space_of(512 * MIB);
     let mut survivor = space.participant().unwrap();
     let cells = cells(&mut survivor, CELLS);

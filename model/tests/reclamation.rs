@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use pso_engine::allocator;
@@ -13,10 +11,11 @@ use pso_engine::object::key::{Key, KeyView};
 use pso_engine::object::{self, View, dict, list, text, tuple, view};
 use pso_engine::participant::Slot;
 use pso_engine::platform::Memory;
+use pso_engine::reclamation::for_each_retired;
 use pso_engine::space::Space;
 use pso_engine::word::{BlockPhase, Handle, Value};
-use pso_model::heap::{Heap, Killed};
-use support::{MIB, Tx, space_of};
+use pso_model::heap::Heap;
+use support::{MIB, Tx, another, dies_at, space_of};
 
 const LENGTH: usize = 300;
 
@@ -57,10 +56,6 @@ fn in_phase(space: &Space<Heap>, phase: BlockPhase) -> usize {
     let mut count = 0;
     allocator::for_each_block(space.arena(), |_, state| count += usize::from(state.phase == phase));
     count
-}
-
-fn another(heap: &Heap, space: &Arc<Space<Heap>>) -> Arc<Space<Heap>> {
-    Space::join(heap.process(), *space.arena().layout()).unwrap()
 }
 
 #[test]
@@ -269,6 +264,26 @@ fn a_retired_block_in_no_list_and_one_that_is_named_are_findings() {
     assert!(fsck(&space).iter().any(|finding| matches!(finding, Finding::Dangling { .. })));
 }
 
+/// Damage: the oldest of the list names the youngest. Whoever walks the list comes to an end, and nobody is given a block twice.
+#[test]
+fn a_list_that_damage_has_closed_to_a_ring_has_an_end() {
+    let (heap, space) = space_of(MIB);
+    let mut tx = space.participant().unwrap();
+    let list = texts(&mut tx, 1);
+    tx.run(|tx| replace(tx, list, 0, 1)).unwrap();
+    let slot = Slot::of(space.arena(), tx.id()).unwrap();
+    let oldest = Handle::from_raw(heap.load(slot.retired(), Relaxed)).unwrap();
+    for number in 2..=20 {
+        tx.run(|tx| replace(tx, list, 0, number)).unwrap();
+    }
+    heap.store(oldest.block().offset(1), heap.load(slot.retired(), Relaxed), Relaxed);
+    let mut steps = 0;
+    for_each_retired(space.arena(), slot, tx.id(), |_| steps += 1);
+    assert!((20..100).contains(&steps), "{steps} steps in a ring of 20");
+    assert_eq!(fsck_at_rest(&space), vec![]);
+    assert_eq!(tx.collect(), 20);
+}
+
 /// What the doomed does: every kind of thing that takes blocks out, and a collection.
 fn work(tx: &mut Tx, list: Handle, number: u64) -> Result<(), Stop> {
     tx.run(|tx| {
@@ -289,32 +304,20 @@ fn work(tx: &mut Tx, list: Handle, number: u64) -> Result<(), Stop> {
 /// block that it cannot retire, and that becomes LIVE later, with no name and for ever.
 #[test]
 fn what_was_committed_a_moment_ago_can_be_taken_out() {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if info.payload().downcast_ref::<Killed>().is_none() {
-            hook(info);
-        }
-    }));
     let (heap, space) = space_of(2 * MIB);
     let mut survivor = space.participant().unwrap();
     let list = texts(&mut survivor, 1);
     let mut at_rest = None;
     for step in 0.. {
-        let process = heap.process();
-        let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
-        let mut victim = doomed.participant().unwrap();
-        // Finds memory to allocate from, which takes as long as it takes.
-        victim.run(|tx| replace(tx, list, 0, step)).unwrap();
-        process.die_after(step);
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            victim.run(|tx| {
+        // First it finds memory to allocate from, which takes as long as it takes.
+        let prepare = |victim: &mut Tx| victim.run(|tx| replace(tx, list, 0, step)).unwrap();
+        let through = dies_at(&heap, &space, step, prepare, |victim| {
+            let done = victim.run(|tx| {
                 assert!(list::set(tx, list, 0, Value::NONE)?);
                 replace(tx, list, 0, step)
-            })
-        }));
-        let through = process.live_on() > 0 && matches!(outcome, Ok(Ok(())));
-        std::mem::forget(victim);
-        heap.kill_process(doomed.process());
+            });
+            done.unwrap();
+        });
         // Before anybody clears up, unless it has to.
         survivor.run(|tx| replace(tx, list, 0, step)).unwrap();
         space.recover_dead();
@@ -335,26 +338,13 @@ fn what_was_committed_a_moment_ago_can_be_taken_out() {
 
 #[test]
 fn killed_at_every_step_nothing_is_torn_and_nothing_is_forgotten() {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if info.payload().downcast_ref::<Killed>().is_none() {
-            hook(info);
-        }
-    }));
     let (heap, space) = space_of(2 * MIB);
     let mut survivor = space.participant().unwrap();
     let list = texts(&mut survivor, 3);
     let at_rest = in_phase(&space, BlockPhase::Live);
     for step in 1.. {
-        let process = heap.process();
-        let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
-        let mut victim = doomed.participant().unwrap();
-        work(&mut victim, list, step).unwrap();
-        process.die_after(step);
-        let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut victim, list, step + 1_000_000)));
-        let through = process.live_on() > 0 && outcome.is_ok();
-        std::mem::forget(victim);
-        heap.kill_process(doomed.process());
+        let works = |number: u64| move |victim: &mut Tx| work(victim, list, number).unwrap();
+        let through = dies_at(&heap, &space, step, works(step), works(step + 1_000_000));
         // Whoever reads meets what is left before anybody clears up.
         let items = survivor.run(|tx| Ok([item(tx, list, 0)?, item(tx, list, 1)?, item(tx, list, 2)?])).unwrap();
         assert!(items.iter().all(|item| *item == items[0]), "torn by a kill at step {step}: {items:?}");

@@ -11,17 +11,12 @@ use pso_engine::platform::System;
 use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
 use pso_engine::word::{BlockKind, CellAddress};
-use pso_model::heap::{Heap, Killed};
+use pso_model::heap::{Heap, hide_deaths};
 use pso_model::scenario::Bank;
-use support::{MIB, cells, integer, space_of};
+use support::{MIB, another, cells, dies_at, integer, space_of};
 
 fn space() -> (Heap, Arc<Space<Heap>>) {
     space_of(4 * MIB)
-}
-
-/// Another process of the same space.
-fn another(heap: &Heap, space: &Arc<Space<Heap>>) -> Arc<Space<Heap>> {
-    Space::join(heap.process(), *space.arena().layout()).unwrap()
 }
 
 #[test]
@@ -234,34 +229,6 @@ fn a_waiter_goes_on_when_the_owner_dies_undecided() {
     assert_eq!(one.run(|tx| tx.read(cells[0])), Ok(integer(1)));
 }
 
-/// Deaths are panics: only those of tests that fail are for people to see.
-fn hide_deaths() {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if info.payload().downcast_ref::<Killed>().is_none() {
-            hook(info);
-        }
-    }));
-}
-
-/// A process that dies at its access number `step` while it does `body`. True: it got through before.
-fn dies_at(
-    heap: &Heap,
-    space: &Arc<Space<Heap>>,
-    step: u64,
-    body: impl FnOnce(&mut Participant<Heap>, &Arc<Space<Heap>>),
-) -> bool {
-    let process = heap.process();
-    let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
-    let mut participant = doomed.participant().unwrap();
-    process.die_after(step);
-    let outcome = catch_unwind(AssertUnwindSafe(|| body(&mut participant, &doomed)));
-    let survived = process.live_on() > 0 && outcome.is_ok();
-    std::mem::forget(participant);
-    heap.kill_process(doomed.process());
-    survived
-}
-
 /// Kills a process at its n-th access to memory while it does `body`, for every n until it gets through, and has a
 /// survivor check the sum, transfer and clear up after each death.
 fn killed_at_every_step(body: impl Fn(&Bank, &mut Participant<Heap>)) -> u64 {
@@ -270,7 +237,7 @@ fn killed_at_every_step(body: impl Fn(&Bank, &mut Participant<Heap>)) -> u64 {
     let mut survivor = space.participant().unwrap();
     let bank = Bank::found(&mut survivor, 4).unwrap();
     for step in 1.. {
-        let survived = dies_at(&heap, &space, step, |participant, _| body(&bank, participant));
+        let survived = dies_at(&heap, &space, step, |_| (), |victim| body(&bank, victim));
         assert_eq!(bank.sum(&mut survivor), Ok(bank.expected()), "sum after a kill at step {step}");
         bank.transfer(&mut survivor, step, step + 1, 1).unwrap();
         space.recover_dead();
@@ -347,9 +314,7 @@ fn a_recovery_killed_at_every_step_is_finished_by_the_next() {
             // Joining recovers the dead, too: the second joins while the first still lives.
             let process = heap.process();
             let recoverer = Space::join(process.clone(), *space.arena().layout()).unwrap();
-            through = dies_at(&heap, &space, first, |participant, _| {
-                bank.transfer(participant, 0, 1, 1).unwrap();
-            });
+            through = dies_at(&heap, &space, first, |_| (), |victim| bank.transfer(victim, 0, 1, 1).unwrap());
             process.die_after(second);
             let outcome = catch_unwind(AssertUnwindSafe(|| recoverer.recover_dead()));
             let recovered = process.live_on() > 0 && outcome.is_ok();
@@ -410,7 +375,7 @@ fn who_reads_what_a_dead_owner_committed_can_commit() {
     let bank = Bank::found(&mut survivor, 4).unwrap();
     let mut read_through = 0;
     for step in 1.. {
-        let survived = dies_at(&heap, &space, step, |participant, _| bank.transfer(participant, 0, 1, 5).unwrap());
+        let survived = dies_at(&heap, &space, step, |_| (), |victim| bank.transfer(victim, 0, 1, 5).unwrap());
         let before = survivor.failures();
         let locked = |cell: CellAddress| {
             pso_engine::platform::Memory::load(&heap, cell.lock_word(), pso_engine::platform::Ordering::Relaxed) >> 63

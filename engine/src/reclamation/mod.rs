@@ -36,5 +36,5 @@ mod limbo;
 mod retire;
 
 pub use limbo::Limbo;
-pub(crate) use retire::{for_each_retired, retire};
-pub use retire::{is_shared, share, stamp};
+pub(crate) use retire::retire;
+pub use retire::{for_each_retired, is_shared, share, stamp};

@@ -58,8 +58,9 @@ pub(crate) fn retire<P: Platform>(arena: &Arena<P>, slot: Slot, owner: Participa
     platform.compare_exchange(handle.block(), state.pack(), retired.pack(), AcqRel, Relaxed).is_ok()
 }
 
-/// Visits what waits in the list of `slot`, the youngest first.
-pub(crate) fn for_each_retired<P: Platform>(
+/// Visits what waits in the list of `slot`, which is `owner`'s, the youngest first. Of a list closed to a ring by damage some more than
+/// once.
+pub fn for_each_retired<P: Platform>(
     arena: &Arena<P>,
     slot: Slot,
     owner: ParticipantId,
@@ -68,8 +69,16 @@ pub(crate) fn for_each_retired<P: Platform>(
     let platform = arena.platform();
     // Acquire: pairs with the release in `retire`.
     let mut next = platform.load(slot.retired(), Acquire);
-    // Bound: a space has no more blocks, whatever damage says.
-    for _ in 0..arena.layout().geometry().space_words / 4 {
+    // Bound: a space has no more blocks. A list that damage has closed to a ring ends where it comes by a link again that it has
+    // marked: one at each power of two (Brent, 1980).
+    let mut marked = 0;
+    for steps in 1..arena.layout().geometry().space_words / 4 {
+        if next == marked {
+            return;
+        }
+        if steps.is_power_of_two() {
+            marked = next;
+        }
         let Some(handle) = Handle::from_raw(next) else { return };
         let state = allocator::check_fully(arena, handle);
         if !state.is_ok_and(|state| state.phase == BlockPhase::Retired && state.owner == owner) {

@@ -58,10 +58,7 @@ impl<P: Platform> Participant<P> {
 
     /// At the end of an attempt, after IDLE.
     pub(super) fn ring_victims(&mut self) {
-        if self.victims.is_empty() {
-            return;
-        }
-        for victim in std::mem::take(&mut self.victims) {
+        while let Some(victim) = self.victims.pop() {
             if let Some(slot) = Slot::of(&self.arena, victim) {
                 self.note_woken(waiting::ring(&self.arena, slot));
             }

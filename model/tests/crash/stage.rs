@@ -1,7 +1,7 @@
 //! The stage: a space, two survivors, and for each run a process that dies.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex};
 
 use pso_engine::arena::{Geometry, Layout};
 use pso_engine::error::Stop;
@@ -11,8 +11,9 @@ use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
 use pso_engine::word::{CellAddress, Value};
 use pso_model::alone::Alone;
-use pso_model::crash::{Crash, Killed};
+use pso_model::crash::Crash;
 use pso_model::heap::Heap;
+use pso_model::heap::hide_deaths;
 use pso_model::history::{Outcome, RealTime, Recorder};
 use pso_model::interpose::Interposed;
 use pso_model::lens::Through;
@@ -272,17 +273,4 @@ impl Run {
         self.second_again();
         (survived, through)
     }
-}
-
-/// Deaths are panics: only those of tests that fail are for people to see.
-fn hide_deaths() {
-    static HIDDEN: Once = Once::new();
-    HIDDEN.call_once(|| {
-        let hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if info.payload().downcast_ref::<Killed>().is_none() {
-                hook(info);
-            }
-        }));
-    });
 }

@@ -1,14 +1,14 @@
 //! A process dies before its n-th access to memory in the middle of an operation on an object, for every n. Whoever comes
 //! after it finds the object as it was before or as it is after, whole, and can go on working with it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pso_engine::error::Stop;
 use pso_engine::object::key::{Key, KeyView};
 use pso_engine::object::{dict, list, queue};
 use pso_engine::space::Space;
 use pso_engine::word::{Handle, Value};
-use pso_model::heap::Killed;
+use pso_model::heap::{Killed, hide_deaths};
 
 use crate::support::{MIB, Tx, integer, space_of};
 
@@ -48,12 +48,7 @@ fn killed_everywhere<Contents: PartialEq + std::fmt::Debug>(
     contents: impl Fn(&mut Tx, Handle) -> Result<Contents, Stop>,
     go_on: impl Fn(&mut Tx, Handle) -> Result<(), Stop>,
 ) {
-    let hook = take_hook();
-    set_hook(Box::new(move |info| {
-        if !info.payload().is::<Killed>() {
-            hook(info);
-        }
-    }));
+    hide_deaths();
     let (mut befores, mut afters) = (0, 0);
     // Bound: the accesses of one transaction; the first that survives ends it.
     for accesses in 0.. {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,7 +11,7 @@ use pso_engine::platform::Memory;
 use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
 use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, CELL_WORDS, CellAddress, Value};
-use pso_model::heap::Heap;
+use pso_model::heap::{Heap, hide_deaths};
 
 pub const MIB: u64 = 1 << 20;
 pub const MS: u64 = 1_000_000;
@@ -21,6 +22,32 @@ pub fn space_of(bytes: u64) -> (Heap, Arc<Space<Heap>>) {
     let (heap, layout) = Heap::space(Geometry::for_bytes(bytes).unwrap());
     let space = Space::join(heap.clone(), layout).unwrap();
     (heap, space)
+}
+
+/// Another process of the same space.
+pub fn another(heap: &Heap, space: &Arc<Space<Heap>>) -> Arc<Space<Heap>> {
+    Space::join(heap.process(), *space.arena().layout()).unwrap()
+}
+
+/// A process that does `prepare` and then dies at its access number `step` while it does `body`. True: it got through before.
+pub fn dies_at(
+    heap: &Heap,
+    space: &Arc<Space<Heap>>,
+    step: u64,
+    prepare: impl FnOnce(&mut Tx),
+    body: impl FnOnce(&mut Tx),
+) -> bool {
+    hide_deaths();
+    let process = heap.process();
+    let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
+    let mut victim = doomed.participant().unwrap();
+    prepare(&mut victim);
+    process.die_after(step);
+    let outcome = catch_unwind(AssertUnwindSafe(|| body(&mut victim)));
+    let survived = process.live_on() > 0 && outcome.is_ok();
+    std::mem::forget(victim);
+    heap.kill_process(doomed.process());
+    survived
 }
 
 pub fn cells(participant: &mut Tx, count: u64) -> Vec<CellAddress> {
