@@ -1,7 +1,8 @@
 //! A pair of axes on a part of a drawing: participants to the right, a quantity upwards, and names at the ends of curves.
 
-use plotters::chart::{ChartBuilder, ChartContext, LabelAreaPosition};
+use plotters::chart::{ChartBuilder, ChartContext, LabelAreaPosition, MeshStyle};
 use plotters::coord::cartesian::Cartesian2d;
+use plotters::coord::ranged1d::{Ranged, ValueFormatter};
 use plotters::element::{PathElement, Text};
 use plotters::prelude::DrawingBackend;
 use plotters::style::RGBColor;
@@ -67,14 +68,7 @@ impl<'a, B: DrawingBackend> Axes<'a, B> {
     }
 
     fn frame(&mut self, unit: Unit) -> Result<(), Failure> {
-        self.chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .max_light_lines(0)
-            .bold_line_style(line(palette::GRID, 1.0))
-            .axis_style(line(palette::FRAME, 1.0))
-            .set_all_tick_mark_size(px(4.0))
-            .label_style(text(11.5, palette::QUIET, false, HPos::Center))
+        quiet(&mut self.chart.configure_mesh())
             .axis_desc_style(text(11.5, palette::QUIET, false, HPos::Center))
             .x_label_formatter(&|count| format!("{count:.0}"))
             .y_label_formatter(&|value| unit.write(*value))
@@ -99,4 +93,19 @@ impl<'a, B: DrawingBackend> Axes<'a, B> {
         }
         Ok(())
     }
+}
+
+/// A mesh in the background: grey lines at values only.
+pub fn quiet<'m, 'a, 'b, X, Y, B>(mesh: &'m mut MeshStyle<'a, 'b, X, Y, B>) -> &'m mut MeshStyle<'a, 'b, X, Y, B>
+where
+    X: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    B: DrawingBackend,
+{
+    mesh.disable_x_mesh()
+        .max_light_lines(0)
+        .bold_line_style(line(palette::GRID, 1.0))
+        .axis_style(line(palette::FRAME, 1.0))
+        .set_all_tick_mark_size(px(4.0))
+        .label_style(text(11.5, palette::QUIET, false, HPos::Center))
 }

@@ -12,6 +12,7 @@ use plotters::style::text_anchor::HPos;
 use plotters::style::{Color, RGBColor};
 use serde::Deserialize;
 
+use super::axes;
 use super::axis::{Axis, Floor};
 use super::canvas::{self, Area, Drawing, line, px, text, trouble};
 use super::caption::{percent, signed_percent};
@@ -165,14 +166,7 @@ impl<'a, B: DrawingBackend> Panel<'a, B> {
     }
 
     fn draw(&mut self, cases: &[&Case]) -> Result<(), Failure> {
-        self.chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .max_light_lines(0)
-            .bold_line_style(line(palette::GRID, 1.0))
-            .axis_style(line(palette::FRAME, 1.0))
-            .set_all_tick_mark_size(px(4.0))
-            .label_style(text(11.5, palette::QUIET, false, HPos::Center))
+        axes::quiet(&mut self.chart.configure_mesh())
             .x_label_formatter(&|_| String::new())
             .y_label_formatter(&|value| Unit::PerSecond.write(*value))
             .draw()

@@ -12,6 +12,7 @@ mod engine;
 mod fast_stm;
 mod parking_lot;
 mod std_mutex;
+mod stm;
 mod stm_core;
 
 use pso_harness::failure::Failure;
