@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use pso_engine::allocator::BlockCache;
 use pso_engine::arena::{Geometry, HotWord};
+use pso_engine::error::Stop;
 use pso_engine::fsck::{CLEARING_TRIES, Finding, fsck, fsck_after_deaths, fsck_at_rest};
 use pso_engine::object::{dict, key, list, text};
 use pso_engine::participant::Slot;
-use pso_engine::platform::{Memory, Ordering::Relaxed};
+use pso_engine::platform::{Memory, Ordering::Relaxed, System};
 use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
 use pso_engine::word::{
@@ -239,6 +240,62 @@ fn a_space_is_clean_after_a_kill_at_every_step_of_work_on_objects() {
         assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}");
         if through {
             assert!(step > 300, "only {step} steps");
+            return;
+        }
+    }
+}
+
+fn dict_of(participant: &mut Participant<Heap>, keys: i64) -> Handle {
+    participant
+        .run(|tx| {
+            let handle = dict::create(tx)?;
+            let root = tx.arena().root();
+            tx.write(root, Value::handle(handle))?;
+            for number in 0..keys {
+                let key = key::Key::new(tx.arena().hash_key(), key::KeyView::Int(number));
+                dict::set(tx, handle, &key, Value::int(number).unwrap())?;
+            }
+            Ok(handle)
+        })
+        .unwrap()
+}
+
+fn remove(participant: &mut Participant<Heap>, dict: Handle, number: i64, by: Option<u64>) -> Result<(), Stop> {
+    let key = key::Key::new(participant.arena().hash_key(), key::KeyView::Int(number));
+    participant.run_until(by, |tx| dict::remove(tx, dict, &key).map(drop))
+}
+
+/// Found by torture with eight writers on two processors. The danger: whoever loses the processor when the cells of its commit
+/// are free, and the bucket that it has replaced is not retired yet, leaves that bucket LIVE, while others go on and retire the
+/// entries that it names. Nobody can reach it: no damage.
+#[test]
+fn who_stands_still_in_the_middle_of_a_commit_is_no_damage() {
+    const KEYS: i64 = 40;
+    let mut passed = 0;
+    for step in 0.. {
+        let (heap, space) = space();
+        let mut survivor = space.participant().unwrap();
+        let dict = dict_of(&mut survivor, KEYS);
+        hide_deaths();
+        let process = heap.process();
+        let elsewhere = Space::join(process.clone(), *space.arena().layout()).unwrap();
+        let mut still = elsewhere.participant().unwrap();
+        remove(&mut still, dict, 0, None).unwrap();
+        process.die_after(step);
+        // Stands still there: to all others it is alive.
+        let through =
+            catch_unwind(AssertUnwindSafe(|| (1..4).for_each(|key| remove(&mut still, dict, key, None).unwrap())))
+                .is_ok();
+        std::mem::forget(still);
+        for key in 4..KEYS {
+            if remove(&mut survivor, dict, key, Some(heap.now_ns() + 1_000_000)).is_err() {
+                break;
+            }
+            passed += 1;
+        }
+        assert_eq!(fsck(&space), vec![], "stands still at step {step}");
+        if through {
+            assert!(step > 200 && passed > 1000, "only {step} steps, {passed} removals beside them");
             return;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Acquire;
 
-use super::Finding;
+use super::{Finding, retired};
 use crate::allocator;
 use crate::arena::{Arena, HotWord};
 use crate::object::layout::{Reference, references};
@@ -21,8 +21,13 @@ pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut i
         if state.phase == BlockPhase::Live && !matches!(state.kind, BlockKind::Log | BlockKind::None) {
             let mut found = Vec::new();
             check_block(arena, handle, state.kind, at_rest, &mut |finding| found.push(finding));
-            // Retired meanwhile, or freed: what it named may be gone.
-            if allocator::check_fully(arena, handle) == Ok(state) {
+            if found.is_empty() {
+                return;
+            }
+            // Retired meanwhile, or freed, or about to be: what it named may be gone. In this order: whoever is about to retire it
+            // stays COMMITTED until it has.
+            let is_out = retired::is_taken_out(arena, handle);
+            if !is_out && allocator::check_fully(arena, handle) == Ok(state) {
                 found.into_iter().for_each(&mut *report);
             }
         }
