@@ -19,11 +19,11 @@ export PYO3_BUILD_EXTENSION_MODULE := 1
 # The folder of the outputs is part of what the demo promises.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-.PHONY: help setup venv build install demo check test test-rust test-python bench sweep torture verify clean
+.PHONY: help setup venv build install demo check lint test test-rust test-python bench sweep torture verify clean
 
 help:
 	@echo 'make demo      build all; count and index the standard library in shared objects while workers are killed'
-	@echo 'make test      everything that must hold: check, all Rust and Python tests, stubs, kill tests, a sampled demo'
+	@echo 'make test      everything that must hold: format, lints, all Rust and Python tests, stubs, kill tests, a sampled demo'
 	@echo 'make check     the quick part: format, lints, unit tests'
 	@echo 'make bench     the measurements in results/'
 	@echo 'make sweep     traces on real processes and on the simulated machine, with charts, in results/'
@@ -48,14 +48,17 @@ install: venv
 demo: setup
 	$(STEP) 'demo' $(PSO) demo $(DEMO)
 
-check: venv
+check: lint
+	$(STEP) 'unit tests' scripts/rust-tests.sh unit
+
+lint: venv
 	$(STEP) 'rustfmt' cargo fmt --all --check
 	$(STEP) 'clippy' cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	$(STEP) 'ruff' bash -c '$(VENV)/ruff check . && $(VENV)/ruff format --check .'
-	$(STEP) 'unit tests' scripts/rust-tests.sh unit
 
-# Each step prints its name and time. What is quick comes first, so that a mistake shows early.
-test: check test-rust setup test-python
+# Each step prints its name and time. What is quick comes first, so that a mistake shows early. The unit tests of `check` are
+# among the Rust tests.
+test: lint test-rust setup test-python
 	$(STEP) 'sampled demo' $(PSO) demo --sample 0.1 --kills 3 --seed 7
 	@echo && echo 'make test: ok'
 
