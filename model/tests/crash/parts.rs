@@ -12,7 +12,7 @@ pub enum Part {
     Transfer,
     /// Reads the third cell, writes the second, then the first: the other order.
     Chain,
-    /// Writes and gives up. (Blocks of the dead are the business of `tests/allocator` and `tests/transaction.rs`.)
+    /// Writes and gives up. (Blocks of the dead are the business of `tests/heap/allocator` and `tests/heap/transaction.rs`.)
     Abandon,
     /// Writes the second cell and asks to wait; instead, in the same attempt, reads and writes the third and the second.
     Choose,

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use pso_model::history::{Anomaly, History, Outcome, Read, Why, Write};
 
-use crate::generate::{CELLS, Plan, Story, plans};
+use super::generate::{CELLS, Plan, Story, plans};
 
 /// Two different cells.
 fn two_cells() -> impl Strategy<Value = (u64, u64)> {

@@ -1,7 +1,5 @@
 //! A space, some cells, and what is in them.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,19 +1,17 @@
 //! Putting transactions together: alternatives, parts that only read, deadlines, hooks.
 
 mod irrevocable;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
+use crate::support::{MIB, MS, Tx, cells, contents, integer, space_of, version};
 use pso_engine::error::Stop;
 use pso_engine::fsck::fsck;
 use pso_engine::object::{list, queue};
 use pso_engine::platform::{Memory, System};
 use pso_engine::space::Space;
 use pso_engine::word::{BlockKind, CellAddress, Value};
-use support::{MIB, MS, Tx, cells, contents, integer, space_of, version};
 
 // --- Alternatives ----------------------------------------------------------------------------------------------------
 

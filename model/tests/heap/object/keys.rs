@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use pso_engine::object::key::{Key, KeyView};
 use pso_engine::word::Value;
 
-use crate::support::Tx;
+use super::support::Tx;
 
 #[derive(Clone, Debug)]
 pub enum TestKey {

@@ -1,11 +1,10 @@
 //! The protocol on threads and on processes that die at chosen steps.
 
-mod support;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use crate::support::{MIB, another, cells, dies_at, integer, space_of};
 use pso_engine::error::Stop;
 use pso_engine::platform::System;
 use pso_engine::space::Space;
@@ -13,7 +12,6 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{BlockKind, CellAddress};
 use pso_model::heap::{Heap, hide_deaths};
 use pso_model::scenario::Bank;
-use support::{MIB, another, cells, dies_at, integer, space_of};
 
 fn space() -> (Heap, Arc<Space<Heap>>) {
     space_of(4 * MIB)

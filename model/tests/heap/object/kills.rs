@@ -10,7 +10,7 @@ use pso_engine::space::Space;
 use pso_engine::word::{Handle, Value};
 use pso_model::heap::{Killed, hide_deaths};
 
-use crate::support::{MIB, Tx, integer, space_of};
+use super::support::{MIB, Tx, integer, space_of};
 
 type Contents = Vec<(i64, i64)>;
 

@@ -9,7 +9,7 @@ use pso_engine::object::{dict, list, queue};
 use pso_engine::space::Space;
 use pso_model::heap::Heap;
 
-use crate::support::{MIB, Tx, integer, space_of};
+use super::support::{MIB, Tx, integer, space_of};
 
 fn processes(heap: &Heap, space: &Arc<Space<Heap>>, count: usize) -> Vec<Tx> {
     let join = |_| Space::join(heap.process(), *space.arena().layout()).unwrap().participant().unwrap();
@@ -51,7 +51,7 @@ fn counted_words_add_up() {
             (place, sum) = (0, 0);
             keys.clear();
             while let Some((next, key, value)) = dict::next(tx, dict, place)? {
-                let crate::keys::TestKey::Text(word) = crate::keys::decode(tx, key) else { panic!() };
+                let super::keys::TestKey::Text(word) = super::keys::decode(tx, key) else { panic!() };
                 assert!(keys.insert(word_key(tx, &word)), "{word} twice");
                 let found = Key::new(tx.arena().hash_key(), KeyView::Text(&word));
                 assert_eq!(dict::get(tx, dict, &found)?, Some(value));

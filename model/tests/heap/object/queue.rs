@@ -7,7 +7,7 @@ use pso_engine::error::Stop;
 use pso_engine::object::queue;
 use pso_engine::word::Handle;
 
-use crate::support::{MIB, Tx, generate, integer, one, run_steps, two};
+use super::support::{MIB, Tx, generate, integer, one, run_steps, two};
 
 #[derive(Clone, Debug)]
 enum Op {

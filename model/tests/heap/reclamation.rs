@@ -1,9 +1,8 @@
 //! What is taken out of a space is used again: not before its last reader is through, whoever dies, and nothing is forgotten.
 
-mod support;
-
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::support::{MIB, Tx, another, dies_at, space_of};
 use pso_engine::allocator;
 use pso_engine::error::Stop;
 use pso_engine::fsck::{Finding, fsck, fsck_at_rest};
@@ -15,7 +14,6 @@ use pso_engine::reclamation::for_each_retired;
 use pso_engine::space::Space;
 use pso_engine::word::{BlockPhase, Handle, Value};
 use pso_model::heap::Heap;
-use support::{MIB, Tx, another, dies_at, space_of};
 
 const LENGTH: usize = 300;
 

@@ -1,15 +1,13 @@
 //! A million cells in one transaction: 244 entries for each number that a lock word can hold, logs of nine pieces.
 
-mod support;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::support::{MIB, Tx, another, cells, integer, space_of};
 use pso_engine::error::Stop;
 use pso_engine::fsck::{fsck, fsck_at_rest};
 use pso_engine::space::Space;
 use pso_engine::word::CellAddress;
 use pso_model::heap::hide_deaths;
-use support::{MIB, Tx, another, cells, integer, space_of};
 
 const CELLS: u64 = 1_000_000;
 /// More accesses than a test makes.

@@ -5,7 +5,7 @@ use pso_engine::error::Stop;
 use pso_engine::object::{View, bytes, dict, float, int, list, text, tuple, view};
 use pso_engine::word::{BlockKind, Value};
 
-use crate::support::{MIB, Tx, integer, one, two};
+use super::support::{MIB, Tx, integer, one, two};
 
 /// Stores a value in one process and views it in another.
 fn passed(encode: impl Fn(&mut Tx) -> Result<Value, Stop>, look: impl FnOnce(&Tx, View)) {

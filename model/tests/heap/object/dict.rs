@@ -6,8 +6,8 @@ use pso_engine::object::dict;
 use pso_engine::object::key::{Key, KeyView};
 use pso_engine::word::{Handle, Value};
 
-use crate::keys::{TestKey, any_key, decode};
-use crate::support::{MIB, Tx, aborted, generate, integer, one, run_steps, two};
+use super::keys::{TestKey, any_key, decode};
+use super::support::{MIB, Tx, aborted, generate, integer, one, run_steps, two};
 
 #[derive(Clone, Debug)]
 enum Op {

@@ -17,7 +17,7 @@ use pso_engine::word::{
 };
 use pso_model::heap::Heap;
 
-use crate::support::{MIB, Tx, integer, space_of};
+use super::support::{MIB, Tx, integer, space_of};
 
 /// One object of each kind.
 struct World {

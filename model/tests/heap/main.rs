@@ -1,0 +1,17 @@
+//! The engine on ordinary memory, on real threads or one alone: what each part of it must do, with processes that die at their
+//! n-th access.
+//!
+//! One program for all of them: the engine is built for this platform once. The tools that explore schedules, and the crash stage
+//! that two of them share, have programs of their own beside it.
+
+mod allocator;
+mod composition;
+mod fsck;
+mod history;
+mod million;
+mod object;
+mod one_preemption;
+mod reclamation;
+mod scenes_on_threads;
+mod support;
+mod transaction;
