@@ -4,7 +4,8 @@
 //! counts the sleeps of its own engine:
 //!
 //! - it *reads* the world in consistent reads, with whatever the stopped one has locked: a reader never waits for it. (It may
-//!   sleep for a millisecond where somebody who lives has no processor in the middle of his commit.)
+//!   sleep for a millisecond where somebody who lives has no processor in the middle of his commit.) Not yet so beside one that
+//!   blocks by design, below, while others commit on: a read that is late there is counted, `late_reads`, and no failure.
 //! - it *writes* cells of its own, allocating now and then: a writer of other cells never waits, so it never sleeps.
 //!
 //! The other writers are watched. What the stopped one was found in decides what must hold of them:
