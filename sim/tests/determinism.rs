@@ -66,18 +66,18 @@ fn every_build_gives_the_golden_runs() {
 const GOLDEN: [&str; 6] = [
     "counter 17790 3a8768aba705dd87",
     "bank-1000 23099 e5d4f80899865701",
-    "bank-4 25733 06a9e02878bbc1cd",
-    "long-reader 78986 65627cb49af89d55",
+    "bank-4 25735 f65ca99b086ee726",
+    "long-reader 78962 b5600d8b535aa640",
     "crossing-pairs 74954 cf3b2adbfa560d91",
     "queue 20511 0fde4410b3e62351",
 ];
 
 /// The same on the machine with differing transfers.
 const GOLDEN_CALIBRATED: [&str; 6] = [
-    "counter 17877 144e8addc82f01c8",
+    "counter 17900 2f0a0a9f58f0d0a3",
     "bank-1000 23099 e02e44e09c43617e",
-    "bank-4 26116 73db48c8a19c8070",
-    "long-reader 82508 e27bdd6bd2c25cd1",
-    "crossing-pairs 74497 19495fa215984f14",
+    "bank-4 26258 1f148bff71d708d8",
+    "long-reader 82510 dcc770041828fcf0",
+    "crossing-pairs 74262 a39a86295ca08836",
     "queue 20521 2685429c3f7dd786",
 ];

@@ -57,7 +57,7 @@ fn an_adversary_finds_the_policy_that_promises_nothing() {
     for policy in PolicyId::ALL {
         assert_eq!(verdict(policy, Limits::default()), Verdict::Ok, "{policy}");
     }
-    let without_token = Limits { privileged_attempts: u64::MAX, ..Limits::default() };
+    let without_token = Limits { privileged_attempts: u64::MAX, visible_attempts: u64::MAX, ..Limits::default() };
     for policy in [PolicyId::Damped, PolicyId::WoundWait] {
         assert_eq!(verdict(policy, without_token), Verdict::Ok, "{policy}, without the token");
     }

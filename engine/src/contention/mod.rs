@@ -218,6 +218,8 @@ pub struct Limits {
     pub starving_ticks: u64,
     /// Aborted attempts after which a transaction asks for the token before each attempt.
     pub privileged_attempts: u64,
+    /// Aborted attempts after which a transaction that cannot have the token holds what it reads all the same.
+    pub visible_attempts: u64,
     /// A privileged attempt without any sign of life for so long is stopped by whoever waits for it.
     pub lease_ns: u64,
     /// How long a PREPARED owner is left alone. Its code runs for about 100 ns.
@@ -234,6 +236,7 @@ impl Default for Limits {
             starving_attempts: 8,
             starving_ticks: 10,
             privileged_attempts: 8,
+            visible_attempts: 16,
             lease_ns: 1_000_000_000,
             prepared_ns: 50_000,
             restart_ns: 1_000_000,

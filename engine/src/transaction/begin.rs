@@ -43,8 +43,8 @@ impl<P: Platform> Participant<P> {
             self.ask_as_starving();
         }
         self.begin_now();
-        if self.standing.has_token() {
-            self.read_version = 0;
+        if self.standing.has_token() || self.failures >= self.limits.visible_attempts {
+            self.make_visible();
         }
         Ok(())
     }
@@ -136,7 +136,8 @@ impl<P: Platform> Participant<P> {
         let Some(stopper) = AttemptId::unpack(word) else { return Ok(()) };
         let began = self.platform().now_ns();
         let spin_ns = self.platform().spin_ns();
-        // Bounded by `restart_ns`, but for an irrevocable stopper: by its life. It rings when it is over.
+        // Bounded by `restart_ns`, but for an irrevocable stopper by its life, until that has cost too many attempts. It rings when
+        // it is over.
         loop {
             let bell = Bell::look(self.arena(), self.slot);
             if is_over(self.arena(), stopper) {
@@ -144,7 +145,8 @@ impl<P: Platform> Participant<P> {
             }
             let waited = self.platform().now_ns().saturating_sub(began);
             if waited >= self.limits.restart_ns {
-                if !self.irrevocable_goes_on(stopper) {
+                // A silent one may go on for ever, and who reads visibly gets past it.
+                if self.failures >= self.limits.visible_attempts || !self.irrevocable_goes_on(stopper) {
                     return Ok(());
                 }
                 self.sleep(bell, self.limits.restart_ns)?;

@@ -38,15 +38,7 @@ impl<P: Platform> Participant<P> {
         if self.active == 0 || self.is_foreign() {
             return Err(self.lost());
         }
-        let version = self.prepare()?;
-        let prepared = self.status(State::Prepared);
-        // Relaxed: released by the compare-exchange that follows.
-        self.platform().store(self.slot.commit_version(), version.0, Relaxed);
-        // The moment at which the writes exist. AcqRel: releases record and version to whoever reads through the lock.
-        let committed = self.status(State::Committed);
-        if self.platform().compare_exchange(self.slot.status(), prepared, committed, AcqRel, Relaxed).is_err() {
-            return Err(self.lost());
-        }
+        let version = self.decide()?;
         self.observe_end(Outcome::Committed(version));
         self.write_back(version);
         if self.discards != 0 {
@@ -64,6 +56,31 @@ impl<P: Platform> Participant<P> {
         Ok(())
     }
 
+    /// ACTIVE to PREPARED to COMMITTED. Gives the version of the commit.
+    #[inline(always)]
+    fn decide(&mut self) -> Result<Version, Stop> {
+        loop {
+            let version = self.prepare()?;
+            let (prepared, committed) = (self.status(State::Prepared), self.status(State::Committed));
+            // Relaxed: released by the compare-exchange that follows.
+            self.platform().store(self.slot.commit_version(), version.0, Relaxed);
+            // The moment at which the writes exist. AcqRel: releases record and version to whoever reads through the lock.
+            if self.platform().compare_exchange(self.slot.status(), prepared, committed, AcqRel, Relaxed).is_ok() {
+                return Ok(version);
+            }
+            // Bounded by how often it loses the processor in between: for less than 50 us nobody pushes it back.
+            if !self.is_pushed_back() {
+                return Err(self.lost());
+            }
+        }
+    }
+
+    /// With privilege, and put to sleep while it was PREPARED: it is ACTIVE again, and nothing is lost.
+    #[cold]
+    fn is_pushed_back(&self) -> bool {
+        self.standing.has_token() && self.still(self.active)
+    }
+
     /// ACTIVE to PREPARED, and all reads still hold. Gives the version of the commit.
     fn prepare(&mut self) -> Result<Version, Stop> {
         let prepared = self.status(State::Prepared);
@@ -75,7 +92,7 @@ impl<P: Platform> Participant<P> {
         self.platform().fence(SeqCst);
         let clock = self.arena().layout().hot(HotWord::VersionClock);
         let version = Version(self.platform().load(clock, Acquire));
-        if !self.validate(true)? {
+        if !self.holds_all_reads() && !self.validate(true)? {
             return Err(self.lost());
         }
         Ok(version)

@@ -66,7 +66,7 @@ impl<P: Platform> Participant<P> {
     }
 
     /// PREPARED code is decided within nanoseconds. If it was put to sleep there, it is stopped: always safe, its commit's
-    /// compare-exchange then fails. Bounded by `prepared_ns`.
+    /// compare-exchange then fails. The privileged is pushed back to ACTIVE. Bounded by `prepared_ns`.
     #[cold]
     pub(super) fn meet_prepared(&mut self, slot: Slot, by: LockedBy) -> Result<(), Stop> {
         let prepared = Status { seq: by.seq, state: State::Prepared }.pack();
@@ -79,21 +79,24 @@ impl<P: Platform> Participant<P> {
                 return Err(self.lost());
             }
             if self.platform().now_ns().saturating_sub(began) >= self.limits.prepared_ns {
-                if self.contender_at(slot).irrevocable && !participant_is_dead(self.arena(), by.participant) {
-                    self.doze()?;
-                    continue;
+                let owner = AttemptId { participant: by.participant, seq: by.seq };
+                if self.contender_at(slot).privileged {
+                    self.push_back(slot, owner);
+                } else {
+                    self.stop(slot, owner, State::Prepared);
                 }
-                self.stop(slot, AttemptId { participant: by.participant, seq: by.seq }, State::Prepared);
                 return Ok(());
             }
             self.platform().spin_hint();
         }
     }
 
-    /// A short sleep while somebody who must not be stopped has no processor. Nobody rings.
-    fn doze(&mut self) -> Result<(), Stop> {
-        let bell = Bell::look(self.arena(), self.slot);
-        self.sleep(bell, SLEEP_NS / 2).map_err(|stop| self.fail(stop))
+    /// PREPARED to ACTIVE: whoever must not be stopped keeps all that it has, and takes its last step again. Until then it is as
+    /// undecided as before, and readers pass it. It makes its commit's version anew: that is why nobody else moves it on.
+    fn push_back(&self, slot: Slot, owner: AttemptId) {
+        let [from, to] = [State::Prepared, State::Active].map(|state| Status { seq: owner.seq, state }.pack());
+        // AcqRel, as all changes of a status. Lost: it has moved on by itself.
+        let _ = self.platform().compare_exchange(slot.status(), from, to, AcqRel, Relaxed);
     }
 
     /// COMMITTED: the owner writes back. If it is dead, the one recoverer does. Bounded by the life of the owner.

@@ -40,6 +40,7 @@ mod read;
 mod run;
 mod second_row;
 mod validate;
+mod visible;
 mod write;
 
 use std::cell::Cell;
@@ -119,6 +120,10 @@ pub struct Participant<P: Platform> {
     hooks: Hooks<hooks::Hook>,
     /// The attempt whose record has cells that are held and keep their values.
     holds_in: u64,
+    /// The attempt whose reads are visible, its snapshot, and how many of its reads are not held.
+    visible_in: u64,
+    visible_snapshot: u64,
+    passed: u64,
     /// Whether the transaction under way must not write.
     read_only: bool,
     /// Whether the attempt under way is irrevocable.
@@ -209,6 +214,9 @@ impl<P: Platform> Participant<P> {
             alternatives: alternatives::Alternatives::default(),
             hooks: Hooks::default(),
             holds_in: NO_SEQ,
+            visible_in: NO_SEQ,
+            visible_snapshot: 0,
+            passed: 0,
             read_only: false,
             standing: Standing::default(),
             arena: arena.clone(),

@@ -11,16 +11,11 @@
 //!    Who starves asks before each attempt, and runs an ordinary one where the token is taken.
 //! 2. *Begin*: `starving` says so ([`Standing`]) before the status says ACTIVE, so whoever acquires that status knows (the token's
 //!    word itself need not be looked at by those who are in the way).
-//! 3. *Read* a cell: take its lock with an entry that holds it (its value and version stay), then log it. *Write*: as ever; a
-//!    hold becomes a write. Owners that run, wait or are dead are stopped at once, prepared ones after their 50 us.
+//! 3. *Read* a cell: visibly, by a lock that holds it ([`super::visible`]). *Write*: as ever; a hold becomes a write. Owners that run, wait or are dead are stopped at once, prepared ones after their 50 us.
 //! 4. The others: a policy that sees a privileged owner waits or leaves; it is not taken for hung, nor stopped for being PREPARED
 //!    for long, nor outranked in validation. Only its proven death ends it. (One that has the privilege because it starved is
 //!    stopped when it hangs, after [`crate::contention::Limits::lease_ns`]: it can run again.)
 //! 5. *End*: IDLE with the next seq makes the token free already. It is cleared, and the bucket is rung.
-//!
-//! The read version of a privileged attempt is 0, as between attempts: no cell is settled before it, so the quick ways of
-//! `read` and `write` do not know of privilege and pay nothing for it. A snapshot it does not need: what it has read is locked,
-//! so all of it is the present. The clock is raised past the version of each cell instead (I5).
 //!
 //! Who asks first has the token; of those who wait for it the oldest is rung first.
 
@@ -33,7 +28,7 @@ use crate::error::Stop;
 use crate::participant::{WaitingFor, is_over, participant_is_dead};
 use crate::platform::Platform;
 use crate::waiting::{self, Bell};
-use crate::word::{AttemptId, CellAddress, LockWord, Priority, Value};
+use crate::word::{AttemptId, CellAddress, Priority};
 
 /// The first sleep of who waits for the token.
 const FIRST_SLEEP_NS: u64 = 2_000_000;
@@ -85,7 +80,7 @@ impl<P: Platform> Participant<P> {
             self.begin()
         });
         match begun {
-            Ok(()) => self.read_version = 0,
+            Ok(()) => self.make_visible(),
             Err(_) if self.standing.has_token() && !self.is_foreign() => self.end_privilege(),
             Err(_) => self.standing = Standing::Ordinary,
         }
@@ -196,38 +191,6 @@ impl<P: Platform> Participant<P> {
 
     fn is_done(&self, holder: AttemptId) -> bool {
         is_over(self.arena(), holder) || participant_is_dead(self.arena(), holder.participant)
-    }
-
-    /// Locks a cell for a privileged read, and logs it. Bounded as `write` is, and without a pause of its own: between the stop of
-    /// an owner and the steal of its lock it would only give that owner time to come back.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn read_held(&mut self, cell: CellAddress) -> Result<Value, Stop> {
-        loop {
-            let word = self.platform().load(cell.lock_word(), Acquire);
-            if !self.still(self.active) || self.active == 0 || self.is_foreign() {
-                return Err(self.lost());
-            }
-            let held = match LockWord::unpack(word) {
-                LockWord::Free { version, .. } => {
-                    self.pass_clock(version)?;
-                    self.lock(cell, word, version, None)?
-                }
-                LockWord::Locked(by) if self.is_mine(by) => {
-                    let entry = self.own_entry(by.entry, cell);
-                    let entry = entry.ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
-                    return Ok(Value::from_raw(entry.own_value(self.arena())));
-                }
-                LockWord::Locked(by) => self.write_past_lock(cell, word, by, None)?,
-            };
-            if held {
-                let entry = self.entry(self.entries - 1);
-                let version = crate::word::Version(entry.old_version(self.arena()));
-                let value = Value::from_raw(entry.old_value(self.arena()));
-                self.note_read(cell, version, value)?;
-                return Ok(value);
-            }
-        }
     }
 
     /// After the end of a privileged attempt: the token is nobody's, and who waits for it is rung.

@@ -10,7 +10,7 @@ use crate::platform::Platform;
 use crate::word::{CellAddress, LockWord, LockedBy, State, Value, Version, WordAddress};
 
 /// What one look at a cell gave.
-enum Look {
+pub(super) enum Look {
     Value(Version, Value),
     /// The cell changed under our eyes, or somebody's lock was cleared: look again.
     Again,
@@ -93,8 +93,8 @@ impl<P: Platform> Participant<P> {
     #[cold]
     #[inline(never)]
     fn read_slowly(&mut self, cell: CellAddress) -> Result<Value, Stop> {
-        if self.standing.has_token() {
-            return self.read_held(cell);
+        if self.reads_visibly() {
+            return self.read_visibly(cell);
         }
         loop {
             let platform = self.arena.platform();
@@ -120,25 +120,40 @@ impl<P: Platform> Participant<P> {
                 self.extend(version)?;
                 continue;
             }
-            let entry = match self.read_entry() {
-                Ok(entry) => entry,
-                Err(full) => return Err(self.fail(Stop::Full(full))),
-            };
-            self.log_read(entry, cell, version, seen);
-            let platform = self.arena.platform();
-            // The old value, taken under a lock, may have been replaced by a write-back while the lock still stands.
-            let took_cell = seen == value;
-            if platform.load(cell.lock_word(), Relaxed) == word
-                && (!took_cell || platform.load(cell.value_word(), Relaxed) == value.raw())
-            {
+            if self.take_read(cell, word, value, (version, seen))? {
                 return Ok(seen);
             }
-            self.drop_read();
         }
     }
 
+    /// Notes what a look at a cell gave, `word` and `value` standing in it. False: the cell has changed since, and nothing is noted.
+    pub(super) fn take_read(
+        &mut self,
+        cell: CellAddress,
+        word: u64,
+        value: Value,
+        (version, seen): (Version, Value),
+    ) -> Result<bool, Stop> {
+        self.note_read(cell, version, seen)?;
+        let platform = self.arena.platform();
+        // The old value, taken under a lock, may have been replaced by a write-back while the lock still stands.
+        let took_cell = seen == value;
+        let stands = platform.load(cell.lock_word(), Relaxed) == word
+            && (!took_cell || platform.load(cell.value_word(), Relaxed) == value.raw());
+        if !stands {
+            self.drop_read();
+        }
+        Ok(stands)
+    }
+
     /// The cell is locked by somebody else: whose value counts is a matter of his status.
-    fn look_past_lock(&mut self, cell: CellAddress, word: u64, by: LockedBy, value: Value) -> Result<Look, Stop> {
+    pub(super) fn look_past_lock(
+        &mut self,
+        cell: CellAddress,
+        word: u64,
+        by: LockedBy,
+        value: Value,
+    ) -> Result<Look, Stop> {
         let arena = &self.arena;
         let slot =
             Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
@@ -166,6 +181,8 @@ impl<P: Platform> Participant<P> {
                 let _ = arena.platform().compare_exchange(cell.lock_word(), word, free, AcqRel, Relaxed);
                 Ok(Look::Again)
             }
+            // Whatever becomes of it, what it only holds stays.
+            State::Prepared if entry.new_value(arena) == HELD => Ok(Look::Value(old_version, value)),
             State::Prepared => {
                 self.meet_prepared(slot, by)?;
                 Ok(Look::Again)
@@ -204,7 +221,7 @@ impl<P: Platform> Participant<P> {
         if !self.validate(false)? {
             return Err(self.lost());
         }
-        self.read_version = seen;
+        self.move_snapshot(seen);
         Ok(())
     }
 
@@ -226,7 +243,7 @@ impl<P: Platform> Participant<P> {
         Ok(seen)
     }
 
-    /// Notes a read of a cell that this attempt has locked.
+    /// Notes a read. Its caller looks at the cell once more, or has locked it.
     pub(super) fn note_read(&mut self, cell: CellAddress, version: Version, value: Value) -> Result<(), Stop> {
         match self.read_entry() {
             Ok(entry) => {

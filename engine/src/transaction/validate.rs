@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::Participant;
 use crate::error::Stop;
-use crate::participant::{READ_WORDS, Slot, foreign_entry, participant_is_dead, status_of};
+use crate::participant::{EntryKind, HELD, READ_WORDS, Slot, foreign_entry, participant_is_dead, status_of};
 use crate::platform::Platform;
 use crate::recovery;
 use crate::word::{AttemptId, CellAddress, LockWord, LockedBy, State, Version, WordAddress};
@@ -113,26 +113,26 @@ impl<P: Platform> Participant<P> {
         if status.seq != by.seq || status.state == State::Idle {
             return Ok(Finding::Again);
         }
+        // What counts of a COMMITTED one is what it leaves, and that was read through its lock, if it was read since. Versions rise
+        // (I5), so what it leaves is never taken for what it found. Read after the status: final, if the lock still stands.
+        let decided = matches!(status.state, State::Committed | State::Prepared);
+        let is_held = decided && entry.new_value(arena) == HELD;
+        let present = match status.state {
+            State::Committed if !is_held => arena.platform().load(slot.commit_version(), Relaxed),
+            _ => old_version,
+        };
         arena.platform().fence(Acquire);
         if arena.platform().load(cell.lock_word(), Acquire) != word {
             return Ok(Finding::Again);
         }
-        if status.state == State::Committed {
-            // Its new value may have been read through the lock: no second look at the cell would ever find that version
-            // while a dead committer's lock stands.
-            if participant_is_dead(arena, by.participant) {
-                recovery::finish_attempt(&self.space, by.participant);
-            }
-            // Until its write-back is done the next attempt would read the same cell through the same lock, and end here again: it
-            // waits for this one as if it had been stopped by it.
-            let owner = AttemptId { participant: by.participant, seq: by.seq };
-            arena.platform().store(self.slot.stopped_by(), owner.pack(), Relaxed);
+        if present != version.0 {
             return Ok(Finding::Changed);
         }
-        if old_version != version.0 {
+        if status.state == State::Committed && prepared && self.changes_anything() {
+            self.note_write_back(by);
             return Ok(Finding::Changed);
         }
-        if status.state != State::Prepared {
+        if status.state != State::Prepared || is_held {
             return Ok(Finding::Holds);
         }
         if !prepared {
@@ -145,6 +145,27 @@ impl<P: Platform> Participant<P> {
             return Ok(Finding::Again);
         }
         Ok(Finding::Changed)
+    }
+
+    /// Whether the attempt does more than hold what it has read.
+    #[cold]
+    fn changes_anything(&self) -> bool {
+        (0..self.entries).any(|number| {
+            let target = self.entry(number).target(&self.arena);
+            target.is_some_and(|(kind, _)| kind != EntryKind::Hold)
+        })
+    }
+
+    /// Whoever has read from a COMMITTED one, and changes something, commits after its write-back: until then its new blocks are
+    /// PRIVATE, and no other may discard one. The dead one's is finished here; for the living the next attempt waits, as if it had
+    /// been stopped by it.
+    fn note_write_back(&self, by: LockedBy) {
+        let arena = &self.arena;
+        if participant_is_dead(arena, by.participant) {
+            recovery::finish_attempt(&self.space, by.participant);
+        }
+        let owner = AttemptId { participant: by.participant, seq: by.seq };
+        arena.platform().store(self.slot.stopped_by(), owner.pack(), Relaxed);
     }
 
     fn still_undecided(&self) -> bool {

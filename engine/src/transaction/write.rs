@@ -41,15 +41,11 @@ impl<P: Platform> Participant<P> {
                 return Err(self.lost());
             }
             match LockWord::unpack(word) {
-                LockWord::Free { version, .. } if version.0 < self.read_version || self.standing.has_token() => {
-                    if self.standing.has_token() {
-                        self.pass_clock(version)?;
-                    }
-                    if self.lock(cell, word, version, Some(value))? {
+                LockWord::Free { version, .. } => {
+                    if self.admits(version)? && self.lock(cell, word, version, Some(value))? {
                         return Ok(());
                     }
                 }
-                LockWord::Free { version, .. } => self.extend_for(version)?,
                 LockWord::Locked(by) if self.is_mine(by) => {
                     let entry = self.own_entry(by.entry, cell);
                     let entry = entry.ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
@@ -80,11 +76,6 @@ impl<P: Platform> Participant<P> {
         // Relaxed: published with the block, by the release that frees the cell which names it.
         platform.store(cell.lock_word(), LockWord::free(Version::INITIAL), Relaxed);
         platform.store(cell.value_word(), value.raw(), Relaxed);
-    }
-
-    #[cold]
-    fn extend_for(&mut self, version: Version) -> Result<(), Stop> {
-        self.extend(version)
     }
 
     /// Fills an entry and puts the lock into the cell, over `word`. Without a new value the cell is held and keeps what it has.
@@ -193,11 +184,7 @@ impl<P: Platform> Participant<P> {
         if self.platform().load(cell.lock_word(), Acquire) != word {
             return Ok(false);
         }
-        if old_version.0 >= self.read_version && !self.standing.has_token() {
-            self.extend_for(old_version)?;
-            return Ok(false);
-        }
-        self.lock(cell, word, old_version, new)
+        Ok(self.admits(old_version)? && self.lock(cell, word, old_version, new)?)
     }
 
     /// A lock whose attempt is over: it must be gone by now.

@@ -150,8 +150,6 @@ pub struct Stops {
     pub writes: Latency,
     /// Those of them that were beside a COMMITTED one.
     pub reads_beside_committed: Latency,
-    /// Reads that did not finish in 100 ms, beside a COMMITTED one or one with privilege, while others went on. None is the aim.
-    pub late_reads: u64,
     /// Sleeps of the engine in all these reads, of a millisecond at most; in the writes it never does.
     pub sleeps_in_reads: u64,
     /// What the other writers committed in the stops.
@@ -182,7 +180,6 @@ impl Stops {
             *if outcome.waited_for { &mut self.waited_through } else { &mut self.unwanted } += 1;
         }
         self.blocked_by_design += u32::from(outcome.found.blocks_by_design() && outcome.waited_for);
-        self.late_reads += outcome.late_reads;
         self.sleeps_in_reads += outcome.sleeps;
         self.commits_of_others += outcome.commits_of_others;
         self.times.preempted_after.extend(outcome.preempted_after);
@@ -209,7 +206,7 @@ impl Stops {
         format!(
             "  {} of {} longer than a silent owner is waited for; found {}\n  \
              preempted {}, wanted by nobody {}, waited for through a short stop {}, blocking by design {}\n  \
-             preempted after: {}\n  consistent reads beside it: {}, {} sleeps, {} not in time\n    beside a committed one: {}\n  writes of other cells: {}\n  \
+             preempted after: {}\n  consistent reads beside it: {}, {} sleeps\n    beside a committed one: {}\n  writes of other cells: {}\n  \
              {} commits of the other writers; next commit of the stopped one: {}",
             self.long,
             self.stops,
@@ -221,7 +218,6 @@ impl Stops {
             self.preempted_after.describe(),
             self.reads.describe(),
             self.sleeps_in_reads,
-            self.late_reads,
             self.reads_beside_committed.describe(),
             self.writes.describe(),
             self.commits_of_others,

@@ -82,6 +82,10 @@ pub(super) struct Memo {
     /// Where the last entry keeps the old version, and the last four words stored.
     pub old_version: Option<WordAddress>,
     recent: [Option<WordAddress>; 4],
+    /// The last word stored: an entry's new value.
+    pub filled: u64,
+    /// Lock words that it thinks it holds.
+    pub unheld: Vec<WordAddress>,
     pub snapshot: u64,
     /// What the own place in somebody's queue reads.
     pub place_taken: u64,
@@ -110,6 +114,12 @@ impl Memo {
     /// True for the lock word of a cell whose value this commit has stored.
     pub fn frees(&self, address: WordAddress) -> bool {
         self.stored.contains(&(address.index() + 1))
+    }
+
+    /// Whether a lock word that is stored is one that it only thinks it holds. Once for each.
+    pub fn frees_unheld(&mut self, address: WordAddress) -> bool {
+        let found = self.unheld.iter().position(|unheld| *unheld == address);
+        found.map(|found| self.unheld.swap_remove(found)).is_some()
     }
 
     pub fn is_foreign_lock(&self, word: u64) -> bool {
@@ -143,7 +153,8 @@ impl Memo {
             {
                 self.stored.push(access.address.index());
             }
-            (Place::Heap, Operation::Store(..)) => {
+            (Place::Heap, Operation::Store(value, _)) => {
+                self.filled = value;
                 self.recent.rotate_left(1);
                 self.recent[3] = Some(access.address);
             }
@@ -168,6 +179,7 @@ impl Memo {
         }
         if state == Some(State::Idle) {
             self.locks = false;
+            self.unheld.clear();
             self.stored.clear();
         }
     }

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use memo::{Kept, Memo, Place};
 use pso_engine::arena::{HotWord, Layout};
+use pso_engine::participant::HELD;
 use pso_engine::platform::{Liveness, Ordering, Platform, ProcessIdentity, WaitOutcome};
 use pso_engine::word::{LockWord, ProcessSlotId, State, Status, Version, WordAddress};
 
@@ -63,6 +64,8 @@ pub enum Fault {
     NoFenceWhenWaiting,
     /// 20: a PREPARED attempt waits for another that is PREPARED.
     PreparedWaitsForPrepared,
+    /// 22: the reads of the privileged stay invisible.
+    HoldsNothing,
     /// 27: a commit looks for its waiter before it is IDLE.
     RingsBeforeIdle,
     /// 28: a retry makes itself known after its last look.
@@ -79,6 +82,8 @@ pub enum Fault {
     OwnQueueUnseen,
     /// 37: a waiter whose place was taken sleeps on.
     DisplacedSleepsOn,
+    /// 38: whoever has privilege is stopped for being PREPARED too long.
+    StopsThePrivileged,
     /// 40: who was stopped does not learn by whom.
     NoStopper,
     /// 48: who meets a waiter waits for it.
@@ -87,7 +92,7 @@ pub enum Fault {
 
 impl Fault {
     /// All that are one.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::NoFenceAtBegin,
         Self::NoFenceWhenPrepared,
         Self::ClockBeforePrepared,
@@ -108,6 +113,7 @@ impl Fault {
         Self::StealsWithItsOwnVersion,
         Self::NoFenceWhenWaiting,
         Self::PreparedWaitsForPrepared,
+        Self::HoldsNothing,
         Self::RingsBeforeIdle,
         Self::ArmsAfterLooking,
         Self::StartUnseen,
@@ -116,6 +122,7 @@ impl Fault {
         Self::NoRingAfterIdle,
         Self::OwnQueueUnseen,
         Self::DisplacedSleepsOn,
+        Self::StopsThePrivileged,
         Self::NoStopper,
         Self::SleepsOnASleeper,
     ];
@@ -328,6 +335,7 @@ impl Mutant {
                 access.on(inner)
             }
             Fault::NoStopper if place == Place::STOPPED_BY && !own => Ok(0),
+            Fault::HoldsNothing if file("transaction/commit.rs") && self.memo().frees_unheld(access.address) => Ok(0),
             _ => access.on(inner),
         }
     }
@@ -361,6 +369,20 @@ impl Mutant {
                 answer
             }
             Fault::ManyRecoverers if place == Place::RECOVERER => Ok(current),
+            Fault::HoldsNothing if locks && self.memo().filled == HELD => {
+                self.memo().unheld.push(access.address);
+                Ok(current)
+            }
+            Fault::StopsThePrivileged if place == Place::STATUS && state_of(new) == Some(State::Active) => {
+                let is_own = self.memo().owns(access.address);
+                let aborted = Status::unpack(new).map(|status| Status { state: State::Aborted, ..status }.pack());
+                match aborted {
+                    Some(aborted) if !is_own => {
+                        inner.compare_exchange(access.address, current, aborted, Ordering::AcqRel, Ordering::Relaxed)
+                    }
+                    _ => access.on(inner),
+                }
+            }
             Fault::StopsCommitted if place == Place::STATUS && state_of(new) == Some(State::Aborted) => {
                 let mine = self.memo().owns(access.address);
                 let answer = access.on(inner);

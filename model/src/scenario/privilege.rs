@@ -1,16 +1,19 @@
-//! Scenes of irrevocable transactions: one attempt, whoever is in the way (I10).
+//! Scenes of privilege and of visible reads: one attempt, whoever is in the way (I10), and who gets past it.
 
 use super::{Actor, Bank, Play, Scene, Setting, World};
+use pso_engine::contention::Limits;
 use pso_engine::error::Stop;
 use pso_engine::transaction::Participant;
 use pso_engine::word::Value;
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 3] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
     [
         Scene { name: "irrevocable_beside_an_older", write: irrevocable_beside_an_older },
         Scene { name: "irrevocable_beside_a_reader", write: irrevocable_beside_a_reader },
         Scene { name: "two_irrevocable", write: two_irrevocable },
+        Scene { name: "visible_reader_beside_a_transfer", write: visible_reader_beside_a_transfer },
+        Scene { name: "visible_reader_beside_an_irrevocable", write: visible_reader_beside_an_irrevocable },
     ]
 }
 
@@ -59,7 +62,7 @@ fn irrevocable_beside_an_older<W: World>(setting: &Setting<W>) -> Play {
 
 /// **What an irrevocable transaction has only read, somebody else writes.** The danger: its reads are invisible, and its validation
 /// fails (mutant 22). It reads before it writes: so the cell that it has only read is free first. (Whoever meanwhile reads the other
-/// through its committed lock fails in validation until that lock is gone, and waits for that.)
+/// through its committed lock, and writes, fails in validation until that lock is gone, and waits for that.)
 fn irrevocable_beside_a_reader<W: World>(setting: &Setting<W>) -> Play {
     let bank = setting.bank(2);
     let (mut once, mut other) = (setting.participant(), setting.participant());
@@ -99,4 +102,58 @@ fn two_irrevocable<W: World>(setting: &Setting<W>) -> Play {
         transfers_once(setting.participant(), bank, 1, 0, 1),
     ];
     Play { actors, epilogue: balances(setting, bank, [91, 109]) }
+}
+
+/// Somebody who has lost an attempt and reads visibly in the next, since another has the token.
+fn reads_visibly<W: World>(setting: &Setting<W>, bank: Bank) -> Actor {
+    let (mut reader, mut other) = (setting.participant(), setting.participant());
+    reader.set_limits(Limits { privileged_attempts: 1, visible_attempts: 1, ..Limits::default() });
+    reader.begin().expect("it begins");
+    reader.read(bank.account(0)).expect("it reads");
+    // There and back: versions change, and the sum of money does not.
+    bank.transfer(&mut other, 0, 1, 1).and_then(|()| bank.transfer(&mut other, 1, 0, 1)).expect("it commits");
+    other.leave();
+    assert_eq!(reader.read(bank.account(1)), Err(Stop::Conflict), "its snapshot is gone");
+    Box::new(move || {
+        let seen = reader.run(|tx| {
+            let seen = bank.sum_in(tx)?;
+            assert_eq!(seen, bank.expected(), "half of a transfer was seen");
+            Ok(seen)
+        });
+        assert_eq!(seen, Ok(bank.expected()));
+    })
+}
+
+/// **A reader that holds what it reads, beside a transfer over the same accounts.** The danger: its hold lets somebody in, or keeps
+/// somebody out for ever, or the holder of the token, who stands still and has nothing to do with it, keeps it waiting.
+fn visible_reader_beside_a_transfer<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let reader = reads_visibly(setting, bank);
+    let (mut silent, mut writer) = (setting.participant(), setting.participant());
+    silent.begin_irrevocable(None).expect("nobody has the token");
+    let transfer = Box::new(move || bank.transfer(&mut writer, 0, 1, 10).expect("it commits"));
+    let looks = balances(setting, bank, [90, 110]);
+    let epilogue = Box::new(move || {
+        silent.commit().expect("nobody stops it");
+        silent.leave();
+        looks();
+    });
+    Play { actors: vec![reader, transfer], epilogue }
+}
+
+/// **A reader that passes one cell of an irrevocable transaction and comes to the other when that has committed.** The danger: it takes
+/// the old value of the first and the new one of the second, for a cell that can be held is the present; or it waits, or makes the
+/// other fail, in the middle of its commit.
+fn visible_reader_beside_an_irrevocable<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let reader = reads_visibly(setting, bank);
+    let mut once = setting.participant();
+    once.begin_irrevocable(None).expect("nobody has the token");
+    let integer = |value: i64| Value::int(value).unwrap_or(Value::NONE);
+    once.write(bank.account(0), integer(90)).expect("nobody stops it");
+    let commits = Box::new(move || {
+        let done = once.write(bank.account(1), integer(110)).and_then(|()| once.commit());
+        assert_eq!(done, Ok(()), "an irrevocable transaction was stopped");
+    });
+    Play { actors: vec![reader, commits], epilogue: balances(setting, bank, [90, 110]) }
 }

@@ -11,6 +11,7 @@ mod history;
 mod million;
 mod object;
 mod one_preemption;
+mod readers;
 mod reclamation;
 mod scenes_on_threads;
 mod support;

@@ -12,7 +12,7 @@ use pso_engine::participant::Slot;
 use pso_engine::platform::Memory;
 use pso_engine::reclamation::for_each_retired;
 use pso_engine::space::Space;
-use pso_engine::word::{BlockPhase, Handle, Value};
+use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, CELL_WORDS, CellAddress, Handle, Value};
 use pso_model::heap::Heap;
 
 const LENGTH: usize = 300;
@@ -326,6 +326,57 @@ fn what_was_committed_a_moment_ago_can_be_taken_out() {
         assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}");
         let live = in_phase(&space, BlockPhase::Live);
         // The first time makes the logs of the slot.
+        assert_eq!(*at_rest.get_or_insert(live), live, "blocks after a kill at step {step}");
+        if through {
+            assert!(step > 50, "only {step} steps");
+            return;
+        }
+    }
+}
+
+/// The same for what is reached through a COMMITTED lock: a block of the attempt that stands there has cells that were never locked,
+/// and what they name is PRIVATE until that attempt is through.
+#[test]
+fn what_is_reached_through_a_committed_lock_can_be_taken_out() {
+    let (heap, space) = space_of(2 * MIB);
+    let mut survivor = space.participant().unwrap();
+    let root = space.arena().root();
+    let first = |block: Handle| CellAddress::new(block.block().offset(BLOCK_HEADER_WORDS + 2));
+    let mut at_rest = None;
+    for step in 0.. {
+        let make = |tx: &mut Tx| {
+            let block = tx.allocate(BlockKind::Cells, 2 + CELL_WORDS)?;
+            tx.arena().platform().store_plain(block.block().offset(BLOCK_HEADER_WORDS), 1);
+            let text = text::encode(tx, &long(step))?;
+            tx.initialize(first(block), text);
+            tx.write(root, Value::handle(block))
+        };
+        let take_out = |tx: &mut Tx| {
+            let Some(block) = tx.read(root)?.as_handle() else { return Ok(()) };
+            let text = tx.read(first(block))?.as_handle().unwrap();
+            tx.write(first(block), Value::NONE)?;
+            tx.discard(text)
+        };
+        let clear = |tx: &mut Tx| {
+            let Some(block) = tx.read(root)?.as_handle() else { return Ok(()) };
+            tx.discard(block)?;
+            tx.write(root, Value::NONE)
+        };
+        let prepare = |victim: &mut Tx| {
+            victim.run(make).unwrap();
+            victim.run(|tx| take_out(tx).and_then(|()| clear(tx))).unwrap();
+            victim.collect();
+        };
+        let through = dies_at(&heap, &space, step, prepare, |victim| victim.run(make).unwrap());
+        survivor.run(take_out).unwrap();
+        survivor.run(clear).unwrap();
+        space.recover_dead();
+        let mut heir = space.participant().unwrap();
+        heir.collect();
+        heir.leave();
+        survivor.collect();
+        assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}");
+        let live = in_phase(&space, BlockPhase::Live);
         assert_eq!(*at_rest.get_or_insert(live), live, "blocks after a kill at step {step}");
         if through {
             assert!(step > 50, "only {step} steps");

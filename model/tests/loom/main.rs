@@ -90,6 +90,8 @@ plays!(yields, YIELD, {
     irrevocable_beside_an_older: 1,
     irrevocable_beside_a_reader: 1,
     two_irrevocable: 1,
+    visible_reader_beside_a_transfer: 1,
+    visible_reader_beside_an_irrevocable: 1,
     read_past_a_reused_entry: 2,
     validated_past_a_reused_entry: 2,
     read_past_a_lock_that_is_gone: 2,
@@ -117,6 +119,8 @@ plays!(hasty, HASTY, {
     older_stops_younger: 1,
     reads_its_own_write: 1,
     irrevocable_beside_an_older: 1,
+    visible_reader_beside_a_transfer: 1,
+    visible_reader_beside_an_irrevocable: 1,
 });
 
 plays!(sleep, SLEEP, {

@@ -34,7 +34,7 @@ pub enum Tool {
 pub const TOOLS: [Tool; 5] = [Tool::OnePreemption, Tool::Shuttle, Tool::Loom, Tool::Crash, Tool::Threads];
 
 /// Scenes of two actors or more that one thread can play.
-const PREEMPTED: [&str; 9] = [
+const PREEMPTED: [&str; 13] = [
     "two_writers_of_one_cell",
     "write_skew",
     "reader_of_two_cells",
@@ -44,8 +44,12 @@ const PREEMPTED: [&str; 9] = [
     "older_stops_younger",
     "late_extension",
     "retired_beside_an_end",
+    "irrevocable_beside_an_older",
+    "irrevocable_beside_a_reader",
+    "visible_reader_beside_a_transfer",
+    "visible_reader_beside_an_irrevocable",
 ];
-const SHUTTLED: [&str; 20] = [
+const SHUTTLED: [&str; 22] = [
     "two_writers_of_one_cell timeouts",
     "write_skew timeouts",
     "reader_of_two_cells timeouts",
@@ -66,9 +70,11 @@ const SHUTTLED: [&str; 20] = [
     "two_who_recover timeouts",
     "irrevocable_beside_an_older rings",
     "retired_beside_an_end timeouts",
+    "irrevocable_beside_a_reader timeouts",
+    "visible_reader_beside_an_irrevocable timeouts",
 ];
 /// `scene manner bound`.
-const LOOMED: [&str; 11] = [
+const LOOMED: [&str; 13] = [
     "write_skew yields 2",
     "repeated_read_after_an_extension yields 2",
     "reader_of_two_cells yields 2",
@@ -80,6 +86,8 @@ const LOOMED: [&str; 11] = [
     "two_who_recover yields 1",
     "retired_beside_an_end yields 2",
     "crossing_writers sleep 1",
+    "irrevocable_beside_a_reader yields 1",
+    "visible_reader_beside_an_irrevocable hasty 1",
 ];
 const CRASHED: [&str; 5] =
     ["transfer survivors", "abandon survivors", "transfer recovery", "chain inside", "transfer waiter"];

@@ -120,6 +120,8 @@ plays! {
     irrevocable_beside_an_older,
     irrevocable_beside_a_reader,
     two_irrevocable,
+    visible_reader_beside_a_transfer,
+    visible_reader_beside_an_irrevocable,
     read_past_a_reused_entry,
     validated_past_a_reused_entry,
     read_past_a_lock_that_is_gone,
