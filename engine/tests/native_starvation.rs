@@ -1,7 +1,7 @@
 //! Nobody loses for ever, on real processes: one that reads much while others overwrite it comes through.
 //!
 //! The danger: each attempt of a long reader takes longer than the time between two writes of what it has read, so that it never
-//! commits. It asks for privilege after eight attempts in vain.
+//! commits. It asks for privilege after ten attempts in vain.
 
 mod native_support;
 
@@ -18,7 +18,7 @@ const BYTES: u64 = 16 << 20;
 const CELLS: u64 = 10_000;
 const WRITERS: usize = 7;
 const SUMS: usize = 40;
-/// Attempts with the token that come to nothing, or without it because somebody else has it: what the policy adds to its eight.
+/// After those in vain: one in a lull, one that holds what it reads, and one more where somebody else had the token.
 const MORE_ATTEMPTS: u64 = 3;
 
 fn integer(value: i64) -> Value {

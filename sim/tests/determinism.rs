@@ -64,20 +64,20 @@ fn every_build_gives_the_golden_runs() {
 
 /// Kind of trace, memory operations, fingerprint of all of them in their order.
 const GOLDEN: [&str; 6] = [
-    "counter 17790 3a8768aba705dd87",
-    "bank-1000 23099 e5d4f80899865701",
-    "bank-4 25735 f65ca99b086ee726",
-    "long-reader 78962 b5600d8b535aa640",
-    "crossing-pairs 74954 cf3b2adbfa560d91",
-    "queue 20511 0fde4410b3e62351",
+    "counter 18086 b1d5d584accba85c",
+    "bank-1000 23399 cab1c872a957fe95",
+    "bank-4 25947 d356c89486b61e0c",
+    "long-reader 79250 7fde533621aa049d",
+    "crossing-pairs 75364 9a4efb9183d8807c",
+    "queue 20811 07d8fb77940b1079",
 ];
 
 /// The same on the machine with differing transfers.
 const GOLDEN_CALIBRATED: [&str; 6] = [
-    "counter 17900 2f0a0a9f58f0d0a3",
-    "bank-1000 23099 e02e44e09c43617e",
-    "bank-4 26258 1f148bff71d708d8",
-    "long-reader 82510 dcc770041828fcf0",
-    "crossing-pairs 74262 a39a86295ca08836",
-    "queue 20521 2685429c3f7dd786",
+    "counter 18313 d6a390c679cf4b72",
+    "bank-1000 23399 01a445101877a0ef",
+    "bank-4 26086 1ae459d9b46f6e06",
+    "long-reader 79667 7307eeb252b72178",
+    "crossing-pairs 75016 0f9d9030cf7bca36",
+    "queue 20882 d23a263b0e8aa78b",
 ];

@@ -45,7 +45,7 @@ fn the_dead_stop_nobody_under_any_policy() {
 }
 
 /// Under an adversary that takes the core from whoever holds a lock, and delays the oldest, everybody finishes under each policy:
-/// whoever has lost eight times is given the token. Without it those finish whose policy promises progress, and immediate retry
+/// whoever has lost ten times is given the token. Without it those finish whose policy promises progress, and immediate retry
 /// does not. That is also how this simulator shows that it can find a livelock in the engine itself.
 #[test]
 fn an_adversary_finds_the_policy_that_promises_nothing() {

@@ -158,6 +158,11 @@ impl Layout {
     pub fn hot(&self, word: HotWord) -> WordAddress {
         WordAddress::new(HEADER_WORDS + word as u64 * HOT_STRIDE)
     }
+    /// Who asks the others not to commit for a moment. In the line of the clock, for it is looked at with the clock.
+    #[inline]
+    pub fn lull(&self) -> WordAddress {
+        self.hot(HotWord::VersionClock).offset(1)
+    }
     /// First word of a process slot.
     #[inline]
     pub fn process_slot(&self, id: ProcessSlotId) -> WordAddress {

@@ -220,6 +220,8 @@ pub struct Limits {
     pub privileged_attempts: u64,
     /// Aborted attempts after which a transaction that cannot have the token holds what it reads all the same.
     pub visible_attempts: u64,
+    /// So long a commit is put off at most for somebody with the token who asks for a lull. 0: this participant asks for none.
+    pub lull_ns: u64,
     /// A privileged attempt without any sign of life for so long is stopped by whoever waits for it.
     pub lease_ns: u64,
     /// How long a PREPARED owner is left alone. Its code runs for about 100 ns.
@@ -230,18 +232,24 @@ pub struct Limits {
     pub hung_ns: u64,
 }
 
+impl Limits {
+    /// Those of every participant, unless a test or a simulation has others.
+    pub const DEFAULT: Self = Self {
+        starving_attempts: 8,
+        starving_ticks: 10,
+        privileged_attempts: 10,
+        visible_attempts: 16,
+        lull_ns: 200_000,
+        lease_ns: 1_000_000_000,
+        prepared_ns: 50_000,
+        restart_ns: 1_000_000,
+        hung_ns: 100_000_000,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            starving_attempts: 8,
-            starving_ticks: 10,
-            privileged_attempts: 8,
-            visible_attempts: 16,
-            lease_ns: 1_000_000_000,
-            prepared_ns: 50_000,
-            restart_ns: 1_000_000,
-            hung_ns: 100_000_000,
-        }
+        Self::DEFAULT
     }
 }
 

@@ -42,8 +42,13 @@ impl<P: Platform> Participant<P> {
         if self.failures >= self.limits.privileged_attempts {
             self.ask_as_starving();
         }
+        let asks_for_lull = self.standing == Standing::Privileged && !self.had_lull && self.limits.lull_ns != 0;
+        if asks_for_lull {
+            self.ask_for_lull();
+        }
         self.begin_now();
-        if self.standing.has_token() || self.failures >= self.limits.visible_attempts {
+        let is_last_resort = self.standing.has_token() || self.failures >= self.limits.visible_attempts;
+        if is_last_resort && !asks_for_lull {
             self.make_visible();
         }
         Ok(())

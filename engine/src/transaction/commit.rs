@@ -60,7 +60,10 @@ impl<P: Platform> Participant<P> {
     #[inline(always)]
     fn decide(&mut self) -> Result<Version, Stop> {
         loop {
-            let version = self.prepare()?;
+            let Some(version) = self.prepare()? else {
+                self.keep_lull()?;
+                continue;
+            };
             let (prepared, committed) = (self.status(State::Prepared), self.status(State::Committed));
             // Relaxed: released by the compare-exchange that follows.
             self.platform().store(self.slot.commit_version(), version.0, Relaxed);
@@ -68,7 +71,8 @@ impl<P: Platform> Participant<P> {
             if self.platform().compare_exchange(self.slot.status(), prepared, committed, AcqRel, Relaxed).is_ok() {
                 return Ok(version);
             }
-            // Bounded by how often it loses the processor in between: for less than 50 us nobody pushes it back.
+            // Bounded by how often it loses the processor in between: for less than 50 us nobody pushes it back. And by the lulls that
+            // others ask for, each with the token, and each for one attempt.
             if !self.is_pushed_back() {
                 return Err(self.lost());
             }
@@ -81,8 +85,8 @@ impl<P: Platform> Participant<P> {
         self.standing.has_token() && self.still(self.active)
     }
 
-    /// ACTIVE to PREPARED, and all reads still hold. Gives the version of the commit.
-    fn prepare(&mut self) -> Result<Version, Stop> {
+    /// ACTIVE to PREPARED, and all reads still hold. Gives the version of the commit; `None`: somebody asks for a lull.
+    fn prepare(&mut self) -> Result<Option<Version>, Stop> {
         let prepared = self.status(State::Prepared);
         if self.platform().compare_exchange(self.slot.status(), self.active, prepared, AcqRel, Relaxed).is_err() {
             return Err(self.lost());
@@ -92,10 +96,13 @@ impl<P: Platform> Participant<P> {
         self.platform().fence(SeqCst);
         let clock = self.arena().layout().hot(HotWord::VersionClock);
         let version = Version(self.platform().load(clock, Acquire));
+        if self.is_asked_for_lull() {
+            return Ok(None);
+        }
         if !self.holds_all_reads() && !self.validate(true)? {
             return Err(self.lost());
         }
-        Ok(version)
+        Ok(Some(version))
     }
 
     /// Values and blocks, then DONE, then locks. The order is what readers and recovery count on. A block is LIVE before any cell is
@@ -228,6 +235,7 @@ impl<P: Platform> Participant<P> {
     #[cold]
     pub(super) fn forget_failures(&mut self) {
         self.failures = 0;
+        self.had_lull = false;
         self.platform().store(self.slot.starving(), 0, Relaxed);
         self.platform().store(self.slot.hung_limit(), self.limits.hung_ns, Relaxed);
     }
@@ -238,6 +246,11 @@ impl<P: Platform> Participant<P> {
     fn take_stock(&mut self) {
         if self.failures != 0 {
             self.forget_failures();
+            // Of an attempt that wrote nothing and had the token for a lull.
+            if self.standing.has_token() {
+                self.end_privilege();
+                self.ring_victims();
+            }
         }
         if let Some(began) = self.counters.began_ns.take() {
             let duration = self.platform().now_ns().saturating_sub(began);

@@ -34,6 +34,7 @@ mod commit;
 mod conflict;
 mod discard;
 mod hooks;
+mod lull;
 mod observe;
 mod privilege;
 mod read;
@@ -124,6 +125,8 @@ pub struct Participant<P: Platform> {
     visible_in: u64,
     visible_snapshot: u64,
     passed: u64,
+    /// Whether the transaction under way has had a lull.
+    had_lull: bool,
     /// Whether the transaction under way must not write.
     read_only: bool,
     /// Whether the attempt under way is irrevocable.
@@ -217,6 +220,7 @@ impl<P: Platform> Participant<P> {
             visible_in: NO_SEQ,
             visible_snapshot: 0,
             passed: 0,
+            had_lull: false,
             read_only: false,
             standing: Standing::default(),
             arena: arena.clone(),

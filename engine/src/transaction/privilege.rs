@@ -198,6 +198,7 @@ impl<P: Platform> Participant<P> {
     #[inline(never)]
     pub(super) fn end_privilege(&mut self) {
         self.standing = Standing::Ordinary;
+        self.end_lull();
         let place = self.token_place();
         let arena = &self.arena;
         arena.platform().store(self.slot.starving(), 0, Relaxed);

@@ -7,13 +7,14 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::Value;
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
     [
         Scene { name: "irrevocable_beside_an_older", write: irrevocable_beside_an_older },
         Scene { name: "irrevocable_beside_a_reader", write: irrevocable_beside_a_reader },
         Scene { name: "two_irrevocable", write: two_irrevocable },
         Scene { name: "visible_reader_beside_a_transfer", write: visible_reader_beside_a_transfer },
         Scene { name: "visible_reader_beside_an_irrevocable", write: visible_reader_beside_an_irrevocable },
+        Scene { name: "a_lull_beside_a_transfer", write: a_lull_beside_a_transfer },
     ]
 }
 
@@ -104,8 +105,8 @@ fn two_irrevocable<W: World>(setting: &Setting<W>) -> Play {
     Play { actors, epilogue: balances(setting, bank, [91, 109]) }
 }
 
-/// Somebody who has lost an attempt and reads visibly in the next, since another has the token.
-fn reads_visibly<W: World>(setting: &Setting<W>, bank: Bank) -> Actor {
+/// Somebody who has lost an attempt: it asks for a lull in the next, or reads visibly where another has the token.
+fn sums_at_the_second_try<W: World>(setting: &Setting<W>, bank: Bank) -> Actor {
     let (mut reader, mut other) = (setting.participant(), setting.participant());
     reader.set_limits(Limits { privileged_attempts: 1, visible_attempts: 1, ..Limits::default() });
     reader.begin().expect("it begins");
@@ -128,7 +129,7 @@ fn reads_visibly<W: World>(setting: &Setting<W>, bank: Bank) -> Actor {
 /// somebody out for ever, or the holder of the token, who stands still and has nothing to do with it, keeps it waiting.
 fn visible_reader_beside_a_transfer<W: World>(setting: &Setting<W>) -> Play {
     let bank = setting.bank(2);
-    let reader = reads_visibly(setting, bank);
+    let reader = sums_at_the_second_try(setting, bank);
     let (mut silent, mut writer) = (setting.participant(), setting.participant());
     silent.begin_irrevocable(None).expect("nobody has the token");
     let transfer = Box::new(move || bank.transfer(&mut writer, 0, 1, 10).expect("it commits"));
@@ -146,7 +147,7 @@ fn visible_reader_beside_a_transfer<W: World>(setting: &Setting<W>) -> Play {
 /// other fail, in the middle of its commit.
 fn visible_reader_beside_an_irrevocable<W: World>(setting: &Setting<W>) -> Play {
     let bank = setting.bank(2);
-    let reader = reads_visibly(setting, bank);
+    let reader = sums_at_the_second_try(setting, bank);
     let mut once = setting.participant();
     once.begin_irrevocable(None).expect("nobody has the token");
     let integer = |value: i64| Value::int(value).unwrap_or(Value::NONE);
@@ -156,4 +157,14 @@ fn visible_reader_beside_an_irrevocable<W: World>(setting: &Setting<W>) -> Play 
         assert_eq!(done, Ok(()), "an irrevocable transaction was stopped");
     });
     Play { actors: vec![reader, commits], epilogue: balances(setting, bank, [90, 110]) }
+}
+
+/// **A reader that asks for a lull, beside a transfer over the same accounts.** The danger: whoever puts his commit off comes back as somebody
+/// else had committed, or not at all; or the reader takes the lull for a promise.
+fn a_lull_beside_a_transfer<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let reader = sums_at_the_second_try(setting, bank);
+    let mut writer = setting.participant();
+    let transfer = Box::new(move || bank.transfer(&mut writer, 0, 1, 10).expect("it commits"));
+    Play { actors: vec![reader, transfer], epilogue: balances(setting, bank, [90, 110]) }
 }

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use pso_engine::arena::Geometry;
 use pso_engine::contention::Limits;
 use pso_engine::error::Stop;
-use pso_engine::platform::System;
+use pso_engine::platform::{Memory, Ordering::Relaxed, System};
 use pso_engine::space::Space;
-use pso_engine::transaction::Participant;
+use pso_engine::transaction::{Participant, Sleeper};
 use pso_model::heap::Heap;
 use pso_model::interpose::Interposed;
 use pso_model::scenario::Bank;
@@ -137,9 +137,47 @@ fn a_reader_with_the_token_passes_who_stands_still_in_his_write_back() {
         });
         bank.transfer(&mut watched, 0, 1, 5).unwrap();
         if space.arena().platform().forget() {
-            assert_eq!(*most.lock().unwrap(), Limits::default().privileged_attempts + 1);
+            // One in a lull, which the third keeps for a moment and no longer, and one that holds what it reads.
+            assert_eq!(*most.lock().unwrap(), Limits::default().privileged_attempts + 2);
             return;
         }
+    }
+}
+
+/// Others put their commits off, and do not sleep: a writer that is put off by somebody who stands still commits all the same.
+#[test]
+fn a_lull_is_kept_for_a_moment() {
+    let (heap, space) = space_of(4 * MIB);
+    let (of_reader, of_writer) = (another(&heap, &space), another(&heap, &space));
+    let mut founder = space.participant().unwrap();
+    let bank = Bank::found(&mut founder, ACCOUNTS).unwrap();
+    let (mut reader, mut writer) = (of_reader.participant().unwrap(), of_writer.participant().unwrap());
+    let sleeps = Arc::new(Mutex::new(0));
+    writer.set_sleeper(Box::new(Counting(Arc::clone(&sleeps))));
+    reader.set_limits(Limits { privileged_attempts: 1, lull_ns: 5 * MS, ..Limits::default() });
+    writer.set_limits(Limits { lull_ns: 5 * MS, ..Limits::default() });
+    let mut times = Vec::new();
+    let attempts = sum_beside(&mut reader, &bank, |account| {
+        // In the third attempt what it has read is held, and nobody can wait for that here.
+        if account == 2 && times.len() < 2 {
+            let began = heap.now_ns();
+            bank.transfer(&mut writer, 1, 3, 1).unwrap();
+            times.push(heap.now_ns() - began);
+            assert_eq!(heap.load(space.arena().layout().lull(), Relaxed), 0, "nobody is put off for longer");
+        }
+    });
+    assert_eq!(attempts, 3, "in vain, in a lull, and holding");
+    assert!(times[0] < 5 * MS && times[1] >= 5 * MS, "{times:?}");
+    assert_eq!(*sleeps.lock().unwrap(), 0);
+}
+
+struct Counting(Arc<Mutex<u64>>);
+
+impl Sleeper for Counting {
+    fn sleep(&mut self, sleep: &mut dyn FnMut()) -> bool {
+        *self.0.lock().unwrap() += 1;
+        sleep();
+        true
     }
 }
 

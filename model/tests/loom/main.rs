@@ -92,6 +92,7 @@ plays!(yields, YIELD, {
     two_irrevocable: 1,
     visible_reader_beside_a_transfer: 1,
     visible_reader_beside_an_irrevocable: 1,
+    a_lull_beside_a_transfer: 2,
     read_past_a_reused_entry: 2,
     validated_past_a_reused_entry: 2,
     read_past_a_lock_that_is_gone: 2,
@@ -121,6 +122,7 @@ plays!(hasty, HASTY, {
     irrevocable_beside_an_older: 1,
     visible_reader_beside_a_transfer: 1,
     visible_reader_beside_an_irrevocable: 1,
+    a_lull_beside_a_transfer: 1,
 });
 
 plays!(sleep, SLEEP, {

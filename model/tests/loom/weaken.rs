@@ -35,7 +35,7 @@ use crate::world::Loom;
 
 /// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
 /// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-const PLAYS: [(&str, u64); 40] = [
+const PLAYS: [(&str, u64); 41] = [
     ("read_past_a_reused_entry yields 2", 5_000),
     ("validated_past_a_reused_entry yields 2", 5_000),
     ("read_past_a_lock_that_is_gone yields 2", 5_000),
@@ -76,6 +76,7 @@ const PLAYS: [(&str, u64); 40] = [
     ("two_irrevocable sleep 1", 500),
     ("visible_reader_beside_an_irrevocable yields 1", 2_000),
     ("visible_reader_beside_a_transfer yields 1", 1_000),
+    ("a_lull_beside_a_transfer yields 2", 2_000),
 ];
 /// So many executions of each of its plays are played again in each run of the tests.
 const SAMPLE: u64 = 300;

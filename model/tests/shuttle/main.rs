@@ -122,6 +122,7 @@ plays! {
     two_irrevocable,
     visible_reader_beside_a_transfer,
     visible_reader_beside_an_irrevocable,
+    a_lull_beside_a_transfer,
     read_past_a_reused_entry,
     validated_past_a_reused_entry,
     read_past_a_lock_that_is_gone,
