@@ -65,6 +65,9 @@ pub trait Memory {
     #[track_caller]
     fn retype(&self, address: WordAddress, words: u64, kind: WordKind);
 
+    /// Whether a compare-exchange that succeeds orders all before it before all after it, as a `SeqCst` fence does. True of the locked
+    /// instructions of x86-64, where such a fence is one more of them.
+    const EXCHANGE_IS_FENCE: bool = false;
     /// A fence. `SeqCst` orders earlier stores before later loads; `Acquire` orders earlier loads before what follows.
     #[track_caller]
     fn fence(&self, order: Ordering);

@@ -93,7 +93,9 @@ impl<P: Platform> Participant<P> {
         }
         // F2: everybody sees us PREPARED before we load the clock and look at what we read. Pairs with F1 in `begin` and
         // `extend`, and with the F2 of another committer (a Dekker handshake between two that read what the other writes).
-        self.platform().fence(SeqCst);
+        if !P::EXCHANGE_IS_FENCE {
+            self.platform().fence(SeqCst);
+        }
         let clock = self.arena().layout().hot(HotWord::VersionClock);
         let version = Version(self.platform().load(clock, Acquire));
         if self.is_asked_for_lull() {

@@ -215,9 +215,11 @@ impl<P: Platform> Participant<P> {
 
     /// Moves the snapshot past `version`: the clock is raised, every read validated, `read_version` follows.
     pub(super) fn extend(&mut self, version: Version) -> Result<(), Stop> {
-        let seen = self.pass_clock(version)?;
+        let (seen, is_raised) = self.pass_clock(version)?;
         // F1 again: everything validated below is at least as new as the clock just read.
-        self.platform().fence(SeqCst);
+        if !(P::EXCHANGE_IS_FENCE && is_raised) {
+            self.platform().fence(SeqCst);
+        }
         if !self.validate(false)? {
             return Err(self.lost());
         }
@@ -225,8 +227,9 @@ impl<P: Platform> Participant<P> {
         Ok(())
     }
 
-    /// Raises the clock past `version`, so that whatever is committed from here on is newer (I5). Gives the clock.
-    pub(super) fn pass_clock(&self, version: Version) -> Result<u64, Stop> {
+    /// Raises the clock past `version`, so that whatever is committed from here on is newer (I5). Gives the clock, and whether the last
+    /// access to it was an exchange.
+    pub(super) fn pass_clock(&self, version: Version) -> Result<(u64, bool), Stop> {
         let clock = self.arena().layout().hot(HotWord::VersionClock);
         let mut seen = self.platform().load(clock, Acquire);
         // Every version was loaded from the clock before it was released to us, so none is ahead of it.
@@ -234,13 +237,13 @@ impl<P: Platform> Participant<P> {
             return Err(self.corrupt("the version of a cell", clock, version.0));
         }
         // The only increment of the clock. Bounded: by the check, and a lost race means that the clock has moved.
+        let mut is_raised = false;
         while seen <= version.0 {
-            match self.platform().compare_exchange(clock, seen, seen + 1, AcqRel, Acquire) {
-                Ok(_) => seen += 1,
-                Err(now) => seen = now,
-            }
+            let raised = self.platform().compare_exchange(clock, seen, seen + 1, AcqRel, Acquire);
+            is_raised = raised.is_ok();
+            seen = raised.map_or_else(|now| now, |before| before + 1);
         }
-        Ok(seen)
+        Ok((seen, is_raised))
     }
 
     /// Notes a read. Its caller looks at the cell once more, or has locked it.

@@ -195,6 +195,10 @@ impl Memory for Native {
     #[inline(always)]
     fn retype(&self, _address: WordAddress, _words: u64, _kind: WordKind) {}
 
+    /// Intel's manual, volume 3A, "Loads and Stores Are Not Reordered with Locked Instructions"; and compilers emit such an instruction for the
+    /// fence itself, for AMD's processors, too. To the compiler an AcqRel exchange is a barrier in both directions.
+    const EXCHANGE_IS_FENCE: bool = cfg!(target_arch = "x86_64");
+
     #[inline(always)]
     fn fence(&self, order: Ordering) {
         fence(order);
