@@ -12,7 +12,7 @@
 //! 3. Whoever was stopped lets its stopper finish first, for [`Limits::restart_ns`] at most.
 //! 4. The dead are cleared away by whoever meets them.
 //! 5. Whoever has lost [`Limits::privileged_attempts`] attempts asks for the privilege token; the one attempt that has it stops whoever is in its way and is stopped by nobody
-//!    ([`Contender::privilege_over`]).
+//!    ([`Contender::privilege_over`]). Whoever cannot have it reads visibly after [`Limits::visible_attempts`].
 
 mod backoff;
 mod damped;

@@ -17,6 +17,8 @@
 //! 6. What a commit takes out of the space (`discard`) is retired between the write-back and IDLE, and freed when nobody can
 //!    hold it (`reclamation`).
 //! 7. `or_else` (`alternatives`): a part of an attempt that asks to wait is undone, and another runs in its place.
+//! 8. Who has lost often gets `privilege`: first in a `lull`, in which others put their commits off; then by `visible` reads, which others
+//!    cannot overwrite. The last also without privilege, where somebody else keeps it.
 //!
 //! **Invariants** (the numbers are those of `papers/transactions.md`)
 //!
