@@ -3,8 +3,8 @@
 //! While it stands still the onlooker (this process) does two things in turn, each with a deadline well below a long stop, and
 //! counts the sleeps of its own engine:
 //!
-//! - it *reads* the world in consistent reads, with whatever the stopped one has locked: a reader never waits for it. (It may
-//!   sleep for a millisecond where somebody who lives has no processor in the middle of his commit.)
+//! - it *reads* the world in consistent reads, with whatever the stopped one has locked: a reader never waits for it, whatever
+//!   it was stopped in. (It may sleep for a millisecond if it holds what it reads, after many attempts in vain, and is stopped itself.)
 //! - it *writes* cells of its own, allocating now and then: a writer of other cells never waits, so it never sleeps.
 //!
 //! The other writers are watched. What the stopped one was found in decides what must hold of them:
