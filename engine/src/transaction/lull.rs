@@ -10,7 +10,7 @@
 //!    stopped, for it is privileged. At its end it takes its name out.
 //! 2. The others: PREPARED, after F2, they look at the word beside the clock. Somebody is named: back to ACTIVE, keeping all that they
 //!    have, and a look at the word again and again, until it changes or [`crate::contention::Limits::lull_ns`] are over (enough to
-//!    read ten thousand cells). Then they take the name out themselves. They are PREPARED again, with a new version.
+//!    read some thousand cells). Then they take the name out themselves. They are PREPARED again, with a new version.
 //! 3. The asker fails all the same: its next attempt with the token holds what it reads.
 //!
 //! **Safety does not hang on it.** The asker is an attempt like any other, validated like any other: a lull that is not kept, by whoever was
