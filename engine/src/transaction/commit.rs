@@ -23,7 +23,7 @@ impl<P: Platform> Participant<P> {
     /// `Conflict`: somebody else went first; run the body again.
     #[inline(always)]
     pub fn commit(&mut self) -> Result<(), Stop> {
-        // The read version is 0 between attempts, and of one that is irrevocable.
+        // The read version is 0 between attempts, and of one that reads visibly.
         if self.read_version == 0 || self.entries != 0 || self.is_foreign() {
             return self.commit_writes();
         }
@@ -71,18 +71,19 @@ impl<P: Platform> Participant<P> {
             if self.platform().compare_exchange(self.slot.status(), prepared, committed, AcqRel, Relaxed).is_ok() {
                 return Ok(version);
             }
-            // Bounded by how often it loses the processor in between: for less than 50 us nobody pushes it back. And by the lulls that
-            // others ask for, each with the token, and each for one attempt.
+            // Bounded by how often it loses the processor in between: for less than 50 us nobody pushes it back, and without a validation
+            // it takes less. And by the lulls that others ask for, each with the token, and each for one attempt.
             if !self.is_pushed_back() {
                 return Err(self.lost());
             }
         }
     }
 
-    /// With privilege, and put to sleep while it was PREPARED: it is ACTIVE again, and nothing is lost.
+    /// With privilege, and put to sleep while it was PREPARED: it is ACTIVE again, and nothing is lost. Who has to validate much may be
+    /// PREPARED for so long each time, and be pushed back for ever: it loses this attempt instead, and holds what it reads in the next.
     #[cold]
     fn is_pushed_back(&self) -> bool {
-        self.standing.has_token() && self.still(self.active)
+        self.standing.has_token() && self.holds_all_reads() && self.still(self.active)
     }
 
     /// ACTIVE to PREPARED, and all reads still hold. Gives the version of the commit; `None`: somebody asks for a lull.

@@ -1,8 +1,8 @@
 //! A lull: whoever has starved asks the others not to commit for a moment, and reads invisibly meanwhile.
 //!
 //! The first thing that an attempt with the token does for a transaction that has lost ten times. To hold what it reads (`visible`)
-//! takes each cell's line from the processor that writes it, and gives it back later; a sum of a thousand cells takes three times as
-//! long as one that only looks, and whoever writes sleeps meanwhile. So it is tried first without.
+//! takes each cell's line from the processor that writes it, and gives it back later, and whoever writes sleeps meanwhile. So it is
+//! tried first without.
 //!
 //! **Protocol**
 //!
