@@ -210,12 +210,17 @@ impl<P: Platform> Participant<P> {
 
     /// A lock of an attempt that has committed, or over another version, means that the cell changes.
     fn lock_means_change(&self, by: LockedBy, cell: CellAddress, version: u64) -> bool {
-        use crate::participant::{Slot, foreign_entry, status_of};
+        use crate::participant::{HELD, Slot, foreign_entry, status_of};
         use crate::word::State;
         let Some(slot) = Slot::of(self.arena(), by.participant) else { return true };
         let Some(entry) = foreign_entry(self.arena(), slot, by.entry, cell) else { return true };
         match status_of(self.arena(), slot) {
-            Ok(status) if status.seq == by.seq && status.state == State::Committed => {
+            // What a COMMITTED one has only held it leaves as it was.
+            Ok(status)
+                if status.seq == by.seq
+                    && status.state == State::Committed
+                    && entry.new_value(self.arena()) != HELD =>
+            {
                 self.platform().load(slot.commit_version(), Relaxed) != version
             }
             Ok(status) if status.seq == by.seq => entry.old_version(self.arena()) != version,

@@ -20,6 +20,25 @@ const ACCOUNTS: u64 = 4;
 /// Of whoever runs on the thread of somebody else.
 const PATIENCE_NS: u64 = 300 * MS;
 
+/// A bank, somebody who can be interrupted at every access to memory, and two of another process.
+struct Stage {
+    heap: Heap,
+    space: Arc<Space<Interposed<Heap>>>,
+    watched: Participant<Interposed<Heap>>,
+    two: Arc<Mutex<[Tx; 2]>>,
+    bank: Bank,
+}
+
+fn stage() -> Stage {
+    let (heap, layout) = Heap::space(Geometry::for_bytes(4 * MIB).unwrap());
+    let space = Space::join(Interposed::new(heap.clone()), layout).unwrap();
+    let others = Space::join(heap.process(), layout).unwrap();
+    let mut watched = space.participant().unwrap();
+    let bank = Bank::found(&mut watched, ACCOUNTS).unwrap();
+    let two = Arc::new(Mutex::new([others.participant().unwrap(), others.participant().unwrap()]));
+    Stage { heap, space, watched, two, bank }
+}
+
 /// Reads all accounts; after each one that it reads `meddle` runs. Gives the attempts that it took.
 fn sum_beside(reader: &mut Tx, bank: &Bank, mut meddle: impl FnMut(u64)) -> u64 {
     let deadline = reader.arena().platform().now_ns() + PATIENCE_NS;
@@ -40,12 +59,7 @@ fn sum_beside(reader: &mut Tx, bank: &Bank, mut meddle: impl FnMut(u64)) -> u64 
 /// At every step of a transfer its owner stands still, and a reader sums while a third one writes other cells: the snapshot has to
 /// be extended past the cells of the one who stands still, whatever state that is in.
 fn who_stands_still(transfer: impl Fn(&mut Participant<Interposed<Heap>>, &Bank)) {
-    let (heap, layout) = Heap::space(Geometry::for_bytes(4 * MIB).unwrap());
-    let space = Space::join(Interposed::new(heap.clone()), layout).unwrap();
-    let others = Space::join(heap.process(), layout).unwrap();
-    let mut watched = space.participant().unwrap();
-    let bank = Bank::found(&mut watched, ACCOUNTS).unwrap();
-    let two = Arc::new(Mutex::new([others.participant().unwrap(), others.participant().unwrap()]));
+    let Stage { space, mut watched, two, bank, .. } = stage();
     for step in 0.. {
         let two = Arc::clone(&two);
         space.arena().platform().at(step, move || {
@@ -116,12 +130,7 @@ fn a_reader_that_cannot_have_the_token_holds_what_it_reads() {
 /// stops that one, or takes its cells.
 #[test]
 fn a_reader_with_the_token_passes_who_stands_still_in_his_write_back() {
-    let (heap, layout) = Heap::space(Geometry::for_bytes(4 * MIB).unwrap());
-    let space = Space::join(Interposed::new(heap.clone()), layout).unwrap();
-    let others = Space::join(heap.process(), layout).unwrap();
-    let mut watched = space.participant().unwrap();
-    let bank = Bank::found(&mut watched, ACCOUNTS).unwrap();
-    let two = Arc::new(Mutex::new([others.participant().unwrap(), others.participant().unwrap()]));
+    let Stage { heap, space, mut watched, two, bank } = stage();
     let most = Arc::new(Mutex::new(0));
     for step in 0.. {
         let (two, highest, heap) = (Arc::clone(&two), Arc::clone(&most), heap.clone());
@@ -156,18 +165,21 @@ fn a_lull_is_kept_for_a_moment() {
     writer.set_sleeper(Box::new(Counting(Arc::clone(&sleeps))));
     reader.set_limits(Limits { privileged_attempts: 1, lull_ns: 5 * MS, ..Limits::default() });
     writer.set_limits(Limits { lull_ns: 5 * MS, ..Limits::default() });
-    let mut times = Vec::new();
+    let lull = space.arena().layout().lull();
+    let (mut times, mut asked) = (Vec::new(), Vec::new());
     let attempts = sum_beside(&mut reader, &bank, |account| {
         // In the third attempt what it has read is held, and nobody can wait for that here.
         if account == 2 && times.len() < 2 {
+            asked.push(heap.load(lull, Relaxed) != 0);
             let began = heap.now_ns();
             bank.transfer(&mut writer, 1, 3, 1).unwrap();
             times.push(heap.now_ns() - began);
-            assert_eq!(heap.load(space.arena().layout().lull(), Relaxed), 0, "nobody is put off for longer");
+            assert_eq!(heap.load(lull, Relaxed), 0, "nobody is put off for longer");
         }
     });
     assert_eq!(attempts, 3, "in vain, in a lull, and holding");
-    assert!(times[0] < 5 * MS && times[1] >= 5 * MS, "{times:?}");
+    assert_eq!(asked, [false, true]);
+    assert!(times[1] >= 5 * MS, "{times:?}");
     assert_eq!(*sleeps.lock().unwrap(), 0);
 }
 
@@ -184,22 +196,17 @@ impl Sleeper for Counting {
 /// The same at every step of the reader: whoever comes between sees it in the middle of a visible read.
 #[test]
 fn a_transfer_at_every_instant_of_a_visible_reader_is_seen_whole_or_not_at_all() {
-    let (heap, layout) = Heap::space(Geometry::for_bytes(4 * MIB).unwrap());
-    let space = Space::join(Interposed::new(heap.clone()), layout).unwrap();
-    let others = Space::join(heap.process(), layout).unwrap();
-    let mut watched = space.participant().unwrap();
-    let bank = Bank::found(&mut watched, ACCOUNTS).unwrap();
+    let Stage { space, mut watched, two, bank, .. } = stage();
     watched.set_limits(Limits { privileged_attempts: u64::MAX, visible_attempts: 1, ..Limits::default() });
-    let others = Arc::new(Mutex::new([others.participant().unwrap(), others.participant().unwrap()]));
     for step in 0.. {
         {
-            let [half_way, writer] = &mut *others.lock().unwrap();
+            let [half_way, writer] = &mut *two.lock().unwrap();
             half_way.abort();
             lose(&mut watched, &bank, writer);
             half_way.begin().unwrap();
             half_way.write(bank.account(0), integer(100 - 7)).unwrap();
         }
-        let others = Arc::clone(&others);
+        let others = Arc::clone(&two);
         space.arena().platform().at(step, move || {
             let [half_way, writer] = &mut *others.lock().unwrap();
             // What the reader has passed changes after all, and with it what it comes to later.
@@ -230,4 +237,32 @@ fn lose(who: &mut Participant<Interposed<Heap>>, bank: &Bank, other: &mut Tx) {
     let lost = who.read(bank.account(3));
     assert_eq!((lost, who.failures()), (Err(Stop::Conflict), 1));
     bank.transfer(other, 3, 2, 1).unwrap();
+}
+
+/// Whoever waits for a change of a cell that a COMMITTED one has only held sleeps: that cell keeps its version.
+#[test]
+fn a_hold_that_is_not_given_back_yet_is_no_change() {
+    let Stage { heap, space, mut watched, two, bank } = stage();
+    for step in 0.. {
+        let (two, heap) = (Arc::clone(&two), heap.clone());
+        space.arena().platform().at(step, move || {
+            let [waits, _] = &mut *two.lock().unwrap();
+            let mut attempts = 0;
+            let waited: Result<(), Stop> = waits.run_until(Some(heap.now_ns() + 2 * MS), |tx| {
+                attempts += 1;
+                // Here, for without a sleep nobody looks at the deadline.
+                assert!(attempts <= 2, "woken for nothing, step {step}");
+                tx.read(bank.account(2))?;
+                Err(Stop::Retry)
+            });
+            assert_eq!(waited, Err(Stop::TimedOut));
+        });
+        watched
+            .run_irrevocable(None, |tx| tx.read(bank.account(2)).and_then(|_| bank.transfer_in(tx, 0, 1, 5)))
+            .unwrap();
+        if space.arena().platform().forget() {
+            assert!(step > 40, "only {step} accesses");
+            return;
+        }
+    }
 }
