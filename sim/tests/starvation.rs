@@ -34,6 +34,15 @@ struct Outcome {
     had_the_token: bool,
 }
 
+impl Outcome {
+    fn came_through_in(&self, most: u64, which: &str) {
+        assert_eq!(self.report.verdict, Verdict::Ok, "{which}");
+        let attempts = self.attempts.unwrap_or_else(|| panic!("{which}: the reader starved"));
+        println!("{which}: {attempts} attempts");
+        assert!((1..=most).contains(&attempts), "{which}: {attempts} attempts");
+    }
+}
+
 /// One sums all accounts in one transaction; seven move money for `virtual_ms`.
 fn sum_under_fire(scheduler: &str, limits: Limits, virtual_ms: u64, fault: Option<Fault>) -> Outcome {
     sum_of(ACCOUNTS, 8, false, scheduler, limits, virtual_ms, fault)
@@ -104,10 +113,7 @@ fn a_long_reader_commits_in_bounded_attempts_under_every_scheduler() {
     for limits in [Limits::default(), WITHOUT_LULLS] {
         for scheduler in scheduler::NAMES {
             let outcome = sum_under_fire(scheduler, limits, VIRTUAL_MS, None);
-            assert_eq!(outcome.report.verdict, Verdict::Ok, "{scheduler}");
-            let attempts = outcome.attempts.unwrap_or_else(|| panic!("{scheduler}: the reader starved"));
-            println!("{scheduler}: {attempts} attempts");
-            assert!((1..=13).contains(&attempts), "{scheduler}: {attempts} attempts");
+            outcome.came_through_in(13, scheduler);
         }
     }
 }
@@ -117,10 +123,7 @@ fn a_long_reader_commits_in_bounded_attempts_under_every_scheduler() {
 fn a_reader_of_ten_thousand_cells_commits_in_as_many_attempts_under_every_scheduler() {
     for (scheduler, cores) in scheduler::NAMES.into_iter().flat_map(|name| [(name, 8), (name, 2)]) {
         let outcome = sum_of(10_000, cores, true, scheduler, Limits::default(), 1_000, None);
-        assert_eq!(outcome.report.verdict, Verdict::Ok, "{scheduler}, {cores} cores");
-        let attempts = outcome.attempts.unwrap_or_else(|| panic!("{scheduler}, {cores} cores: the reader starved"));
-        println!("{scheduler}, {cores} cores: {attempts} attempts");
-        assert!((1..=13).contains(&attempts), "{scheduler}, {cores} cores: {attempts} attempts");
+        outcome.came_through_in(13, &format!("{scheduler}, {cores} cores"));
     }
 }
 
@@ -129,11 +132,9 @@ fn a_reader_of_ten_thousand_cells_commits_in_as_many_attempts_under_every_schedu
 #[test]
 fn without_the_token_the_same_reader_commits_by_visible_reads() {
     let limits = Limits { privileged_attempts: u64::MAX, ..Limits::default() };
-    for scheduler in ["fair", "round-robin", "adversary"] {
+    for scheduler in scheduler::NAMES {
         let outcome = sum_under_fire(scheduler, limits, VIRTUAL_MS, None);
-        assert_eq!(outcome.report.verdict, Verdict::Ok, "{scheduler}");
-        let attempts = outcome.attempts.unwrap_or_else(|| panic!("{scheduler}: the reader starved"));
-        assert!((1..=30).contains(&attempts), "{scheduler}: {attempts} attempts");
+        outcome.came_through_in(30, scheduler);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is taken out of a space is used again: not before its last reader is through, whoever dies, and nothing is forgotten.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::support::{MIB, Tx, another, dies_at, space_of};
@@ -54,6 +55,17 @@ fn in_phase(space: &Space<Heap>, phase: BlockPhase) -> usize {
     let mut count = 0;
     allocator::for_each_block(space.arena(), |_, state| count += usize::from(state.phase == phase));
     count
+}
+
+/// Blocks in use when everybody has cleared up after a kill.
+fn live_after_a_kill(space: &Arc<Space<Heap>>, survivor: &mut Tx, step: u64) -> usize {
+    space.recover_dead();
+    let mut heir = space.participant().unwrap();
+    heir.collect();
+    heir.leave();
+    survivor.collect();
+    assert_eq!(fsck_at_rest(space), vec![], "after a kill at step {step}");
+    in_phase(space, BlockPhase::Live)
 }
 
 #[test]
@@ -318,13 +330,7 @@ fn what_was_committed_a_moment_ago_can_be_taken_out() {
         });
         // Before anybody clears up, unless it has to.
         survivor.run(|tx| replace(tx, list, 0, step)).unwrap();
-        space.recover_dead();
-        let mut heir = space.participant().unwrap();
-        heir.collect();
-        heir.leave();
-        survivor.collect();
-        assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}");
-        let live = in_phase(&space, BlockPhase::Live);
+        let live = live_after_a_kill(&space, &mut survivor, step);
         // The first time makes the logs of the slot.
         assert_eq!(*at_rest.get_or_insert(live), live, "blocks after a kill at step {step}");
         if through {
@@ -370,13 +376,7 @@ fn what_is_reached_through_a_committed_lock_can_be_taken_out() {
         let through = dies_at(&heap, &space, step, prepare, |victim| victim.run(make).unwrap());
         survivor.run(take_out).unwrap();
         survivor.run(clear).unwrap();
-        space.recover_dead();
-        let mut heir = space.participant().unwrap();
-        heir.collect();
-        heir.leave();
-        survivor.collect();
-        assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}");
-        let live = in_phase(&space, BlockPhase::Live);
+        let live = live_after_a_kill(&space, &mut survivor, step);
         assert_eq!(*at_rest.get_or_insert(live), live, "blocks after a kill at step {step}");
         if through {
             assert!(step > 50, "only {step} steps");
