@@ -3,7 +3,8 @@
 //! One engine, four worlds: everything here is generic over [`platform::Platform`], so the source that ships is the source
 //! that models check and the simulator runs. From bottom to top, each module above all that it uses:
 //!
-//! [`word`] bit layouts · [`platform`] memory, time, the kernel · [`arena`] where things are · [`allocator`] blocks ·
+//! [`word`] bit layouts · [`platform`] memory, time, the kernel · [`arena`] where things are · [`shape`] where
+//! the references of a block are · [`allocator`] blocks ·
 //! [`participant`] who runs transactions · [`waiting`] bells and buckets · [`contention`] who yields · [`reclamation`]
 //! what was replaced · [`recovery`] what the dead left · [`transaction`] the protocol · [`object`] dict, list, queue and
 //! values · [`space`] the face · [`mod@fsck`] what must hold · [`waits`] who waits for whom · [`trace`] transactions
@@ -26,6 +27,7 @@ pub mod participant;
 pub mod platform;
 pub mod reclamation;
 pub mod recovery;
+pub mod shape;
 pub mod space;
 pub mod trace;
 pub mod transaction;

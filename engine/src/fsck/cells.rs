@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering::Acquire;
 use super::{Finding, retired};
 use crate::allocator;
 use crate::arena::{Arena, HotWord};
-use crate::object::layout::{Reference, references};
 use crate::participant::{Claim, Slot, status_of};
 use crate::platform::Platform;
+use crate::shape::{Reference, references};
 use crate::word::{
     BlockKind, BlockPhase, CellAddress, Handle, LockWord, LockedBy, State, Unpacked, Value, WordAddress,
 };

@@ -11,11 +11,9 @@
 use crate::allocator;
 use crate::error::{Corrupt, Full, Stop};
 use crate::platform::{Ordering, Platform, WordKind};
+use crate::shape::CELLS_PREFIX;
 use crate::transaction::Participant;
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, Value, WordAddress};
-
-/// Payload words before the cells of a `Cells` block: their number, and a word that is not used.
-pub(super) const CELLS_PREFIX: u64 = 2;
 
 /// Damage at `address`.
 #[cold]

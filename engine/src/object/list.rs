@@ -10,14 +10,12 @@
 
 use super::block::{allocate, corrupt, fill_absent, open, read_count, write_count};
 use super::discard;
-use super::vector::{MOST_PLACES, SPINE_CELLS, Vector};
+use super::vector::{MOST_PLACES, Vector};
 use crate::error::Stop;
 use crate::platform::Platform;
+use crate::shape::LIST_CELLS;
 use crate::transaction::Participant;
 use crate::word::{BlockKind, CELL_WORDS, CellAddress, Handle, Value};
-
-/// Cells of a list block.
-pub(super) const CELLS: u64 = 1 + SPINE_CELLS;
 
 /// An opened list.
 #[derive(Clone, Copy)]
@@ -29,7 +27,7 @@ struct List {
 impl List {
     #[inline(always)]
     fn open<P: Platform>(tx: &Participant<P>, handle: Handle) -> Result<Self, Stop> {
-        let length = CellAddress::new(open(tx, handle, BlockKind::List, CELLS * CELL_WORDS)?);
+        let length = CellAddress::new(open(tx, handle, BlockKind::List, LIST_CELLS * CELL_WORDS)?);
         Ok(Self { length, places: Vector::new(length.offset(1)) })
     }
 
@@ -50,8 +48,8 @@ impl List {
 
 /// Makes an empty list.
 pub fn create<P: Platform>(tx: &mut Participant<P>) -> Result<Handle, Stop> {
-    let (handle, payload) = allocate(tx, BlockKind::List, CELLS * CELL_WORDS)?;
-    fill_absent(tx, CellAddress::new(payload), CELLS);
+    let (handle, payload) = allocate(tx, BlockKind::List, LIST_CELLS * CELL_WORDS)?;
+    fill_absent(tx, CellAddress::new(payload), LIST_CELLS);
     Ok(handle)
 }
 

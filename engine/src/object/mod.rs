@@ -10,7 +10,6 @@
 //! vector                       the array of cells that grows in place, under all that follow
 //! list dict queue              the mutable objects
 //! ownership                    which names a value may have, and who gives its blocks back
-//! layout                       where the references of a block are, for those who walk a space
 //! ```
 //! Damage: words read here may hold anything. A value is decoded fallibly, a length or count is checked before an address
 //! is computed from it (`block`), each loop over shared words has a bound that no damage can raise past the memory that is
@@ -22,7 +21,6 @@ pub mod dict;
 pub mod float;
 pub mod int;
 pub mod key;
-pub mod layout;
 pub mod list;
 mod ownership;
 mod payload;

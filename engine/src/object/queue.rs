@@ -11,18 +11,15 @@
 //! 3. Memory for the slots is made as the queue is filled for the first time, and kept.
 
 use super::block::{allocate, corrupt, fill_absent, fill_plain, open, plain, read_count, write_count};
-use super::vector::{MOST_PLACES, SPINE_CELLS, Vector};
+use super::vector::{MOST_PLACES, Vector};
 use crate::error::Stop;
 use crate::platform::Platform;
+use crate::shape::{QUEUE_CELLS, QUEUE_PREFIX_WORDS, SPINE_CELLS};
 use crate::transaction::Participant;
 use crate::word::{BlockKind, CELL_WORDS, CellAddress, Handle, INT_MAX, Value, WordAddress};
 
 /// Payload words of a queue block, all but the plain prefix being cells (those between head and tail are never used).
-pub(super) const WORDS: u64 = PREFIX_WORDS + CELLS * CELL_WORDS;
-/// Cells of a queue block: two of the spine, the head, four that keep distance, the tail.
-pub(super) const CELLS: u64 = SPINE_CELLS + 1 + 4 + 1;
-/// Words before the cells.
-pub(super) const PREFIX_WORDS: u64 = 2;
+const WORDS: u64 = QUEUE_PREFIX_WORDS + QUEUE_CELLS * CELL_WORDS;
 
 const MOST_OPERATIONS: u64 = INT_MAX as u64 - 1;
 
@@ -46,7 +43,7 @@ impl Queue {
 
     #[inline]
     fn cell(self, index: u64) -> CellAddress {
-        CellAddress::new(self.payload.offset(PREFIX_WORDS)).offset(index)
+        CellAddress::new(self.payload.offset(QUEUE_PREFIX_WORDS)).offset(index)
     }
     #[inline]
     fn slots(self) -> Vector {
@@ -58,7 +55,7 @@ impl Queue {
     }
     #[inline]
     fn tail(self) -> CellAddress {
-        self.cell(CELLS - 1)
+        self.cell(QUEUE_CELLS - 1)
     }
 }
 
@@ -66,7 +63,7 @@ impl Queue {
 pub fn create<P: Platform>(tx: &mut Participant<P>, capacity: u64) -> Result<Handle, Stop> {
     let (handle, payload) = allocate(tx, BlockKind::Queue, WORDS)?;
     fill_plain(tx, payload, [capacity.clamp(1, MOST_PLACES), 0].into_iter());
-    fill_absent(tx, CellAddress::new(payload.offset(PREFIX_WORDS)), CELLS);
+    fill_absent(tx, CellAddress::new(payload.offset(QUEUE_PREFIX_WORDS)), QUEUE_CELLS);
     Ok(handle)
 }
 

@@ -24,8 +24,6 @@ use crate::platform::Platform;
 use crate::transaction::Participant;
 use crate::word::{CellAddress, Value};
 
-/// Cells of a spine.
-pub(super) const SPINE_CELLS: u64 = 2;
 /// Places that need no directory.
 pub(super) const FIRST_PLACES: u64 = 8;
 

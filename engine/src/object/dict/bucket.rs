@@ -27,6 +27,7 @@ use crate::object::block::{
 use crate::object::key::Key;
 use crate::object::vector::MOST_PLACES;
 use crate::platform::Platform;
+use crate::shape::{BUCKET_PAIR_WORDS, BUCKET_PREFIX_WORDS};
 use crate::transaction::Participant;
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, Value, WordAddress};
 
@@ -40,11 +41,6 @@ const EMPTY: Value = Value::NONE;
 /// Up to so many pairs a bucket is read without asking for the room of its block: damage within that bound shows words of
 /// a neighbour, which are looked at as carefully as its own. Hardly any bucket of an undamaged dict has more.
 const SHORT_BUCKET: u64 = 4;
-
-/// Words before the pairs of a bucket block.
-pub(in crate::object) const BUCKET_PREFIX_WORDS: u64 = 1;
-/// Words of a pair.
-pub(in crate::object) const BUCKET_PAIR_WORDS: u64 = 2;
 
 /// An entry in a bucket.
 #[derive(Clone, Copy, Debug)]

@@ -5,17 +5,9 @@ use crate::error::Stop;
 use crate::object::block::{allocate, corrupt, count_value, fill_absent, fill_plain, open_part, plain, read_count};
 use crate::object::vector::MOST_PLACES;
 use crate::platform::Platform;
+use crate::shape::{ENTRY_KEY, ENTRY_PLACE, ENTRY_VALUE, ENTRY_WORDS};
 use crate::transaction::Participant;
-use crate::word::{BLOCK_HEADER_WORDS, BlockKind, CELL_WORDS, CellAddress, Handle, Value, WordAddress};
-
-/// Payload words of an entry.
-pub(in crate::object) const ENTRY_WORDS: u64 = ENTRY_VALUE + CELL_WORDS;
-/// Where the key stands.
-pub(in crate::object) const ENTRY_KEY: u64 = 1;
-/// Where the place cell stands.
-pub(in crate::object) const ENTRY_PLACE: u64 = 2;
-/// Where the value cell stands.
-pub(in crate::object) const ENTRY_VALUE: u64 = ENTRY_PLACE + CELL_WORDS;
+use crate::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, Value, WordAddress};
 
 /// An opened entry.
 #[derive(Clone, Copy, Debug)]

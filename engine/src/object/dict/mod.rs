@@ -30,17 +30,12 @@ mod places;
 use self::entry::Entry;
 use super::block::{allocate, corrupt, fill_absent, open, read_count, write_count};
 use super::key::Key;
-use super::vector::{MOST_PLACES, SPINE_CELLS, Vector};
+use super::vector::{MOST_PLACES, Vector};
 use crate::error::Stop;
 use crate::platform::Platform;
+use crate::shape::{DICT_CELLS, DICT_PLACES};
 use crate::transaction::Participant;
 use crate::word::{BlockKind, CELL_WORDS, CellAddress, Handle, Value};
-
-/// Cells of a dict block.
-pub(super) const CELLS: u64 = 2 * SPINE_CELLS + 6;
-
-pub(super) use self::bucket::{BUCKET_PAIR_WORDS, BUCKET_PREFIX_WORDS};
-pub(super) use self::entry::{ENTRY_KEY, ENTRY_PLACE, ENTRY_VALUE, ENTRY_WORDS};
 
 /// An opened dict.
 #[derive(Clone, Copy)]
@@ -51,7 +46,7 @@ struct Dict {
 impl Dict {
     #[inline(always)]
     fn open<P: Platform>(tx: &Participant<P>, handle: Handle) -> Result<Self, Stop> {
-        Ok(Self { first: CellAddress::new(open(tx, handle, BlockKind::Dict, CELLS * CELL_WORDS)?) })
+        Ok(Self { first: CellAddress::new(open(tx, handle, BlockKind::Dict, DICT_CELLS * CELL_WORDS)?) })
     }
 
     #[inline]
@@ -64,7 +59,7 @@ impl Dict {
     }
     #[inline]
     fn places(self) -> Vector {
-        Vector::new(self.first.offset(1 + SPINE_CELLS))
+        Vector::new(self.first.offset(DICT_PLACES))
     }
     #[inline]
     fn used_cell(self) -> CellAddress {
@@ -135,8 +130,8 @@ impl Dict {
 
 /// Makes an empty dict.
 pub fn create<P: Platform>(tx: &mut Participant<P>) -> Result<Handle, Stop> {
-    let (handle, payload) = allocate(tx, BlockKind::Dict, CELLS * CELL_WORDS)?;
-    fill_absent(tx, CellAddress::new(payload), CELLS);
+    let (handle, payload) = allocate(tx, BlockKind::Dict, DICT_CELLS * CELL_WORDS)?;
+    fill_absent(tx, CellAddress::new(payload), DICT_CELLS);
     Ok(handle)
 }
 

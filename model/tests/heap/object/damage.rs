@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use pso_engine::allocator;
 use pso_engine::error::{Corrupt, Stop};
 use pso_engine::object::key::{Key, KeyView};
-use pso_engine::object::layout::{Reference, references};
 use pso_engine::object::{View, bytes, dict, int, list, queue, text, tuple, view};
 use pso_engine::platform::Memory;
+use pso_engine::shape::{Reference, references};
 use pso_engine::transaction::Participant;
 use pso_engine::word::{
     BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, Handle, ParticipantId, Value, WordAddress,

@@ -1,11 +1,37 @@
-//! Where the references of a block are: what `fsck` checks today and reclamation will count.
+//! The shape of blocks: where the cells and the references of each kind are. For objects, which fill them, and for those who
+//! walk a space and know no object: `fsck`, `collection`.
 
-use super::block::CELLS_PREFIX;
-use super::{dict, list, queue};
 use crate::arena::Arena;
 use crate::error::Corrupt;
 use crate::platform::Platform;
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, CELL_WORDS, CellAddress, Handle, WordAddress};
+
+/// Payload words before the cells of a `Cells` block: their number, and a word that is not used.
+pub const CELLS_PREFIX: u64 = 2;
+/// Cells of a spine, which names the arrays of cells of a container (see `object`).
+pub const SPINE_CELLS: u64 = 2;
+/// Cells of a `List` block: the length, the spine.
+pub const LIST_CELLS: u64 = 1 + SPINE_CELLS;
+/// Cells of a `Dict` block: the number of buckets, two spines, five counters.
+pub const DICT_CELLS: u64 = 2 * SPINE_CELLS + 6;
+/// First cell of the spine of a dict's places.
+pub const DICT_PLACES: u64 = 1 + SPINE_CELLS;
+/// Payload words before the cells of a `Queue` block.
+pub const QUEUE_PREFIX_WORDS: u64 = 2;
+/// Cells of a `Queue` block: the spine, the head, four that keep distance, the tail.
+pub const QUEUE_CELLS: u64 = SPINE_CELLS + 1 + 4 + 1;
+/// Where the key of a `DictEntry` stands; its hash stands before.
+pub const ENTRY_KEY: u64 = 1;
+/// Where the place cell of a `DictEntry` stands.
+pub const ENTRY_PLACE: u64 = 2;
+/// Where the value cell of a `DictEntry` stands.
+pub const ENTRY_VALUE: u64 = ENTRY_PLACE + CELL_WORDS;
+/// Payload words of a `DictEntry`.
+pub const ENTRY_WORDS: u64 = ENTRY_VALUE + CELL_WORDS;
+/// Payload words before the pairs of a `DictBucket`: their number.
+pub const BUCKET_PREFIX_WORDS: u64 = 1;
+/// Payload words of a pair of a `DictBucket`: hash and handle of an entry.
+pub const BUCKET_PAIR_WORDS: u64 = 2;
 
 /// A word of a block that holds a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,22 +102,22 @@ pub fn references<P: Platform>(
             (0..length).for_each(|index| visit(Reference::Value(payload.offset(1 + index))));
             Ok(())
         }
-        BlockKind::List => block.cells(0, list::CELLS, visit),
-        BlockKind::Dict => block.cells(0, dict::CELLS, visit),
-        BlockKind::Queue => block.cells(queue::PREFIX_WORDS, queue::CELLS, visit),
+        BlockKind::List => block.cells(0, LIST_CELLS, visit),
+        BlockKind::Dict => block.cells(0, DICT_CELLS, visit),
+        BlockKind::Queue => block.cells(QUEUE_PREFIX_WORDS, QUEUE_CELLS, visit),
         BlockKind::Cells => block.cells(CELLS_PREFIX, block.count()?, visit),
         BlockKind::DictEntry => {
-            block.has(Some(dict::ENTRY_WORDS))?;
-            visit(Reference::Value(payload.offset(dict::ENTRY_KEY)));
-            visit(Reference::Cell(CellAddress::new(payload.offset(dict::ENTRY_PLACE))));
-            visit(Reference::Cell(CellAddress::new(payload.offset(dict::ENTRY_VALUE))));
+            block.has(Some(ENTRY_WORDS))?;
+            visit(Reference::Value(payload.offset(ENTRY_KEY)));
+            visit(Reference::Cell(CellAddress::new(payload.offset(ENTRY_PLACE))));
+            visit(Reference::Cell(CellAddress::new(payload.offset(ENTRY_VALUE))));
             Ok(())
         }
         BlockKind::DictBucket => {
             let count = block.count()?;
-            let words = count.checked_mul(dict::BUCKET_PAIR_WORDS);
-            block.has(words.and_then(|words| words.checked_add(dict::BUCKET_PREFIX_WORDS)))?;
-            let handle_of = |index| dict::BUCKET_PREFIX_WORDS + index * dict::BUCKET_PAIR_WORDS + 1;
+            let words = count.checked_mul(BUCKET_PAIR_WORDS);
+            block.has(words.and_then(|words| words.checked_add(BUCKET_PREFIX_WORDS)))?;
+            let handle_of = |index| BUCKET_PREFIX_WORDS + index * BUCKET_PAIR_WORDS + 1;
             (0..count).for_each(|index| visit(Reference::Value(payload.offset(handle_of(index)))));
             Ok(())
         }
