@@ -6,7 +6,7 @@
 //! [`word`] bit layouts · [`platform`] memory, time, the kernel · [`arena`] where things are · [`shape`] where
 //! the references of a block are · [`allocator`] blocks ·
 //! [`participant`] who runs transactions · [`waiting`] bells and buckets · [`contention`] who yields · [`reclamation`]
-//! what was replaced · [`recovery`] what the dead left · [`transaction`] the protocol · [`object`] dict, list, queue and
+//! what was replaced · [`collection`] what nothing names any more · [`recovery`] what the dead left · [`transaction`] the protocol · [`object`] dict, list, queue and
 //! values · [`space`] the face · [`mod@fsck`] what must hold · [`waits`] who waits for whom · [`trace`] transactions
 //! written down.
 //!
@@ -19,6 +19,7 @@
 //! coarse shared time that priority is made of. **bell** the one word that a participant sleeps on.
 pub mod allocator;
 pub mod arena;
+pub mod collection;
 pub mod contention;
 pub mod error;
 pub mod fsck;

@@ -8,7 +8,7 @@
 //! audit        what must hold, looked for
 //! ```
 //!
-//! A block is two header words, the state and the count word that `reclamation` uses, then payload. A block exists
+//! A block is two header words, the state and the word for marks and links (`word::mark`), then payload. A block exists
 //! from the one store of PRIVATE on and ends with the one compare-exchange to (generation + 1, FREE). A killed allocator
 //! leaves a FREE block, or a PRIVATE block of a dead owner, and both are found by looking: there is no log. Every list,
 //! bitmap and index beside the state words is a hint whose loss costs time or memory until the next full search.
@@ -19,7 +19,7 @@
 //!    a generation. Whoever slept meanwhile fails.
 //! 3. A superblock becomes Unused, and so free for other sizes, only when all its blocks are FREE; generations of later
 //!    blocks are above those of all former ones there.
-//! 4. The count word is 0 from the allocation on until `reclamation` writes it.
+//! 4. The second header word is 0 from the allocation on until `reclamation` or `collection` writes it.
 //! 5. Words read from the arena are checked against the sizes of the space before they lead to an access. Damage costs
 //!    an error or memory, never an access outside the space.
 //!
@@ -121,6 +121,16 @@ pub fn payload_words<P: Platform>(arena: &Arena<P>, handle: Handle) -> Result<u6
 
 /// Runs `visit` over all blocks that are not FREE.
 pub fn for_each_block<P: Platform>(arena: &Arena<P>, mut visit: impl FnMut(Handle, BlockState)) {
+    (0..superblocks_used(arena)).for_each(|number| for_each_block_of(arena, number, &mut visit));
+}
+
+/// Superblocks that were ever used: there are no blocks in those from here on.
+pub fn superblocks_used<P: Platform>(arena: &Arena<P>) -> u64 {
+    supply::frontier(arena)
+}
+
+/// Runs `visit` over the blocks of one superblock that are not FREE.
+pub fn for_each_block_of<P: Platform>(arena: &Arena<P>, number: u64, visit: &mut impl FnMut(Handle, BlockState)) {
     let mut visit_block = |block: WordAddress| {
         // Acquire: pairs with `publish`; the visitor may read the payload of what is LIVE.
         let state = BlockState::unpack(arena.platform().load(block, Acquire));
@@ -128,14 +138,13 @@ pub fn for_each_block<P: Platform>(arena: &Arena<P>, mut visit: impl FnMut(Handl
             visit(Handle::new(block, state.generation), state);
         }
     };
-    for number in 0..supply::frontier(arena) {
-        let Some(superblock) = Superblock::at(arena.layout(), number) else { continue };
-        match superblock.state(arena).map(|state| state.used_for) {
-            Some(Use::Small(class)) => (0..class.blocks(arena.layout().geometry()))
-                .for_each(|index| visit_block(superblock.block(class, index))),
-            Some(Use::LargeHead { .. }) => visit_block(superblock.first),
-            _ => {}
+    let Some(superblock) = Superblock::at(arena.layout(), number) else { return };
+    match superblock.state(arena).map(|state| state.used_for) {
+        Some(Use::Small(class)) => {
+            (0..class.blocks(arena.layout().geometry())).for_each(|index| visit_block(superblock.block(class, index)))
         }
+        Some(Use::LargeHead { .. }) => visit_block(superblock.first),
+        _ => {}
     }
 }
 

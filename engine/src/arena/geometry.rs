@@ -93,10 +93,10 @@ pub enum HotWord {
     Tick = 1,
     /// Batch number of reclamation.
     Batch = 2,
-    /// The published batch.
-    PublishedBatch = 3,
-    /// Who collects.
-    CollectorLease = 4,
+    /// Number of the last collection that has begun.
+    LastCollection = 3,
+    /// Whose process collects (a claim), or 0.
+    Collector = 4,
     /// The privilege token.
     PrivilegeToken = 5,
     /// Not 0: damage was found; the number says of what kind.
@@ -162,6 +162,11 @@ impl Layout {
     #[inline]
     pub fn lull(&self) -> WordAddress {
         self.hot(HotWord::VersionClock).offset(1)
+    }
+    /// Number of the collection under way, 0: none. In the same line, for whoever commits looks at it next.
+    #[inline]
+    pub fn collection(&self) -> WordAddress {
+        self.hot(HotWord::VersionClock).offset(2)
     }
     /// First word of a process slot.
     #[inline]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Acquire;
 
-use super::{Finding, retired};
+use super::{Finding, doomed, retired};
 use crate::allocator;
 use crate::arena::{Arena, HotWord};
 use crate::participant::{Claim, Slot, status_of};
@@ -14,6 +14,7 @@ use crate::word::{
 
 pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut impl FnMut(Finding)) {
     check_cell(arena, arena.root(), at_rest, report);
+    let mut doomed = None;
     allocator::for_each_block(arena, |handle, state| {
         if at_rest && state.phase == BlockPhase::Private {
             report(Finding::Private { at: handle.block(), owner: state.owner });
@@ -21,7 +22,7 @@ pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut i
         if state.phase == BlockPhase::Live && !matches!(state.kind, BlockKind::Log | BlockKind::None) {
             let mut found = Vec::new();
             check_block(arena, handle, state.kind, at_rest, &mut |finding| found.push(finding));
-            if found.is_empty() {
+            if found.is_empty() || doomed.get_or_insert_with(|| doomed::all(arena)).contains(&handle.raw()) {
                 return;
             }
             // Retired meanwhile, or freed, or about to be: what it named may be gone. In this order: whoever is about to retire it

@@ -6,12 +6,14 @@
 //!   decodes, a handle in it names a block in use;
 //! - every immutable value likewise;
 //! - the pieces of records and read logs: each one that a participant slot names is there, and nothing else is one;
-//! - retired blocks: none is named by a cell or a value, each hangs in the list of a participant.
+//! - retired blocks: none is named by a cell or a value, each hangs in the list of a participant; but what a collection has found to be
+//!   garbage may name what is gone.
 //!
 //! A space may be checked while others work in it. Then what the living are in the middle of is not damage, and a word that
 //! changed while it was looked at is looked at again.
 
 mod cells;
+mod doomed;
 mod logs;
 mod members;
 mod retired;

@@ -20,7 +20,7 @@ pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut i
     for number in 0..arena.layout().geometry().participants {
         let id = ParticipantId(number as u16);
         if let Some(slot) = Slot::of(arena, id) {
-            for_each_retired(arena, slot, id, |handle| {
+            for_each_retired(arena, slot, id, |handle, _| {
                 listed.insert(handle.raw());
             });
         }

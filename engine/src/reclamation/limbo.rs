@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use super::dismantle::dismantle;
 use super::retire::{for_each_retired, link};
 use crate::allocator::{self, BlockCache};
 use crate::arena::{Arena, HotWord};
 use crate::participant::Slot;
 use crate::platform::Platform;
-use crate::word::{Handle, ParticipantId};
+use crate::word::{Handle, Link, ParticipantId};
 
 /// Blocks that wait before it is worth looking at everybody's start.
 const BLOCKS: usize = 128;
@@ -30,6 +31,8 @@ pub struct Limbo {
 struct Retired {
     stamp: u64,
     handle: Handle,
+    /// With all that it owns.
+    whole: bool,
     words: u64,
 }
 
@@ -48,10 +51,10 @@ impl Limbo {
             return limbo;
         }
         let stamp = super::stamp(arena);
-        for_each_retired(arena, slot, owner, |handle| {
+        for_each_retired(arena, slot, owner, |handle, whole| {
             let words = allocator::payload_words(arena, handle).unwrap_or(0);
             limbo.words += words;
-            limbo.waiting.push_front(Retired { stamp, handle, words });
+            limbo.waiting.push_front(Retired { stamp, handle, whole, words });
         });
         limbo.cut(arena, slot);
         // Relaxed: a number for people.
@@ -66,10 +69,10 @@ impl Limbo {
     }
 
     /// Notes a block that was retired.
-    pub fn push<P: Platform>(&mut self, arena: &Arena<P>, stamp: u64, handle: Handle) {
+    pub fn push<P: Platform>(&mut self, arena: &Arena<P>, stamp: u64, handle: Handle, whole: bool) {
         let words = allocator::payload_words(arena, handle).unwrap_or(0);
         self.words += words;
-        self.waiting.push_back(Retired { stamp, handle, words });
+        self.waiting.push_back(Retired { stamp, handle, whole, words });
     }
 
     /// Whether a collection is worth its cost.
@@ -101,9 +104,11 @@ impl Limbo {
         // The oldest first: behind a block that is free there is none that is not.
         while let Some(retired) = self.waiting.front().filter(|retired| retired.stamp < oldest) {
             self.words -= retired.words;
-            cache.free(arena, owner, retired.handle);
+            if retired.whole {
+                freed += dismantle(arena, owner, cache, retired.handle);
+            }
+            freed += u64::from(cache.free(arena, owner, retired.handle));
             self.waiting.pop_front();
-            freed += 1;
         }
         if freed > 0 {
             self.cut(arena, slot);
@@ -118,7 +123,10 @@ impl Limbo {
         let platform = arena.platform();
         match self.waiting.front() {
             // Relaxed: whoever still follows the old link finds a block that is free.
-            Some(oldest) => platform.store(link(oldest.handle), 0, Relaxed),
+            Some(oldest) => {
+                let last = Link { before: None, whole: oldest.whole };
+                platform.store(link(oldest.handle), last.pack(), Relaxed);
+            }
             // Release: as in `retire`.
             None => platform.store(slot.retired(), 0, Release),
         }
@@ -126,7 +134,7 @@ impl Limbo {
 }
 
 /// Makes the batch number greater than `stamp`, so that those who begin from now on are seen to have begun after it.
-fn advance<P: Platform>(arena: &Arena<P>, stamp: u64) {
+pub(crate) fn advance<P: Platform>(arena: &Arena<P>, stamp: u64) {
     let batch = arena.layout().hot(HotWord::Batch);
     if arena.platform().load(batch, Relaxed) == stamp {
         // Lost: somebody else has done it. Relaxed: nothing hangs on when it is seen but how soon the next collection succeeds.
@@ -135,7 +143,7 @@ fn advance<P: Platform>(arena: &Arena<P>, stamp: u64) {
 }
 
 /// The oldest start of all attempts under way but `me`'s; `u64::MAX`: there is none.
-fn oldest_start<P: Platform>(arena: &Arena<P>, me: ParticipantId) -> u64 {
+pub(crate) fn oldest_start<P: Platform>(arena: &Arena<P>, me: ParticipantId) -> u64 {
     (0..arena.layout().geometry().participants)
         .filter(|number| *number != u64::from(me.0))
         .filter_map(|number| Slot::of(arena, ParticipantId(number as u16)))

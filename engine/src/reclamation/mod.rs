@@ -21,7 +21,7 @@
 //! who takes a list over come after F2 through the status and the claim. (The fence after a handle was logged and the one before
 //! the bells are rung would do the same alone: a reader that has missed the commit finds the cell changed at its second look.)
 //!
-//! **Killed at any step.** The list hangs in the participant's slot, link by link in the count words of its blocks, the youngest
+//! **Killed at any step.** The list hangs in the participant's slot, link by link in the second words of its blocks, the youngest
 //! first. The link is stored before the head is, the head before RETIRED: whoever finishes a commit again finds out which of
 //! the three are done. Blocks are freed from the old end on, so a walk from the head ends at the first that is not RETIRED in the
 //! generation that its link says; behind it nothing is left. Whoever takes the slot next takes the list over, with the batch
@@ -29,12 +29,15 @@
 //!
 //! **Who else touches these words**: `recovery` retires into the list of the dead. `fsck` walks all lists.
 //!
-//! *Not done here.* Mutable objects may have many names and are not freed. An attempt that runs, or is stopped, for long holds
+//! *Not done here.* What may have many names, `collection` finds and retires. An attempt that runs, or is stopped, for long holds
 //! back all that is retired meanwhile: its read log says what it really holds, and is not looked at yet.
 
+mod dismantle;
 mod limbo;
 mod retire;
 
+pub use dismantle::for_each_part;
 pub use limbo::Limbo;
-pub(crate) use retire::retire;
-pub use retire::{for_each_retired, is_shared, share, stamp};
+pub(crate) use limbo::{advance, oldest_start};
+pub(crate) use retire::{finish_retiring, retire, retire_whole};
+pub use retire::{for_each_retired, is_shared, stamp};

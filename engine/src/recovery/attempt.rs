@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use crate::allocator;
 use crate::arena::{Arena, HotWord};
+use crate::collection;
 use crate::participant::{
     Claim, Entry, EntryKind, ProcessPhase, ProcessSlot, Slot, WaitingFor, entries, participant_is_dead, status_of,
 };
@@ -43,7 +44,7 @@ impl Recoverer {
 }
 
 /// Whether the process that a claim names is proven dead. Its own process is alive.
-pub(super) fn process_is_dead<P: Platform>(arena: &Arena<P>, claim: Claim) -> bool {
+pub(crate) fn process_is_dead<P: Platform>(arena: &Arena<P>, claim: Claim) -> bool {
     let Some(slot) = ProcessSlot::of(arena, claim.process) else { return true };
     let state = slot.state(arena);
     if state.generation != claim.generation || state.phase != ProcessPhase::Used {
@@ -167,7 +168,9 @@ impl Leftover {
     /// COMMITTED: values, DONE, locks, retired blocks. The owner's order; running it again changes nothing.
     fn write_back<P: Platform>(&self, arena: &Arena<P>, slot: Slot) {
         let platform = arena.platform();
-        for Held { cell, entry, .. } in self.held(arena).filter(|held| held.kind == EntryKind::Write) {
+        let written = || self.held(arena).filter(|held| held.kind == EntryKind::Write);
+        collection::shade_overwritten(arena, written().map(|held| held.entry.old_value(arena)));
+        for Held { cell, entry, .. } in written() {
             // Release: whoever reads a handle from the cell sees the block behind it.
             platform.store(cell.value_word(), entry.new_value(arena), Release);
         }

@@ -7,6 +7,7 @@ use crate::allocator;
 use crate::arena::Arena;
 use crate::participant::{Claim, PIECES, ProcessPhase, ProcessSlot, Slot};
 use crate::platform::Platform;
+use crate::reclamation;
 use crate::space::Space;
 use crate::word::{Handle, ParticipantId, ProcessSlotId};
 
@@ -38,6 +39,7 @@ fn recover_participant<P: Platform>(space: &Space<P>, id: ParticipantId, slot: S
     let mine = platform.load(slot.claim(), Acquire) == claim.pack();
     if mine {
         end_attempt(arena, id, slot);
+        reclamation::finish_retiring(arena, slot, id);
         // Relaxed: published by the compare-exchange that frees the claim.
         platform.store(slot.read_log_length(), 0, Relaxed);
         platform.store(slot.start(), 0, Relaxed);

@@ -123,7 +123,7 @@ impl<P: Platform> Participant<P> {
     }
 
     /// Short pauses are spun away, longer ones slept; a ring ends them early. Bounded by `ns`.
-    fn pause_for(&mut self, ns: u64) -> Result<(), Stop> {
+    pub(super) fn pause_for(&mut self, ns: u64) -> Result<(), Stop> {
         if ns >= self.platform().spin_ns() && ns > 0 {
             let bell = Bell::look(self.arena(), self.slot);
             return self.sleep(bell, ns);

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use super::{Outcome, Participant};
 use crate::allocator;
 use crate::arena::{Arena, HotWord};
+use crate::collection;
 use crate::error::Stop;
 use crate::participant::{Entry, EntryKind, is_over};
 use crate::platform::Platform;
@@ -108,11 +109,12 @@ impl<P: Platform> Participant<P> {
         Ok(Some(version))
     }
 
-    /// Values and blocks, then DONE, then locks. The order is what readers and recovery count on. A block is LIVE before any cell is
+    /// Values and blocks, then DONE, then locks; before all that, a collection under way learns of what is overwritten. The order is what readers and recovery count on. A block is LIVE before any cell is
     /// free: whoever overwrites its name at once has to be able to retire it.
     fn write_back(&mut self, version: Version) {
         let arena = &self.arena;
         let platform = arena.platform();
+        collection::shade_overwritten(arena, self.overwritten());
         for number in 0..self.entries {
             let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
             match entry.target(arena) {
@@ -147,6 +149,15 @@ impl<P: Platform> Participant<P> {
                 Some((EntryKind::Allocation | EntryKind::Discard, _)) | None => {}
             }
         }
+    }
+
+    /// The values that the commit overwrites.
+    fn overwritten(&self) -> impl Iterator<Item = u64> {
+        let entries = (0..self.entries).map(|number| self.entry(number));
+        entries.filter_map(|entry| match entry.target(&self.arena) {
+            Some((EntryKind::Write, _)) => Some(entry.old_value(&self.arena)),
+            _ => None,
+        })
     }
 
     /// The attempt is decided and holds nothing any more: IDLE with the next seq.

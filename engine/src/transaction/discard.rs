@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::Participant;
+use crate::collection;
 use crate::error::Stop;
 use crate::participant::{Entry, EntryKind};
 use crate::platform::Platform;
@@ -39,9 +40,10 @@ impl<P: Platform> Participant<P> {
         Ok(())
     }
 
-    /// Says that more than one word will name a block of this attempt: it is never discarded. Once it is published, never more.
+    /// Says that more than one word will name a block of this attempt: it cannot be discarded, and goes when no word names it any more
+    /// (see `collection`). Once it is published, never more.
     pub fn share(&mut self, handle: Handle) {
-        reclamation::share(&self.arena, handle);
+        collection::born(&self.arena, handle, true);
     }
 
     /// Whether that was said of a block.
@@ -60,7 +62,7 @@ impl<P: Platform> Participant<P> {
                 && let Some(handle) = Handle::from_raw(entry.old_version(&self.arena))
                 && reclamation::retire(&self.arena, self.slot, self.id, handle)
             {
-                self.limbo.push(&self.arena, stamp, handle);
+                self.limbo.push(&self.arena, stamp, handle, false);
             }
         }
     }

@@ -32,6 +32,7 @@
 mod abort;
 mod alternatives;
 mod begin;
+mod collect;
 mod commit;
 mod conflict;
 mod discard;
@@ -52,6 +53,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::allocator::{self, BlockCache};
 use crate::arena::{Arena, HotWord};
+use crate::collection;
 use crate::contention::{Contender, Limits, Standing, TICK_NS};
 use crate::error::{Corrupt, Full, Stop};
 use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
@@ -66,6 +68,7 @@ use crate::word::{
 };
 
 pub use alternatives::Savepoint;
+pub use collect::CollectionEnd;
 pub use hooks::{Hooks, HooksMark};
 pub use observe::{Attempt, Observer, Outcome};
 pub use run::Sleeper;
@@ -374,6 +377,9 @@ impl<P: Platform> Participant<P> {
         }
         match handle {
             Ok(handle) => {
+                if kind.is_container() {
+                    collection::born(&self.arena, handle, false);
+                }
                 self.note_allocation(handle);
                 Ok(handle)
             }

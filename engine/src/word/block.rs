@@ -1,6 +1,6 @@
 //! The state word of a block, the only truth about it: `generation:24 | owner:16 | kind:16 | phase:8`.
 //!
-//! The block header is two words: this one, then the count word that `reclamation` uses. Payload follows.
+//! The block header is two words: this one, then one that `mark` describes. Payload follows.
 
 use super::{Handle, ParticipantId};
 
@@ -56,6 +56,12 @@ pub enum BlockKind {
 }
 
 impl BlockKind {
+    /// Whether blocks of this kind are mutable objects, which any number of words may name.
+    #[inline]
+    pub const fn is_container(self) -> bool {
+        matches!(self, Self::List | Self::Dict | Self::Queue)
+    }
+
     /// All kinds, by number.
     pub const ALL: [Self; 14] = [
         Self::None,

@@ -14,6 +14,7 @@
 
 mod alternatives;
 mod bank;
+mod collect;
 mod conflict;
 mod death;
 mod isolation;
@@ -182,6 +183,7 @@ pub fn scenes<W: World>() -> Vec<Scene<W>> {
         alternatives::scenes().as_slice(),
         privilege::scenes().as_slice(),
         reclaim::scenes().as_slice(),
+        collect::scenes().as_slice(),
         reuse::scenes().as_slice(),
         waits::scenes().as_slice(),
         memory::scenes().as_slice(),

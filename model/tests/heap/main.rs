@@ -5,6 +5,7 @@
 //! that two of them share, have programs of their own beside it.
 
 mod allocator;
+mod collection;
 mod composition;
 mod fsck;
 mod history;

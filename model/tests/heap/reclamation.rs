@@ -288,7 +288,7 @@ fn a_list_that_damage_has_closed_to_a_ring_has_an_end() {
     }
     heap.store(oldest.block().offset(1), heap.load(slot.retired(), Relaxed), Relaxed);
     let mut steps = 0;
-    for_each_retired(space.arena(), slot, tx.id(), |_| steps += 1);
+    for_each_retired(space.arena(), slot, tx.id(), |_, _| steps += 1);
     assert!((20..100).contains(&steps), "{steps} steps in a ring of 20");
     assert_eq!(fsck_at_rest(&space), vec![]);
     assert_eq!(tx.collect(), 20);

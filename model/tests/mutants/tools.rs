@@ -34,7 +34,7 @@ pub enum Tool {
 pub const TOOLS: [Tool; 5] = [Tool::OnePreemption, Tool::Shuttle, Tool::Loom, Tool::Crash, Tool::Threads];
 
 /// Scenes of two actors or more that one thread can play.
-const PREEMPTED: [&str; 13] = [
+const PREEMPTED: [&str; 16] = [
     "two_writers_of_one_cell",
     "write_skew",
     "reader_of_two_cells",
@@ -48,8 +48,11 @@ const PREEMPTED: [&str; 13] = [
     "irrevocable_beside_a_reader",
     "visible_reader_beside_a_transfer",
     "visible_reader_beside_an_irrevocable",
+    "collected_beside_a_move",
+    "collected_beside_a_birth",
+    "collected_beside_a_reader",
 ];
-const SHUTTLED: [&str; 22] = [
+const SHUTTLED: [&str; 25] = [
     "two_writers_of_one_cell timeouts",
     "write_skew timeouts",
     "reader_of_two_cells timeouts",
@@ -72,6 +75,9 @@ const SHUTTLED: [&str; 22] = [
     "retired_beside_an_end timeouts",
     "irrevocable_beside_a_reader timeouts",
     "visible_reader_beside_an_irrevocable timeouts",
+    "collected_beside_a_move timeouts",
+    "collected_beside_a_birth timeouts",
+    "collected_beside_a_reader timeouts",
 ];
 /// `scene manner bound`.
 const LOOMED: [&str; 13] = [

@@ -1,0 +1,114 @@
+//! The mark of a block: who sets it to what, and the barriers of those who are not collecting.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::reach::{Found, reach};
+use crate::arena::Arena;
+use crate::platform::Platform;
+use crate::word::{BlockKind, Colour, Handle, Link, Mark, Value, WordAddress};
+
+/// Where a block has its mark.
+#[inline]
+pub(super) fn mark_word(handle: Handle) -> WordAddress {
+    handle.block().offset(1)
+}
+
+/// Number of the collection under way, 0: none. Relaxed: whoever is in an attempt sees the one that it has to (step 1 of the protocol).
+#[inline]
+#[track_caller]
+pub(super) fn under_way<P: Platform>(arena: &Arena<P>) -> u64 {
+    arena.platform().load(arena.layout().collection(), Relaxed)
+}
+
+/// Whether a block in use may have many names. One whose collector was killed while it retired it may have a link for its mark already.
+#[inline]
+pub(super) fn has_many_names<P: Platform>(arena: &Arena<P>, handle: Handle, kind: BlockKind) -> bool {
+    let word = || arena.platform().load(mark_word(handle), Relaxed);
+    kind.is_container() || Mark::unpack(word()).is_some() || Link::unpack(word()).whole
+}
+
+/// The colour of a block of many names in collection `cycle`. Relaxed, here and below: whoever has to see a colour has acquired something
+/// that was released after it was set.
+#[inline]
+pub(super) fn colour<P: Platform>(arena: &Arena<P>, handle: Handle, cycle: u64) -> Colour {
+    Mark::colour_in(arena.platform().load(mark_word(handle), Relaxed), cycle)
+}
+
+/// Changes a colour. False: it has another one (by now).
+pub(super) fn recolour<P: Platform>(arena: &Arena<P>, handle: Handle, cycle: u64, from: Colour, to: Colour) -> bool {
+    let platform = arena.platform();
+    let new = Mark { cycle, colour: to }.pack();
+    let mut word = platform.load(mark_word(handle), Relaxed);
+    // Bounded: within a collection a colour only ever rises.
+    while Mark::colour_in(word, cycle) == from {
+        match platform.compare_exchange(mark_word(handle), word, new, Relaxed, Relaxed) {
+            Ok(_) => return true,
+            Err(now) => word = now,
+        }
+    }
+    false
+}
+
+/// White to grey.
+#[inline]
+pub(super) fn shade<P: Platform>(arena: &Arena<P>, handle: Handle, cycle: u64) -> bool {
+    recolour(arena, handle, cycle, Colour::White, Colour::Grey)
+}
+
+/// Of a block that an attempt of the caller has just allocated: a container, or one that is to be shared.
+#[inline]
+#[track_caller]
+pub(crate) fn born<P: Platform>(arena: &Arena<P>, handle: Handle, shared: bool) {
+    let cycle = under_way(arena);
+    if cycle != 0 || shared {
+        let colour = if cycle == 0 { Colour::White } else { Colour::Black };
+        // Relaxed: published with the block.
+        arena.platform().store(mark_word(handle), Mark { cycle, colour }.pack(), Relaxed);
+    }
+}
+
+/// The values `overwritten` by a commit that exists and has stored nothing yet: by its owner, or by whoever finishes it for the dead.
+#[inline]
+#[track_caller]
+pub(crate) fn shade_overwritten<P: Platform>(arena: &Arena<P>, overwritten: impl Iterator<Item = u64>) {
+    let cycle = under_way(arena);
+    if cycle != 0 {
+        overwritten.for_each(|word| shade_from(arena, cycle, word));
+    }
+}
+
+/// A process begins to hold an object. In an attempt, whose start says since when it may have known the object; its entry stands in the
+/// table already.
+#[inline]
+pub fn note_held<P: Platform>(arena: &Arena<P>, handle: Handle) {
+    let cycle = under_way(arena);
+    if cycle != 0 {
+        shade_from(arena, cycle, handle.raw());
+    }
+}
+
+/// A process lets go of an object; its entry still stands in the table.
+#[inline]
+pub fn note_released<P: Platform>(arena: &Arena<P>, handle: Handle) {
+    note_held(arena, handle);
+}
+
+#[cold]
+#[inline(never)]
+fn shade_from<P: Platform>(arena: &Arena<P>, cycle: u64, word: u64) {
+    if Value::from_raw(word).as_handle().is_none() {
+        return;
+    }
+    let mut pending = vec![word];
+    while let Some(word) = pending.pop() {
+        reach(arena, word, &mut |found| match found {
+            Found::ManyNames(handle) => {
+                shade(arena, handle, cycle);
+            }
+            // Cells name arrays once and for ever: none is ever overwritten. All the same.
+            Found::Array(array) => {
+                super::reach::each_word(arena, array, BlockKind::Cells, &mut |word| pending.push(word))
+            }
+        });
+    }
+}

@@ -1,0 +1,282 @@
+//! One collection, in steps of some tens of microseconds, from its begin to its end.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+
+use super::colour::{colour, has_many_names, recolour, shade};
+use super::reach::{Found, each_word, reach};
+use crate::allocator;
+use crate::arena::{Arena, HotWord};
+use crate::participant::{Claim, Slot};
+use crate::platform::Platform;
+use crate::reclamation::{self, Limbo};
+use crate::word::{BlockPhase, Colour, Handle, ParticipantId};
+
+/// Names that wait to be traced, at most: 512 KiB. What is not noted is grey all the same, and found in a look over all blocks.
+pub const MOST_PENDING: usize = 1 << 16;
+/// Blocks that one step traces.
+const TRACED_AT_ONCE: usize = 32;
+/// Numbers of collections: the bits of a mark. 0 is none.
+const CYCLES: u64 = (1 << 56) - 1;
+
+/// What one step has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// There is more to do.
+    Went,
+    /// Somebody began before, and is not through: nothing can be done but wait.
+    Waits,
+    /// This collection is over.
+    Over(Collected),
+    /// It is not this process's (any more): this is the child of a fork. Nothing was done.
+    Lost,
+}
+
+/// What a collection found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Objects that nothing named any more. What only they named goes with them.
+    pub objects: u64,
+}
+
+/// Who collects: a participant that is in no attempt.
+pub struct Seat<'a, P: Platform> {
+    pub(crate) arena: &'a Arena<P>,
+    pub(crate) id: ParticipantId,
+    pub(crate) slot: Slot,
+    pub(crate) limbo: &'a mut Limbo,
+}
+
+impl<P: Platform> Seat<'_, P> {
+    /// What is named from here on is not freed by others before [`Self::leave`]: as in an attempt.
+    fn enter(&self) {
+        // Relaxed, and the fence: as in `begin`.
+        self.arena.platform().store(self.slot.start(), reclamation::stamp(self.arena), Relaxed);
+        self.arena.platform().fence(SeqCst);
+    }
+
+    fn leave(&self) {
+        // Release: what was read is read before anybody frees it.
+        self.arena.platform().store(self.slot.start(), 0, Release);
+    }
+
+    /// Whether all who began before are through. `until`: the batch number, loaded after a fence of the caller.
+    fn all_are_through(&self, until: u64) -> bool {
+        reclamation::advance(self.arena, until);
+        reclamation::oldest_start(self.arena, self.id) > until
+    }
+
+    fn batch_after_fence(&self) -> u64 {
+        self.arena.platform().fence(SeqCst);
+        reclamation::stamp(self.arena)
+    }
+}
+
+/// How far it has come (the numbers of the module's protocol). The numbers of superblocks say where a look over all blocks is.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    Opening { until: u64 },
+    Marking,
+    Settling { until: u64 },
+    Looking { superblock: u64, clean: bool },
+    Condemning { superblock: u64 },
+    Retiring { superblock: u64 },
+}
+
+/// A collection under way. Whoever drops it without [`Collection::close`] leaves it to the next one after the death of this process.
+#[derive(Debug)]
+pub struct Collection {
+    claim: u64,
+    cycle: u64,
+    phase: Phase,
+    /// Grey blocks.
+    objects: Vec<Handle>,
+    /// The one that is being traced, and its arrays of cells that are not traced yet.
+    tracing: Option<Handle>,
+    arrays: Vec<Handle>,
+    collected: Collected,
+}
+
+impl Collection {
+    /// Step 1 of the protocol. `None`: somebody living collects.
+    pub(crate) fn open<P: Platform>(
+        seat: &Seat<'_, P>,
+        claim: Claim,
+        is_dead: impl FnOnce(Claim) -> bool,
+    ) -> Option<Self> {
+        let (platform, layout, claim) = (seat.arena.platform(), seat.arena.layout(), claim.pack());
+        let word = layout.hot(HotWord::Collector);
+        // Acquire: pairs with the release of the last collector.
+        let holder = platform.load(word, Acquire);
+        if holder != 0 && !Claim::unpack(holder).is_none_or(is_dead) {
+            return None;
+        }
+        platform.compare_exchange(word, holder, claim, AcqRel, Relaxed).ok()?;
+        // Relaxed: only whoever has the word above writes these; those who have to see the second see it by the fence.
+        let cycle = (platform.load(layout.hot(HotWord::LastCollection), Relaxed) % CYCLES) + 1;
+        platform.store(layout.hot(HotWord::LastCollection), cycle, Relaxed);
+        platform.store(layout.collection(), cycle, Relaxed);
+        let until = seat.batch_after_fence();
+        let (phase, collected) = (Phase::Opening { until }, Collected::default());
+        Some(Self { claim, cycle, phase, objects: Vec::new(), tracing: None, arrays: Vec::new(), collected })
+    }
+
+    /// Goes on. `roots` calls what it is given with each object that a process holds.
+    pub(crate) fn step<P: Platform>(
+        &mut self,
+        seat: &mut Seat<'_, P>,
+        roots: impl FnOnce(&mut dyn FnMut(Handle)),
+    ) -> Step {
+        if !self.is_mine(seat.arena) {
+            return Step::Lost;
+        }
+        match self.phase {
+            Phase::Opening { until } | Phase::Settling { until } if !seat.all_are_through(until) => return Step::Waits,
+            Phase::Opening { .. } => {
+                self.mark_roots(seat, roots);
+                self.phase = Phase::Marking;
+            }
+            Phase::Settling { .. } => self.phase = Phase::Looking { superblock: 0, clean: true },
+            Phase::Marking => {
+                seat.enter();
+                self.trace(seat.arena);
+                seat.leave();
+                if self.is_all_traced() {
+                    self.phase = Phase::Settling { until: seat.batch_after_fence() };
+                }
+            }
+            Phase::Looking { superblock, clean } => self.look(seat, superblock, clean),
+            Phase::Condemning { superblock } => self.condemn(seat, superblock),
+            Phase::Retiring { superblock } => {
+                if self.retire(seat, superblock) {
+                    self.close(seat.arena);
+                    return Step::Over(self.collected);
+                }
+            }
+        }
+        Step::Went
+    }
+
+    /// Ends it, finished or not.
+    pub(crate) fn close<P: Platform>(&mut self, arena: &Arena<P>) {
+        if self.is_mine(arena) {
+            // Relaxed: whoever still sees the number does some work in vain.
+            arena.platform().store(arena.layout().collection(), 0, Relaxed);
+            let word = arena.layout().hot(HotWord::Collector);
+            // AcqRel: releases it to the next one.
+            let _ = arena.platform().compare_exchange(word, self.claim, 0, AcqRel, Relaxed);
+        }
+    }
+
+    fn is_mine<P: Platform>(&self, arena: &Arena<P>) -> bool {
+        let holder = arena.platform().load(arena.layout().hot(HotWord::Collector), Relaxed);
+        holder == self.claim && !arena.platform().forked()
+    }
+
+    fn mark_roots<P: Platform>(&mut self, seat: &Seat<'_, P>, roots: impl FnOnce(&mut dyn FnMut(Handle))) {
+        let arena = seat.arena;
+        seat.enter();
+        // Acquire: as a tracer's.
+        let root = arena.platform().load(arena.root().value_word(), Acquire);
+        self.reach(arena, root);
+        roots(&mut |held| self.reach(arena, held.raw()));
+        seat.leave();
+    }
+
+    /// Notes the ends of the ways from a word.
+    fn reach<P: Platform>(&mut self, arena: &Arena<P>, word: u64) {
+        reach(arena, word, &mut |found| match found {
+            Found::Array(array) => self.arrays.push(array),
+            Found::ManyNames(object) => {
+                if shade(arena, object, self.cycle) && self.objects.len() < MOST_PENDING {
+                    self.objects.push(object);
+                }
+            }
+        });
+    }
+
+    fn is_all_traced(&self) -> bool {
+        self.objects.is_empty() && self.arrays.is_empty() && self.tracing.is_none()
+    }
+
+    /// Traces some of what is grey.
+    fn trace<P: Platform>(&mut self, arena: &Arena<P>) {
+        for _ in 0..TRACED_AT_ONCE {
+            // Arrays first: a block is black once all its arrays are traced, and not before.
+            let next = self.arrays.pop().or_else(|| {
+                if let Some(traced) = self.tracing.take() {
+                    recolour(arena, traced, self.cycle, Colour::Grey, Colour::Black);
+                }
+                self.tracing = self.objects.pop();
+                self.tracing
+            });
+            let Some(next) = next else { return };
+            if let Ok(state) = allocator::check(arena, next) {
+                each_word(arena, next, state.kind, &mut |word| self.reach(arena, word));
+            }
+        }
+    }
+
+    /// Step 5: one superblock, or some of what was found there.
+    fn look<P: Platform>(&mut self, seat: &Seat<'_, P>, superblock: u64, clean: bool) {
+        let arena = seat.arena;
+        seat.enter();
+        if !self.is_all_traced() {
+            self.trace(arena);
+        } else if superblock < allocator::superblocks_used(arena) {
+            let before = self.objects.len();
+            for_each_of_many_names(arena, superblock, |handle| {
+                if colour(arena, handle, self.cycle) == Colour::Grey {
+                    self.objects.push(handle);
+                }
+            });
+            let clean = clean && self.objects.len() == before;
+            self.phase = Phase::Looking { superblock: superblock + 1, clean };
+        } else if clean {
+            self.phase = Phase::Condemning { superblock: 0 };
+        } else {
+            self.phase = Phase::Looking { superblock: 0, clean: true };
+        }
+        seat.leave();
+    }
+
+    /// Step 6, its first half.
+    fn condemn<P: Platform>(&mut self, seat: &Seat<'_, P>, superblock: u64) {
+        let arena = seat.arena;
+        if superblock < allocator::superblocks_used(arena) {
+            for_each_of_many_names(arena, superblock, |handle| {
+                let condemned = recolour(arena, handle, self.cycle, Colour::White, Colour::Condemned);
+                self.collected.objects += u64::from(condemned);
+            });
+            self.phase = Phase::Condemning { superblock: superblock + 1 };
+        } else {
+            self.phase = Phase::Retiring { superblock: 0 };
+        }
+    }
+
+    /// Its second half. True: all is retired.
+    fn retire<P: Platform>(&mut self, seat: &mut Seat<'_, P>, superblock: u64) -> bool {
+        let arena = seat.arena;
+        if self.collected.objects == 0 || superblock >= allocator::superblocks_used(arena) {
+            return true;
+        }
+        for_each_of_many_names(arena, superblock, |handle| {
+            if colour(arena, handle, self.cycle) == Colour::Condemned {
+                seat.limbo.reserve(1);
+                if reclamation::retire_whole(arena, seat.slot, seat.id, handle) {
+                    seat.limbo.push(arena, reclamation::stamp(arena), handle, true);
+                }
+            }
+        });
+        self.phase = Phase::Retiring { superblock: superblock + 1 };
+        false
+    }
+}
+
+/// The LIVE blocks of a superblock that may have many names.
+fn for_each_of_many_names<P: Platform>(arena: &Arena<P>, superblock: u64, mut visit: impl FnMut(Handle)) {
+    allocator::for_each_block_of(arena, superblock, &mut |handle, state| {
+        if state.phase == BlockPhase::Live && has_many_names(arena, handle, state.kind) {
+            visit(handle);
+        }
+    });
+}

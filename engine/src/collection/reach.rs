@@ -1,0 +1,69 @@
+//! From a word to the blocks of many names that it leads to, through those of one name.
+
+use std::sync::atomic::Ordering::Acquire;
+
+use super::colour::has_many_names;
+use crate::allocator;
+use crate::arena::Arena;
+use crate::platform::Platform;
+use crate::shape::{DICT_PLACES, Reference, SPINE_CELLS, references};
+use crate::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, Value};
+
+/// Where a way ends.
+pub(super) enum Found {
+    /// At a block of many names.
+    ManyNames(Handle),
+    /// At an array of cells, of which there may be very many; and it stays as long as its container does.
+    Array(Handle),
+}
+
+/// Tuples and entries that one word leads through, at most: more than any that were made (damage may close them to a ring).
+const MOST_STEPS: u64 = 1 << 20;
+
+/// Calls `found` for each end of the ways from `word`. The caller is in an attempt, or may read all that `word` names for another reason.
+pub(super) fn reach<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl FnMut(Found)) {
+    // One word, one block of one name, is nearly all there is: no list for them.
+    let Some(first) = step(arena, word, found) else { return };
+    let mut pending = vec![first];
+    for _ in 0..MOST_STEPS {
+        let Some((handle, kind)) = pending.pop() else { return };
+        each_word(arena, handle, kind, &mut |word| pending.extend(step(arena, word, found)));
+    }
+}
+
+/// A block of one name that leads on; or nothing, or an end.
+#[inline]
+fn step<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl FnMut(Found)) -> Option<(Handle, BlockKind)> {
+    let handle = Value::from_raw(word).as_handle()?;
+    let kind = allocator::check(arena, handle).ok()?.kind;
+    if has_many_names(arena, handle, kind) {
+        found(Found::ManyNames(handle));
+        return None;
+    }
+    match kind {
+        BlockKind::Cells => {
+            found(Found::Array(handle));
+            None
+        }
+        BlockKind::Tuple | BlockKind::DictEntry => Some((handle, kind)),
+        // A bucket's entries stand at the places, too: one way to them is enough.
+        _ => None,
+    }
+}
+
+/// Calls `visit` with each word of a block that may lead on.
+pub(super) fn each_word<P: Platform>(arena: &Arena<P>, handle: Handle, kind: BlockKind, visit: &mut impl FnMut(u64)) {
+    let platform = arena.platform();
+    // Acquire: what the word names is seen, and what its committer shaded before he stored it.
+    let mut cell = |cell: CellAddress| visit(platform.load(cell.value_word(), Acquire));
+    if kind == BlockKind::Dict {
+        let first = CellAddress::new(handle.block().offset(BLOCK_HEADER_WORDS)).offset(DICT_PLACES);
+        return (0..SPINE_CELLS).for_each(|index| cell(first.offset(index)));
+    }
+    let Ok(room) = allocator::payload_words(arena, handle) else { return };
+    // Of a block whose counts contradict its room nothing is looked at; `fsck` reports it.
+    let _ = references(arena, handle, kind, room, &mut |reference| match reference {
+        Reference::Cell(found) => visit(platform.load(found.value_word(), Acquire)),
+        Reference::Value(at) => visit(platform.load_plain(at)),
+    });
+}

@@ -1,0 +1,42 @@
+//! What a collection has found to be garbage, with all that it owns. It may name what is gone already, and nobody can reach it.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::allocator;
+use crate::arena::Arena;
+use crate::platform::Platform;
+use crate::reclamation::for_each_part;
+use crate::word::{BlockPhase, Colour, Handle, Link, Mark};
+
+/// The raw handles of all such blocks.
+///
+/// Cost: a look at every block.
+pub(super) fn all<P: Platform>(arena: &Arena<P>) -> BTreeSet<u64> {
+    let mut found = BTreeSet::new();
+    let mut pending: Vec<Handle> = Vec::new();
+    allocator::for_each_block(arena, |handle, state| {
+        // Relaxed: the phase was acquired.
+        let word = arena.platform().load(handle.block().offset(1), Relaxed);
+        let doomed = match state.phase {
+            // Or about to be retired, by a collector that was killed.
+            BlockPhase::Live => {
+                Mark::unpack(word).map_or(Link::unpack(word).whole, |mark| mark.colour == Colour::Condemned)
+            }
+            BlockPhase::Retired => Link::unpack(word).whole,
+            BlockPhase::Free | BlockPhase::Private => false,
+        };
+        if doomed {
+            found.insert(handle.raw());
+            pending.push(handle);
+        }
+    });
+    while let Some(handle) = pending.pop() {
+        for_each_part(arena, handle, &mut |part| {
+            if found.insert(part.raw()) {
+                pending.push(part);
+            }
+        });
+    }
+    found
+}

@@ -1,0 +1,91 @@
+//! A participant's part in collections (see `collection`).
+
+use super::Participant;
+use crate::collection::{Collected, Collection, Seat, Step};
+use crate::error::Stop;
+use crate::platform::Platform;
+use crate::recovery;
+
+/// How a collection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CollectionEnd {
+    /// All was looked at.
+    Finished(Collected),
+    /// Somebody else collects.
+    Busy,
+    /// Somebody who had begun before did not come to an end in time.
+    Unfinished,
+}
+
+/// A pause of whoever waits for those who began before.
+const PAUSE_NS: u64 = 100_000;
+/// Pauses between two looks for the dead.
+const PAUSES_TO_A_LOOK: u32 = 20;
+
+impl<P: Platform> Participant<P> {
+    /// Frees what nothing in the space names any more and no process holds: containers, with all that only they own, rings of them
+    /// too, and tuples that were shared. Others go on meanwhile. Waits for those who are in the middle of an attempt at most
+    /// `patience_ns` each time. Not inside an attempt.
+    ///
+    /// Cost: three loads for each block of the space or so; commits of others read twice what they overwrite.
+    ///
+    /// # Errors
+    /// `Interrupted` from a wait.
+    pub fn collect_objects(&mut self, patience_ns: u64) -> Result<CollectionEnd, Stop> {
+        let Some(mut collection) = self.open_collection() else { return Ok(CollectionEnd::Busy) };
+        let (mut pauses, mut waits_since) = (0, None);
+        // Bound: a step that went is one of finitely many (see `passes`), one that waits is under the caller's patience.
+        loop {
+            match self.collection_step(&mut collection) {
+                Step::Went => waits_since = None,
+                Step::Over(collected) => {
+                    self.collect();
+                    return Ok(CollectionEnd::Finished(collected));
+                }
+                Step::Lost => return Err(Stop::Forked),
+                Step::Waits => {
+                    let now = self.platform().now_ns();
+                    if now.saturating_sub(*waits_since.get_or_insert(now)) > patience_ns {
+                        collection.close(&self.arena);
+                        return Ok(CollectionEnd::Unfinished);
+                    }
+                    pauses += 1;
+                    if pauses % PAUSES_TO_A_LOOK == 0 {
+                        recovery::recover_dead(&self.space);
+                    }
+                    if let Err(stop) = self.pause_for(PAUSE_NS) {
+                        collection.close(&self.arena);
+                        return Err(stop);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Begins a collection, to be gone on with by [`Self::collection_step`]. `None`: somebody else collects, or this participant is in
+    /// an attempt.
+    pub fn open_collection(&mut self) -> Option<Collection> {
+        if self.active != 0 || self.is_foreign() {
+            return None;
+        }
+        let (claim, space) = (self.claim, std::sync::Arc::clone(&self.space));
+        Collection::open(&self.seat(), claim, |claim| recovery::process_is_dead(space.arena(), claim))
+    }
+
+    /// Some tens of microseconds of a collection.
+    pub fn collection_step(&mut self, collection: &mut Collection) -> Step {
+        if self.active != 0 || self.is_foreign() {
+            return Step::Lost;
+        }
+        collection.step(&mut self.seat(), |_visit| {})
+    }
+
+    /// Ends a collection that is not over.
+    pub fn close_collection(&mut self, mut collection: Collection) {
+        collection.close(&self.arena);
+    }
+
+    fn seat(&mut self) -> Seat<'_, P> {
+        Seat { arena: &self.arena, id: self.id, slot: self.slot, limbo: &mut self.limbo }
+    }
+}

@@ -1,0 +1,162 @@
+//! Scenes of a collection beside those who change who names what (see `collection` in the engine).
+
+use super::{Actor, Bank, Play, Scene, Setting, World};
+use pso_engine::error::Stop;
+use pso_engine::shape::LIST_CELLS;
+use pso_engine::transaction::{CollectionEnd, Participant};
+use pso_engine::word::{BlockKind, CELL_WORDS, CellAddress, Handle, Value};
+
+/// The scenes of this file.
+pub(super) fn scenes<W: World>() -> [Scene<W>; 3] {
+    [
+        Scene { name: "collected_beside_a_move", write: collected_beside_a_move },
+        Scene { name: "collected_beside_a_birth", write: collected_beside_a_birth },
+        Scene { name: "collected_beside_a_reader", write: collected_beside_a_reader },
+    ]
+}
+
+/// What is in the object that a scene is about. A list of that length without places: the smallest container.
+const TREASURE: i64 = 42;
+/// Of a collector: more than nothing, less than anybody stands still.
+const PATIENCE_NS: u64 = 1_000_000;
+
+fn treasure() -> Value {
+    Value::int(TREASURE).expect("it is small")
+}
+
+fn cell_of(object: Handle) -> CellAddress {
+    CellAddress::new(object.block().offset(pso_engine::word::BLOCK_HEADER_WORDS))
+}
+
+fn make<W: World>(tx: &mut Participant<W>) -> Result<Handle, Stop> {
+    let made = tx.allocate(BlockKind::List, LIST_CELLS * CELL_WORDS)?;
+    tx.initialize(cell_of(made), treasure());
+    (1..LIST_CELLS).for_each(|cell| tx.initialize(cell_of(made).offset(cell), Value::ABSENT));
+    Ok(made)
+}
+
+fn read<W: World>(tx: &mut Participant<W>, cell: CellAddress) -> Result<Handle, Stop> {
+    Ok(tx.read(cell)?.as_handle().expect("an object stands there"))
+}
+
+/// What is in an object that was named a moment ago.
+fn content<W: World>(tx: &mut Participant<W>, object: Handle) -> Result<Value, Stop> {
+    tx.open(object, BlockKind::List)?;
+    tx.read(cell_of(object))
+}
+
+/// The root names two cells. The first names the treasure.
+fn found<W: World>(setting: &Setting<W>) -> Bank {
+    let bank = setting.bank(2);
+    let mut founder = setting.stage().participant().expect("a slot is free");
+    let made = founder.run(|tx| {
+        let treasure = make(tx)?;
+        tx.write(bank.account(0), Value::handle(treasure))?;
+        tx.write(bank.account(1), Value::NONE)
+    });
+    made.expect("the space has room");
+    founder.leave();
+    bank
+}
+
+fn collects<W: World>(mut collector: Participant<W>) -> Actor {
+    Box::new(move || {
+        collector.collect_objects(PATIENCE_NS).expect("nobody interrupts");
+    })
+}
+
+/// The treasure is what the second cell names, and nothing is left when no cell names anything.
+fn treasure_is_second<W: World>(setting: &Setting<W>, bank: &Bank) -> Actor {
+    let (stage, cells) = (setting.stage(), [bank.account(0), bank.account(1)]);
+    Box::new(move || {
+        let mut last = stage.participant().expect("a slot is free");
+        let seen = last.run(|tx| {
+            let object = read(tx, cells[1])?;
+            content(tx, object)
+        });
+        assert_eq!(seen, Ok(treasure()));
+        let emptied = last.run(|tx| cells.into_iter().try_for_each(|cell| tx.write(cell, Value::NONE)));
+        assert_eq!(emptied, Ok(()));
+        for left in [0..=3, 0..=0] {
+            let end = last.collect_objects(PATIENCE_NS);
+            let right = matches!(end, Ok(CollectionEnd::Finished(collected)) if left.contains(&collected.objects));
+            assert!(right, "{end:?} instead of {left:?}");
+        }
+        last.leave();
+    })
+}
+
+/// **A name moves while the collector looks**, from a place that it comes to later to one that it has passed. The danger: it sees
+/// the name nowhere, and frees what it names.
+fn collected_beside_a_move<W: World>(setting: &Setting<W>) -> Play {
+    let bank = found(setting);
+    let collector = setting.participant();
+    let mut mover = setting.participant();
+    let cells = [bank.account(0), bank.account(1)];
+    let actors: Vec<Actor> = vec![
+        collects(collector),
+        Box::new(move || {
+            let moved = mover.run(|tx| {
+                let object = tx.read(cells[0])?;
+                tx.write(cells[0], Value::NONE)?;
+                tx.write(cells[1], object)
+            });
+            assert_eq!(moved, Ok(()));
+        }),
+    ];
+    Play { actors, epilogue: treasure_is_second(setting, &bank) }
+}
+
+/// **Something is made while the collector looks**, and put where it has looked. The danger: it is taken for something that nothing
+/// named from the start.
+fn collected_beside_a_birth<W: World>(setting: &Setting<W>) -> Play {
+    let bank = found(setting);
+    let collector = setting.participant();
+    let mut maker = setting.participant();
+    let second = bank.account(1);
+    let actors: Vec<Actor> = vec![
+        collects(collector),
+        Box::new(move || {
+            let made = maker.run(|tx| {
+                let object = make(tx)?;
+                tx.write(second, Value::handle(object))
+            });
+            assert_eq!(made, Ok(()));
+        }),
+    ];
+    Play { actors, epilogue: treasure_is_second(setting, &bank) }
+}
+
+/// **The last name goes, and a collection comes, while somebody who has read it reads on.** The danger: what he reads is freed under his
+/// eyes.
+fn collected_beside_a_reader<W: World>(setting: &Setting<W>) -> Play {
+    let bank = found(setting);
+    let mut collector = setting.participant();
+    let mut reader = setting.participant();
+    let cells = [bank.account(0), bank.account(1)];
+    reader.begin().expect("it begins");
+    let old = read(&mut reader, cells[0]).expect("nobody is in the way");
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            let replaced = collector.run(|tx| {
+                let other = make(tx)?;
+                tx.write(cells[0], Value::NONE)?;
+                tx.write(cells[1], Value::handle(other))
+            });
+            assert_eq!(replaced, Ok(()));
+            collector.collect_objects(PATIENCE_NS).expect("nobody interrupts");
+            // Over what was freed, if anything was.
+            let written = collector.run(|tx| {
+                let over = make(tx)?;
+                tx.write(cell_of(over), Value::NONE)
+            });
+            assert_eq!(written, Ok(()));
+        }),
+        Box::new(move || {
+            let seen = content(&mut reader, old);
+            assert!(seen == Ok(treasure()) || seen == Err(Stop::Conflict), "{seen:?}");
+            reader.abort();
+        }),
+    ];
+    Play { actors, epilogue: treasure_is_second(setting, &bank) }
+}
