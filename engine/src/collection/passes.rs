@@ -36,6 +36,8 @@ pub enum Step {
 pub struct Collected {
     /// Objects that nothing named any more. What only they named goes with them.
     pub objects: u64,
+    /// Those that something names, and those that were made meanwhile.
+    pub kept: u64,
 }
 
 /// Who collects: a participant that is in no attempt.
@@ -246,6 +248,7 @@ impl Collection {
             for_each_of_many_names(arena, superblock, |handle| {
                 let condemned = recolour(arena, handle, self.cycle, Colour::White, Colour::Condemned);
                 self.collected.objects += u64::from(condemned);
+                self.collected.kept += u64::from(!condemned);
             });
             self.phase = Phase::Condemning { superblock: superblock + 1 };
         } else {

@@ -19,7 +19,15 @@ enum Step {
     Free(Handle),
 }
 
-/// Frees all that `root`, which is RETIRED and in nobody's sight, owns. Gives the number of blocks freed.
+/// What was freed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Parts {
+    pub blocks: u64,
+    /// Payload words.
+    pub words: u64,
+}
+
+/// Frees all that `root`, which is RETIRED and in nobody's sight, owns.
 ///
 /// Cost: a look at each word of the parts, a compare-exchange for each part.
 pub(super) fn dismantle<P: Platform>(
@@ -27,10 +35,10 @@ pub(super) fn dismantle<P: Platform>(
     owner: ParticipantId,
     cache: &mut BlockCache,
     root: Handle,
-) -> u64 {
+) -> Parts {
     let mut steps = Vec::new();
     parts(arena, root, &mut steps);
-    let mut freed = 0;
+    let mut freed = Parts::default();
     // Bound: a part is freed once, and one that is free leads nowhere. A ring that damage made ends at what it frees.
     while let Some(step) = steps.pop() {
         match step {
@@ -38,7 +46,13 @@ pub(super) fn dismantle<P: Platform>(
                 steps.push(Step::Free(part));
                 parts(arena, part, &mut steps);
             }
-            Step::Free(part) => freed += u64::from(cache.free(arena, owner, part)),
+            Step::Free(part) => {
+                let words = allocator::payload_words(arena, part).unwrap_or(0);
+                if cache.free(arena, owner, part) {
+                    freed.blocks += 1;
+                    freed.words += words;
+                }
+            }
         }
     }
     freed

@@ -21,6 +21,8 @@ const WORDS: u64 = 32 * 1024;
 pub struct Limbo {
     waiting: VecDeque<Retired>,
     words: u64,
+    /// Payload words freed so far, with those of parts.
+    freed_words: u64,
     /// So many blocks or words make the next collection due. More where the last one found that somebody still runs who may
     /// hold them: each block is looked at a bounded number of times on the average.
     due_blocks: usize,
@@ -38,7 +40,7 @@ struct Retired {
 
 impl Default for Limbo {
     fn default() -> Self {
-        Self { waiting: VecDeque::new(), words: 0, due_blocks: BLOCKS, due_words: WORDS }
+        Self { waiting: VecDeque::new(), words: 0, freed_words: 0, due_blocks: BLOCKS, due_words: WORDS }
     }
 }
 
@@ -86,8 +88,13 @@ impl Limbo {
         self.words
     }
 
-    /// Frees what nobody can hold. The caller's own attempt, if it is in one, has begun after all of this was retired. Gives the
-    /// number of blocks freed.
+    /// Payload words freed so far.
+    pub fn freed_words(&self) -> u64 {
+        self.freed_words
+    }
+
+    /// Frees what nobody can hold, but goes on to no further one after `most` blocks. The caller's own attempt, if it is in one, has begun
+    /// after all of this was retired. Gives the number of blocks freed.
     ///
     /// Cost: a compare-exchange, a load for each participant slot of the space, and the frees.
     pub fn collect<P: Platform>(
@@ -96,25 +103,32 @@ impl Limbo {
         slot: Slot,
         owner: ParticipantId,
         cache: &mut BlockCache,
+        most: u64,
     ) -> u64 {
         let Some(youngest) = self.waiting.back() else { return 0 };
         advance(arena, youngest.stamp);
         let oldest = oldest_start(arena, owner);
-        let mut freed = 0;
+        let (mut freed, mut gone) = (0, false);
         // The oldest first: behind a block that is free there is none that is not.
-        while let Some(retired) = self.waiting.front().filter(|retired| retired.stamp < oldest) {
+        while let Some(retired) = self.waiting.front().filter(|retired| retired.stamp < oldest && freed < most) {
             self.words -= retired.words;
+            self.freed_words += retired.words;
             if retired.whole {
-                freed += dismantle(arena, owner, cache, retired.handle);
+                let parts = dismantle(arena, owner, cache, retired.handle);
+                freed += parts.blocks;
+                self.freed_words += parts.words;
             }
             freed += u64::from(cache.free(arena, owner, retired.handle));
             self.waiting.pop_front();
+            gone = true;
         }
-        if freed > 0 {
+        if gone {
             self.cut(arena, slot);
         }
-        self.due_blocks = BLOCKS + 2 * self.waiting.len();
-        self.due_words = WORDS + 2 * self.words;
+        // What could go and was too much for once goes with the next commit that takes something out.
+        let (blocks, words) = if freed < most { (2 * self.waiting.len(), 2 * self.words) } else { (0, 0) };
+        self.due_blocks = BLOCKS + blocks;
+        self.due_words = WORDS + words;
         freed
     }
 

@@ -11,6 +11,9 @@ use crate::reclamation;
 use crate::recovery;
 use crate::word::{CellAddress, Handle, WordAddress};
 
+/// Blocks that a commit frees by the way, at most: less than a millisecond of work.
+const FREED_AT_ONCE: u64 = 4096;
+
 impl<P: Platform> Participant<P> {
     /// Says that this attempt takes a block out of the space: the one word that names it is overwritten, and nothing that the
     /// attempt writes names it again. What the block names is not looked at. Until the attempt ends the block can be read.
@@ -71,7 +74,7 @@ impl<P: Platform> Participant<P> {
     pub(super) fn collect_if_due(&mut self) {
         self.discards = 0;
         if self.limbo.is_due() {
-            self.collect();
+            self.collect_at_most(FREED_AT_ONCE);
         } else {
             // Relaxed: a number for people.
             self.platform().store(self.slot.retired_words(), self.limbo.words(), Relaxed);
@@ -83,19 +86,29 @@ impl<P: Platform> Participant<P> {
         self.limbo.words()
     }
 
+    /// Payload words that this participant has freed so far, after they had been taken out.
+    pub fn freed_words(&self) -> u64 {
+        self.limbo.freed_words()
+    }
+
     /// Frees what this participant has taken out of the space and nobody can hold any more. Done by itself now and then. Gives
     /// the number of blocks freed.
     ///
     /// Cost: a load for each participant slot of the space.
     pub fn collect(&mut self) -> u64 {
+        self.collect_at_most(u64::MAX)
+    }
+
+    /// The same, and no further one once `most` blocks are freed.
+    pub fn collect_at_most(&mut self, most: u64) -> u64 {
         if self.is_foreign() {
             return 0;
         }
-        let mut freed = self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache);
+        let mut freed = self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache, most);
         if freed == 0 && self.limbo.words() != 0 {
             // Somebody who began before all of it is still at work; or dead: then nobody but us may ever look.
             recovery::recover_dead(&self.space);
-            freed = self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache);
+            freed = self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache, most);
         }
         // Relaxed: a number for people.
         self.platform().store(self.slot.retired_words(), self.limbo.words(), Relaxed);

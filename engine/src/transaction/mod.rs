@@ -416,7 +416,7 @@ impl<P: Platform> Participant<P> {
             return;
         }
         self.abort();
-        self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache);
+        self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache, u64::MAX);
         self.write_counters();
         let arena = &self.arena;
         allocator::recover(arena, self.id);

@@ -45,14 +45,14 @@ fn content<W: World>(tx: &mut Participant<W>, object: Handle) -> Result<Value, S
     tx.read(cell_of(object))
 }
 
-/// The root names two cells. The first names the treasure.
+/// The root names two cells, which a collector looks at in their order. The second names the treasure.
 fn found<W: World>(setting: &Setting<W>) -> Bank {
     let bank = setting.bank(2);
     let mut founder = setting.stage().participant().expect("a slot is free");
     let made = founder.run(|tx| {
         let treasure = make(tx)?;
-        tx.write(bank.account(0), Value::handle(treasure))?;
-        tx.write(bank.account(1), Value::NONE)
+        tx.write(bank.account(0), Value::NONE)?;
+        tx.write(bank.account(1), Value::handle(treasure))
     });
     made.expect("the space has room");
     founder.leave();
@@ -65,19 +65,19 @@ fn collects<W: World>(mut collector: Participant<W>) -> Actor {
     })
 }
 
-/// The treasure is what the second cell names, and nothing is left when no cell names anything.
-fn treasure_is_second<W: World>(setting: &Setting<W>, bank: &Bank) -> Actor {
+/// A treasure is what the first cell names, and nothing is left when no cell names anything.
+fn treasure_is_first<W: World>(setting: &Setting<W>, bank: &Bank) -> Actor {
     let (stage, cells) = (setting.stage(), [bank.account(0), bank.account(1)]);
     Box::new(move || {
         let mut last = stage.participant().expect("a slot is free");
         let seen = last.run(|tx| {
-            let object = read(tx, cells[1])?;
+            let object = read(tx, cells[0])?;
             content(tx, object)
         });
         assert_eq!(seen, Ok(treasure()));
         let emptied = last.run(|tx| cells.into_iter().try_for_each(|cell| tx.write(cell, Value::NONE)));
         assert_eq!(emptied, Ok(()));
-        for left in [0..=3, 0..=0] {
+        for left in [1..=2, 0..=0] {
             let end = last.collect_objects(PATIENCE_NS);
             let right = matches!(end, Ok(CollectionEnd::Finished(collected)) if left.contains(&collected.objects));
             assert!(right, "{end:?} instead of {left:?}");
@@ -97,14 +97,14 @@ fn collected_beside_a_move<W: World>(setting: &Setting<W>) -> Play {
         collects(collector),
         Box::new(move || {
             let moved = mover.run(|tx| {
-                let object = tx.read(cells[0])?;
-                tx.write(cells[0], Value::NONE)?;
-                tx.write(cells[1], object)
+                let object = tx.read(cells[1])?;
+                tx.write(cells[1], Value::NONE)?;
+                tx.write(cells[0], object)
             });
             assert_eq!(moved, Ok(()));
         }),
     ];
-    Play { actors, epilogue: treasure_is_second(setting, &bank) }
+    Play { actors, epilogue: treasure_is_first(setting, &bank) }
 }
 
 /// **Something is made while the collector looks**, and put where it has looked. The danger: it is taken for something that nothing
@@ -113,18 +113,18 @@ fn collected_beside_a_birth<W: World>(setting: &Setting<W>) -> Play {
     let bank = found(setting);
     let collector = setting.participant();
     let mut maker = setting.participant();
-    let second = bank.account(1);
+    let first = bank.account(0);
     let actors: Vec<Actor> = vec![
         collects(collector),
         Box::new(move || {
             let made = maker.run(|tx| {
                 let object = make(tx)?;
-                tx.write(second, Value::handle(object))
+                tx.write(first, Value::handle(object))
             });
             assert_eq!(made, Ok(()));
         }),
     ];
-    Play { actors, epilogue: treasure_is_second(setting, &bank) }
+    Play { actors, epilogue: treasure_is_first(setting, &bank) }
 }
 
 /// **The last name goes, and a collection comes, while somebody who has read it reads on.** The danger: what he reads is freed under his
@@ -135,13 +135,13 @@ fn collected_beside_a_reader<W: World>(setting: &Setting<W>) -> Play {
     let mut reader = setting.participant();
     let cells = [bank.account(0), bank.account(1)];
     reader.begin().expect("it begins");
-    let old = read(&mut reader, cells[0]).expect("nobody is in the way");
+    let old = read(&mut reader, cells[1]).expect("nobody is in the way");
     let actors: Vec<Actor> = vec![
         Box::new(move || {
             let replaced = collector.run(|tx| {
                 let other = make(tx)?;
-                tx.write(cells[0], Value::NONE)?;
-                tx.write(cells[1], Value::handle(other))
+                tx.write(cells[1], Value::NONE)?;
+                tx.write(cells[0], Value::handle(other))
             });
             assert_eq!(replaced, Ok(()));
             collector.collect_objects(PATIENCE_NS).expect("nobody interrupts");
@@ -158,5 +158,5 @@ fn collected_beside_a_reader<W: World>(setting: &Setting<W>) -> Play {
             reader.abort();
         }),
     ];
-    Play { actors, epilogue: treasure_is_second(setting, &bank) }
+    Play { actors, epilogue: treasure_is_first(setting, &bank) }
 }
