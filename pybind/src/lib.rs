@@ -27,6 +27,7 @@ mod dict_more;
 mod errors;
 mod fetch;
 mod functions;
+mod garbage;
 mod hooks;
 mod interpreter;
 mod iterate;

@@ -22,6 +22,7 @@ use pso_engine::word::{BlockKind, Handle, Value};
 use crate::dict::Dict;
 use crate::ffi::weak::{Identity, WeakTable};
 use crate::ffi::{Any, Class, Instance, Kind, Object, Own, Python, Raised, Result};
+use crate::garbage::{self, Garbage};
 use crate::interpreter::Interpreter;
 use crate::key::Hashes;
 use crate::list::List;
@@ -54,6 +55,8 @@ pub struct Space {
     spare: Cell<Option<Box<Member>>>,
     #[allow(clippy::vec_box)] // Members move between the pool and their users by pointer.
     others: RefCell<Vec<Box<Member>>>,
+    /// When to look for containers that nothing names.
+    garbage: Garbage,
     /// A transaction that is over, to be used again.
     idle: Cell<Option<Rc<Transaction>>>,
     root: OnceCell<Handle>,
@@ -102,6 +105,7 @@ impl Space {
             ended: Cell::new(false),
             spare: Cell::new(None),
             others: RefCell::default(),
+            garbage: Garbage::new(),
             idle: Cell::new(None),
             root: OnceCell::new(),
             dicts: Rc::default(),
@@ -223,7 +227,7 @@ impl Space {
                 self.rejoin(py)?;
                 self.operate_anyhow(py, body)
             }
-            Stop::Full(_) if self.membership(py)?.space().recover_dead() > 0 => self.operate_anyhow(py, body),
+            Stop::Full(_) if self.make_room(py)? => self.operate_anyhow(py, body),
             stop => Err(self.stopped(py, stop)),
         }
     }
@@ -267,13 +271,18 @@ impl Space {
                 continue;
             }
             self.put_member(member);
-            if matches!(result, Err(Stop::Full(_))) && !cleared && self.membership(py)?.space().recover_dead() > 0 {
-                // What dead processes held is free now.
+            if matches!(result, Err(Stop::Full(_))) && !cleared && self.make_room(py)? {
                 cleared = true;
                 continue;
             }
             return Ok(result);
         }
+    }
+
+    /// In a full space: what dead processes held is free again, and what nothing names any more. False: there was none.
+    #[cold]
+    fn make_room(&self, py: Python<'_>) -> Result<bool> {
+        Ok(self.membership(py)?.space().recover_dead() > 0 || garbage::collect(py, self)? > 0)
     }
 
     fn operate_inside<T>(
@@ -331,7 +340,10 @@ impl Space {
     }
     /// Gives it back.
     #[inline]
-    pub fn put_member(&self, member: Box<Member>) {
+    pub fn put_member(&self, mut member: Box<Member>) {
+        if self.garbage.is_due(&member) {
+            self.garbage.go_on(&mut member);
+        }
         if let Some(other) = self.spare.replace(Some(member)) {
             self.others.borrow_mut().push(other);
         }

@@ -15,6 +15,8 @@ use crate::word::{BlockPhase, Colour, Handle, ParticipantId};
 pub const MOST_PENDING: usize = 1 << 16;
 /// Blocks that one step traces.
 const TRACED_AT_ONCE: usize = 32;
+/// In the collector's word beside the claim: nobody is at it just now, and whoever wants may begin anew.
+const RESTS: u64 = 1 << 62;
 /// Numbers of collections: the bits of a mark. 0 is none.
 const CYCLES: u64 = (1 << 56) - 1;
 
@@ -27,7 +29,7 @@ pub enum Step {
     Waits,
     /// This collection is over.
     Over(Collected),
-    /// It is not this process's (any more): this is the child of a fork. Nothing was done.
+    /// Somebody else has taken over while it rested, or this is the child of a fork. Nothing was done.
     Lost,
 }
 
@@ -84,7 +86,8 @@ enum Phase {
     Retiring { superblock: u64 },
 }
 
-/// A collection under way. Whoever drops it without [`Collection::close`] leaves it to the next one after the death of this process.
+/// A collection under way. Whoever drops it without having closed it, or let it rest, leaves it to the next one after the death of this
+/// process.
 #[derive(Debug)]
 pub struct Collection {
     claim: u64,
@@ -99,7 +102,7 @@ pub struct Collection {
 }
 
 impl Collection {
-    /// Step 1 of the protocol. `None`: somebody living collects.
+    /// Step 1 of the protocol. `None`: somebody living collects, and does not rest.
     pub(crate) fn open<P: Platform>(
         seat: &Seat<'_, P>,
         claim: Claim,
@@ -109,7 +112,7 @@ impl Collection {
         let word = layout.hot(HotWord::Collector);
         // Acquire: pairs with the release of the last collector.
         let holder = platform.load(word, Acquire);
-        if holder != 0 && !Claim::unpack(holder).is_none_or(is_dead) {
+        if holder != 0 && holder & RESTS == 0 && !Claim::unpack(holder).is_none_or(is_dead) {
             return None;
         }
         platform.compare_exchange(word, holder, claim, AcqRel, Relaxed).ok()?;
@@ -158,14 +161,38 @@ impl Collection {
         Step::Went
     }
 
+    /// Lets others take over from here on. Between steps.
+    pub(crate) fn rest<P: Platform>(&self, arena: &Arena<P>) {
+        if self.is_mine(arena) {
+            self.change_holder(arena, self.claim, self.claim | RESTS);
+        }
+    }
+
+    /// After [`Self::rest`]. False: it is lost.
+    pub(crate) fn resume<P: Platform>(&self, arena: &Arena<P>) -> bool {
+        if arena.platform().forked() || !self.change_holder(arena, self.claim | RESTS, self.claim) {
+            return false;
+        }
+        // Relaxed: written before the word that was just acquired. Another one of this process may have taken over and rest now.
+        let is_same = arena.platform().load(arena.layout().collection(), Relaxed) == self.cycle;
+        if !is_same {
+            self.change_holder(arena, self.claim, self.claim | RESTS);
+        }
+        is_same
+    }
+
+    fn change_holder<P: Platform>(&self, arena: &Arena<P>, from: u64, to: u64) -> bool {
+        let word = arena.layout().hot(HotWord::Collector);
+        // AcqRel: what was done is passed on to whoever has the word next.
+        arena.platform().compare_exchange(word, from, to, AcqRel, Relaxed).is_ok()
+    }
+
     /// Ends it, finished or not.
     pub(crate) fn close<P: Platform>(&mut self, arena: &Arena<P>) {
         if self.is_mine(arena) {
             // Relaxed: whoever still sees the number does some work in vain.
             arena.platform().store(arena.layout().collection(), 0, Relaxed);
-            let word = arena.layout().hot(HotWord::Collector);
-            // AcqRel: releases it to the next one.
-            let _ = arena.platform().compare_exchange(word, self.claim, 0, AcqRel, Relaxed);
+            self.change_holder(arena, self.claim, 0);
         }
     }
 

@@ -42,7 +42,7 @@ impl<P: Platform> Participant<P> {
                     self.collect();
                     return Ok(CollectionEnd::Finished(collected));
                 }
-                Step::Lost => return Err(Stop::Forked),
+                Step::Lost => return Ok(CollectionEnd::Busy),
                 Step::Waits => {
                     let now = self.platform().now_ns();
                     if now.saturating_sub(*waits_since.get_or_insert(now)) > patience_ns {
@@ -70,6 +70,27 @@ impl<P: Platform> Participant<P> {
         }
         let (claim, space) = (self.claim, std::sync::Arc::clone(&self.space));
         Collection::open(&self.seat(), claim, |claim| recovery::process_is_dead(space.arena(), claim))
+    }
+
+    /// Lets a collection rest: somebody else may begin anew meanwhile.
+    pub fn rest_collection(&mut self, collection: &Collection) {
+        collection.rest(&self.arena);
+    }
+
+    /// Takes it up again. False: somebody else has taken over, and this one is to be dropped.
+    pub fn resume_collection(&mut self, collection: &Collection) -> bool {
+        self.active == 0 && !self.is_foreign() && collection.resume(&self.arena)
+    }
+
+    /// How many objects this participant has made since [`Self::forget_objects_made`]: containers, whether or not their attempt committed.
+    #[inline]
+    pub fn objects_made(&self) -> u64 {
+        self.objects_made
+    }
+
+    /// Counts them from 0 again.
+    pub fn forget_objects_made(&mut self) {
+        self.objects_made = 0;
     }
 
     /// Some tens of microseconds of a collection.

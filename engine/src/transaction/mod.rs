@@ -105,6 +105,8 @@ pub struct Participant<P: Platform> {
     discards: usize,
     /// What was taken out, and is not freed yet.
     limbo: Limbo,
+    /// Containers made so far, for whoever decides when to collect.
+    objects_made: u64,
     /// Age of the transaction; `None` before its first attempt.
     priority: Option<Priority>,
     /// Attempts of this transaction that failed.
@@ -207,6 +209,7 @@ impl<P: Platform> Participant<P> {
             cache,
             discards: 0,
             limbo,
+            objects_made: 0,
             priority: None,
             failures: 0,
             pause: Pause::No,
@@ -378,6 +381,7 @@ impl<P: Platform> Participant<P> {
         match handle {
             Ok(handle) => {
                 if kind.is_container() {
+                    self.objects_made += 1;
                     collection::born(&self.arena, handle, false);
                 }
                 self.note_allocation(handle);

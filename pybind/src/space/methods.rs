@@ -33,8 +33,8 @@ static METHODS: [Method<Space>; 17] = [
     Method::many(c"Dict", Space::make_dict, c"Dict($self, /, *args, **kwargs)\n--\n\nA new shared dict in this space."),
     Method::many(c"List", Space::make_list, c"List($self, iterable=(), /)\n--\n\nA new shared list in this space."),
     Method::many(c"Queue", Space::make_queue, c"Queue($self, maxsize=1024)\n--\n\nA new bounded queue in this space."),
-    Method::plain(c"stats", Space::stats, c"stats($self, /)\n--\n\nA dict of numbers. Bytes: size, used, free, retired (replaced, and not used again yet); participants, attempts, commits, stops, sleeps, version."),
-    Method::plain(c"collect", Space::collect, c"collect($self, /)\n--\n\nFree now what this interpreter has replaced or removed and no transaction can hold any more; it is done by itself now and then. Returns the number of bytes.\n\nRaises RuntimeError inside a transaction."),
+    Method::plain(c"stats", Space::stats, c"stats($self, /)\n--\n\nA dict of numbers. Bytes: size, used, free, retired (replaced, and not used again yet); collections (looks for what nothing names) begun; participants, attempts, commits, stops, sleeps, version."),
+    Method::plain(c"collect", Space::collect, c"collect($self, /)\n--\n\nFree now what nothing in the space names and nobody holds any more: lists, dicts and queues, also those that only name each other, and what this interpreter has replaced or removed. It is done by itself now and then. Returns the number of bytes.\n\nOthers go on meanwhile; what a transaction may hold that has begun before stays. Cost: a look at every object of the space. Raises RuntimeError inside a transaction."),
     Method::plain(c"fsck", Space::fsck, c"fsck($self, /)\n--\n\nCheck the space. Returns a list of sentences, one a finding; empty is well."),
     Method::one(c"record", Space::record, c"record($self, path, /)\n--\n\nRecord the transactions that this process commits in the space, until the Recording that is returned is closed.\n\nUse it as a context manager, or call close(). Each process writes a file of its own; `pso trace merge` puts them together, `pso replay` runs them again.\n\nRaises OSError if path cannot be written, RuntimeError if this process records the space already."),
     Method::plain(c"_address", Space::address, c"_address($self, /)\n--\n\nHow another process finds this space."),
@@ -146,6 +146,7 @@ impl Space {
                     *sum += arena.platform().load(word, Relaxed);
                 }
             }
+            let collections = arena.platform().load(arena.layout().hot(HotWord::LastCollection), Relaxed);
             let clock = arena.platform().load(arena.layout().hot(HotWord::VersionClock), Relaxed);
             [
                 ("size", arena.layout().geometry().space_words * 8),
@@ -158,6 +159,7 @@ impl Space {
                 ("stops", sums[2]),
                 ("sleeps", sums[3]),
                 ("version", clock),
+                ("collections", collections),
             ]
         })?;
         let stats = py.dict()?;
@@ -171,12 +173,13 @@ impl Space {
         if this.interpreter().current(py).is_some() {
             return Err(Kind::Runtime.raise(py, "collect() inside a transaction, which may hold what it would free"));
         }
+        let bytes = crate::garbage::collect(py, this)?;
         let words = this.with_idle_members(py, |member| {
-            let before = member.participant.retired_words();
+            let before = member.participant.freed_words();
             member.participant.collect();
-            before - member.participant.retired_words()
+            member.participant.freed_words() - before
         })?;
-        py.unsigned(words * 8)
+        py.unsigned(bytes + words * 8)
     }
 
     fn fsck(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
