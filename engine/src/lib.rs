@@ -4,7 +4,7 @@
 //! that models check and the simulator runs. From bottom to top, each module above all that it uses:
 //!
 //! [`word`] bit layouts · [`platform`] memory, time, the kernel · [`arena`] where things are · [`allocator`] blocks ·
-//! [`participant`] who runs transactions · [`waiting`] bells and buckets · [`contention`] who yields · [`reclamation`]
+//! [`participant`] who runs transactions · [`holding`] what processes hold · [`waiting`] bells and buckets · [`contention`] who yields · [`reclamation`]
 //! what was replaced · [`recovery`] what the dead left · [`transaction`] the protocol · [`object`] dict, list, queue and
 //! values · [`space`] the face · [`mod@fsck`] what must hold · [`waits`] who waits for whom · [`trace`] transactions
 //! written down.
@@ -21,6 +21,7 @@ pub mod arena;
 pub mod contention;
 pub mod error;
 pub mod fsck;
+pub mod holding;
 pub mod object;
 pub mod participant;
 pub mod platform;

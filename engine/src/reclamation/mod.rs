@@ -32,9 +32,11 @@
 //! *Not done here.* Mutable objects may have many names and are not freed. An attempt that runs, or is stopped, for long holds
 //! back all that is retired meanwhile: its read log says what it really holds, and is not looked at yet.
 
+mod held;
 mod limbo;
 mod retire;
 
+pub use held::note_held;
 pub use limbo::Limbo;
 pub(crate) use retire::retire;
 pub use retire::{for_each_retired, is_shared, share, stamp};

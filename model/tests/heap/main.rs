@@ -8,6 +8,7 @@ mod allocator;
 mod composition;
 mod fsck;
 mod history;
+mod holding;
 mod million;
 mod object;
 mod one_preemption;
