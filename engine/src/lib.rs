@@ -3,10 +3,10 @@
 //! One engine, four worlds: everything here is generic over [`platform::Platform`], so the source that ships is the source
 //! that models check and the simulator runs. From bottom to top, each module above all that it uses:
 //!
-//! [`word`] bit layouts · [`platform`] memory, time, the kernel · [`arena`] where things are · [`shape`] where
-//! the references of a block are · [`allocator`] blocks ·
-//! [`participant`] who runs transactions · [`waiting`] bells and buckets · [`contention`] who yields · [`reclamation`]
-//! what was replaced · [`collection`] what nothing names any more · [`recovery`] what the dead left · [`transaction`] the protocol · [`object`] dict, list, queue and
+//! [`word`] bit layouts · [`platform`] memory, time, the kernel · [`arena`] where things are · [`shape`] where the references of
+//! a block are · [`allocator`] blocks · [`participant`] who runs transactions · [`waiting`] bells and buckets · [`contention`]
+//! who yields · [`reclamation`] what was replaced · [`collection`] what nothing names any more · [`holding`] what processes
+//! hold · [`recovery`] what the dead left · [`transaction`] the protocol · [`object`] dict, list, queue and
 //! values · [`space`] the face · [`mod@fsck`] what must hold · [`waits`] who waits for whom · [`trace`] transactions
 //! written down.
 //!
@@ -23,6 +23,7 @@ pub mod collection;
 pub mod contention;
 pub mod error;
 pub mod fsck;
+pub mod holding;
 pub mod object;
 pub mod participant;
 pub mod platform;

@@ -92,7 +92,7 @@ pub fn references<P: Platform>(
     let payload = handle.block().offset(BLOCK_HEADER_WORDS);
     let block = Block { arena, payload, room: payload_words };
     match kind {
-        BlockKind::None | BlockKind::Log => Ok(()),
+        BlockKind::None | BlockKind::Log | BlockKind::Holds => Ok(()),
         BlockKind::Text | BlockKind::Bytes => block.bytes(2, block.count()?),
         BlockKind::Int => block.bytes(1, block.count()? & (u64::MAX >> 1)),
         BlockKind::Float => block.has(Some(1)),

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use crate::arena::{Arena, HotWord, Layout};
+use crate::holding;
 use crate::participant::{Claim, ProcessPhase, ProcessSlot, Slot};
 use crate::platform::{Liveness, Platform};
 use crate::recovery;
@@ -17,6 +18,8 @@ pub struct Space<P: Platform> {
     arena: Arena<P>,
     /// The claim of this process, packed. Atomic only because the child of a fork takes another slot: see `rejoin`.
     claim: AtomicU64,
+    /// What it holds outside of the space.
+    held: holding::Table,
 }
 
 /// Why a process or a thread cannot take part.
@@ -48,19 +51,24 @@ impl<P: Platform> Space<P> {
     pub fn join(platform: P, layout: Layout) -> Result<Arc<Self>, JoinError> {
         let arena = Arena::new(platform, layout);
         let claim = Self::take_process_slot(&arena)?;
-        let space = Arc::new(Self { arena, claim: AtomicU64::new(claim.pack()) });
+        let space = Arc::new(Self { arena, claim: AtomicU64::new(claim.pack()), held: holding::Table::default() });
         recovery::recover_dead(&space);
         Ok(space)
     }
 
     /// In the child of a fork, once its platform has joined by itself: takes a process slot of the child's own. The
-    /// parent's participants are not the child's: it drops them without leaving, and takes new ones.
-    pub fn rejoin(&self) -> Result<(), JoinError> {
+    /// parent's participants are not the child's: it drops them without leaving, and takes new ones. What the parent held at the
+    /// fork the child holds from here on, too, under the same tokens (see `holding`).
+    pub fn rejoin(self: &Arc<Self>) -> Result<(), JoinError> {
+        let parent = self.claim();
         let claim = Self::take_process_slot(&self.arena)?;
         // Relaxed: a child has one thread; whoever it starts later synchronizes by being started.
         self.claim.store(claim.pack(), Relaxed);
+        self.held.reset();
+        // First: the parent may be among the dead.
+        let taken_over = self.take_over_held(parent);
         recovery::recover_dead(self);
-        Ok(())
+        taken_over
     }
 
     /// A slot whose liveness byte we get. If a dead process is still named there, the slot's generation rises: its
@@ -87,6 +95,10 @@ impl<P: Platform> Space<P> {
                     arena.platform().release_liveness(id);
                     continue;
                 }
+                // What a dead one held. Of a free slot nothing is held.
+                if state.phase == ProcessPhase::Used {
+                    holding::empty(arena, slot);
+                }
                 let state = slot.take(arena, arena.platform().identity());
                 return Ok(Claim { process: id, generation: state.generation });
             }
@@ -98,6 +110,11 @@ impl<P: Platform> Space<P> {
     #[inline]
     pub fn arena(&self) -> &Arena<P> {
         &self.arena
+    }
+    /// What this process holds outside of the space: the private side.
+    #[inline]
+    pub(crate) fn held(&self) -> &holding::Table {
+        &self.held
     }
     /// The claim of this process: its slot, and which life of the slot this is.
     #[inline]
@@ -144,7 +161,10 @@ impl<P: Platform> Space<P> {
         recovery::recover_dead(self)
     }
 
-    /// Leaves: participants that were not given back are finished as if this process had died, then the slot is free.
+    /// Leaves: participants that were not given back are finished as if this process had died, then the slot is free. Nothing is held
+    /// any more, and nobody may release or export after.
+    ///
+    /// While a child of a fork has still to copy what this process holds, the slot stays as it is and is cleared like a dead one's.
     pub fn leave(&self) {
         let platform = self.arena.platform();
         if platform.forked() {
@@ -153,7 +173,9 @@ impl<P: Platform> Space<P> {
         let claim = self.claim();
         if let Some(slot) = ProcessSlot::of(&self.arena, claim.process) {
             let state = slot.state(&self.arena);
-            if state.generation == claim.generation && state.phase == ProcessPhase::Used {
+            let mine = state.generation == claim.generation && state.phase == ProcessPhase::Used;
+            if mine && slot.children_to_come(&self.arena) == 0 {
+                holding::empty(&self.arena, slot);
                 slot.free(&self.arena, state);
             }
         }

@@ -87,6 +87,14 @@ struct Members {
     dead: Vec<u32>,
 }
 
+impl Members {
+    /// The kernel gives back all bytes that a process held.
+    fn kill(&mut self, pid: u32) {
+        self.holders.iter_mut().filter(|holder| **holder == Some(pid)).for_each(|holder| *holder = None);
+        self.dead.push(pid);
+    }
+}
+
 impl Heap {
     /// Zeroed memory for `geometry`, nothing committed, one process.
     pub fn new(geometry: Geometry) -> Self {
@@ -143,9 +151,14 @@ impl Heap {
     /// any, are for the test to end.)
     pub fn kill_process(&self, slot: ProcessSlotId) {
         let mut members = self.members();
-        if let Some(pid) = members.holders[slot.0 as usize].take() {
-            members.dead.push(pid);
+        if let Some(pid) = members.holders[slot.0 as usize] {
+            members.kill(pid);
         }
+    }
+
+    /// This process is dead from now on, whatever bytes it holds.
+    pub fn kill(&self) {
+        self.members().kill(self.process.pid);
     }
 
     /// Whoever holds `slot` loses the byte and lives.

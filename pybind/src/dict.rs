@@ -12,6 +12,7 @@ use crate::ffi::natives::Native;
 use crate::ffi::slot::Slot;
 use crate::ffi::weak::Identity;
 use crate::ffi::{Any, Arguments, Class, Instance, Kind, Method, Object, Own, Python, Result, Type, WeakExtra};
+use crate::holding::Held;
 use crate::iterate::{DictIterator, Part};
 use crate::key::{Purpose, with_key};
 use crate::plan;
@@ -79,8 +80,8 @@ impl Dict {
     }
 
     /// A proxy, for the space that makes it.
-    pub fn new(space: Own<Space>, identity: Identity<u64, Self>, handle: Handle) -> Self {
-        Self(Proxy::new(space, identity, handle))
+    pub fn new(space: Own<Space>, identity: Identity<u64, Self>, handle: Handle, held: Option<Held>) -> Self {
+        Self(Proxy::new(space, identity, handle, held))
     }
     /// The common part.
     #[inline]
@@ -133,7 +134,7 @@ impl Dict {
         let handle = self.0.handle();
         self.space().operate(py, |tx| {
             *found = match dict::get(tx, handle, key)? {
-                Some(value) => Found::look(py, tx, value)?,
+                Some(value) => Found::look(py, self.space(), tx, value)?,
                 None => Found::Missing,
             };
             Ok(())
@@ -230,11 +231,11 @@ impl Dict {
             let (plan, draft) = plan::draft(py, space, default, &|| this.path(py, object))?;
             space.operate(py, |tx| {
                 if let Some(value) = dict::get(tx, handle, key)? {
-                    return Ok((fetch(py, tx, value)?, false));
+                    return Ok((fetch(py, space, tx, value)?, false));
                 }
                 let value = plan.carry_out(tx)?.value(tx, &draft)?;
                 dict::set(tx, handle, key, value)?;
-                Ok((fetch(py, tx, value)?, true))
+                Ok((fetch(py, space, tx, value)?, true))
             })
         })?;
         if added {
@@ -251,7 +252,7 @@ impl Dict {
         let removed = with_key(py, this.space(), object, Purpose::Lookup, |key| match key {
             Some(key) => this.space().operate(py, |tx| match dict::remove(tx, handle, key)? {
                 Some((key, value)) => {
-                    let fetched = fetch(py, tx, value)?;
+                    let fetched = fetch(py, this.space(), tx, value)?;
                     discard_both(tx, key, value)?;
                     Ok(Some(fetched))
                 }
@@ -273,7 +274,7 @@ impl Dict {
         let (space, handle) = (this.space(), this.0.handle());
         let popped = space.operate(py, |tx| match dict::pop_last(tx, handle)? {
             Some((key, value)) => {
-                let fetched = (fetch(py, tx, key)?, fetch(py, tx, value)?);
+                let fetched = (fetch(py, space, tx, key)?, fetch(py, space, tx, value)?);
                 discard_both(tx, key, value)?;
                 Ok(Some(fetched))
             }
@@ -343,12 +344,12 @@ impl Dict {
 
     pub(crate) fn make_from(py: Python<'_>, space: &Instance<Space>, source: Source) -> Result<Object> {
         let drafts = source.into_drafts(py, space, "dict")?;
-        let handle = space.operate(py, |tx| {
+        let held = space.operate(py, |tx| {
             let handle = dict::create(tx)?;
             drafts.write(tx, handle)?;
-            Ok(handle)
+            space.hold(tx, handle)
         })?;
-        Space::dict(space, py, handle).map(Own::into_object)
+        Space::dict(space, py, held.handle(), Some(held)).map(Own::into_object)
     }
 
     pub(crate) fn to_python(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {

@@ -27,7 +27,7 @@ impl Dict {
                 let mut entries = Vec::new();
                 let mut place = 0;
                 while let Some((next, key, value)) = dict::next(tx, handle, place)? {
-                    entries.push((fetch(py, tx, key)?, value));
+                    entries.push((fetch(py, space, tx, key)?, value));
                     place = next;
                 }
                 Ok(entries)
@@ -43,9 +43,9 @@ impl Dict {
                     let value = object::copy(tx, *value)?;
                     dict::set(tx, made, &Key::new(hash_key, key.view()), value)?;
                 }
-                Ok(made)
+                space.hold(tx, made)
             })?;
-            Space::dict(space, py, made).map(Own::into_object)
+            Space::dict(space, py, made.handle(), Some(made)).map(Own::into_object)
         })?;
         Ok(copied)
     }
@@ -66,7 +66,7 @@ impl Dict {
 
     pub(crate) fn snapshot(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let (space, handle) = (this.space(), this.proxy().handle());
-        let entries = space.operate(py, |tx| snapshot::dict_entries(py, tx, handle))?;
+        let entries = space.operate(py, |tx| snapshot::dict_entries(py, space, tx, handle, fetch))?;
         let plain = py.dict()?;
         for (key, value) in entries {
             py.set_item(&plain, &*key.into_object(py, space)?, &*value.into_object(py, space)?)?;

@@ -1,13 +1,15 @@
 //! Values on their way out: looked at inside the attempt, made Python objects after it.
 //!
 //! Inside the attempt only strs and bytes are made objects at once, straight from shared memory: that allocates, and runs
-//! no Python code. Tuples could start a collection, proxies look into tables; they wait until the engine is done.
+//! no Python code. Tuples could start a collection, and proxies are made; they wait until the engine is done. Live objects are held
+//! from inside the attempt on (see [`crate::holding`]).
 
 use pso_engine::error::{Corrupt, Stop};
 use pso_engine::object::{View, bytes, int, text, tuple, view};
 use pso_engine::word::{BlockKind, Handle, InlineBytes, Value};
 
 use crate::ffi::{Instance, Object, Python, Raised, Result};
+use crate::holding::{Keep, Shared};
 use crate::key::MOST_NESTED_TUPLES;
 use crate::space::{Space, Tx};
 
@@ -32,7 +34,15 @@ pub enum Fetched {
     /// A tuple.
     Tuple(Vec<Fetched>),
     /// A live object.
-    Shared(BlockKind, Handle),
+    Shared(Shared),
+}
+
+/// Who keeps live objects that are read.
+#[derive(Clone, Copy)]
+struct Keeping<'a> {
+    space: &'a Space,
+    /// Containers that are copied at once need nobody.
+    containers: bool,
 }
 
 fn corrupt(what: &'static str, word: u64) -> Stop {
@@ -41,14 +51,19 @@ fn corrupt(what: &'static str, word: u64) -> Stop {
 
 /// Looks at a value.
 #[inline]
-pub fn fetch(py: Python<'_>, tx: &Tx, value: Value) -> Result<Fetched, Stop> {
+pub fn fetch(py: Python<'_>, space: &Space, tx: &mut Tx, value: Value) -> Result<Fetched, Stop> {
     match value.as_int() {
         Some(value) => Ok(Fetched::Int(value)),
-        None => fetch_other(py, tx, value, 0),
+        None => fetch_other(py, Keeping { space, containers: true }, tx, value, 0),
     }
 }
 
-fn fetch_other(py: Python<'_>, tx: &Tx, value: Value, depth: usize) -> Result<Fetched, Stop> {
+/// The same for whoever needs lists and dicts only as long as the attempt runs.
+pub fn fetch_in_passing(py: Python<'_>, space: &Space, tx: &mut Tx, value: Value) -> Result<Fetched, Stop> {
+    fetch_other(py, Keeping { space, containers: false }, tx, value, 0)
+}
+
+fn fetch_other(py: Python<'_>, keeping: Keeping<'_>, tx: &mut Tx, value: Value, depth: usize) -> Result<Fetched, Stop> {
     Ok(match view(tx, value)? {
         View::None => Fetched::None,
         View::Bool(value) => Fetched::Bool(value),
@@ -66,13 +81,19 @@ fn fetch_other(py: Python<'_>, tx: &Tx, value: Value, depth: usize) -> Result<Fe
             let mut items = Vec::new();
             for index in 0..tuple::len(tx, handle)? {
                 match tuple::item(tx, handle, index)? {
-                    Some(item) => items.push(fetch_other(py, tx, item, depth + 1)?),
+                    Some(item) => items.push(fetch_other(py, keeping, tx, item, depth + 1)?),
                     None => return Err(corrupt("a tuple", value.raw())),
                 }
             }
             Fetched::Tuple(items)
         }
-        View::Shared(kind, handle) => Fetched::Shared(kind, handle),
+        View::Shared(kind, handle) => {
+            let keep = match kind {
+                BlockKind::List | BlockKind::Dict if !keeping.containers => Keep::Nothing,
+                _ => keeping.space.keep(py, tx, kind, handle)?,
+            };
+            Fetched::Shared(Shared { kind, handle, keep })
+        }
     })
 }
 
@@ -82,7 +103,7 @@ impl Fetched {
     pub fn into_object(self, py: Python<'_>, space: &Instance<Space>) -> Result<Object> {
         match self {
             Self::Int(value) => py.int(value),
-            other => other.into_object_with(py, space, &mut |kind, handle| Space::proxy(space, py, kind, handle)),
+            other => other.into_object_with(py, space, &mut |shared| Space::proxy(space, py, shared)),
         }
     }
 
@@ -91,7 +112,7 @@ impl Fetched {
         self,
         py: Python<'_>,
         space: &Instance<Space>,
-        shared: &mut dyn FnMut(BlockKind, Handle) -> Result<Object>,
+        shared: &mut dyn FnMut(Shared) -> Result<Object>,
     ) -> Result<Object> {
         match self {
             Self::None => Ok(py.none()),
@@ -112,14 +133,14 @@ impl Fetched {
                 }
                 py.tuple(objects)
             }
-            Self::Shared(kind, handle) => shared(kind, handle),
+            Self::Shared(object) => shared(object),
         }
     }
 
     /// Calls `visit` with every live object in it, those in tuples included.
     pub fn each_shared(&self, visit: &mut impl FnMut(BlockKind, Handle)) {
         match self {
-            Self::Shared(kind, handle) => visit(*kind, *handle),
+            Self::Shared(object) => visit(object.kind, object.handle),
             Self::Tuple(items) => items.iter().for_each(|item| item.each_shared(visit)),
             _ => {}
         }
@@ -139,10 +160,10 @@ pub enum Found {
 impl Found {
     /// Looks at a value.
     #[inline]
-    pub fn look(py: Python<'_>, tx: &Tx, value: Value) -> Result<Self, Stop> {
+    pub fn look(py: Python<'_>, space: &Space, tx: &mut Tx, value: Value) -> Result<Self, Stop> {
         match value.as_int() {
             Some(value) => Ok(Self::Int(value)),
-            None => fetch_other(py, tx, value, 0).map(Self::Other),
+            None => fetch(py, space, tx, value).map(Self::Other),
         }
     }
 

@@ -5,7 +5,9 @@ use std::rc::Rc;
 
 use pso_engine::arena::ArenaError;
 use pso_engine::contention::{PolicyId, UnknownPolicy};
+use pso_engine::holding::Export;
 use pso_engine::platform::native::{self, Choice};
+use pso_engine::word::ProcessSlotId;
 
 use crate::alternatives;
 use crate::current::Current;
@@ -34,9 +36,10 @@ pub static TABLE: &[Method<OfModule>] = &[
     Method::function(c"or_else", or_else, c"or_else(function, /, *others)\n--\n\nCall the functions in turn, as parts of this transaction, until one does not ask to wait, and return what it returns. What one did before it asked to wait is undone.\n\nIf all ask, so does the transaction: it waits until something changes that any of them has read. Outside a transaction it is one, in the space of the first bound method of a shared object or decorated function, else in the default one."),
     Method::function(c"current", current, c"current()\n--\n\nThe Transaction that this thread is in, or None."),
     Method::function(c"transactional", transactional, c"transactional(function=None, /, *, timeout=None, retries=None, readonly=False)\n--\n\nDecorate function: each call is one transaction, in the space of its first shared argument. With options only: a decorator."),
-    Method::function(c"_open_object", open_object, c"_open_object(space, kind, handle, /)\n--\n\nThe proxy behind a pickled handle."),
+    Method::function(c"_open_object", open_object, c"_open_object(space, kind, handle, export=None, /)\n--\n\nThe proxy behind a pickled handle."),
     Method::function(c"_attach_descriptor", attach_descriptor, c"_attach_descriptor(uuid, pid, descriptor, /)\n--\n\nOpen the anonymous space with this uuid."),
     Method::function(c"_opened", opened, c"_opened(uuid, /)\n--\n\nThe open space with this uuid, or None."),
+    Method::function(c"_before_fork", before_fork, c"_before_fork()\n--\n\nWhat this process holds of its open spaces stays until a child has copied it."),
     Method::function(c"_forked", forked, c"_forked()\n--\n\nJoin all open spaces anew, in the child of a fork."),
     Method::function(c"_finalize", finalize, c"_finalize()\n--\n\nBefore the interpreter ends."),
     Method::END,
@@ -228,15 +231,29 @@ fn transactional(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Resu
 }
 
 fn open_object(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
-    const OPEN_OBJECT: Signature<3> =
-        Signature { function: "_open_object", names: ["", "", ""], required: 3, positional: 3 };
-    let [space, kind, handle] = arguments.take(py, &OPEN_OBJECT)?;
+    const OPEN_OBJECT: Signature<4> =
+        Signature { function: "_open_object", names: ["", "", "", ""], required: 3, positional: 4 };
+    let [space, kind, handle, export] = arguments.take(py, &OPEN_OBJECT)?;
     let interpreter = interpreter(py, module)?;
     let space = one_space(interpreter, py, "_open_object", space)?;
     let kind = kind.map(|kind| kind.index(py)).transpose()?.unwrap_or(-1);
     // Handles use all 64 bits; they are pickled as decimal text of the unsigned number.
     let handle = handle.map(|handle| handle.text(py)).transpose()?.and_then(|text| text.parse().ok()).unwrap_or(0);
-    proxy::from_outside(py, space, kind as i64, handle)
+    let export = export.filter(|export| !export.is_none()).map(|export| export_of(py, export)).transpose()?;
+    proxy::from_outside(py, space, kind as i64, handle, export)
+}
+
+/// The three numbers of an export.
+fn export_of(py: Python<'_>, export: &Any) -> Result<Export> {
+    let wrong = || Kind::Value.raise(py, "not an export");
+    if export.native() != Native::Tuple {
+        return Err(wrong());
+    }
+    let items = export.tuple_items();
+    let [process, index, ticket] = &items[..] else { return Err(wrong()) };
+    let process = u16::try_from(process.index(py)?).map(ProcessSlotId).map_err(|_| wrong())?;
+    let index = u32::try_from(index.index(py)?).map_err(|_| wrong())?;
+    Ok(Export { process, index, ticket: ticket.unsigned(py)? })
 }
 
 fn attach_descriptor(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
@@ -275,6 +292,15 @@ fn opened(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Obje
     let known = uuid.and_then(|uuid| <[u8; 16]>::try_from(uuid).ok());
     let space = known.and_then(|uuid| interpreter(py, module).ok()?.spaces.get(py, &uuid));
     Ok(space.filter(|space| !space.is_closed()).map_or_else(|| py.none(), Own::into_object))
+}
+
+fn before_fork(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
+    for space in interpreter(py, module)?.spaces.all(py) {
+        if !space.is_closed() {
+            space.membership(py)?.space().before_fork();
+        }
+    }
+    Ok(py.none())
 }
 
 fn forked(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {

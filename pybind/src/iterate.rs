@@ -119,14 +119,15 @@ impl DictIterator {
     fn read_ahead(&self, py: Python<'_>, dict: &Dict) -> Result<Vec<(u64, Fetched, Fetched)>> {
         let (start, reverse, part) = (self.place.get(), self.reverse, self.part);
         let handle = dict.proxy().handle();
-        dict.proxy().space().operate(py, |tx| {
+        let space = dict.proxy().space();
+        space.operate(py, |tx| {
             let mut batch = Vec::with_capacity(BATCH);
             let mut place = start;
             while batch.len() < BATCH {
                 let found = if reverse { dict::previous(tx, handle, place)? } else { dict::next(tx, handle, place)? };
                 let Some((next, key, value)) = found else { break };
-                let key = if part == Part::Values { Fetched::None } else { fetch(py, tx, key)? };
-                let value = if part == Part::Keys { Fetched::None } else { fetch(py, tx, value)? };
+                let key = if part == Part::Values { Fetched::None } else { fetch(py, space, tx, key)? };
+                let value = if part == Part::Keys { Fetched::None } else { fetch(py, space, tx, value)? };
                 batch.push((next, key, value));
                 place = next;
             }
@@ -194,13 +195,14 @@ impl ListIterator {
     fn read_ahead(&self, py: Python<'_>, list: &List) -> Result<Vec<Fetched>> {
         let (start, reverse) = (self.place.get(), self.reverse);
         let handle = list.proxy().handle();
-        list.proxy().space().operate(py, |tx| {
+        let space = list.proxy().space();
+        space.operate(py, |tx| {
             let mut batch = Vec::with_capacity(BATCH);
             let mut place = start;
             while batch.len() < BATCH && !(reverse && place == 0) {
                 let index = if reverse { place - 1 } else { place };
                 let Some(value) = list::get(tx, handle, index)? else { break };
-                batch.push(fetch(py, tx, value)?);
+                batch.push(fetch(py, space, tx, value)?);
                 place = if reverse { place - 1 } else { place + 1 };
             }
             Ok(batch)

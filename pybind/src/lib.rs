@@ -5,7 +5,7 @@
 //! - [`interpreter`]: what one interpreter has: types, exceptions, open spaces, transactions under way.
 //! - [`space`], [`member`], [`transaction`]: who runs operations, alone or as part of a body. [`body`], [`decorate`],
 //!   [`alternatives`], [`current`], [`hooks`]: what may be one, and what can be said in it.
-//! - [`key`], [`plan`], [`fetch`]: values on their way in and out.
+//! - [`key`], [`plan`], [`fetch`]: values on their way in and out. [`holding`]: what keeps objects that Python code can name.
 //! - [`dict`], [`list`], [`queue`], [`iterate`]: the proxies. [`record`]: the Python side of a recording.
 //!
 //! Two rules keep Python out of the engine:
@@ -28,6 +28,7 @@ mod errors;
 mod fetch;
 mod functions;
 mod garbage;
+mod holding;
 mod hooks;
 mod interpreter;
 mod iterate;

@@ -10,6 +10,7 @@ use crate::ffi::natives::Native;
 use crate::ffi::slot::Slot;
 use crate::ffi::weak::Identity;
 use crate::ffi::{Any, Arguments, Class, Instance, Kind, Method, Object, Own, Python, Raised, Result, Type, WeakExtra};
+use crate::holding::Held;
 use crate::iterate::ListIterator;
 use crate::plan;
 use crate::proxy::{self, Proxy};
@@ -84,8 +85,8 @@ impl List {
     }
 
     /// A proxy, for the space that makes it.
-    pub fn new(space: Own<Space>, identity: Identity<u64, Self>, handle: Handle) -> Self {
-        Self(Proxy::new(space, identity, handle))
+    pub fn new(space: Own<Space>, identity: Identity<u64, Self>, handle: Handle, held: Option<Held>) -> Self {
+        Self(Proxy::new(space, identity, handle, held))
     }
     /// The common part.
     #[inline]
@@ -134,7 +135,7 @@ impl List {
                 }
             };
             if let Some(value) = list::get(tx, handle, place)? {
-                *found = Found::look(py, tx, value)?;
+                *found = Found::look(py, self.space(), tx, value)?;
             }
             Ok(())
         })
@@ -279,7 +280,7 @@ impl List {
             let Some(place) = place_of(index, length) else { return Ok((length == 0, None)) };
             match list::remove(tx, handle, place)? {
                 Some(value) => {
-                    let fetched = fetch(py, tx, value)?;
+                    let fetched = fetch(py, this.space(), tx, value)?;
                     object::discard(tx, value)?;
                     Ok((false, Some(fetched)))
                 }

@@ -95,18 +95,18 @@ impl List {
     /// A new shared list.
     pub(crate) fn make_from(py: Python<'_>, space: &Instance<Space>, items: &[Object]) -> Result<Object> {
         let (plan, drafts) = plan::drafts(py, space, items, &|number| format!("list[{number}]"))?;
-        let handle = space.operate(py, |tx| {
+        let held = space.operate(py, |tx| {
             let handle = list::create(tx)?;
             let values = encode_all(tx, &plan, &drafts)?;
             replace(tx, handle, &[], &values)?;
-            Ok(handle)
+            space.hold(tx, handle)
         })?;
-        Space::list(space, py, handle).map(Own::into_object)
+        Space::list(space, py, held.handle(), Some(held)).map(Own::into_object)
     }
 
     fn fetched(&self, py: Python<'_>) -> Result<Vec<Fetched>> {
         let handle = self.handle();
-        self.space().operate(py, |tx| snapshot::list_items(py, tx, handle))
+        self.space().operate(py, |tx| snapshot::list_items(py, self.space(), tx, handle, fetch))
     }
     fn as_objects(&self, py: Python<'_>, items: Vec<Fetched>) -> Result<Vec<Object>> {
         items.into_iter().map(|item| item.into_object(py, self.space())).collect()
@@ -141,7 +141,7 @@ impl List {
             let mut items = Vec::new();
             for place in slice.of(length as usize).places() {
                 match list::get(tx, handle, place)? {
-                    Some(value) => items.push(fetch(py, tx, value)?),
+                    Some(value) => items.push(fetch(py, this.space(), tx, value)?),
                     None => break,
                 }
             }
@@ -299,7 +299,8 @@ impl List {
         transaction::run(py, this.space(), Limits::default(), |py| {
             let (before, items) = this.space().operate(py, |tx| {
                 let before = words(tx, handle)?;
-                let items: Result<Vec<Fetched>, Stop> = before.iter().map(|word| fetch(py, tx, *word)).collect();
+                let items: Result<Vec<Fetched>, Stop> =
+                    before.iter().map(|word| fetch(py, this.space(), tx, *word)).collect();
                 Ok((before, items?))
             })?;
             let objects = this.as_objects(py, items)?;
@@ -336,9 +337,9 @@ impl List {
             let items = copies(tx, &items)?;
             let made = list::create(tx)?;
             replace(tx, made, &[], &items)?;
-            Ok(made)
+            this.space().hold(tx, made)
         })?;
-        Space::list(this.space(), py, made).map(Own::into_object)
+        Space::list(this.space(), py, made.handle(), Some(made)).map(Own::into_object)
     }
 
     pub(crate) fn concat(this: &Instance<Self>, py: Python<'_>, other: &Any) -> Result<Object> {

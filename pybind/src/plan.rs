@@ -27,8 +27,8 @@ use crate::space::{Space, Tx};
 pub enum Draft {
     /// A word.
     Ready(Value),
-    /// A live object.
-    Shared(Handle),
+    /// A live object, and its proxy, which holds it.
+    Shared { handle: Handle, _proxy: Object },
     /// An int outside the words.
     Int(i64),
     /// A larger one.
@@ -188,7 +188,7 @@ impl Made {
     pub fn value(&self, tx: &mut Tx, draft: &Draft) -> Result<Value, Stop> {
         match draft {
             Draft::Ready(value) => Ok(*value),
-            Draft::Shared(handle) => shared(tx, *handle),
+            Draft::Shared { handle, .. } => shared(tx, *handle),
             Draft::Int(value) => int::encode(tx, *value),
             Draft::Large(negative, magnitude) => int::encode_large(tx, *negative, magnitude),
             Draft::Float(value) => float::encode(tx, *value),
@@ -297,7 +297,9 @@ impl<'a> Maker<'a> {
 
     fn add_proxy(&self, py: Python<'_>, object: &Any, place: Option<usize>) -> Result<Draft> {
         match proxy::of(self.space.interpreter(), object) {
-            Some((space, handle)) if space.as_any().is(self.space.as_any()) => Ok(Draft::Shared(handle)),
+            Some((space, handle)) if space.as_any().is(self.space.as_any()) => {
+                Ok(Draft::Shared { handle, _proxy: object.to_object() })
+            }
             Some(_) => {
                 let path = self.path_to(py, place);
                 let message =

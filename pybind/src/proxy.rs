@@ -1,17 +1,19 @@
 //! What all proxies have: a space, a handle, their place in the identity table.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use pso_engine::allocator;
 use pso_engine::error::{Stale, Stop};
-use pso_engine::word::{BlockKind, Handle, Value};
+use pso_engine::holding::Export;
+use pso_engine::word::{BlockKind, BlockPhase, Handle};
 
 use crate::ffi::class::Receiver;
 use crate::ffi::method::Signature;
 use crate::ffi::natives::Native;
 use crate::ffi::weak::Identity;
 use crate::ffi::{Any, Arguments, Class, Instance, Kind, Object, Own, Python, Raised, Result};
+use crate::holding::{Held, Keep, Shared};
 use crate::interpreter::Interpreter;
 use crate::plan;
 use crate::space::Space;
@@ -20,6 +22,8 @@ use crate::space::Space;
 pub struct Proxy<T: Class> {
     space: Own<Space>,
     handle: Handle,
+    /// Keeps the object. The root needs nobody.
+    held: RefCell<Option<Held>>,
     identity: Identity<u64, T>,
     /// What this interpreter has added and removed, for iterators that began before.
     size_change: Rc<Cell<i64>>,
@@ -31,8 +35,17 @@ pub struct Proxy<T: Class> {
 
 impl<T: Class> Proxy<T> {
     /// The part of a proxy of `handle`.
-    pub fn new(space: Own<Space>, identity: Identity<u64, T>, handle: Handle) -> Self {
-        Self { space, handle, identity, size_change: Rc::default(), iterators: Cell::new(0), writes: Cell::new(0) }
+    pub fn new(space: Own<Space>, identity: Identity<u64, T>, handle: Handle, held: Option<Held>) -> Self {
+        let held = RefCell::new(held);
+        Self {
+            space,
+            handle,
+            held,
+            identity,
+            size_change: Rc::default(),
+            iterators: Cell::new(0),
+            writes: Cell::new(0),
+        }
     }
     /// Where it is.
     #[inline]
@@ -43,6 +56,18 @@ impl<T: Class> Proxy<T> {
     #[inline]
     pub fn handle(&self) -> Handle {
         self.handle
+    }
+    /// Whether it holds its object.
+    #[inline]
+    pub fn is_held(&self) -> bool {
+        self.held.borrow().as_ref().is_some_and(Held::is_good)
+    }
+    /// Holds it by `held`, unless it does.
+    pub fn keep(&self, held: Option<Held>) {
+        if held.is_some() && !self.is_held() {
+            let before = self.held.replace(held);
+            drop(before);
+        }
     }
     /// Its place in the identity table.
     pub fn identity(&self) -> &Identity<u64, T> {
@@ -87,7 +112,26 @@ impl<T: Class> Proxy<T> {
         let helper = self.space.interpreter().helpers(py)?.reduce_object.clone();
         let handle = py.unsigned(self.handle.raw())?;
         let kind = py.int(kind as i64)?;
-        helper.call(py, &[self.space.as_any(), &kind, &handle, this])
+        let export = match self.export(py)? {
+            Some(export) => py.tuple(vec![
+                py.unsigned(export.process.0.into())?,
+                py.unsigned(export.index.into())?,
+                py.unsigned(export.ticket)?,
+            ])?,
+            None => py.none(),
+        };
+        helper.call(py, &[self.space.as_any(), &kind, &handle, &export, this])
+    }
+    /// Holds the object for whoever will load it. Nobody needs to for the root.
+    fn export(&self, py: Python<'_>) -> Result<Option<Export>> {
+        if self.space.is_root(self.handle) {
+            return Ok(None);
+        }
+        let held = self.space.operate(py, |tx| {
+            allocator::check_fully(tx.arena(), self.handle)?;
+            self.space.hold(tx, self.handle)
+        })?;
+        Ok(held.export())
     }
 }
 
@@ -113,19 +157,33 @@ pub fn space_of(interpreter: &Interpreter, object: &Any) -> Option<Own<Space>> {
 }
 
 /// The proxy of a handle that came from outside (a pickle): checked as nothing else is.
-pub fn from_outside(py: Python<'_>, space: &Instance<Space>, kind: i64, raw: u64) -> Result<Object> {
+///
+/// It is held from inside the attempt in which it was checked; then whoever has sent it need no longer hold it.
+pub fn from_outside(
+    py: Python<'_>,
+    space: &Instance<Space>,
+    kind: i64,
+    raw: u64,
+    export: Option<Export>,
+) -> Result<Object> {
     let Some(handle) = Handle::from_raw(raw) else {
         return Err(Kind::Value.raise(py, "not a handle"));
     };
     let Some(kind) = usize::try_from(kind).ok().and_then(|kind| BlockKind::ALL.get(kind).copied()) else {
         return Err(Kind::Value.raise(py, "not a kind of object"));
     };
-    let state = space.with_arena(py, |arena| allocator::check_fully(arena, handle))?;
-    match state {
-        Ok(state) if state.kind == kind => Space::proxy(space, py, kind, handle),
-        Ok(_) | Err(Stop::Stale(_)) => Err(space.stopped(py, Stop::Stale(Stale { handle }))),
-        Err(stop) => Err(space.stopped(py, stop)),
+    let keep = space.operate(py, |tx| {
+        let state = allocator::check_fully(tx.arena(), handle)?;
+        // What was taken out of the space is not held any more: it is about to go.
+        if state.kind != kind || state.phase == BlockPhase::Retired {
+            return Err(Stop::Stale(Stale { handle }));
+        }
+        space.keep(py, tx, kind, handle)
+    })?;
+    if let Some(export) = export {
+        space.keeper().adopt(export);
     }
+    Space::proxy(space, py, Shared { kind, handle, keep })
 }
 
 /// Raises that an object cannot be shared, naming where it stands.
@@ -138,10 +196,14 @@ pub fn not_shareable(py: Python<'_>, space: &Space, object: &Any, path: &str) ->
 /// A new shared object from a plain copy, noted in the memo of `copy.deepcopy`.
 pub fn deepcopy(py: Python<'_>, space: &Instance<Space>, plain: &Any, this: &Any, memo: &Any) -> Result<Object> {
     let (plan, draft) = plan::draft(py, space, plain, &|| plain.class_name())?;
-    let handle = space.operate(py, |tx| plan.carry_out(tx)?.value(tx, &draft).map(Value::as_handle))?;
-    let Some(handle) = handle else { return Err(Kind::System.raise(py, "a container was not made a block")) };
+    let held = space.operate(py, |tx| {
+        let made = plan.carry_out(tx)?.value(tx, &draft)?;
+        made.as_handle().map(|handle| space.hold(tx, handle)).transpose()
+    })?;
+    let Some(held) = held else { return Err(Kind::System.raise(py, "a container was not made a block")) };
     let kind = if plain.native() == Native::List { BlockKind::List } else { BlockKind::Dict };
-    let copy = Space::proxy(space, py, kind, handle)?;
+    let (handle, keep) = (held.handle(), Keep::Held(held));
+    let copy = Space::proxy(space, py, Shared { kind, handle, keep })?;
     if memo.native() == Native::Dict {
         py.set_item(memo, &*py.unsigned(this.address() as u64)?, &copy)?;
     }

@@ -15,6 +15,7 @@ use crate::ffi::{
     Any, Arguments, Class, Instance, Kind, Method, Object, Own, Property, Python, Raised, Receiver, Result, Type,
     WeakExtra,
 };
+use crate::holding::Held;
 use crate::plan;
 use crate::proxy::{self, Proxy};
 use crate::space::{Space, Tx};
@@ -66,8 +67,8 @@ impl Queue {
     }
 
     /// A proxy, for the space that makes it.
-    pub fn new(space: Own<Space>, identity: Identity<u64, Self>, handle: Handle) -> Self {
-        Self(Proxy::new(space, identity, handle))
+    pub fn new(space: Own<Space>, identity: Identity<u64, Self>, handle: Handle, held: Option<Held>) -> Self {
+        Self(Proxy::new(space, identity, handle, held))
     }
     /// The common part.
     #[inline]
@@ -91,8 +92,11 @@ impl Queue {
                 _ => return Err(Kind::Value.raise(py, "'maxsize' must be at least 1: shared queues are bounded")),
             },
         };
-        let handle = space.operate(py, |tx| queue::create(tx, capacity))?;
-        Space::queue(space, py, handle).map(Own::into_object)
+        let held = space.operate(py, |tx| {
+            let handle = queue::create(tx, capacity)?;
+            space.hold(tx, handle)
+        })?;
+        Space::queue(space, py, held.handle(), Some(held)).map(Own::into_object)
     }
 
     fn patience(&self, py: Python<'_>, block: Option<&Any>, timeout: Option<&Any>) -> Result<Patience> {
@@ -172,7 +176,7 @@ impl Queue {
         let handle = self.0.handle();
         let got: Option<Fetched> = self.wait(py, patience, |tx| match queue::try_get(tx, handle)? {
             Some(value) => {
-                let fetched = fetch(py, tx, value)?;
+                let fetched = fetch(py, self.0.space(), tx, value)?;
                 object::discard(tx, value)?;
                 Ok(Some(fetched))
             }

@@ -7,33 +7,49 @@ use std::collections::HashMap;
 
 use pso_engine::error::Stop;
 use pso_engine::object::{dict, list};
-use pso_engine::word::{BlockKind, Handle};
+use pso_engine::word::{BlockKind, Handle, Value};
 
-use crate::fetch::{Fetched, fetch};
+use crate::fetch::{Fetched, fetch_in_passing};
 use crate::ffi::{Instance, Object, Python, Result};
+use crate::holding::{Keep, Shared};
 use crate::space::{Space, Tx};
 
 /// Key and value.
 pub type Entry = (Fetched, Fetched);
 
+/// How values are looked at: [`fetch`](crate::fetch::fetch) or [`fetch_in_passing`].
+pub type Fetch = fn(Python<'_>, &Space, &mut Tx, Value) -> Result<Fetched, Stop>;
+
 /// All entries of a dict, in order.
-pub fn dict_entries(py: Python<'_>, tx: &mut Tx, handle: Handle) -> Result<Vec<Entry>, Stop> {
+pub fn dict_entries(
+    py: Python<'_>,
+    space: &Space,
+    tx: &mut Tx,
+    handle: Handle,
+    fetch: Fetch,
+) -> Result<Vec<Entry>, Stop> {
     let mut entries = Vec::new();
     let mut place = 0;
     // Bound: places rise, and each has memory.
     while let Some((next, key, value)) = dict::next(tx, handle, place)? {
-        entries.push((fetch(py, tx, key)?, fetch(py, tx, value)?));
+        entries.push((fetch(py, space, tx, key)?, fetch(py, space, tx, value)?));
         place = next;
     }
     Ok(entries)
 }
 
 /// All items of a list.
-pub fn list_items(py: Python<'_>, tx: &mut Tx, handle: Handle) -> Result<Vec<Fetched>, Stop> {
+pub fn list_items(
+    py: Python<'_>,
+    space: &Space,
+    tx: &mut Tx,
+    handle: Handle,
+    fetch: Fetch,
+) -> Result<Vec<Fetched>, Stop> {
     let mut items = Vec::new();
     // Bound: an item behind the last is absent, and each that is not has memory.
     while let Some(value) = list::get(tx, handle, items.len() as u64)? {
-        items.push(fetch(py, tx, value)?);
+        items.push(fetch(py, space, tx, value)?);
     }
     Ok(items)
 }
@@ -47,7 +63,7 @@ enum Content {
 type Contents = Vec<(Handle, Content)>;
 
 /// Everything that is reached from `roots`, at one moment.
-fn collect(py: Python<'_>, tx: &mut Tx, roots: &[(BlockKind, Handle)]) -> Result<Contents, Stop> {
+fn collect(py: Python<'_>, space: &Space, tx: &mut Tx, roots: &[(BlockKind, Handle)]) -> Result<Contents, Stop> {
     let mut contents = Contents::new();
     let mut known: HashMap<u64, ()> = HashMap::new();
     let mut pending: Vec<(BlockKind, Handle)> = roots.to_vec();
@@ -58,11 +74,11 @@ fn collect(py: Python<'_>, tx: &mut Tx, roots: &[(BlockKind, Handle)]) -> Result
         }
         let mut visit = |kind, handle| pending.push((kind, handle));
         let content = if kind == BlockKind::List {
-            let items = list_items(py, tx, handle)?;
+            let items = list_items(py, space, tx, handle, fetch_in_passing)?;
             items.iter().for_each(|item| item.each_shared(&mut visit));
             Content::List(items)
         } else {
-            let entries = dict_entries(py, tx, handle)?;
+            let entries = dict_entries(py, space, tx, handle, fetch_in_passing)?;
             entries.iter().for_each(|(_, value)| value.each_shared(&mut visit));
             Content::Dict(entries)
         };
@@ -73,7 +89,7 @@ fn collect(py: Python<'_>, tx: &mut Tx, roots: &[(BlockKind, Handle)]) -> Result
 
 /// Plain copies of containers of one space, all of the same moment. Queues in them stay what they are.
 pub fn plain(py: Python<'_>, space: &Instance<Space>, roots: &[(BlockKind, Handle)]) -> Result<Vec<Object>> {
-    let contents = space.operate(py, |tx| collect(py, tx, roots))?;
+    let contents = space.operate(py, |tx| collect(py, space, tx, roots))?;
     let mut made: HashMap<u64, Object> = HashMap::with_capacity(contents.len());
     for (handle, content) in &contents {
         let empty = match content {
@@ -82,9 +98,9 @@ pub fn plain(py: Python<'_>, space: &Instance<Space>, roots: &[(BlockKind, Handl
         };
         made.insert(handle.raw(), empty);
     }
-    let mut shared = |kind, handle: Handle| match made.get(&handle.raw()) {
-        Some(object) => Ok(object.clone()),
-        None => Space::proxy(space, py, kind, handle),
+    let mut shared = |object: Shared| match made.get(&object.handle.raw()) {
+        Some(made) => Ok(made.clone()),
+        None => Space::proxy(space, py, object),
     };
     for (handle, content) in contents {
         let Some(target) = made.get(&handle.raw()) else { continue };
@@ -104,7 +120,8 @@ pub fn plain(py: Python<'_>, space: &Instance<Space>, roots: &[(BlockKind, Handl
             }
         }
     }
-    roots.iter().map(|(kind, handle)| shared(*kind, *handle)).collect()
+    let root = |&(kind, handle)| shared(Shared { kind, handle, keep: Keep::Nothing });
+    roots.iter().map(root).collect()
 }
 
 /// A plain copy of one container.
@@ -112,6 +129,6 @@ pub fn plain_one(py: Python<'_>, space: &Instance<Space>, kind: BlockKind, handl
     let mut copies = plain(py, space, &[(kind, handle)])?;
     match copies.pop() {
         Some(copy) => Ok(copy),
-        None => Space::proxy(space, py, kind, handle),
+        None => Space::proxy(space, py, Shared { kind, handle, keep: Keep::Nothing }),
     }
 }

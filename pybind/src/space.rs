@@ -23,6 +23,7 @@ use crate::dict::Dict;
 use crate::ffi::weak::{Identity, WeakTable};
 use crate::ffi::{Any, Class, Instance, Kind, Object, Own, Python, Raised, Result};
 use crate::garbage::{self, Garbage};
+use crate::holding::{Held, Keep, Keeper, Shared};
 use crate::interpreter::Interpreter;
 use crate::key::Hashes;
 use crate::list::List;
@@ -47,6 +48,8 @@ pub struct Space {
     hashes: Box<Hashes>,
     /// `None` once it is closed.
     membership: RefCell<Option<Arc<Membership>>>,
+    /// What the guards of held objects release to.
+    keeper: RefCell<Rc<Keeper>>,
     /// For those who sleep: they stop and say so.
     closed: Arc<AtomicBool>,
     /// The same for us.
@@ -85,6 +88,8 @@ impl Space {
             if !known.is_closed() {
                 return Ok(known);
             }
+            let before = known.keeper.replace(Keeper::new(Arc::clone(&membership)));
+            drop(before);
             *known.membership.borrow_mut() = Some(membership);
             known.closed.store(false, Ordering::Release);
             known.ended.set(false);
@@ -100,6 +105,7 @@ impl Space {
             hash_key: membership.space().arena().hash_key(),
             policy: membership.space().arena().policy(),
             hashes: Box::new(Hashes::new()),
+            keeper: RefCell::new(Keeper::new(Arc::clone(&membership))),
             membership: RefCell::new(Some(membership)),
             closed: Arc::new(AtomicBool::new(false)),
             ended: Cell::new(false),
@@ -402,16 +408,49 @@ impl Space {
         self.interpreter.forget_default(self);
         self.dismiss();
         drop(self.idle.take());
+        self.keeper().close();
         let membership = self.membership.take();
         drop(membership);
     }
 
+    /// What guards release to.
+    pub fn keeper(&self) -> Rc<Keeper> {
+        Rc::clone(&self.keeper.borrow())
+    }
+    /// Holds what an attempt has found or made.
+    #[inline]
+    pub fn hold(&self, tx: &mut Tx, handle: Handle) -> Result<Held, Stop> {
+        self.keeper.borrow().hold(tx, handle)
+    }
+    /// Keeps what an attempt has found: by its proxy, where there is one that holds it.
+    pub fn keep(&self, py: Python<'_>, tx: &mut Tx, kind: BlockKind, handle: Handle) -> Result<Keep, Stop> {
+        let raw = handle.raw();
+        let proxy = match kind {
+            BlockKind::Dict => {
+                let known = self.dicts.get(py, &raw).filter(|dict| dict.proxy().is_held() || self.is_root(handle));
+                known.map(Own::into_object)
+            }
+            BlockKind::List => self.lists.get(py, &raw).filter(|list| list.proxy().is_held()).map(Own::into_object),
+            _ => self.queues.get(py, &raw).filter(|queue| queue.proxy().is_held()).map(Own::into_object),
+        };
+        match proxy {
+            Some(proxy) => Ok(Keep::Proxy(proxy)),
+            None => self.hold(tx, handle).map(Keep::Held),
+        }
+    }
+
     /// The proxy of a shared object.
-    pub fn proxy(this: &Instance<Self>, py: Python<'_>, kind: BlockKind, handle: Handle) -> Result<Object> {
+    pub fn proxy(this: &Instance<Self>, py: Python<'_>, shared: Shared) -> Result<Object> {
+        let Shared { kind, handle, keep } = shared;
+        let held = match keep {
+            Keep::Proxy(proxy) => return Ok(proxy),
+            Keep::Held(held) => Some(held),
+            Keep::Nothing => None,
+        };
         match kind {
-            BlockKind::Dict => Self::dict(this, py, handle).map(Own::into_object),
-            BlockKind::List => Self::list(this, py, handle).map(Own::into_object),
-            BlockKind::Queue => Self::queue(this, py, handle).map(Own::into_object),
+            BlockKind::Dict => Self::dict(this, py, handle, held).map(Own::into_object),
+            BlockKind::List => Self::list(this, py, handle, held).map(Own::into_object),
+            BlockKind::Queue => Self::queue(this, py, handle, held).map(Own::into_object),
             other => {
                 let message = format!("a {other:?} block stands where an object should be");
                 Err(Raised::with(py, &this.interpreter.errors.corrupt, message))
@@ -419,27 +458,30 @@ impl Space {
         }
     }
     /// The one proxy of a dict.
-    pub fn dict(this: &Instance<Self>, py: Python<'_>, handle: Handle) -> Result<Own<Dict>> {
+    pub fn dict(this: &Instance<Self>, py: Python<'_>, handle: Handle, held: Option<Held>) -> Result<Own<Dict>> {
         if let Some(known) = this.dicts.get(py, &handle.raw()) {
+            known.proxy().keep(held);
             return Ok(known);
         }
-        let make = |identity| Dict::new(this.own(), identity, handle);
+        let make = |identity| Dict::new(this.own(), identity, handle, held);
         this.dicts.create(py, &this.interpreter.types.dict, handle.raw(), make, |dict| dict.proxy().identity())
     }
     /// The one proxy of a list.
-    pub fn list(this: &Instance<Self>, py: Python<'_>, handle: Handle) -> Result<Own<List>> {
+    pub fn list(this: &Instance<Self>, py: Python<'_>, handle: Handle, held: Option<Held>) -> Result<Own<List>> {
         if let Some(known) = this.lists.get(py, &handle.raw()) {
+            known.proxy().keep(held);
             return Ok(known);
         }
-        let make = |identity| List::new(this.own(), identity, handle);
+        let make = |identity| List::new(this.own(), identity, handle, held);
         this.lists.create(py, &this.interpreter.types.list, handle.raw(), make, |list| list.proxy().identity())
     }
     /// The one proxy of a queue.
-    pub fn queue(this: &Instance<Self>, py: Python<'_>, handle: Handle) -> Result<Own<Queue>> {
+    pub fn queue(this: &Instance<Self>, py: Python<'_>, handle: Handle, held: Option<Held>) -> Result<Own<Queue>> {
         if let Some(known) = this.queues.get(py, &handle.raw()) {
+            known.proxy().keep(held);
             return Ok(known);
         }
-        let make = |identity| Queue::new(this.own(), identity, handle);
+        let make = |identity| Queue::new(this.own(), identity, handle, held);
         this.queues.create(py, &this.interpreter.types.queue, handle.raw(), make, |queue| queue.proxy().identity())
     }
 

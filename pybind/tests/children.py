@@ -453,3 +453,12 @@ def obey(pipe):
             pipe.send("ready")
         else:
             pipe.send(getattr(operations, command)(subject, *arguments))
+
+
+# --- Holding ---------------------------------------------------------------------------------------------------------
+
+
+def hold(pipe, *objects):
+    """Keeps what it was given until it is told to end."""
+    pipe.send("ready")
+    pipe.recv()

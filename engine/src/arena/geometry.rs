@@ -36,7 +36,7 @@ pub const HEADER_WORDS: u64 = 512;
 /// Distance of hot words: two cache lines, for processors that fetch pairs.
 pub const HOT_STRIDE: u64 = 16;
 /// Words of a process slot.
-pub const PROCESS_SLOT_WORDS: u64 = 16;
+pub const PROCESS_SLOT_WORDS: u64 = 48;
 /// Words of a participant.
 pub const PARTICIPANT_WORDS: u64 = 128;
 /// Words of a superblock header.

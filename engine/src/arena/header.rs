@@ -58,7 +58,8 @@ const LAYOUT_TEXT: &str = "revision 5; \
     geometry: space slots participants buckets superblock region commit log; \
     cell: lock value; block: state:generation24,owner16,kind16,phase8 mark payload; \
     handle: generation24 place36 tag4; lock: version52 or participant entry seq; \
-    attempt: participant16 seq40; clock: version lull collection; priority: tick52 tie12";
+    attempt: participant16 seq40; clock: version lull collection; priority: tick52 tie12; \
+    process: state pid start 0 copies:generation40,children24 tickets 16: pieces24; hold: word ticket";
 
 /// Hash of all shared layouts of this build.
 pub const LAYOUT_HASH: u64 = {

@@ -14,7 +14,7 @@
 //!    number `b`; wait until no attempt with a start of at most `b` is left. From here (T0) on every attempt sees `n`.
 //! 2. *Meanwhile*, whoever sees `n`: makes blocks of many names black; **shades** (white to grey) what leads from the old value of each cell
 //!    that its commit overwrites, before it stores the new one; shades what its process begins to hold, and what it lets go of.
-//! 3. *Mark.* From the root cell and from what processes hold (`note_held`): each grey block is traced and made black.
+//! 3. *Mark.* From the root cell and from what processes hold (`holding`): each grey block is traced and made black.
 //! 4. *Settle.* Fence; the batch number again; wait until all who began before are through.
 //! 5. *Look.* Over all blocks: what is grey is traced. Again, until one look has found none.
 //! 6. *Condemn* all that is LIVE and white, then *retire* what is condemned (`reclamation`), with all that it owns. None is retired before all are

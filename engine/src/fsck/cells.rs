@@ -19,7 +19,8 @@ pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut i
         if at_rest && state.phase == BlockPhase::Private {
             report(Finding::Private { at: handle.block(), owner: state.owner });
         }
-        if state.phase == BlockPhase::Live && !matches!(state.kind, BlockKind::Log | BlockKind::None) {
+        if state.phase == BlockPhase::Live && !matches!(state.kind, BlockKind::Log | BlockKind::Holds | BlockKind::None)
+        {
             let mut found = Vec::new();
             check_block(arena, handle, state.kind, at_rest, &mut |finding| found.push(finding));
             if found.is_empty() || doomed.get_or_insert_with(|| doomed::all(arena)).contains(&handle.raw()) {

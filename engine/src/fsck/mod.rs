@@ -6,6 +6,7 @@
 //!   decodes, a handle in it names a block in use;
 //! - every immutable value likewise;
 //! - the pieces of records and read logs: each one that a participant slot names is there, and nothing else is one;
+//! - the tables of what processes hold: likewise, and each entry is empty or a handle, and empty where the slot is nobody's;
 //! - retired blocks: none is named by a cell or a value, each hangs in the list of a participant; but what a collection has found to be
 //!   garbage may name what is gone.
 //!
@@ -14,6 +15,7 @@
 
 mod cells;
 mod doomed;
+mod holds;
 mod logs;
 mod members;
 mod retired;
@@ -94,6 +96,27 @@ pub enum Finding {
         /// Where.
         at: WordAddress,
     },
+    /// A handle in a process slot that names no piece of a table of what is held, or one that is too small.
+    HoldsPiece {
+        /// Whose.
+        process: ProcessSlotId,
+        /// What was read.
+        word: u64,
+    },
+    /// A piece of such a table that no process slot names.
+    UnnamedHoldsPiece {
+        /// Where.
+        at: WordAddress,
+    },
+    /// An entry of such a table that is no handle, or one that nobody has who could hold anything.
+    Held {
+        /// Whose.
+        process: ProcessSlotId,
+        /// Where.
+        at: WordAddress,
+        /// What was read.
+        word: u64,
+    },
     /// A PRIVATE block in a space in which nobody is in an attempt.
     Private {
         /// Where.
@@ -149,6 +172,18 @@ impl fmt::Display for Finding {
             Self::UnnamedLogPiece { at } => {
                 write!(f, "the piece of a log at byte {} belongs to no participant", at.byte_offset())
             }
+            Self::HoldsPiece { process, word } => {
+                write!(f, "process slot {}: {word:#018x} names no piece of a table of the right size", process.0)
+            }
+            Self::UnnamedHoldsPiece { at } => {
+                write!(f, "the piece of a table at byte {} belongs to no process", at.byte_offset())
+            }
+            Self::Held { process, at, word } => write!(
+                f,
+                "process slot {}: the entry at byte {} is held by nobody or is no handle ({word:#018x})",
+                process.0,
+                at.byte_offset()
+            ),
             Self::Private { at, owner } => write!(
                 f,
                 "the block at byte {} is private to participant {}, who is in no attempt",
@@ -215,6 +250,7 @@ fn check<P: Platform>(space: &Space<P>, at_rest: bool) -> Vec<Finding> {
         |damage| findings.push(Finding::Memory(damage)),
     );
     logs::check(arena, at_rest, &mut |finding| findings.push(finding));
+    holds::check(arena, at_rest, &mut |finding| findings.push(finding));
     retired::check(arena, at_rest, &mut |finding| findings.push(finding));
     cells::check(arena, at_rest, &mut |finding| findings.push(finding));
     findings

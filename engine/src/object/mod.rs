@@ -94,6 +94,9 @@ fn view_block<P: Platform>(tx: &Participant<P>, handle: Handle) -> Result<View, 
         | BlockKind::DictEntry
         | BlockKind::DictTable
         | BlockKind::DictBucket
-        | BlockKind::Log) => Err(block::corrupt("a value that names a part of an object", handle.block(), kind as u64)),
+        | BlockKind::Log
+        | BlockKind::Holds) => {
+            Err(block::corrupt("a value that names a part of an object", handle.block(), kind as u64))
+        }
     }
 }

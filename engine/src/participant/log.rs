@@ -32,7 +32,7 @@ pub struct Pieces<const WORDS: u64> {
 
 /// In which piece element `k` lies, and where in it. Piece 0 has `base` elements, piece j has `base << (j - 1)`.
 #[inline]
-fn locate(base: u64, element: u64) -> (u64, u64) {
+pub(crate) fn locate(base: u64, element: u64) -> (u64, u64) {
     if element < base {
         return (0, element);
     }
@@ -129,7 +129,7 @@ impl<const WORDS: u64> Pieces<WORDS> {
 
 /// First word of a piece of `words` words, if its handle lies inside the space.
 #[inline]
-fn piece_start<P: Platform>(arena: &Arena<P>, handle: u64, words: u64) -> Option<WordAddress> {
+pub(crate) fn piece_start<P: Platform>(arena: &Arena<P>, handle: u64, words: u64) -> Option<WordAddress> {
     let start = Handle::from_raw(handle)?.block().offset(BLOCK_HEADER_WORDS);
     let end = start.index().checked_add(words)?;
     (start.index() >= arena.layout().tables_words() && end <= arena.layout().geometry().space_words).then_some(start)

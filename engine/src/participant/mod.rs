@@ -11,14 +11,15 @@
 //!   line 3  owner, seldom             claim, thread number, mean duration, attempts, commits, aborts, sleeps, hung limit
 //!   32..56  handles of the pieces of the record ring
 //!   56..80  handles of the pieces of the read log
-//! process slot (16 words)             state, pid, start time
+//! process slot (48 words)             state, pid, start time, copies, tickets
+//!   16..40  handles of the pieces of the table of what the process holds (see `holding`)
 //! ```
 
 mod log;
 mod process;
 mod slot;
 
-pub(crate) use log::entries;
 pub use log::{ENTRY_WORDS, Entry, EntryKind, HELD, Pieces, READ_WORDS, foreign_entry};
+pub(crate) use log::{entries, locate, piece_start};
 pub use process::{ProcessPhase, ProcessSlot, ProcessState};
 pub use slot::{Claim, PIECES, Slot, WaitingFor, is_over, participant_is_dead, status_of};

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use super::PIECES;
 use crate::arena::Arena;
 use crate::platform::{Platform, ProcessIdentity};
 use crate::word::{ProcessSlotId, WordAddress};
@@ -41,6 +42,9 @@ impl ProcessState {
 pub struct ProcessSlot(WordAddress);
 
 impl ProcessSlot {
+    const CHILDREN_BITS: u32 = 24;
+    const CHILDREN_MASK: u64 = (1 << Self::CHILDREN_BITS) - 1;
+
     /// The slot `id`; `None` for one that cannot be.
     pub fn of<P: Platform>(arena: &Arena<P>, id: ProcessSlotId) -> Option<Self> {
         ((id.0 as u64) < arena.layout().geometry().process_slots).then(|| Self(arena.layout().process_slot(id)))
@@ -61,6 +65,42 @@ impl ProcessSlot {
         let start_time = arena.platform().load(self.0.offset(2), Relaxed);
         ProcessIdentity { pid, start_time }
     }
+    /// `generation:40 | children:24`: children of forks that have still to copy what this process holds.
+    #[inline]
+    pub fn copies(self) -> WordAddress {
+        self.0.offset(4)
+    }
+    /// Exports that this slot has seen so far, in all its lives.
+    #[inline]
+    pub fn tickets(self) -> WordAddress {
+        self.0.offset(5)
+    }
+    /// Handle of a piece of the table of what the process holds, or 0.
+    #[inline]
+    pub fn holds_piece(self, piece: u64) -> WordAddress {
+        debug_assert!(piece < PIECES);
+        self.0.offset(16 + piece)
+    }
+
+    /// Children that have still to copy what this process holds.
+    #[inline]
+    pub(crate) fn children_to_come<P: Platform>(self, arena: &Arena<P>) -> u64 {
+        // Acquire: pairs with the release below; what the child has copied is there.
+        arena.platform().load(self.copies(), Acquire) & Self::CHILDREN_MASK
+    }
+    /// One of them has copied it, or does not exist. `generation`: the parent's. The count of another process is left alone.
+    pub(crate) fn child_has_come<P: Platform>(self, arena: &Arena<P>, generation: u64) {
+        let platform = arena.platform();
+        let mut word = platform.load(self.copies(), Relaxed);
+        // Bound: it fails only where a fork or another child comes in between.
+        while word & Self::CHILDREN_MASK != 0 && word >> Self::CHILDREN_BITS == generation {
+            match platform.compare_exchange(self.copies(), word, word - 1, Release, Relaxed) {
+                Ok(_) => return,
+                Err(seen) => word = seen,
+            }
+        }
+    }
+
     /// Takes a free slot. The caller holds the liveness byte.
     pub fn take<P: Platform>(self, arena: &Arena<P>, identity: ProcessIdentity) -> ProcessState {
         let platform = arena.platform();
@@ -69,6 +109,7 @@ impl ProcessSlot {
         // Relaxed: published by the state's release.
         platform.store(self.0.offset(1), identity.pid as u64, Relaxed);
         platform.store(self.0.offset(2), identity.start_time, Relaxed);
+        platform.store(self.copies(), generation << Self::CHILDREN_BITS, Relaxed);
         // Release: pairs with the acquire in `state`.
         platform.store(self.0, state.pack(), Release);
         state

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use super::attempt::{Recoverer, end_attempt, process_is_dead};
 use crate::allocator;
 use crate::arena::Arena;
-use crate::participant::{Claim, PIECES, ProcessPhase, ProcessSlot, Slot};
+use crate::holding;
+use crate::participant::{Claim, PIECES, ProcessPhase, ProcessSlot, ProcessState, Slot};
 use crate::platform::Platform;
 use crate::reclamation;
 use crate::space::Space;
@@ -44,6 +45,9 @@ fn recover_participant<P: Platform>(space: &Space<P>, id: ParticipantId, slot: S
         platform.store(slot.read_log_length(), 0, Relaxed);
         platform.store(slot.start(), 0, Relaxed);
         publish_logs(arena, slot);
+        if let Some(process) = ProcessSlot::of(arena, claim.process) {
+            holding::publish_pieces(arena, process);
+        }
         // Asked between reading a word and changing it: once the claim is freed, the number may be somebody else's.
         allocator::recover_while(arena, id, || platform.load(slot.claim(), Acquire) == claim.pack());
         // AcqRel: the next owner of the slot sees it at rest.
@@ -75,10 +79,22 @@ fn free_dead_processes<P: Platform>(arena: &Arena<P>) {
         let state = slot.state(arena);
         let claim = Claim { process: id, generation: state.generation };
         if state.phase == ProcessPhase::Used && process_is_dead(arena, claim) && !anybody_claims(arena, claim) {
-            // Fails if somebody took the slot in between: then it is his.
-            slot.free(arena, state);
+            free_dead_process(arena, id, slot, state);
         }
     }
+}
+
+/// With the byte in hand: nobody takes the slot, and nobody else empties its table. Whoever dies here has given the byte back.
+fn free_dead_process<P: Platform>(arena: &Arena<P>, id: ProcessSlotId, slot: ProcessSlot, state: ProcessState) {
+    if !arena.platform().claim_liveness(id) {
+        return;
+    }
+    // Else somebody had it before us: then it is his, or free.
+    if slot.state(arena) == state {
+        holding::empty(arena, slot);
+        slot.free(arena, state);
+    }
+    arena.platform().release_liveness(id);
 }
 
 fn anybody_claims<P: Platform>(arena: &Arena<P>, claim: Claim) -> bool {

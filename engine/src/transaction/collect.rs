@@ -3,6 +3,7 @@
 use super::Participant;
 use crate::collection::{Collected, Collection, Seat, Step};
 use crate::error::Stop;
+use crate::holding;
 use crate::platform::Platform;
 use crate::recovery;
 
@@ -98,7 +99,8 @@ impl<P: Platform> Participant<P> {
         if self.active != 0 || self.is_foreign() {
             return Step::Lost;
         }
-        collection.step(&mut self.seat(), |_visit| {})
+        let space = std::sync::Arc::clone(&self.space);
+        collection.step(&mut self.seat(), |visit| holding::for_each_held(space.arena(), visit))
     }
 
     /// Ends a collection that is not over.

@@ -36,6 +36,7 @@ mod collect;
 mod commit;
 mod conflict;
 mod discard;
+mod hold;
 mod hooks;
 mod lull;
 mod observe;
@@ -56,6 +57,7 @@ use crate::arena::{Arena, HotWord};
 use crate::collection;
 use crate::contention::{Contender, Limits, Standing, TICK_NS};
 use crate::error::{Corrupt, Full, Stop};
+use crate::holding;
 use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
 use crate::platform::Platform;
 use crate::reclamation::Limbo;
@@ -101,6 +103,8 @@ pub struct Participant<P: Platform> {
     record_start: u64,
     record_ring: Pieces<ENTRY_WORDS>,
     cache: BlockCache,
+    /// Entries of the process's table that may be free.
+    spare_holds: holding::Spare,
     /// Blocks that the attempt under way takes out of the space.
     discards: usize,
     /// What was taken out, and is not freed yet.
@@ -207,6 +211,7 @@ impl<P: Platform> Participant<P> {
             record_start: 0,
             record_ring,
             cache,
+            spare_holds: holding::Spare::default(),
             discards: 0,
             limbo,
             objects_made: 0,

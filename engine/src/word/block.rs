@@ -53,6 +53,8 @@ pub enum BlockKind {
     DictBucket = 12,
     /// A piece of a participant's record ring or read log.
     Log = 13,
+    /// A piece of the table of what a process holds outside of the space.
+    Holds = 14,
 }
 
 impl BlockKind {
@@ -63,7 +65,7 @@ impl BlockKind {
     }
 
     /// All kinds, by number.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::None,
         Self::Text,
         Self::Bytes,
@@ -78,6 +80,7 @@ impl BlockKind {
         Self::DictTable,
         Self::DictBucket,
         Self::Log,
+        Self::Holds,
     ];
 }
 
@@ -133,7 +136,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_state_survives_packing(generation in 0u64..1 << 24, owner: u16, kind in 0usize..14, phase in 0u8..4) {
+        fn a_state_survives_packing(generation in 0u64..1 << 24, owner: u16, kind in 0..BlockKind::ALL.len(), phase in 0u8..4) {
             let phases = [BlockPhase::Free, BlockPhase::Private, BlockPhase::Live, BlockPhase::Retired];
             let phase = phases[phase as usize];
             let state = BlockState { generation, owner: ParticipantId(owner), kind: BlockKind::ALL[kind], phase };
@@ -144,7 +147,7 @@ mod tests {
         fn a_block_in_use_is_known_by_its_generation_and_kind(
             generation in 0u64..2,
             owner: u16,
-            kind in 0usize..14,
+            kind in 0..BlockKind::ALL.len(),
             phase in 0u64..256,
         ) {
             let handle = Handle::new(crate::word::WordAddress::new(4096), 1);

@@ -9,6 +9,7 @@ mod collection;
 mod composition;
 mod fsck;
 mod history;
+mod holding;
 mod million;
 mod object;
 mod one_preemption;

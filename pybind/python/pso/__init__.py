@@ -98,5 +98,5 @@ __all__ = [
 _abc.MutableMapping.register(Dict)
 _abc.MutableSequence.register(List)
 
-_os.register_at_fork(after_in_child=_core._forked)
+_os.register_at_fork(before=_core._before_fork, after_in_child=_core._forked)
 _atexit.register(_core._finalize)

@@ -22,9 +22,12 @@ def open_space(address):
     return space
 
 
-def open_object(address, kind, handle):
-    """The proxy of a pickled object. Raises StaleHandleError if the object is gone."""
-    return _core._open_object(open_space(address), kind, handle)
+def open_object(address, kind, handle, export=None):
+    """The proxy of a pickled object. Raises StaleHandleError if the object is gone.
+
+    The sender holds the object, by its export, until somebody has loaded it or the sender ends.
+    """
+    return _core._open_object(open_space(address), kind, handle, export)
 
 
 def reduce_space(space):
@@ -32,6 +35,6 @@ def reduce_space(space):
     return open_space, (space._address(),)
 
 
-def reduce_object(space, kind, handle, _proxy):
+def reduce_object(space, kind, handle, export, _proxy):
     """What ``pickle`` keeps of an object."""
-    return open_object, (space._address(), kind, str(handle))
+    return open_object, (space._address(), kind, str(handle), export)

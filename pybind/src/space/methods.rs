@@ -33,7 +33,7 @@ static METHODS: [Method<Space>; 17] = [
     Method::many(c"Dict", Space::make_dict, c"Dict($self, /, *args, **kwargs)\n--\n\nA new shared dict in this space."),
     Method::many(c"List", Space::make_list, c"List($self, iterable=(), /)\n--\n\nA new shared list in this space."),
     Method::many(c"Queue", Space::make_queue, c"Queue($self, maxsize=1024)\n--\n\nA new bounded queue in this space."),
-    Method::plain(c"stats", Space::stats, c"stats($self, /)\n--\n\nA dict of numbers. Bytes: size, used, free, retired (replaced, and not used again yet); collections (looks for what nothing names) begun; participants, attempts, commits, stops, sleeps, version."),
+    Method::plain(c"stats", Space::stats, c"stats($self, /)\n--\n\nA dict of numbers. Bytes: size, used, free, retired (replaced, and not used again yet); held (objects that processes have proxies of, or have pickled for somebody who has not loaded them yet); collections (looks for what nothing names) begun; participants, attempts, commits, stops, sleeps, version."),
     Method::plain(c"collect", Space::collect, c"collect($self, /)\n--\n\nFree now what nothing in the space names and nobody holds any more: lists, dicts and queues, also those that only name each other, and what this interpreter has replaced or removed. It is done by itself now and then. Returns the number of bytes.\n\nOthers go on meanwhile; what a transaction may hold that has begun before stays. Cost: a look at every object of the space. Raises RuntimeError inside a transaction."),
     Method::plain(c"fsck", Space::fsck, c"fsck($self, /)\n--\n\nCheck the space. Returns a list of sentences, one a finding; empty is well."),
     Method::one(c"record", Space::record, c"record($self, path, /)\n--\n\nRecord the transactions that this process commits in the space, until the Recording that is returned is closed.\n\nUse it as a context manager, or call close(). Each process writes a file of its own; `pso trace merge` puts them together, `pso replay` runs them again.\n\nRaises OSError if path cannot be written, RuntimeError if this process records the space already."),
@@ -147,12 +147,15 @@ impl Space {
                 }
             }
             let collections = arena.platform().load(arena.layout().hot(HotWord::LastCollection), Relaxed);
+            let mut held = 0;
+            pso_engine::holding::for_each_held(arena, &mut |_| held += 1);
             let clock = arena.platform().load(arena.layout().hot(HotWord::VersionClock), Relaxed);
             [
                 ("size", arena.layout().geometry().space_words * 8),
                 ("used", (usage.small + usage.large) * superblock),
                 ("free", (usage.superblocks - usage.small - usage.large) * superblock),
                 ("retired", sums[4] * 8),
+                ("held", held),
                 ("participants", participants),
                 ("attempts", sums[0]),
                 ("commits", sums[1]),
@@ -250,7 +253,7 @@ impl Space {
     fn root_dict(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         this.membership(py)?;
         let root = this.find_root(py)?;
-        Self::dict(this, py, root).map(Own::into_object)
+        Self::dict(this, py, root, None).map(Own::into_object)
     }
     fn repr(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let place = match this.location() {

@@ -125,7 +125,7 @@ fn drop_text(_: &str) {}
 fn words_of_objects(tx: &Tx) -> Vec<WordAddress> {
     let mut words = Vec::new();
     allocator::for_each_block(tx.arena(), |handle, state| {
-        if state.kind != BlockKind::Log {
+        if !matches!(state.kind, BlockKind::Log | BlockKind::Holds) {
             let room = allocator::payload_words(tx.arena(), handle).unwrap();
             words.extend((0..room).map(|word| handle.block().offset(BLOCK_HEADER_WORDS + word)));
         }

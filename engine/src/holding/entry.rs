@@ -1,0 +1,220 @@
+//! Entries and pieces as they stand in the arena, and walks over them.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use crate::allocator;
+use crate::arena::Arena;
+use crate::collection;
+use crate::participant::{PIECES, ProcessPhase, ProcessSlot, locate, piece_start};
+use crate::platform::Platform;
+use crate::word::{Handle, ProcessSlotId, WordAddress};
+
+/// Words of an entry.
+pub const ENTRY_WORDS: u64 = 2;
+
+const TAG_MASK: u64 = 15;
+const PUT_OFF_TAG: u64 = 8;
+const EXPORT_TAG: u64 = 12;
+const _: () = assert!(Handle::TAG != PUT_OFF_TAG && Handle::TAG != EXPORT_TAG);
+
+/// What the first word of an entry says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Nobody's.
+    Empty,
+    /// Held.
+    Held(Handle),
+    /// Released, but a child of a fork has still to copy it.
+    PutOff(Handle),
+    /// Pickled; void once its ticket is 0.
+    Exported(Handle),
+    /// Nothing of ours writes this.
+    Damaged(u64),
+}
+
+impl Content {
+    /// Decodes the word.
+    #[inline]
+    pub fn of(word: u64) -> Self {
+        let Some(handle) = Handle::from_raw(word & !TAG_MASK | Handle::TAG) else { return Self::Damaged(word) };
+        match word & TAG_MASK {
+            _ if word == 0 => Self::Empty,
+            Handle::TAG => Self::Held(handle),
+            PUT_OFF_TAG => Self::PutOff(handle),
+            EXPORT_TAG => Self::Exported(handle),
+            _ => Self::Damaged(word),
+        }
+    }
+
+    /// The word.
+    #[inline]
+    pub fn word(self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Held(handle) => handle.raw(),
+            Self::PutOff(handle) => handle.raw() & !TAG_MASK | PUT_OFF_TAG,
+            Self::Exported(handle) => handle.raw() & !TAG_MASK | EXPORT_TAG,
+            Self::Damaged(word) => word,
+        }
+    }
+}
+
+/// Where an entry stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry(WordAddress);
+
+impl Entry {
+    /// The entry whose first word is `at`.
+    #[inline]
+    pub(super) fn at(at: WordAddress) -> Self {
+        Self(at)
+    }
+    /// The word that says what is held.
+    #[inline]
+    pub fn word(self) -> WordAddress {
+        self.0
+    }
+    /// The number of an export that nobody has taken out, or 0.
+    #[inline]
+    pub fn ticket(self) -> WordAddress {
+        self.0.offset(1)
+    }
+
+    /// What it says.
+    #[inline]
+    pub fn content<P: Platform>(self, arena: &Arena<P>) -> Content {
+        // Acquire: pairs with the release of whoever wrote it. What it had done before is seen: a ticket, and for `PutOff` the count
+        // of children that it was put off for.
+        Content::of(arena.platform().load(self.0, Acquire))
+    }
+    /// Changes what it says. By the one who may: see H2.
+    #[inline]
+    pub(super) fn set<P: Platform>(self, arena: &Arena<P>, content: Content) {
+        // Release: as above; and who finds the entry empty may use it after all that its last owner did with the object.
+        arena.platform().store(self.0, content.word(), Release);
+    }
+
+    /// Says that nothing is held. By the one who may; whoever looks for what is in use is told before.
+    #[inline]
+    pub(super) fn clear<P: Platform>(self, arena: &Arena<P>) {
+        if let Some(handle) = self.held(arena) {
+            collection::note_released(arena, handle);
+        }
+        self.set(arena, Content::Empty);
+    }
+
+    /// The handle that it keeps in use.
+    pub fn held<P: Platform>(self, arena: &Arena<P>) -> Option<Handle> {
+        match self.content(arena) {
+            Content::Held(handle) | Content::PutOff(handle) => Some(handle),
+            // Acquire: pairs with the compare-exchange of whoever took it out, and who held the object before.
+            Content::Exported(handle) => (arena.platform().load(self.ticket(), Acquire) != 0).then_some(handle),
+            Content::Empty | Content::Damaged(_) => None,
+        }
+    }
+}
+
+/// Entries of the first piece. As many words as the first piece of a record ring has: they come from the same superblocks.
+pub(super) fn base<P: Platform>(arena: &Arena<P>) -> u64 {
+    2 * arena.layout().geometry().log_base
+}
+
+/// Entries of piece `number`.
+pub(crate) fn piece_entries<P: Platform>(arena: &Arena<P>, number: u64) -> u64 {
+    base(arena) << number.saturating_sub(1)
+}
+
+/// The first word of piece `number` of a process, if it has it.
+pub(crate) fn piece<P: Platform>(arena: &Arena<P>, slot: ProcessSlot, number: u64) -> Option<WordAddress> {
+    // Acquire: pairs with the compare-exchange in `grow`; the piece was zeroed before.
+    let handle = arena.platform().load(slot.holds_piece(number), Acquire);
+    piece_start(arena, handle, piece_entries(arena, number) * ENTRY_WORDS)
+}
+
+/// The entry `index` of somebody's table, if it has it.
+pub(super) fn foreign_entry<P: Platform>(arena: &Arena<P>, slot: ProcessSlot, index: u32) -> Option<Entry> {
+    let (number, within) = locate(base(arena), u64::from(index));
+    let start = (number < PIECES).then(|| piece(arena, slot, number)).flatten()?;
+    Some(Entry(start.offset(within * ENTRY_WORDS)))
+}
+
+/// Runs `visit` over all entries of a process, with their indices.
+pub(crate) fn for_each_entry<P: Platform>(arena: &Arena<P>, slot: ProcessSlot, mut visit: impl FnMut(u64, Entry)) {
+    let mut index = 0;
+    for number in 0..PIECES {
+        let Some(start) = piece(arena, slot, number) else { return };
+        for within in 0..piece_entries(arena, number) {
+            visit(index, Entry(start.offset(within * ENTRY_WORDS)));
+            index += 1;
+        }
+    }
+}
+
+/// Runs `visit` over all that processes hold outside of the space, exports included. What is taken hold of meanwhile may be
+/// missed, and so may what is let go of: `collection` is told of both.
+///
+/// Cost: a load for each entry of each table.
+pub fn for_each_held<P: Platform>(arena: &Arena<P>, visit: &mut dyn FnMut(Handle)) {
+    for number in 0..arena.layout().geometry().process_slots {
+        let Some(slot) = ProcessSlot::of(arena, ProcessSlotId(number as u16)) else { continue };
+        if slot.state(arena).phase == ProcessPhase::Used {
+            for_each_entry(arena, slot, |_, entry| {
+                if let Some(handle) = entry.held(arena) {
+                    visit(handle);
+                }
+            });
+        }
+    }
+}
+
+/// Empties all entries of a process. By itself, when it leaves, or by whoever has its liveness byte in hand. Whoever is killed in it has
+/// left less to do.
+pub(crate) fn empty<P: Platform>(arena: &Arena<P>, slot: ProcessSlot) {
+    let platform = arena.platform();
+    for_each_entry(arena, slot, |_, entry| {
+        // Relaxed: there is one who writes; the next owner acquires the slot's state, which is released after this.
+        if platform.load(entry.word(), Relaxed) != 0 {
+            if let Some(handle) = entry.held(arena) {
+                collection::note_released(arena, handle);
+            }
+            // An adopter may do the same at the same time.
+            platform.store(entry.ticket(), 0, Relaxed);
+            entry.set(arena, Content::Empty);
+        }
+    });
+}
+
+/// A piece that a slot names belongs to the slot, not to the participant that made it: it must outlive the PRIVATE blocks of the dead.
+pub(crate) fn publish_pieces<P: Platform>(arena: &Arena<P>, slot: ProcessSlot) {
+    for number in 0..PIECES {
+        let handle = Handle::from_raw(arena.platform().load(slot.holds_piece(number), Acquire));
+        if let Some(handle) = handle
+            && allocator::check_fully(arena, handle).is_ok()
+        {
+            allocator::publish(arena, handle);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_an_entry_says_survives_packing(block in 0u64..1 << 36, generation in 0u64..1 << 24) {
+            let handle = Handle::new(WordAddress::new(block * 2), generation);
+            for content in [Content::Held(handle), Content::PutOff(handle), Content::Exported(handle), Content::Empty] {
+                prop_assert_eq!(Content::of(content.word()), content);
+            }
+        }
+
+        #[test]
+        fn a_word_with_another_tag_is_damage(word: u64) {
+            let known = [0, Handle::TAG, PUT_OFF_TAG, EXPORT_TAG].contains(&(word & TAG_MASK));
+            prop_assert_eq!(matches!(Content::of(word), Content::Damaged(_)), !known || word != 0 && word & TAG_MASK == 0);
+            prop_assert_eq!(Content::of(word).word(), word);
+        }
+    }
+}
