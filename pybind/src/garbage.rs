@@ -78,6 +78,8 @@ impl Garbage {
 /// the middle of a transaction, but not for ever.
 /// Gives the bytes that were freed.
 pub fn collect(py: Python<'_>, space: &Space) -> Result<u64> {
+    // What the dead held is not held.
+    space.membership(py)?.space().recover_dead();
     let mut member = space.take_member(py)?;
     let before = member.participant.freed_words();
     let result = collect_with(py, &mut member);

@@ -1,0 +1,229 @@
+"""Containers that nothing names any more are freed: rings, too, whoever dropped them; and none that somebody can still reach."""
+
+import gc
+import os
+import random
+import signal
+import threading
+import time
+
+import children
+import pso
+import pytest
+
+
+@pytest.fixture
+def small():
+    """2 MiB: what is not freed fills it."""
+    with pso.create(size="2M") as space:
+        yield space
+        assert space.fsck() == []
+
+
+def used(space):
+    """Bytes in use when all that can go has gone."""
+    gc.collect()
+    space.collect()
+    space.collect()
+    return space.stats()["used"]
+
+
+def nest(number):
+    """One of each, with values that have blocks of their own."""
+    return {"list": [f"{number:050}", [number]], "tuple": (["in a tuple"], b"x" * 50), "dict": {f"{number:040}": {}}}
+
+
+def test_what_is_dropped_goes(small):
+    small.root["keep"] = nest(0)
+    for number in range(100):
+        small.root["drop"] = nest(number)
+    assert small.collect() > 90 * 500
+    del small.root["drop"]
+    assert small.collect() > 0
+    assert small.collect() == 0
+    assert small.root == {"keep": nest(0)}
+
+
+def test_rings_go(small):
+    def ring():
+        first = small.List()
+        first.append({"back": first, "tuple": (first, "x" * 100)})
+
+    ring()
+    assert small.collect() > 100
+    small.root["in"] = []
+    small.root["in"].append(small.root["in"])
+    assert small.collect() == 0
+    del small.root["in"]
+    assert small.collect() > 0
+
+
+def test_a_small_space_holds_any_number_one_after_the_other(small):
+    """By itself: thousands of times what fits."""
+    root = small.root
+    for number in range(20_000):
+        root[number % 5] = [number, {"twice": [number]}]
+    assert root == {number % 5: [number, {"twice": [number]}] for number in range(19_995, 20_000)}
+    assert small.stats()["collections"] > 0
+
+
+def test_a_full_space_frees_what_nothing_names_before_it_says_so(small):
+    small.root["keep"] = "x" * 1000
+    for _ in range(30):
+        small.root["large"] = [["x" * 10_000] for _ in range(30)]
+    with pytest.raises(pso.ArenaFull):
+        small.root["larger"] = [["x" * 10_000] for _ in range(1000)]
+    assert small.root["keep"] == "x" * 1000 and len(small.root["large"]) == 30
+    del small.root["large"]
+    small.root["large"] = [["x" * 10_000] for _ in range(50)]
+
+
+def test_what_a_proxy_names_stays(small):
+    small.root["list"] = [["inner"], "x" * 50]
+    taken = small.root.pop("list")
+    inner = taken[0]
+    small.collect()
+    assert small.collect() == 0
+    assert taken == [["inner"], "x" * 50]
+    del taken
+    assert small.collect() > 0
+    assert inner == ["inner"]
+    small.root["again"] = inner
+    del inner
+    assert small.collect() == 0 and small.root["again"] == ["inner"]
+
+
+def test_what_is_made_without_a_name_goes_with_its_proxy(small):
+    shared = small.Dict(a=[1, 2, 3])
+    assert small.collect() == 0
+    assert shared["a"] == [1, 2, 3]
+    del shared
+    assert small.collect() > 0
+
+
+def test_a_tuple_that_stands_twice_goes_with_the_second(small):
+    twice = ("x" * 500, ["y"])
+    small.root["list"] = [twice, twice]
+    small.root["list"].pop()
+    assert small.collect() == 0
+    assert small.root["list"] == [("x" * 500, ["y"])]
+    small.root["list"].pop()
+    assert small.collect() > 500
+
+
+def test_what_a_pickle_names_stays_until_it_is_loaded(small, start):
+    taken = small.List(["sent"])
+    child = start(children.echo, taken)
+    del taken
+    small.collect()
+    assert child.receive() == ["sent"]
+    child.finish()
+    assert small.collect() > 0
+
+
+def test_children_of_a_fork_hold_what_their_parent_held(small):
+    taken = small.List(["held"])
+    asks, answers = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(asks[0], 1)
+        os.write(answers[1], b"1" if taken == ["held"] else b"0")
+        os._exit(0)
+    del taken
+    assert small.collect() == 0
+    os.write(asks[1], b"x")
+    assert os.read(answers[0], 1) == b"1"
+    os.waitpid(child, 0)
+    assert small.collect() > 0
+
+
+def test_what_the_dead_held_goes(small, start):
+    small.root["list"] = ["x" * 1000]
+    child = start(children.hold_item, small, "list").ready()
+    del small.root["list"]
+    small.collect()
+    assert small.collect() == 0
+    child.kill()
+    assert small.collect() > 1000
+
+
+def test_threads_of_one_process_collect_and_change(space):
+    space.root["boxes"] = [[[number]] for number in range(20)]
+    boxes = space.root["boxes"]
+    over = threading.Event()
+
+    def collect():
+        while not over.is_set():
+            space.collect()
+
+    def move(seed):
+        chance = random.Random(seed)
+
+        @space.transactional
+        def one():
+            taken = boxes[chance.randrange(20)]
+            if taken:
+                boxes[chance.randrange(20)].append(taken.pop())
+
+        while not over.is_set():
+            one()
+
+    threads = [threading.Thread(target=collect) for _ in range(2)]
+    threads += [threading.Thread(target=move, args=(seed,)) for seed in range(2)]
+    for thread in threads:
+        thread.start()
+    time.sleep(3)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(item[0] for box in boxes for item in box) == list(range(20))
+
+
+@pytest.mark.seconds(120)
+def test_processes_move_collect_and_are_killed(start):
+    with pso.create(size="32M") as space:
+        space.root["boxes"] = [[[number] for number in range(5 * box, 5 * box + 5)] for box in range(6)]
+        boxes = space.root["boxes"]
+        movers = [start(children.move_for_ever, space, boxes, seed, method="fork").ready() for seed in range(2)]
+        collectors = [start(children.collect_for_ever, space, method="fork").ready() for _ in range(2)]
+        for seed in range(10, 40):
+            time.sleep(random.random() / 5)
+            if seed % 2:
+                movers.pop(0).kill()
+                movers.append(start(children.move_for_ever, space, boxes, seed, method="fork").ready())
+            else:
+                collectors.pop(0).kill()
+                collectors.append(start(children.collect_for_ever, space, method="fork").ready())
+            numbers = space.run(lambda: sorted(item[0] for box in boxes for item in box))
+            assert numbers == list(range(30))
+            assert space.fsck() == []
+        for child in movers + collectors:
+            child.kill()
+        assert space.fsck() == []
+        assert sorted(item[0] for box in boxes for item in box) == list(range(30))
+        assert used(space) < 4 << 20
+
+
+def test_who_is_stopped_in_a_transaction_keeps_the_garbage_and_nothing_else(small, start):
+    small.root["list"] = ["x" * 1000]
+    child = start(children.hold_in_a_transaction, small).ready()
+    os.kill(child.process.pid, signal.SIGSTOP)
+    del small.root["list"]
+    assert small.collect() == 0
+    small.root["goes on"] = [1]
+    os.kill(child.process.pid, signal.SIGCONT)
+    child.pipe.send("go")
+    child.finish()
+    assert small.collect() > 1000
+
+
+def test_ctrl_c_ends_a_collection(space):
+    space.root["many"] = [[number] for number in range(50_000)]
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        while True:
+            space.collect()
+    timer.join()
+    del space.root["many"]
+    assert space.collect() > 50_000 * 64
