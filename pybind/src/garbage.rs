@@ -79,7 +79,9 @@ impl Garbage {
 /// Gives the bytes that were freed.
 pub fn collect(py: Python<'_>, space: &Space) -> Result<u64> {
     // What the dead held is not held.
-    space.membership(py)?.space().recover_dead();
+    let membership = space.membership(py)?;
+    membership.space().recover_dead();
+    membership.space().empty_put_off();
     let mut member = space.take_member(py)?;
     let before = member.participant.freed_words();
     let result = collect_with(py, &mut member);

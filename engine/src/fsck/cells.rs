@@ -14,26 +14,33 @@ use crate::word::{
 
 pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut impl FnMut(Finding)) {
     check_cell(arena, arena.root(), at_rest, report);
-    let mut doomed = None;
+    let mut suspicious = Vec::new();
     allocator::for_each_block(arena, |handle, state| {
         if at_rest && state.phase == BlockPhase::Private {
             report(Finding::Private { at: handle.block(), owner: state.owner });
         }
-        if state.phase == BlockPhase::Live && !matches!(state.kind, BlockKind::Log | BlockKind::Holds | BlockKind::None)
+        if state.phase == BlockPhase::Live && !matches!(state.kind, BlockKind::Log | BlockKind::None | BlockKind::Holds)
         {
             let mut found = Vec::new();
             check_block(arena, handle, state.kind, at_rest, &mut |finding| found.push(finding));
-            if found.is_empty() || doomed.get_or_insert_with(|| doomed::all(arena)).contains(&handle.raw()) {
-                return;
-            }
-            // Retired meanwhile, or freed, or about to be: what it named may be gone. In this order: whoever is about to retire it
-            // stays COMMITTED until it has.
-            let is_out = retired::is_taken_out(arena, handle);
-            if !is_out && allocator::check_fully(arena, handle) == Ok(state) {
-                found.into_iter().for_each(&mut *report);
+            if !found.is_empty() {
+                suspicious.push((handle, state, found));
             }
         }
     });
+    if suspicious.is_empty() {
+        return;
+    }
+    // Garbage may name what is gone. After all was found: who was garbage then is still known as such, or gone, with what it owned before it.
+    let doomed = doomed::all(arena);
+    for (handle, state, found) in suspicious {
+        // Retired meanwhile, or freed, or about to be: what it named may be gone. In this order: whoever is about to retire it
+        // stays COMMITTED until it has.
+        let is_out = doomed.contains(&handle.raw()) || retired::is_taken_out(arena, handle);
+        if !is_out && allocator::check_fully(arena, handle) == Ok(state) {
+            found.into_iter().for_each(&mut *report);
+        }
+    }
 }
 
 fn check_block<P: Platform>(

@@ -21,6 +21,15 @@ impl<P: Platform> Space<P> {
         }
     }
 
+    /// Empties what was put off for children of forks that have copied it since, unless another thread is at it.
+    pub fn empty_put_off(&self) {
+        if !self.arena().platform().forked()
+            && let Some(slot) = ProcessSlot::of(self.arena(), self.process())
+        {
+            self.held().empty_put_off(self.arena(), slot);
+        }
+    }
+
     /// The entry of a void token may be free.
     pub(crate) fn note_free(&self, hold: Hold) {
         self.held().note_free(self.arena().platform().incarnation(), hold.index);
