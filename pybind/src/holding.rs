@@ -5,6 +5,9 @@
 //! the one proxy of the object, which keeps it until it is dropped. Where there is a proxy already, that holds the object, and the
 //! value on its way out keeps the proxy ([`Keep`]). What a lost attempt held goes with the guard.
 //!
+//! A lost attempt may drop the last name of such a proxy, and the callbacks of its weak references run then as a signal handler would in
+//! a sleep: they meet no participant of that attempt.
+//!
 //! Guards know no Python. They share a [`Keeper`], which is emptied when the interpreter closes the space: from then on they do nothing,
 //! and the engine empties the table when the process leaves. A space that is opened again has a new keeper, and the proxies of
 //! before hold nothing until they are met again.

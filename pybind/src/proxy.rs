@@ -124,13 +124,11 @@ impl<T: Class> Proxy<T> {
     }
     /// Holds the object for whoever will load it. Nobody needs to for the root.
     fn export(&self, py: Python<'_>) -> Result<Option<Export>> {
-        if self.space.is_root(self.handle) {
+        if self.space.is_root(self.handle) || self.space.is_closed() {
             return Ok(None);
         }
-        let held = self.space.operate(py, |tx| {
-            allocator::check_fully(tx.arena(), self.handle)?;
-            self.space.hold(tx, self.handle)
-        })?;
+        // Whether it is there is asked of whoever loads it.
+        let held = self.space.operate(py, |tx| self.space.hold(tx, self.handle))?;
         Ok(held.export())
     }
 }
@@ -172,14 +170,16 @@ pub fn from_outside(
     let Some(kind) = usize::try_from(kind).ok().and_then(|kind| BlockKind::ALL.get(kind).copied()) else {
         return Err(Kind::Value.raise(py, "not a kind of object"));
     };
-    let keep = space.operate(py, |tx| {
-        let state = allocator::check_fully(tx.arena(), handle)?;
-        // What was taken out of the space is not held any more: it is about to go.
-        if state.kind != kind || state.phase == BlockPhase::Retired {
-            return Err(Stop::Stale(Stale { handle }));
+    // A transaction that it is a part of may go on without it: an answer, not the end of the attempt.
+    let found = space.operate(py, |tx| match allocator::check_fully(tx.arena(), handle) {
+        // What was taken out of the space is about to go, whoever holds it.
+        Ok(state) if state.kind == kind && state.phase != BlockPhase::Retired => {
+            space.keep(py, tx, kind, handle).map(Ok)
         }
-        space.keep(py, tx, kind, handle)
+        Ok(_) => Ok(Err(Stop::Stale(Stale { handle }))),
+        Err(stop) => Ok(Err(stop)),
     })?;
+    let keep = found.map_err(|stop| space.stopped(py, stop))?;
     if let Some(export) = export {
         space.keeper().adopt(export);
     }

@@ -285,6 +285,26 @@ def test_a_pickle_of_an_earlier_release_loads(space):
     assert function(address, kind, handle) == [1]
 
 
+@pytest.mark.parametrize("export", [(0, 0, 0), (0, 10**9, 1), (65535, 0, 1), (200, 3, 7), None])
+def test_an_export_that_is_none_is_taken_out_by_nobody(space, export):
+    made = space.List([1])
+    function, (address, kind, handle, real) = made.__reduce__()
+    assert function(address, kind, handle, export) is made and held(space) == 2
+    assert function(address, kind, handle, real) is made and held(space) == 1
+
+
+def test_a_stale_pickle_ends_no_transaction(space):
+    function, (address, kind, handle, export) = space.List([1]).__reduce__()
+
+    def body():
+        with pytest.raises(pso.StaleHandleError):
+            function(address, kind, str(int(handle) + (1 << 40)), export)
+        space.root["went on"] = True
+
+    space.run(body)
+    assert space.root["went on"]
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_a_child_holds_what_it_was_given(any_space, start, method):
     objects = [any_space.List([number]) for number in range(5)]

@@ -147,10 +147,10 @@ def test_a_handle_of_a_space_that_was_made_anew_names_nothing(names):
         assert space.root == {}
 
 
-@pytest.mark.parametrize("damage", range(11))
+@pytest.mark.parametrize("damage", range(16))
 def test_a_damaged_pickle_is_an_error_and_no_crash(space, damage):
     shared = space.List([1])
-    function, (address, kind, handle) = shared.__reduce__()
+    function, (address, kind, handle, export) = shared.__reduce__()
     wrong = [
         (address, kind, "0"),
         (address, kind, str(int(handle) + 16)),
@@ -163,6 +163,11 @@ def test_a_damaged_pickle_is_an_error_and_no_crash(space, damage):
         (address, -1, handle),
         (address[:1], kind, handle),
         (("anonymous", b"x" * 16, 1, 1), kind, handle),
+        (address, kind, handle, "x"),
+        (address, kind, handle, export[:2]),
+        (address, kind, handle, (1 << 16, 0, 1)),
+        (address, kind, handle, (0, -1, 1)),
+        (address, kind, handle, (0, 1 << 32, 1)),
     ]
     with pytest.raises((pso.Error, ValueError, TypeError, OSError)):
         function(*wrong[damage])

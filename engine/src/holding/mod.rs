@@ -51,10 +51,10 @@
 //!   `before_fork` and the copy. That stays until the child ends.
 //!
 //! **Not covered.** A child that is killed before it has copied, and a fork that fails where nobody says so
-//! (`Space::after_fork_failed`), leave the count up: that parent's releases are put off as long as it lives. A fork that runs no
-//! handlers, and a parent that dies before its child has copied: the child may hold less than it has tokens for. Its handles are
-//! checked wherever they are followed, so that it meets errors and never somebody else's object. What a child releases before it
-//! has joined stays held until it ends.
+//! (`Space::after_fork_failed`), leave the count up: that parent's releases are put off as long as it lives, and so is the end of its
+//! slot if it leaves the space. A fork that runs no handlers, and a parent that dies before its child has copied: the child may
+//! hold less than it has tokens for. Its handles are checked wherever they are followed, so that it meets errors and never somebody
+//! else's object. What a child releases before it has joined stays held until it ends.
 //!
 //! **Who else touches these words**: `recovery` and `space` (the end of a process), `fsck`.
 
