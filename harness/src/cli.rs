@@ -119,6 +119,24 @@ pub enum BenchKind {
     Native(BenchNative),
     /// A message there and back between two sleeping processes: `pso.retry` beside bare futexes.
     Wake(BenchWake),
+    /// What collections cost those who work, and whether memory stays what it is while processes are killed.
+    Garbage(BenchGarbage),
+}
+
+#[derive(Args)]
+pub struct BenchGarbage {
+    /// Lists of the ring that is dropped.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    pub objects: u32,
+    /// Seconds of each part in which values are replaced; a process is killed in each.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..))]
+    pub seconds: u32,
+    /// The Python that runs it.
+    #[arg(long)]
+    pub python: Option<PathBuf>,
+    /// Writes the numbers to this file (JSON).
+    #[arg(long)]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Args)]

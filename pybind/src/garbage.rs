@@ -10,13 +10,17 @@ use pso_engine::collection::{Collection, Step};
 
 use crate::ffi::{Kind, Python, Result, error, gil};
 use crate::member::Member;
-use crate::space::Space;
+use crate::space::{Space, Tx};
 
 /// Containers that a process makes before it is worth looking, at least. Else half of what the last look found in use.
 const FIRST_DUE: u64 = 4096;
 /// Steps by the way, each of some tens of microseconds; and blocks freed.
 const STEPS_BY_THE_WAY: u32 = 8;
 const FREED_BY_THE_WAY: u64 = 256;
+/// Waits by the way before it is worth looking for the dead.
+const WAITS_TO_A_LOOK: u32 = 256;
+/// Pauses before it is worth looking for the dead.
+const PAUSES_TO_A_LOOK: u32 = 16;
 /// Steps between two looks at Python's signals.
 const STEPS_AT_ONCE: u32 = 256;
 /// A wait for somebody else: each, and all together.
@@ -30,12 +34,14 @@ pub struct Garbage {
     due: Cell<u64>,
     /// A collection that rests.
     resting: RefCell<Option<Collection>>,
+    /// How often in a row it has waited for somebody.
+    waits: Cell<u32>,
 }
 
 impl Garbage {
     /// Of a space just opened.
     pub fn new() -> Self {
-        Self { due: Cell::new(FIRST_DUE), resting: RefCell::default() }
+        Self { due: Cell::new(FIRST_DUE), ..Self::default() }
     }
 
     /// Whether the member has made so many containers that it is time to go on with a collection.
@@ -48,24 +54,42 @@ impl Garbage {
     #[cold]
     pub fn go_on(&self, member: &mut Member) {
         let tx = &mut member.participant;
-        let resting = self.resting.take().filter(|collection| tx.resume_collection(collection));
-        let Some(mut collection) = resting.or_else(|| tx.open_collection()) else {
+        let mine = match self.resting.take() {
+            Some(resting) => Some(resting).filter(|resting| tx.resume_collection(resting)),
+            None => tx.open_collection(false),
+        };
+        let Some(mut collection) = mine else {
             // Somebody else is at it.
             return self.look_later(member, FIRST_DUE);
         };
         for _ in 0..STEPS_BY_THE_WAY {
             match tx.collection_step(&mut collection) {
-                Step::Went => {}
-                Step::Waits => break,
-                Step::Over(collected) => return self.look_later(member, collected.kept / 2),
+                Step::Went => self.waits.set(0),
+                Step::Waits => {
+                    self.wait(member);
+                    break;
+                }
+                Step::Over(collected) => {
+                    tx.collect_at_most(FREED_BY_THE_WAY);
+                    return self.look_later(member, collected.kept / 2);
+                }
                 Step::Lost => return self.look_later(member, FIRST_DUE),
             }
         }
+        let tx = &mut member.participant;
         tx.rest_collection(&collection);
         tx.collect_at_most(FREED_BY_THE_WAY);
         // Again with the next container that is made.
         self.due.set(tx.objects_made() + 1);
         self.resting.replace(Some(collection));
+    }
+
+    /// Somebody is in the middle of a transaction, or died there.
+    fn wait(&self, member: &Member) {
+        self.waits.set(self.waits.get() + 1);
+        if self.waits.get().is_multiple_of(WAITS_TO_A_LOOK) {
+            member.participant.space().recover_dead();
+        }
     }
 
     fn look_later(&self, member: &mut Member, containers: u64) {
@@ -74,9 +98,8 @@ impl Garbage {
     }
 }
 
-/// One collection from its begin to its end, without the interpreter's lock while it works. Waits for whoever collects, and for those who are in
-/// the middle of a transaction, but not for ever.
-/// Gives the bytes that were freed.
+/// One collection from its begin to its end, without the interpreter's lock while it works. Waits for whoever collects, and for those
+/// who are in the middle of a transaction, but not for ever. Gives the bytes that were freed.
 pub fn collect(py: Python<'_>, space: &Space) -> Result<u64> {
     // What the dead held is not held.
     let membership = space.membership(py)?;
@@ -84,51 +107,76 @@ pub fn collect(py: Python<'_>, space: &Space) -> Result<u64> {
     membership.space().empty_put_off();
     let mut member = space.take_member(py)?;
     let before = member.participant.freed_words();
-    let result = collect_with(py, &mut member);
+    let result = collect_with(py, &mut member.participant);
     let freed = member.participant.freed_words() - before;
     space.put_member(member);
     result.map(|()| freed * 8)
 }
 
-fn collect_with(py: Python<'_>, member: &mut Member) -> Result<()> {
+fn collect_with(py: Python<'_>, tx: &mut Tx) -> Result<()> {
     let began = Instant::now();
-    let mut under_way: Option<Collection> = None;
+    let mut whole = Whole::Begins;
+    let mut pauses = 0;
     // Bounded by `PATIENCE` where it waits, by the blocks of the space where it works.
     loop {
-        let tx = &mut member.participant;
         let mut waits = false;
-        let mut over = false;
-        let mut work = || {
-            let Some(collection) = under_way.as_mut() else {
-                under_way = tx.open_collection();
-                waits = under_way.is_none();
-                return;
-            };
-            for _ in 0..STEPS_AT_ONCE {
-                match tx.collection_step(collection) {
-                    Step::Went => continue,
-                    Step::Waits => waits = true,
-                    Step::Over(_) | Step::Lost => over = true,
-                }
-                break;
+        let mut go_on = gil::sleep_without_lock(&mut || waits = whole.go_on(tx));
+        if go_on && waits {
+            pauses += 1;
+            if pauses % PAUSES_TO_A_LOOK == 0 {
+                tx.space().recover_dead();
             }
-            if over {
-                tx.collect();
-            }
-        };
-        let mut go_on = gil::sleep_without_lock(&mut work);
-        let out_of_time = waits && began.elapsed() > PATIENCE;
-        if go_on && waits && !out_of_time {
-            member.participant.space().recover_dead();
             go_on = gil::sleep_without_lock(&mut || std::thread::sleep(PAUSE));
         }
-        if go_on && !over && !out_of_time {
+        if go_on && !matches!(whole, Whole::Over) && !(waits && began.elapsed() > PATIENCE) {
             continue;
         }
-        if let Some(collection) = under_way.filter(|_| !over) {
-            member.participant.close_collection(collection);
+        if let Whole::Goes(collection) = whole {
+            tx.close_collection(collection);
         }
         let raised = || error::taken(py).unwrap_or_else(|| Kind::Runtime.raise(py, "interrupted"));
         return if go_on { Ok(()) } else { Err(raised()) };
+    }
+}
+
+/// How far a whole collection has come.
+enum Whole {
+    Begins,
+    Goes(Collection),
+    /// All is found; some may be held by those who have begun before.
+    Frees,
+    Over,
+}
+
+impl Whole {
+    /// Goes on for some milliseconds. True: there is nothing to do but wait.
+    fn go_on(&mut self, tx: &mut Tx) -> bool {
+        match self {
+            Self::Begins => match tx.open_collection(true) {
+                Some(collection) => *self = Self::Goes(collection),
+                None => return true,
+            },
+            Self::Goes(collection) => {
+                for _ in 0..STEPS_AT_ONCE {
+                    match tx.collection_step(collection) {
+                        Step::Went => continue,
+                        Step::Waits => return true,
+                        Step::Over(_) => *self = Self::Frees,
+                        // Somebody in a hurry, too, has begun anew.
+                        Step::Lost => *self = Self::Begins,
+                    }
+                    break;
+                }
+            }
+            Self::Frees => {
+                tx.collect();
+                if tx.retired_words() != 0 {
+                    return true;
+                }
+                *self = Self::Over;
+            }
+            Self::Over => {}
+        }
+        false
     }
 }

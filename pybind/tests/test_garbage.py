@@ -8,6 +8,7 @@ import threading
 import time
 
 import children
+import collecting
 import pso
 import pytest
 
@@ -139,7 +140,7 @@ def test_children_of_a_fork_hold_what_their_parent_held(small):
 
 def test_what_the_dead_held_goes(small, start):
     small.root["list"] = ["x" * 1000]
-    child = start(children.hold_item, small, "list").ready()
+    child = start(collecting.hold_item, small, "list").ready()
     del small.root["list"]
     small.collect()
     assert small.collect() == 0
@@ -184,16 +185,16 @@ def test_processes_move_collect_and_are_killed(start):
     with pso.create(size="32M") as space:
         space.root["boxes"] = [[[number] for number in range(5 * box, 5 * box + 5)] for box in range(6)]
         boxes = space.root["boxes"]
-        movers = [start(children.move_for_ever, space, boxes, seed, method="fork").ready() for seed in range(2)]
-        collectors = [start(children.collect_for_ever, space, method="fork").ready() for _ in range(2)]
+        movers = [start(collecting.move_for_ever, space, boxes, seed, method="fork").ready() for seed in range(2)]
+        collectors = [start(collecting.collect_for_ever, space, method="fork").ready() for _ in range(2)]
         for seed in range(10, 40):
             time.sleep(random.random() / 5)
             if seed % 2:
                 movers.pop(0).kill()
-                movers.append(start(children.move_for_ever, space, boxes, seed, method="fork").ready())
+                movers.append(start(collecting.move_for_ever, space, boxes, seed, method="fork").ready())
             else:
                 collectors.pop(0).kill()
-                collectors.append(start(children.collect_for_ever, space, method="fork").ready())
+                collectors.append(start(collecting.collect_for_ever, space, method="fork").ready())
             numbers = space.run(lambda: sorted(item[0] for box in boxes for item in box))
             assert numbers == list(range(30))
             assert space.fsck() == []
@@ -206,7 +207,7 @@ def test_processes_move_collect_and_are_killed(start):
 
 def test_who_is_stopped_in_a_transaction_keeps_the_garbage_and_nothing_else(small, start):
     small.root["list"] = ["x" * 1000]
-    child = start(children.hold_in_a_transaction, small).ready()
+    child = start(collecting.hold_in_a_transaction, small).ready()
     os.kill(child.process.pid, signal.SIGSTOP)
     del small.root["list"]
     assert small.collect() == 0

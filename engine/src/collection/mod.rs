@@ -21,7 +21,8 @@
 //!    condemned: what is condemned may name what is gone, nothing else may.
 //! 7. *Close*: 0 in the word beside the clock, 0 in the collector's.
 //!
-//! Between two steps a collector may *rest* (it collects by the way, and may not come back soon): whoever wants takes the word from it, and begins with `n + 1`.
+//! Between two steps a collector may *rest* (it collects by the way, and may not come back soon): whoever is in a hurry, or finds it resting for
+//! long, takes the word from it, and begins with `n + 1`.
 //!
 //! **Why nothing is freed that somebody can reach.** Everybody who began before T0 with an older view of the word is through at T0. (His start was seen,
 //! or his F1 came after the fence of step 1, and then he sees `n`: as in `reclamation`.) Say that at T0 a path of cells leads from a root to a block; then it is

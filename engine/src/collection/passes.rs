@@ -15,8 +15,10 @@ use crate::word::{BlockPhase, Colour, Handle, ParticipantId};
 pub const MOST_PENDING: usize = 1 << 16;
 /// Blocks that one step traces.
 const TRACED_AT_ONCE: usize = 32;
-/// In the collector's word beside the claim: nobody is at it just now, and whoever wants may begin anew.
+/// In the collector's word beside the claim: nobody is at it just now, and others may begin anew.
 const RESTS: u64 = 1 << 62;
+/// How long whoever is in no hurry lets another one rest.
+const REST_NS: u64 = 500_000_000;
 /// Numbers of collections: the bits of a mark. 0 is none.
 const CYCLES: u64 = (1 << 56) - 1;
 
@@ -102,17 +104,21 @@ pub struct Collection {
 }
 
 impl Collection {
-    /// Step 1 of the protocol. `None`: somebody living collects, and does not rest.
+    /// Step 1 of the protocol. `None`: somebody living collects, and does not rest; or not for long, and there is no `hurry`.
     pub(crate) fn open<P: Platform>(
         seat: &Seat<'_, P>,
         claim: Claim,
+        hurry: bool,
         is_dead: impl FnOnce(Claim) -> bool,
     ) -> Option<Self> {
         let (platform, layout, claim) = (seat.arena.platform(), seat.arena.layout(), claim.pack());
         let word = layout.hot(HotWord::Collector);
         // Acquire: pairs with the release of the last collector.
         let holder = platform.load(word, Acquire);
-        if holder != 0 && holder & RESTS == 0 && !Claim::unpack(holder).is_none_or(is_dead) {
+        // Relaxed: only how long somebody waits hangs on it.
+        let rested_ns = || platform.coarse_ns().saturating_sub(platform.load(word.offset(1), Relaxed));
+        let rests = holder & RESTS != 0 && (hurry || rested_ns() > REST_NS);
+        if holder != 0 && !rests && !Claim::unpack(holder).is_none_or(is_dead) {
             return None;
         }
         platform.compare_exchange(word, holder, claim, AcqRel, Relaxed).ok()?;
@@ -164,6 +170,8 @@ impl Collection {
     /// Lets others take over from here on. Between steps.
     pub(crate) fn rest<P: Platform>(&self, arena: &Arena<P>) {
         if self.is_mine(arena) {
+            let since = arena.layout().hot(HotWord::Collector).offset(1);
+            arena.platform().store(since, arena.platform().coarse_ns(), Relaxed);
             self.change_holder(arena, self.claim, self.claim | RESTS);
         }
     }

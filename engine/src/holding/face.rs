@@ -97,6 +97,7 @@ impl<P: Platform> Space<P> {
         if let Some(slot) = ProcessSlot::of(arena, self.process()) {
             // The fork orders it before all that the child does.
             arena.platform().fetch_add(slot.copies(), 1, AcqRel);
+            self.held().note_held_at_fork(arena, slot);
         }
     }
     /// In the parent, if there is no child.
@@ -121,12 +122,17 @@ impl<P: Platform> Space<P> {
     fn copy_held(self: &Arc<Self>, slot: ProcessSlot, parent: Claim) -> Result<(), JoinError> {
         let arena = self.arena();
         let state = slot.state(arena);
+        let noted = self.held().held_at_fork();
         let mut held = Vec::new();
         if state.phase == ProcessPhase::Used && state.generation == parent.generation {
             for_each_entry(arena, slot, |index, entry| match entry.content(arena) {
-                Content::Held(handle) | Content::PutOff(handle) => held.push((index as u32, handle)),
+                Content::Held(handle) | Content::PutOff(handle) => held.push(Hold { index: index as u32, handle }),
                 Content::Exported(_) | Content::Empty | Content::Damaged(_) => {}
             });
+        }
+        // Both in the order of their indices.
+        if let Some(noted) = noted {
+            held.retain(|hold| noted.binary_search_by_key(&hold.index, |noted| noted.index).is_ok());
         }
         if held.is_empty() {
             return Ok(());

@@ -42,13 +42,13 @@
 //! **Fork.** The child has all tokens of its parent, so all that the parent held at the fork must stay until the child has copied
 //! it. `Space::before_fork` raises the count of children to come in the parent's slot. While that is not 0 a release *puts off*: the entry
 //! keeps its handle under another tag, and is visited as before. The child (`Space::rejoin`) takes a slot, copies what is held or put
-//! off into entries of the same indices, in an attempt and with `note_held` for each, and then lowers the count of the parent. Whoever
+//! off into entries of the same indices, as far as its parent had noted it in `before_fork`, in an attempt and with `note_held` for each, and then lowers the count of the parent. Whoever
 //! of the parent releases next, or looks for free entries, empties what was put off.
 //! - Not emptied wrongly: one thread at a time does it (the lock of the hints, only ever tried for), and it looks at the count after
 //!   it has seen that an entry is put off. Count 0 then says that all children before have copied, and a later one was forked after the
 //!   token was gone.
-//! - The child holds some more than it has tokens for: what was put off for a sibling, and what the parent took hold of between
-//!   `before_fork` and the copy. That stays until the child ends.
+//! - The child holds what it has tokens of, and no more: what was put off for a sibling, and what the parent took hold of since, its copy of the
+//!   parent's note does not name. (An index that was let go of and taken again between `before_fork` and the copy is put off, not taken.)
 //!
 //! **Not covered.** A child that is killed before it has copied, and a fork that fails where nobody says so
 //! (`Space::after_fork_failed`), leave the count up: that parent's releases are put off as long as it lives, and so is the end of its

@@ -3,6 +3,7 @@
 //! All of this is process memory that a fork copies in the middle of anything. Nothing in it is waited for, and nothing in it is
 //! believed: an entry is taken by compare-exchange.
 
+use std::sync::Mutex;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
@@ -53,6 +54,8 @@ pub(crate) struct Table {
     place: AtomicU64,
     /// Whether entries were put off since they were last emptied.
     put_off: AtomicBool,
+    /// What was held at the last fork: what the child has tokens of, in the child's copy of it. Never waited for.
+    at_fork: Mutex<Option<Vec<Hold>>>,
 }
 
 impl Default for Table {
@@ -62,6 +65,7 @@ impl Default for Table {
             hints: Hints::default(),
             place: AtomicU64::new(0),
             put_off: AtomicBool::new(false),
+            at_fork: Mutex::default(),
         }
     }
 }
@@ -89,6 +93,21 @@ impl Table {
             known.store(start, Release);
         }
         Some(Entry::at(WordAddress::new(start).offset(within * ENTRY_WORDS)))
+    }
+
+    /// Before a fork: notes what is held.
+    pub(super) fn note_held_at_fork<P: Platform>(&self, arena: &Arena<P>, slot: ProcessSlot) {
+        let Ok(mut noted) = self.at_fork.try_lock() else { return };
+        let held = noted.insert(Vec::new());
+        entry::for_each_entry(arena, slot, |index, entry| {
+            if let Content::Held(handle) = entry.content(arena) {
+                held.push(Hold { index: index as u32, handle });
+            }
+        });
+    }
+    /// In the child: what was noted. `None` where nothing was, or another thread was noting at the moment of the fork.
+    pub(super) fn held_at_fork(&self) -> Option<Vec<Hold>> {
+        self.at_fork.try_lock().ok().and_then(|mut noted| noted.take())
     }
 
     fn pieces<P: Platform>(&self, arena: &Arena<P>, slot: ProcessSlot) -> u64 {
@@ -278,15 +297,14 @@ pub(crate) fn hold_at<P: Platform>(
     space: &Space<P>,
     cache: &mut BlockCache,
     owner: ParticipantId,
-    index: u32,
-    handle: Handle,
+    hold: Hold,
 ) -> Result<(), Stop> {
     let (arena, table) = (space.arena(), space.held());
     let slot = ProcessSlot::of(arena, space.process()).ok_or_else(|| no_table(0))?;
     // Bound: each pass adds a piece.
     for _ in 0..=PIECES {
-        if let Some(entry) = table.entry(arena, slot, index) {
-            entry.set(arena, Content::Held(handle));
+        if let Some(entry) = table.entry(arena, slot, hold.index) {
+            entry.set(arena, Content::Held(hold.handle));
             return Ok(());
         }
         table.grow(arena, slot, cache, owner)?;

@@ -33,14 +33,14 @@ impl<P: Platform> Participant<P> {
     /// # Errors
     /// `Interrupted` from a wait.
     pub fn collect_objects(&mut self, patience_ns: u64) -> Result<CollectionEnd, Stop> {
-        let Some(mut collection) = self.open_collection() else { return Ok(CollectionEnd::Busy) };
+        let Some(mut collection) = self.open_collection(true) else { return Ok(CollectionEnd::Busy) };
         let (mut pauses, mut waits_since) = (0, None);
         // Bound: a step that went is one of finitely many (see `passes`), one that waits is under the caller's patience.
         loop {
             match self.collection_step(&mut collection) {
                 Step::Went => waits_since = None,
                 Step::Over(collected) => {
-                    self.collect();
+                    self.collect_all(patience_ns)?;
                     return Ok(CollectionEnd::Finished(collected));
                 }
                 Step::Lost => return Ok(CollectionEnd::Busy),
@@ -63,14 +63,25 @@ impl<P: Platform> Participant<P> {
         }
     }
 
-    /// Begins a collection, to be gone on with by [`Self::collection_step`]. `None`: somebody else collects, or this participant is in
-    /// an attempt.
-    pub fn open_collection(&mut self) -> Option<Collection> {
+    /// Frees what this participant has taken out of the space, and waits for those who may hold it.
+    fn collect_all(&mut self, patience_ns: u64) -> Result<(), Stop> {
+        let began = self.platform().now_ns();
+        self.collect();
+        while self.retired_words() != 0 && self.platform().now_ns().saturating_sub(began) < patience_ns {
+            self.pause_for(PAUSE_NS)?;
+            self.collect();
+        }
+        Ok(())
+    }
+
+    /// Begins a collection, to be gone on with by [`Self::collection_step`]. In a `hurry` it is taken from somebody who rests just now. `None`:
+    /// somebody else collects, or this participant is in an attempt.
+    pub fn open_collection(&mut self, hurry: bool) -> Option<Collection> {
         if self.active != 0 || self.is_foreign() {
             return None;
         }
         let (claim, space) = (self.claim, std::sync::Arc::clone(&self.space));
-        Collection::open(&self.seat(), claim, |claim| recovery::process_is_dead(space.arena(), claim))
+        Collection::open(&self.seat(), claim, hurry, |claim| recovery::process_is_dead(space.arena(), claim))
     }
 
     /// Lets a collection rest: somebody else may begin anew meanwhile.

@@ -54,12 +54,12 @@ impl<P: Platform> Participant<P> {
     }
 
     /// In the child of a fork: holds what its parent does, in entries of the same indices.
-    pub(crate) fn hold_all_at(&mut self, held: &[(u32, Handle)]) -> Result<(), Stop> {
+    pub(crate) fn hold_all_at(&mut self, held: &[Hold]) -> Result<(), Stop> {
         self.begin()?;
-        for (index, handle) in held {
-            let done = holding::hold_at(&self.space, &mut self.cache, self.id, *index, *handle);
+        for hold in held {
+            let done = holding::hold_at(&self.space, &mut self.cache, self.id, *hold);
             done.map_err(|stop| self.fail(stop))?;
-            collection::note_held(&self.arena, *handle);
+            collection::note_held(&self.arena, hold.handle());
         }
         self.abort();
         Ok(())

@@ -1,4 +1,4 @@
-"""Entry points: `bank`, `manager` and `wake` print one line of JSON; `micro` is pyperf's."""
+"""Entry points: `bank`, `manager`, `wake` and `garbage` print one line of JSON; `micro` is pyperf's."""
 
 import argparse
 import json
@@ -16,6 +16,11 @@ def main() -> None:
         from . import wake
 
         wake.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["garbage"]:
+        from . import garbage
+
+        garbage.main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(prog="python -m pso_bench", description=__doc__)
     parser.add_argument("kind", choices=["bank", "manager"])

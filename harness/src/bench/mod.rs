@@ -3,6 +3,7 @@
 //! Rates on shared machines are noisy: contestants alternate within one run, medians and ratios are quoted.
 
 mod bank;
+mod garbage;
 mod micro;
 pub mod native;
 mod wake;
@@ -14,6 +15,7 @@ use crate::failure::Failure;
 pub fn run(options: &Bench) -> Result<(), Failure> {
     match &options.what {
         BenchKind::Bank(options) => bank::run(options),
+        BenchKind::Garbage(options) => garbage::run(options),
         BenchKind::Micro(options) => micro::run(options),
         BenchKind::Native(options) => native::run(options),
         BenchKind::Wake(options) => wake::run(options),

@@ -223,11 +223,11 @@ fn one_collects_at_a_time_and_the_dead_do_not_count() {
     let mut tx = space.participant().unwrap();
     root_list(&mut tx);
     let mut other = another(&heap, &space).participant().unwrap();
-    let collection = other.open_collection().unwrap();
+    let collection = other.open_collection(true).unwrap();
     assert_eq!(tx.collect_objects(MS).unwrap(), CollectionEnd::Busy);
     other.close_collection(collection);
     assert_eq!(collected(&mut tx), 0);
-    let _left = other.open_collection().unwrap();
+    let _left = other.open_collection(true).unwrap();
     heap.kill_process(other.space().process());
     std::mem::forget(other);
     assert_eq!(collected(&mut tx), 0);

@@ -1,0 +1,207 @@
+"""What collections cost those who work, and whether memory stays what it is.
+
+Run by `pso bench garbage`; by hand: `python -m pso_bench garbage --objects 1000000 --seconds 60`. Prints one line of JSON.
+
+ring    A ring of many lists is dropped, and a process that does nothing else collects it, while two others move money. Theirs are:
+        operations per second, per second of processor time, and the most processor time of one operation: before, and meanwhile.
+churn   Four processes replace values, lists and dicts in a shared dict and a shared list; every second one is killed and replaced.
+        The bytes in use are noted every second.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import time
+
+import pso
+
+ACCOUNTS = 1000
+WARM_UP_SECONDS = 3
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def busy(space: pso.Space, report: pso.List, number: int, seed: int) -> None:
+    """Moves money, and writes every tenth of a second what it has done since: operations, ns of processor time, the longest."""
+    accounts = space.root["accounts"]
+    chance = random.Random(seed)
+
+    @space.transactional
+    def move(source: int, target: int) -> None:
+        accounts[source] -= 1
+        accounts[target] += 1
+
+    began, operations, longest = time.monotonic(), 0, 0
+    cpu_began = cpu = time.thread_time_ns()
+    while True:
+        move(chance.randrange(ACCOUNTS), chance.randrange(ACCOUNTS))
+        now = time.thread_time_ns()
+        operations, longest, cpu = operations + 1, max(longest, now - cpu), now
+        if time.monotonic() - began >= 0.1:
+            report[number] = (operations, now - cpu_began, longest, report[number][3] + 1)
+            began, operations, longest = time.monotonic(), 0, 0
+            cpu_began = cpu = time.thread_time_ns()
+
+
+def child(function, *arguments) -> int:
+    process = os.fork()
+    if process == 0:
+        try:
+            function(*arguments)
+        finally:
+            os._exit(1)
+    return process
+
+
+def end(processes: list[int]) -> None:
+    for process in processes:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+
+
+class Watch:
+    """What the busy ones report while it is on."""
+
+    def __init__(self, report: pso.List) -> None:
+        self.report = report
+        self.seen = [row[3] for row in report]
+        self.rows: list[tuple[int, int, int]] = []
+        self.began = time.monotonic()
+
+    def look(self) -> None:
+        for number, row in enumerate(self.report):
+            if row[3] != self.seen[number]:
+                self.seen[number] = row[3]
+                self.rows.append(row[:3])
+
+    def numbers(self) -> dict[str, float]:
+        operations = sum(row[0] for row in self.rows)
+        cpu = sum(row[1] for row in self.rows)
+        return {
+            "operations_per_s": operations / (0.1 * len(self.rows) / len(self.report)),
+            "operations_per_cpu_s": operations / (cpu / 1e9),
+            "longest_cpu_ms": max(row[2] for row in self.rows) / 1e6,
+        }
+
+
+def collect_at(space: pso.Space, report: pso.List) -> None:
+    """Collects until it is killed, and says how often and what came of it."""
+    space.root["collector"] = 0
+    while True:
+        began, cpu = time.monotonic(), time.process_time()
+        freed = space.collect()
+        report.append((freed, time.monotonic() - began, time.process_time() - cpu))
+        while space.root["collector"] == 0:
+            time.sleep(0.01)
+
+
+def ring(objects: int) -> dict[str, object]:
+    with pso.create(size="2G") as space:
+        space.root["accounts"] = [100] * ACCOUNTS
+        report = space.List([(0, 0, 0, 0), (0, 0, 0, 0)])
+        found = space.List()
+        workers = [child(busy, space, report, number, number) for number in (0, 1)]
+        say(f"ring: {objects} lists are made")
+        first = last = space.List()
+        part = 1000
+        for _ in range(objects // part):
+            with space.transaction():
+                for _ in range(part):
+                    last = space.List([last])
+        first.append(last)
+        time.sleep(WARM_UP_SECONDS)
+        before = Watch(report)
+        while time.monotonic() - before.began < WARM_UP_SECONDS:
+            time.sleep(0.05)
+            before.look()
+        used = space.stats()["used"]
+        del first, last
+        say("ring: it is dropped, and collected")
+        meanwhile = Watch(report)
+        collector = child(collect_at, space, found)
+        # Two rows at least, which may reach a little over the end.
+        while not len(found) or len(meanwhile.rows) < 4:
+            time.sleep(0.05)
+            meanwhile.look()
+        end([collector, *workers])
+        freed, seconds, cpu_seconds = found[0]
+        after = space.stats()["used"]
+        total = sum(space.root["accounts"])
+        assert total == 100 * ACCOUNTS, total
+        assert space.fsck() == []
+        return {
+            "objects": objects,
+            "freed_bytes": freed,
+            "collector_s": seconds,
+            "collector_cpu_s": cpu_seconds,
+            "used_before": used,
+            "used_after": after,
+            "before": before.numbers(),
+            "meanwhile": meanwhile.numbers(),
+        }
+
+
+def replace(space: pso.Space, seed: int) -> None:
+    """Replaces what is in a dict and in a list, by all kinds of values."""
+    chance = random.Random(seed)
+    dict_, list_ = space.root["dict"], space.root["list"]
+    while True:
+        number = chance.randrange(1000)
+        made = [
+            f"{number:0100}",
+            {"number": number, "list": [number, "x" * 50]},
+            [[number], (number, ["in a tuple"])],
+            (b"x" * 60, 1 << 100),
+        ][chance.randrange(4)]
+        if chance.random() < 0.5:
+            dict_[f"key {number}"] = made
+        else:
+            list_[number] = made
+        if number == 0:
+            loop = space.List(["a ring"])
+            loop.append(loop)
+
+
+def churn(seconds: int, stop: bool) -> dict[str, object]:
+    """`stop`: one of the four is stopped for the second half."""
+    with pso.create(size="256M") as space:
+        space.root["dict"] = {f"key {number}": None for number in range(1000)}
+        space.root["list"] = [None] * 1000
+        workers = [child(replace, space, seed) for seed in range(4)]
+        used, findings = [], 0
+        for second in range(seconds):
+            if stop and second == seconds // 2:
+                os.kill(workers[-1], signal.SIGSTOP)
+            time.sleep(1)
+            end([workers.pop(0)])
+            workers.insert(2, child(replace, space, 100 + second))
+            findings += len(space.fsck())
+            used.append(space.stats()["used"])
+            if second % 10 == 9:
+                say(f"churn: {second + 1} of {seconds} s, {used[-1] >> 20} MiB in use, {findings} findings")
+        end(workers)
+        space.collect()
+        space.collect()
+        live = space.stats()["used"]
+        findings += len(space.fsck())
+        del space.root["dict"], space.root["list"]
+        space.collect()
+        return {"seconds": seconds, "stopped": stop, "used": used, "used_live": live, "findings": findings}
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m pso_bench garbage")
+    parser.add_argument("--objects", type=int, default=1_000_000)
+    parser.add_argument("--seconds", type=int, default=60)
+    options = parser.parse_args(arguments)
+    result = {
+        "ring": ring(options.objects),
+        "churn": churn(options.seconds, stop=False),
+        "churn_stopped": churn(options.seconds, stop=True),
+    }
+    print(json.dumps(result))

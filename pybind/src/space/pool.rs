@@ -1,0 +1,66 @@
+//! Participants that are not at work, and what they are good for meanwhile.
+
+use pso_engine::platform::System;
+use pso_engine::space::JoinError;
+
+use super::Space;
+use crate::ffi::{Python, Result};
+use crate::garbage;
+use crate::member::Member;
+
+impl Space {
+    /// A participant that is not at work.
+    pub fn take_member(&self, py: Python<'_>) -> Result<Box<Member>> {
+        let idle = self.spare.take().or_else(|| self.others.borrow_mut().pop());
+        if let Some(mut member) = idle {
+            member.attend();
+            return Ok(member);
+        }
+        let membership = self.membership(py)?;
+        if membership.native().forked() {
+            self.rejoin(py)?;
+        }
+        let joined = match Member::join(&membership, &self.closed) {
+            Err(JoinError::Full(_)) if membership.space().recover_dead() > 0 => Member::join(&membership, &self.closed),
+            joined => joined,
+        };
+        joined.map_err(|error| self.interpreter.errors.not_joined(py, &error))
+    }
+    /// Gives it back.
+    #[inline]
+    pub fn put_member(&self, mut member: Box<Member>) {
+        if self.garbage.is_due(&member) {
+            self.garbage.go_on(&mut member);
+        }
+        if let Some(other) = self.spare.replace(Some(member)) {
+            self.others.borrow_mut().push(other);
+        }
+        if self.ended.get() {
+            self.dismiss();
+        }
+    }
+    #[cold]
+    pub(super) fn dismiss(&self) {
+        for member in self.spare.take().into_iter().chain(self.others.take()) {
+            member.leave();
+        }
+    }
+    /// Runs `visit` with each participant that is not at work, or with a new one where there is none. Gives the sum.
+    pub fn with_idle_members(&self, py: Python<'_>, mut visit: impl FnMut(&mut Member) -> u64) -> Result<u64> {
+        let first = self.take_member(py)?;
+        let mut members: Vec<Box<Member>> = self.others.take();
+        members.push(first);
+        let mut sum = 0;
+        for mut member in members {
+            sum += visit(&mut member);
+            self.put_member(member);
+        }
+        Ok(sum)
+    }
+
+    /// In a full space: what dead processes held is free again, and what nothing names any more. False: there was none.
+    #[cold]
+    pub(super) fn make_room(&self, py: Python<'_>) -> Result<bool> {
+        Ok(self.membership(py)?.space().recover_dead() > 0 || garbage::collect(py, self)? > 0)
+    }
+}
