@@ -17,6 +17,9 @@ const FIRST_DUE: u64 = 4096;
 /// Steps by the way, each of some tens of microseconds; and blocks freed.
 const STEPS_BY_THE_WAY: u32 = 8;
 const FREED_BY_THE_WAY: u64 = 256;
+/// Where somebody else collects: a pause each time that so many containers were made.
+const PAUSE_FOR_OTHERS: Duration = Duration::from_micros(500);
+const MADE_BETWEEN_PAUSES: u64 = 8;
 /// Waits by the way before it is worth looking for the dead.
 const WAITS_TO_A_LOOK: u32 = 256;
 /// Pauses before it is worth looking for the dead.
@@ -34,6 +37,8 @@ pub struct Garbage {
     due: Cell<u64>,
     /// A collection that rests.
     resting: RefCell<Option<Collection>>,
+    /// The last collection that was known here.
+    seen: Cell<u64>,
     /// How often in a row it has waited for somebody.
     waits: Cell<u32>,
 }
@@ -56,12 +61,17 @@ impl Garbage {
         let tx = &mut member.participant;
         let mine = match self.resting.take() {
             Some(resting) => Some(resting).filter(|resting| tx.resume_collection(resting)),
-            None => tx.open_collection(false),
+            None => {
+                let (last, under_way) = tx.last_collection();
+                if self.seen.replace(last) != last && !under_way {
+                    // Somebody else has been through meanwhile.
+                    return self.look_later(member, FIRST_DUE);
+                }
+                tx.open_collection(false)
+            }
         };
-        let Some(mut collection) = mine else {
-            // Somebody else is at it.
-            return self.look_later(member, FIRST_DUE);
-        };
+        let Some(mut collection) = mine else { return self.give_way(member) };
+        self.seen.set(tx.last_collection().0);
         for _ in 0..STEPS_BY_THE_WAY {
             match tx.collection_step(&mut collection) {
                 Step::Went => self.waits.set(0),
@@ -73,7 +83,7 @@ impl Garbage {
                     tx.collect_at_most(FREED_BY_THE_WAY);
                     return self.look_later(member, collected.kept / 2);
                 }
-                Step::Lost => return self.look_later(member, FIRST_DUE),
+                Step::Lost => return self.give_way(member),
             }
         }
         let tx = &mut member.participant;
@@ -82,6 +92,12 @@ impl Garbage {
         // Again with the next container that is made.
         self.due.set(tx.objects_made() + 1);
         self.resting.replace(Some(collection));
+    }
+
+    /// Somebody else collects. Who makes containers as fast as ever meanwhile makes more than he can find.
+    fn give_way(&self, member: &mut Member) {
+        self.due.set(member.participant.objects_made() + MADE_BETWEEN_PAUSES);
+        gil::pause_without_lock(&mut || std::thread::sleep(PAUSE_FOR_OTHERS));
     }
 
     /// Somebody is in the middle of a transaction, or died there.

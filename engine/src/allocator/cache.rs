@@ -280,6 +280,7 @@ fn carve<P: Platform>(arena: &Arena<P>, owner: ParticipantId, class: SizeClass, 
         }
     }
     superblock.set_fresh(arena, 0);
+    superblock.forget_many_names(arena);
     superblock.take_hints(arena);
     superblock.change(arena, claimed, Use::Small(class), Some(owner)).map(|_| ())
 }

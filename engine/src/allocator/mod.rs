@@ -129,6 +129,20 @@ pub fn superblocks_used<P: Platform>(arena: &Arena<P>) -> u64 {
     supply::frontier(arena)
 }
 
+/// Says that a block, which an attempt of the caller has just allocated, may have many names.
+#[inline]
+pub fn note_many_names<P: Platform>(arena: &Arena<P>, handle: Handle) {
+    let superblock = arena.layout().superblock_of(handle.block());
+    if let Some(superblock) = superblock.and_then(|number| Superblock::at(arena.layout(), number)) {
+        superblock.note_many_names(arena);
+    }
+}
+
+/// Whether that was said of a block that may still be in this superblock.
+pub fn may_have_many_names<P: Platform>(arena: &Arena<P>, number: u64) -> bool {
+    Superblock::at(arena.layout(), number).is_some_and(|superblock| superblock.has_many_names(arena))
+}
+
 /// Runs `visit` over the blocks of one superblock that are not FREE.
 pub fn for_each_block_of<P: Platform>(arena: &Arena<P>, number: u64, visit: &mut impl FnMut(Handle, BlockState)) {
     let mut visit_block = |block: WordAddress| {

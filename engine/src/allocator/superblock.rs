@@ -9,6 +9,7 @@
 //!                              the head is a LargeHead
 //! word 1  fresh: blocks from this index on were not used since the superblock was carved. Written by the owner
 //! word 2  hints: bit g says that a block of group g may be FREE. Anybody sets bits, the owner takes them
+//! word 3  not 0: a block of many names was made here since the superblock was carved. Written by the owner
 //! ```
 //! The generation rises with every change of word 0, so that whoever slept fails its compare-exchange. It is also the
 //! floor of the generations of blocks: a superblock that becomes Unused takes a generation above those of all its
@@ -190,6 +191,25 @@ impl Superblock {
     /// The word itself, which damage may have made larger than any index.
     pub fn fresh_raw<P: Platform>(&self, arena: &Arena<P>) -> u64 {
         arena.platform().load(self.header.offset(1), Relaxed)
+    }
+
+    /// Whether a block of many names may be here.
+    pub fn has_many_names<P: Platform>(&self, arena: &Arena<P>) -> bool {
+        // Relaxed: whoever has to see a block has acquired something that was released after it was made.
+        arena.platform().load(self.header.offset(3), Relaxed) != 0
+    }
+
+    /// Notes one, before it is published. By whoever has made it here.
+    pub fn note_many_names<P: Platform>(&self, arena: &Arena<P>) {
+        if !self.has_many_names(arena) {
+            arena.platform().store(self.header.offset(3), 1, Relaxed);
+        }
+    }
+
+    /// None is here: the superblock is being carved. By its owner.
+    pub fn forget_many_names<P: Platform>(&self, arena: &Arena<P>) {
+        // Relaxed: published with the change of the state.
+        arena.platform().store(self.header.offset(3), 0, Relaxed);
     }
 
     /// Raises the index, before any of the blocks below it is used. By the owner only.

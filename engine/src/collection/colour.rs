@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::reach::{Found, reach};
+use crate::allocator;
 use crate::arena::Arena;
 use crate::platform::Platform;
 use crate::word::{BlockKind, Colour, Handle, Link, Mark, Value, WordAddress};
@@ -59,6 +60,7 @@ pub(super) fn shade<P: Platform>(arena: &Arena<P>, handle: Handle, cycle: u64) -
 #[inline]
 #[track_caller]
 pub(crate) fn born<P: Platform>(arena: &Arena<P>, handle: Handle, shared: bool) {
+    allocator::note_many_names(arena, handle);
     let cycle = under_way(arena);
     if cycle != 0 || shared {
         let colour = if cycle == 0 { Colour::White } else { Colour::Black };

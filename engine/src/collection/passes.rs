@@ -85,7 +85,7 @@ enum Phase {
     Settling { until: u64 },
     Looking { superblock: u64, clean: bool },
     Condemning { superblock: u64 },
-    Retiring { superblock: u64 },
+    Retiring,
 }
 
 /// A collection under way. Whoever drops it without having closed it, or let it rest, leaves it to the next one after the death of this
@@ -100,6 +100,8 @@ pub struct Collection {
     /// The one that is being traced, and its arrays of cells that are not traced yet.
     tracing: Option<Handle>,
     arrays: Vec<Handle>,
+    /// Superblocks with something condemned.
+    condemned: Vec<u64>,
     collected: Collected,
 }
 
@@ -128,7 +130,8 @@ impl Collection {
         platform.store(layout.collection(), cycle, Relaxed);
         let until = seat.batch_after_fence();
         let (phase, collected) = (Phase::Opening { until }, Collected::default());
-        Some(Self { claim, cycle, phase, objects: Vec::new(), tracing: None, arrays: Vec::new(), collected })
+        let (objects, arrays, condemned) = (Vec::new(), Vec::new(), Vec::new());
+        Some(Self { claim, cycle, phase, objects, tracing: None, arrays, condemned, collected })
     }
 
     /// Goes on. `roots` calls what it is given with each object that a process holds.
@@ -157,11 +160,12 @@ impl Collection {
             }
             Phase::Looking { superblock, clean } => self.look(seat, superblock, clean),
             Phase::Condemning { superblock } => self.condemn(seat, superblock),
-            Phase::Retiring { superblock } => {
-                if self.retire(seat, superblock) {
+            Phase::Retiring => {
+                let Some(superblock) = self.condemned.pop() else {
                     self.close(seat.arena);
                     return Step::Over(self.collected);
-                }
+                };
+                self.retire(seat, superblock);
             }
         }
         Step::Went
@@ -253,10 +257,17 @@ impl Collection {
         }
     }
 
+    /// The next superblock from `from` on that a look has to go to; the number behind the last where there is none.
+    fn next_superblock<P: Platform>(arena: &Arena<P>, from: u64) -> u64 {
+        let used = allocator::superblocks_used(arena);
+        (from..used).find(|number| allocator::may_have_many_names(arena, *number)).unwrap_or(used)
+    }
+
     /// Step 5: one superblock, or some of what was found there.
-    fn look<P: Platform>(&mut self, seat: &Seat<'_, P>, superblock: u64, clean: bool) {
+    fn look<P: Platform>(&mut self, seat: &Seat<'_, P>, from: u64, clean: bool) {
         let arena = seat.arena;
         seat.enter();
+        let superblock = Self::next_superblock(arena, from);
         if !self.is_all_traced() {
             self.trace(arena);
         } else if superblock < allocator::superblocks_used(arena) {
@@ -277,26 +288,29 @@ impl Collection {
     }
 
     /// Step 6, its first half.
-    fn condemn<P: Platform>(&mut self, seat: &Seat<'_, P>, superblock: u64) {
+    fn condemn<P: Platform>(&mut self, seat: &Seat<'_, P>, from: u64) {
         let arena = seat.arena;
+        let superblock = Self::next_superblock(arena, from);
         if superblock < allocator::superblocks_used(arena) {
+            let mut condemned = 0;
             for_each_of_many_names(arena, superblock, |handle| {
-                let condemned = recolour(arena, handle, self.cycle, Colour::White, Colour::Condemned);
-                self.collected.objects += u64::from(condemned);
-                self.collected.kept += u64::from(!condemned);
+                let is_white = recolour(arena, handle, self.cycle, Colour::White, Colour::Condemned);
+                condemned += u64::from(is_white);
+                self.collected.kept += u64::from(!is_white);
             });
+            if condemned > 0 {
+                self.collected.objects += condemned;
+                self.condemned.push(superblock);
+            }
             self.phase = Phase::Condemning { superblock: superblock + 1 };
         } else {
-            self.phase = Phase::Retiring { superblock: 0 };
+            self.phase = Phase::Retiring;
         }
     }
 
-    /// Its second half. True: all is retired.
-    fn retire<P: Platform>(&mut self, seat: &mut Seat<'_, P>, superblock: u64) -> bool {
+    /// Its second half.
+    fn retire<P: Platform>(&self, seat: &mut Seat<'_, P>, superblock: u64) {
         let arena = seat.arena;
-        if self.collected.objects == 0 || superblock >= allocator::superblocks_used(arena) {
-            return true;
-        }
         for_each_of_many_names(arena, superblock, |handle| {
             if colour(arena, handle, self.cycle) == Colour::Condemned {
                 seat.limbo.reserve(1);
@@ -305,8 +319,6 @@ impl Collection {
                 }
             }
         });
-        self.phase = Phase::Retiring { superblock: superblock + 1 };
-        false
     }
 }
 

@@ -1,6 +1,9 @@
 //! A participant's part in collections (see `collection`).
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::Participant;
+use crate::arena::HotWord;
 use crate::collection::{Collected, Collection, Seat, Step};
 use crate::error::Stop;
 use crate::holding;
@@ -92,6 +95,14 @@ impl<P: Platform> Participant<P> {
     /// Takes it up again. False: somebody else has taken over, and this one is to be dropped.
     pub fn resume_collection(&mut self, collection: &Collection) -> bool {
         self.active == 0 && !self.is_foreign() && collection.resume(&self.arena)
+    }
+
+    /// Number of the last collection that was begun, by anybody; and whether one is under way.
+    pub fn last_collection(&self) -> (u64, bool) {
+        let layout = self.arena().layout();
+        // Relaxed: for whoever decides when to collect.
+        let last = self.platform().load(layout.hot(HotWord::LastCollection), Relaxed);
+        (last, self.platform().load(layout.collection(), Relaxed) != 0)
     }
 
     /// How many objects this participant has made since [`Self::forget_objects_made`]: containers, whether or not their attempt committed.

@@ -19,8 +19,14 @@ static RESTORING: AtomicUsize = AtomicUsize::new(0);
 ///
 /// The calling thread holds the lock (CPython ends the process if it does not).
 pub fn sleep_without_lock(sleep: &mut dyn FnMut()) -> bool {
-    // SAFETY: saved and restored by the same thread, and in between runs only what knows no Python. An exception that
-    // a handler raises is left set, and said so.
+    pause_without_lock(sleep);
+    // SAFETY: the lock is held again. An exception that a handler raises is left set, and said so.
+    unsafe { c::PyErr_CheckSignals() == 0 }
+}
+
+/// Runs `sleep` without the lock, and leaves signals to whoever comes next.
+pub fn pause_without_lock(sleep: &mut dyn FnMut()) {
+    // SAFETY: saved and restored by the same thread, and in between runs only what knows no Python.
     unsafe {
         let state = c::PyEval_SaveThread();
         sleep();
@@ -35,7 +41,6 @@ pub fn sleep_without_lock(sleep: &mut dyn FnMut()) -> bool {
         }
         c::PyEval_RestoreThread(state);
         RESTORING.fetch_sub(1, Ordering::AcqRel);
-        c::PyErr_CheckSignals() == 0
     }
 }
 
