@@ -64,20 +64,20 @@ fn every_build_gives_the_golden_runs() {
 
 /// Kind of trace, memory operations, fingerprint of all of them in their order.
 const GOLDEN: [&str; 6] = [
-    "counter 18086 b1d5d584accba85c",
-    "bank-1000 23399 cab1c872a957fe95",
-    "bank-4 25947 d356c89486b61e0c",
-    "long-reader 79250 7fde533621aa049d",
-    "crossing-pairs 75364 9a4efb9183d8807c",
-    "queue 20811 07d8fb77940b1079",
+    "counter 18360 d87a56313cb0960d",
+    "bank-1000 23711 c5936899391d5d7d",
+    "bank-4 26355 dc11a53e4c483110",
+    "long-reader 76296 6f04d187073e6d57",
+    "crossing-pairs 74584 2bbe0a0552bbd4f7",
+    "queue 21123 9883cfea8211c666",
 ];
 
 /// The same on the machine with differing transfers.
 const GOLDEN_CALIBRATED: [&str; 6] = [
-    "counter 18313 d6a390c679cf4b72",
-    "bank-1000 23399 01a445101877a0ef",
-    "bank-4 26086 1ae459d9b46f6e06",
-    "long-reader 79667 7307eeb252b72178",
-    "crossing-pairs 75016 0f9d9030cf7bca36",
-    "queue 20882 d23a263b0e8aa78b",
+    "counter 18463 aad96bee0e545cba",
+    "bank-1000 23711 86c15c6fc3d72f50",
+    "bank-4 26527 3f11ee668cb0ae67",
+    "long-reader 76774 353e4d264dd03cfa",
+    "crossing-pairs 76529 76f3a8c13ccf7501",
+    "queue 21123 75c43ee6c9482fee",
 ];

@@ -5,13 +5,13 @@
 
 use pso_engine::error::Stop;
 use pso_engine::object::{self, dict, list, queue, text};
-use pso_engine::word::Handle;
+use pso_engine::word::{Handle, Value};
 use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::world::{
-    ACCOUNTS, ITEMS, KEYS, MARKS, NOTE_LENGTH, NOTES, STRIPE, STRIPES, Tx, World, as_number, belonging, key, note,
-    number,
+    ACCOUNTS, BOXES, ITEMS, KEYS, MARKS, NOTE_LENGTH, NOTES, STRIPE, STRIPES, Tx, World, as_number, belonging, boxed,
+    handle_of, key, note, number,
 };
 
 /// Accounts that an irrevocable transaction levels.
@@ -34,11 +34,15 @@ pub enum Deed {
     ReplaceNote,
     /// Allocates and gives up.
     AbandonNote,
+    /// A list goes from one list to another, or a copy of it does; and something is dropped that nothing named.
+    MoveBox,
+    /// Frees what nothing names.
+    Collect,
 }
 
 impl Deed {
     /// All, by the number in the notes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Transfer,
         Self::MoveKey,
         Self::MoveItem,
@@ -48,6 +52,8 @@ impl Deed {
         Self::Large,
         Self::ReplaceNote,
         Self::AbandonNote,
+        Self::MoveBox,
+        Self::Collect,
     ];
 
     /// What people read in results.
@@ -62,15 +68,20 @@ impl Deed {
             Self::Large => "large",
             Self::ReplaceNote => "replace_note",
             Self::AbandonNote => "abandon",
+            Self::MoveBox => "move_box",
+            Self::Collect => "collect",
         }
     }
 
     /// The next one.
     pub fn choose(random: &mut StdRng) -> Self {
         match random.random_range(0..10_000) {
-            0..3400 => Self::Transfer,
-            3400..5800 => Self::MoveKey,
-            5800..8200 => Self::MoveItem,
+            0..2800 => Self::Transfer,
+            2800..4800 => Self::MoveKey,
+            4800..6800 => Self::MoveItem,
+            6800..8150 => Self::MoveBox,
+            // As long as some hundred transfers.
+            8150..8200 => Self::Collect,
             // Seldom: a writer that sleeps is killed in nothing of interest.
             8200..8260 => Self::MoveToken,
             8260..8900 => Self::EitherToken,
@@ -96,6 +107,9 @@ impl Deed {
             Self::Large => large(tx, world, draw),
             Self::ReplaceNote => replace_note(tx, world, draw),
             Self::AbandonNote => text::encode(tx, &draw.note()).map(drop),
+            Self::MoveBox => move_box(tx, world, draw),
+            // No transaction: see `writer`.
+            Self::Collect => Ok(()),
         }
     }
 }
@@ -160,6 +174,24 @@ fn move_item(tx: &mut Tx, world: &World, draw: &Draw) -> Result<(), Stop> {
         list::insert(tx, to, place, item)?;
     }
     Ok(())
+}
+
+fn move_box(tx: &mut Tx, world: &World, draw: &Draw) -> Result<(), Stop> {
+    let (from, to) = draw.ordered(world.cellar, world.attic);
+    let length = list::len(tx, from)?;
+    if length == 0 {
+        return Ok(());
+    }
+    let Some(taken) = list::remove(tx, from, draw.one % length)? else { return Ok(()) };
+    let mut moved = handle_of(taken)?;
+    if draw.other.is_multiple_of(4) {
+        let content = as_number(list::get(tx, moved, 0)?)?;
+        let ring = boxed(tx, Value::handle(moved))?;
+        list::push(tx, ring, Value::handle(ring))?;
+        moved = boxed(tx, number(content))?;
+    }
+    let place = (draw.other >> 8) % (BOXES as u64 - length + 1);
+    list::insert(tx, to, place, Value::handle(moved))
 }
 
 fn move_token(tx: &mut Tx, from: Handle, to: Handle) -> Result<(), Stop> {

@@ -23,6 +23,9 @@ use crate::place;
 /// How long a writer sleeps for a token before it does something else: all takers may wait at the same queue.
 const TOKEN_PATIENCE: Duration = Duration::from_micros(200);
 
+/// How long a writer waits for others in a collection: one that is stopped holds it up.
+const COLLECTOR_PATIENCE: Duration = Duration::from_millis(2);
+
 /// The hidden subcommand `torture-worker`.
 pub fn work(options: &TortureWorker) -> Result<(), Failure> {
     // Whoever kills us may be killed itself.
@@ -79,6 +82,10 @@ fn perform(tx: &mut Tx, world: &World, writer: u32, deed: Deed, draw: &Draw) -> 
         Ok(Done::Committed(commits as u64))
     };
     match deed {
+        Deed::Collect => {
+            tx.collect_objects(COLLECTOR_PATIENCE.as_nanos() as u64)?;
+            Ok(Done::Nothing)
+        }
         Deed::AbandonNote => {
             // Ends the attempt without a commit: everything has to be given back.
             tx.begin()?;

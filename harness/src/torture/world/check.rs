@@ -5,8 +5,8 @@ use pso_engine::object::{View, dict, list, queue, text, view};
 use pso_engine::word::{Handle, Value};
 
 use super::{
-    ACCOUNTS, BALANCE, ITEMS, KEYS, MARKS, NOTES, STRIPE, STRIPES, TOKENS, Tx, World, as_number, belonging,
-    is_whole_note, key, number,
+    ACCOUNTS, BALANCE, BOXES, ITEMS, KEYS, MARKS, NOTES, STRIPE, STRIPES, TOKENS, Tx, World, as_number, belonging,
+    handle_of, is_whole_note, key, number,
 };
 
 /// What is wrong with the world, a sentence each, and the counts of the writers. All but the field is seen in one state, by a
@@ -18,6 +18,7 @@ pub fn check(tx: &mut Tx, world: &World, writers: u32) -> Result<(Vec<String>, V
         check_bank(tx, world, &mut wrong)?;
         check_dicts(tx, world, &mut wrong)?;
         check_lists(tx, world, &mut wrong)?;
+        check_boxes(tx, world, &mut wrong)?;
         check_queues(tx, world, &mut wrong)?;
         check_notes(tx, world, &mut wrong)?;
         check_marks(&all_of(tx, world.marks)?, list::len(tx, world.drafts)?, &mut wrong);
@@ -46,7 +47,8 @@ pub fn survey(tx: &mut Tx, world: &World, deadline_ns: Option<u64>) -> Result<Ve
 pub fn glance(tx: &mut Tx, world: &World, turn: u64, deadline_ns: Option<u64>) -> Result<Vec<String>, Stop> {
     tx.run_read_only(deadline_ns, |tx| {
         let mut wrong = Vec::new();
-        match turn % 3 {
+        match turn % 4 {
+            3 => check_boxes(tx, world, &mut wrong)?,
             0 => check_bank(tx, world, &mut wrong)?,
             1 => check_dicts(tx, world, &mut wrong)?,
             _ => {
@@ -64,6 +66,24 @@ fn check_lists(tx: &mut Tx, world: &World, wrong: &mut Vec<String>) -> Result<()
     let far = all_of(tx, world.far)?;
     check_permutation("the lists", near, far, ITEMS, wrong);
     Ok(())
+}
+
+fn check_boxes(tx: &mut Tx, world: &World, wrong: &mut Vec<String>) -> Result<(), Stop> {
+    let cellar = opened(tx, world.cellar)?;
+    let attic = opened(tx, world.attic)?;
+    check_permutation("the boxes", cellar, attic, BOXES, wrong);
+    Ok(())
+}
+
+/// What is in each of the lists of a list.
+fn opened(tx: &mut Tx, boxes: Handle) -> Result<Vec<i64>, Stop> {
+    let length = list::len(tx, boxes)?;
+    (0..length)
+        .map(|index| {
+            let found = handle_of(list::get(tx, boxes, index)?.unwrap_or(Value::NONE))?;
+            as_number(list::get(tx, found, 0)?)
+        })
+        .collect()
 }
 
 /// What an alternative writes is nowhere once it is undone.

@@ -8,6 +8,8 @@
 //! far      List }
 //! inbox    Queue } TOKENS different ints are in one of the two, none twice; often empty, so that takers sleep
 //! outbox   Queue }
+//! cellar   List } BOXES lists with an int each are in one of the two, none twice; others are made and dropped, rings too
+//! attic    List }
 //! notes    List of NOTES texts         each is whole: one letter, as often as the note says in its first characters
 //! marks    List of MARKS zeros         other than 0 only inside an alternative that is undone, or undoes it by itself
 //! drafts   List                        empty but inside of such an alternative
@@ -41,6 +43,8 @@ pub const KEYS: i64 = 96;
 pub const ITEMS: i64 = 24;
 /// Ints that move between two queues.
 pub const TOKENS: i64 = 3;
+/// Lists that move between two lists.
+pub const BOXES: i64 = 12;
 /// Texts that are replaced.
 pub const NOTES: u64 = 8;
 /// The longest text: beyond the largest size class, so that large blocks are in play.
@@ -53,7 +57,7 @@ pub const MARKS: u64 = 16;
 pub const STRIPES: u64 = 5;
 /// Cells of a part. So a large transaction writes 3,600, 4,800 or 6,000 cells: lock words name entries modulo 4,096.
 pub const STRIPE: u64 = 1200;
-const OBJECTS: usize = 15;
+const OBJECTS: usize = 17;
 
 /// Handles of the objects. They live as long as the space: nothing ever takes them out of the root.
 #[derive(Clone, Copy)]
@@ -65,6 +69,8 @@ pub struct World {
     pub far: Handle,
     pub inbox: Handle,
     pub outbox: Handle,
+    pub cellar: Handle,
+    pub attic: Handle,
     pub notes: Handle,
     pub marks: Handle,
     pub drafts: Handle,
@@ -87,6 +93,8 @@ impl World {
                 far: list::create(tx)?,
                 inbox: queue::create(tx, TOKENS as u64)?,
                 outbox: queue::create(tx, TOKENS as u64)?,
+                cellar: list::create(tx)?,
+                attic: list::create(tx)?,
                 notes: list::create(tx)?,
                 marks: list::create(tx)?,
                 drafts: list::create(tx)?,
@@ -124,6 +132,8 @@ impl World {
                 far: item()?,
                 inbox: item()?,
                 outbox: item()?,
+                cellar: item()?,
+                attic: item()?,
                 notes: item()?,
                 marks: item()?,
                 drafts: item()?,
@@ -138,8 +148,10 @@ impl World {
 
     fn handles(&self) -> [Handle; OBJECTS] {
         let Self { bank, left, right, near, far, inbox, outbox, notes, counts, stop, .. } = *self;
-        let Self { marks, drafts, decrees, field, apart, .. } = *self;
-        [bank, left, right, near, far, inbox, outbox, notes, marks, drafts, decrees, field, apart, counts, stop]
+        let Self { cellar, attic, marks, drafts, decrees, field, apart, .. } = *self;
+        let moved = [bank, left, right, near, far, inbox, outbox, cellar, attic];
+        let written = [notes, marks, drafts, decrees, field, apart, counts, stop];
+        std::array::from_fn(|index| if index < moved.len() { moved[index] } else { written[index - moved.len()] })
     }
 
     fn fill(&self, tx: &mut Tx, writers: u32) -> Result<(), Stop> {
@@ -152,6 +164,10 @@ impl World {
         }
         for item in 0..ITEMS {
             list::push(tx, self.near, number(item))?;
+        }
+        for item in 0..BOXES {
+            let made = boxed(tx, number(item))?;
+            list::push(tx, self.cellar, Value::handle(made))?;
         }
         for token in 0..TOKENS {
             queue::put(tx, self.inbox, number(token))?;
@@ -176,6 +192,13 @@ impl World {
     }
 }
 
+/// A list of one value.
+pub fn boxed(tx: &mut Tx, value: Value) -> Result<Handle, Stop> {
+    let made = list::create(tx)?;
+    list::push(tx, made, value)?;
+    Ok(made)
+}
+
 /// An int as a value. All of ours are small.
 pub fn number(value: i64) -> Value {
     Value::int(value).unwrap_or(Value::NONE)
@@ -187,8 +210,9 @@ pub fn as_number(value: Option<Value>) -> Result<i64, Stop> {
     word.as_int().ok_or(Stop::Corrupt(Corrupt { what: "an int of the torture", byte_offset: 0, word: word.raw() }))
 }
 
-fn handle_of(value: Value) -> Result<Handle, Stop> {
-    let corrupt = Corrupt { what: "the root of the torture", byte_offset: 0, word: value.raw() };
+/// An object that a value of the torture names.
+pub fn handle_of(value: Value) -> Result<Handle, Stop> {
+    let corrupt = Corrupt { what: "an object of the torture", byte_offset: 0, word: value.raw() };
     value.as_handle().ok_or(Stop::Corrupt(corrupt))
 }
 
