@@ -20,6 +20,12 @@ const FREED_BY_THE_WAY: u64 = 256;
 /// Where somebody else collects: a pause each time that so many containers were made.
 const PAUSE_FOR_OTHERS: Duration = Duration::from_micros(500);
 const MADE_BETWEEN_PAUSES: u64 = 8;
+/// So many, and he is taken for stopped.
+const MOST_PAUSES: u32 = 256;
+/// What a participant may have retired and not freed before it retires more: 1 MiB.
+const MOST_RETIRED_WORDS: u64 = 1 << 17;
+/// Containers made between two looks at somebody who is waited for: 1 at first, then twice as many each time, up to two to this.
+const LONGEST_WAIT_BITS: u32 = 8;
 /// Waits by the way before it is worth looking for the dead.
 const WAITS_TO_A_LOOK: u32 = 256;
 /// Pauses before it is worth looking for the dead.
@@ -39,6 +45,8 @@ pub struct Garbage {
     resting: RefCell<Option<Collection>>,
     /// The last collection that was known here.
     seen: Cell<u64>,
+    /// Pauses for a collection of somebody else.
+    pauses: Cell<u32>,
     /// How often in a row it has waited for somebody.
     waits: Cell<u32>,
 }
@@ -47,6 +55,13 @@ impl Garbage {
     /// Of a space just opened.
     pub fn new() -> Self {
         Self { due: Cell::new(FIRST_DUE), ..Self::default() }
+    }
+
+    /// In another life of the space here: what rested was begun in the name of somebody else.
+    pub fn forget(&self) {
+        drop(self.resting.take());
+        self.due.set(FIRST_DUE);
+        self.waits.set(0);
     }
 
     /// Whether the member has made so many containers that it is time to go on with a collection.
@@ -72,7 +87,12 @@ impl Garbage {
         };
         let Some(mut collection) = mine else { return self.give_way(member) };
         self.seen.set(tx.last_collection().0);
+        self.pauses.set(0);
         for _ in 0..STEPS_BY_THE_WAY {
+            // What is condemned can wait: not so what was retired, which goes with this participant only.
+            if tx.retired_words() > MOST_RETIRED_WORDS {
+                break;
+            }
             match tx.collection_step(&mut collection) {
                 Step::Went => self.waits.set(0),
                 Step::Waits => {
@@ -89,13 +109,19 @@ impl Garbage {
         let tx = &mut member.participant;
         tx.rest_collection(&collection);
         tx.collect_at_most(FREED_BY_THE_WAY);
-        // Again with the next container that is made.
-        self.due.set(tx.objects_made() + 1);
+        // Again with the next container that is made; less often while there is somebody to wait for.
+        self.due.set(tx.objects_made() + (1 << self.waits.get().min(LONGEST_WAIT_BITS)));
         self.resting.replace(Some(collection));
     }
 
     /// Somebody else collects. Who makes containers as fast as ever meanwhile makes more than he can find.
     fn give_way(&self, member: &mut Member) {
+        // Not for ever: he may be stopped.
+        self.pauses.set(self.pauses.get() + 1);
+        if self.pauses.get() > MOST_PAUSES {
+            self.pauses.set(0);
+            return self.look_later(member, FIRST_DUE);
+        }
         self.due.set(member.participant.objects_made() + MADE_BETWEEN_PAUSES);
         gil::pause_without_lock(&mut || std::thread::sleep(PAUSE_FOR_OTHERS));
     }

@@ -2,8 +2,8 @@
 //!
 //! 1. A value that fits a word, or is a proxy, is that word.
 //! 2. Longer texts, bytes and numbers are kept until they are written.
-//! 3. Tuples come after what they hold; one that is met twice is shared, and stays for ever (see `object::ownership`); plain lists and dicts are numbered where they are first met, so that cycles and
-//!    shared parts stay what they are. They are made empty, then tuples are made, then they are filled.
+//! 3. Tuples come after what they hold; one that is met twice is shared (see `object::ownership`); plain lists and dicts are numbered
+//!    where they are first met, so that cycles and shared parts stay what they are. They are made empty, then tuples are made, then they are filled.
 //!
 //! Carrying out a plan twice (an attempt that is run again) makes everything anew. Nothing runs Python code after the plan is
 //! complete; while it is made, only `repr` for messages and the hash of odd keys do.
@@ -297,6 +297,12 @@ impl<'a> Maker<'a> {
 
     fn add_proxy(&self, py: Python<'_>, object: &Any, place: Option<usize>) -> Result<Draft> {
         match proxy::of(self.space.interpreter(), object) {
+            // From before the space was closed and opened again, and gone by then: its memory may be there, and go any time.
+            Some((space, handle))
+                if space.as_any().is(self.space.as_any()) && !proxy::is_held(self.space.interpreter(), object) =>
+            {
+                Err(self.space.stopped(py, Stop::Stale(Stale { handle })))
+            }
             Some((space, handle)) if space.as_any().is(self.space.as_any()) => {
                 Ok(Draft::Shared { handle, _proxy: object.to_object() })
             }

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use pso_engine::allocator;
+use pso_engine::collection;
 use pso_engine::error::{Stale, Stop};
 use pso_engine::holding::Export;
 use pso_engine::word::{BlockKind, BlockPhase, Handle};
@@ -13,6 +14,7 @@ use crate::ffi::method::Signature;
 use crate::ffi::natives::Native;
 use crate::ffi::weak::Identity;
 use crate::ffi::{Any, Arguments, Class, Instance, Kind, Object, Own, Python, Raised, Result};
+use crate::garbage;
 use crate::holding::{Held, Keep, Shared};
 use crate::interpreter::Interpreter;
 use crate::plan;
@@ -170,20 +172,77 @@ pub fn from_outside(
     let Some(kind) = usize::try_from(kind).ok().and_then(|kind| BlockKind::ALL.get(kind).copied()) else {
         return Err(Kind::Value.raise(py, "not a kind of object"));
     };
-    // A transaction that it is a part of may go on without it: an answer, not the end of the attempt.
-    let found = space.operate(py, |tx| match allocator::check_fully(tx.arena(), handle) {
-        // What was taken out of the space is about to go, whoever holds it.
-        Ok(state) if state.kind == kind && state.phase != BlockPhase::Retired => {
-            space.keep(py, tx, kind, handle).map(Ok)
-        }
-        Ok(_) => Ok(Err(Stop::Stale(Stale { handle }))),
-        Err(stop) => Ok(Err(stop)),
-    })?;
-    let keep = found.map_err(|stop| space.stopped(py, stop))?;
-    if let Some(export) = export {
+    let keep = take_up(py, space, kind, handle, export)?;
+    let proxy = Space::proxy(space, py, Shared { kind, handle, keep })?;
+    // An attempt that is run again loads it again: then its sender holds it on.
+    if let Some(export) = export
+        && space.interpreter().current(py).is_none()
+    {
         space.keeper().adopt(export);
     }
-    Space::proxy(space, py, Shared { kind, handle, keep })
+    Ok(proxy)
+}
+
+/// Collections that a name in doubt is worth.
+const TRIES: u32 = 3;
+
+/// Keeps an object whose name comes neither from a cell nor from something held. What may be about to be freed is waited for: then it is gone, or
+/// something names it.
+fn take_up(
+    py: Python<'_>,
+    space: &Instance<Space>,
+    kind: BlockKind,
+    handle: Handle,
+    export: Option<Export>,
+) -> Result<Keep> {
+    let membership = space.membership(py)?;
+    let is_exported = || export.is_some_and(|export| membership.space().is_exported(export));
+    for _ in 0..TRIES {
+        // A transaction that it is a part of may go on without it: an answer, not the end of the attempt.
+        let found = space.operate(py, |tx| match allocator::check_fully(tx.arena(), handle) {
+            // What was taken out of the space is about to go, whoever holds it.
+            Ok(state) if state.kind != kind || state.phase == BlockPhase::Retired => {
+                Ok(Err(Stop::Stale(Stale { handle })))
+            }
+            Ok(_) if !is_exported() && !collection::is_beyond_doubt(tx.arena(), handle) => Ok(Ok(None)),
+            Ok(_) => space.keep(py, tx, kind, handle).map(|keep| Ok(Some(keep))),
+            Err(stop) => Ok(Err(stop)),
+        })?;
+        match found {
+            Ok(Some(keep)) => return Ok(keep),
+            Ok(None) if space.interpreter().current(py).is_none() => drop(garbage::collect(py, space)?),
+            Ok(None) => break,
+            Err(stop) => return Err(space.stopped(py, stop)),
+        }
+    }
+    Err(space.stopped(py, Stop::Stale(Stale { handle })))
+}
+
+impl Space {
+    /// After it was closed here and is open again: the proxies of before hold their objects anew, as far as those are there.
+    pub fn hold_anew(this: &Instance<Self>, py: Python<'_>) {
+        let (dicts, lists, queues) = this.all_proxies(py);
+        let held = |kind, handle| match take_up(py, this, kind, handle, None) {
+            Ok(Keep::Held(held)) => Some(held),
+            // It is gone, or it is the root: whoever uses the proxy hears of it.
+            _ => None,
+        };
+        dicts.iter().for_each(|dict| dict.proxy().keep(held(BlockKind::Dict, dict.proxy().handle())));
+        lists.iter().for_each(|list| list.proxy().keep(held(BlockKind::List, list.proxy().handle())));
+        queues.iter().for_each(|queue| queue.proxy().keep(held(BlockKind::Queue, queue.proxy().handle())));
+    }
+}
+
+/// Whether a proxy of this interpreter keeps its object. The root needs nobody.
+pub fn is_held(interpreter: &Interpreter, object: &Any) -> bool {
+    let types = &interpreter.types;
+    if let Some(dict) = types.dict.cast(object) {
+        return dict.proxy().is_held() || dict.proxy().space().is_root(dict.proxy().handle());
+    }
+    if let Some(list) = types.list.cast(object) {
+        return list.proxy().is_held();
+    }
+    types.queue.cast(object).is_some_and(|queue| queue.proxy().is_held())
 }
 
 /// Raises that an object cannot be shared, naming where it stands.

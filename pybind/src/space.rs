@@ -94,6 +94,8 @@ impl Space {
             known.closed.store(false, Ordering::Release);
             known.ended.set(false);
             interpreter.set_default(&known, true);
+            known.garbage.forget();
+            Self::hold_anew(&known, py);
             return Ok(known);
         }
         let uuid = membership.uuid();
@@ -339,6 +341,7 @@ impl Space {
         self.interpreter.forked(py);
         // Dropped without leaving: the places are the parent's.
         drop((self.spare.take(), self.others.take(), self.idle.take()));
+        self.garbage.forget();
         let Some(membership) = self.membership.borrow().clone() else { return Ok(()) };
         membership.rejoin().map_err(|error| self.open_failed(py, &error))
     }
@@ -362,6 +365,11 @@ impl Space {
     /// What guards release to.
     pub fn keeper(&self) -> Rc<Keeper> {
         Rc::clone(&self.keeper.borrow())
+    }
+    /// All proxies that live.
+    #[allow(clippy::type_complexity)] // A list of each kind.
+    pub fn all_proxies(&self, py: Python<'_>) -> (Vec<Own<Dict>>, Vec<Own<List>>, Vec<Own<Queue>>) {
+        (self.dicts.all(py), self.lists.all(py), self.queues.all(py))
     }
     /// Holds what an attempt has found or made.
     #[inline]

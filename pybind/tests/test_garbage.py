@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pickle
 import random
 import signal
 import threading
@@ -79,6 +80,18 @@ def test_a_full_space_frees_what_nothing_names_before_it_says_so(small):
     small.root["large"] = [["x" * 10_000] for _ in range(50)]
 
 
+def test_a_transaction_that_finds_a_full_space_runs_again(small):
+    def replace():
+        small.root["large"] = [["x" * 10_000] for _ in range(30)]
+        return pso.current().attempt
+
+    attempts = [small.run(replace) for _ in range(30)]
+    assert max(attempts) == 2 and min(attempts) == 1
+    with pytest.raises(pso.ArenaFull):
+        small.run(lambda: small.root.update(larger=[["x" * 10_000] for _ in range(1000)]))
+    assert small.root.keys() == {"large"}
+
+
 def test_what_a_proxy_names_stays(small):
     small.root["list"] = [["inner"], "x" * 50]
     taken = small.root.pop("list")
@@ -120,6 +133,38 @@ def test_what_a_pickle_names_stays_until_it_is_loaded(small, start):
     assert child.receive() == ["sent"]
     child.finish()
     assert small.collect() > 0
+
+
+def test_a_pickle_that_a_lost_attempt_has_loaded_can_be_loaded_again(small):
+    data = pickle.dumps(small.List(["sent"]))
+
+    def fails():
+        assert pickle.loads(data) == ["sent"]
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        small.run(fails)
+    small.collect()
+    assert pickle.loads(data) == ["sent"]
+    assert small.collect() > 0
+    with pytest.raises(pso.StaleHandleError):
+        pickle.loads(data)
+
+
+def test_a_space_that_is_opened_again_holds_what_its_proxies_name(names):
+    space = pso.create(names(), size="2M")
+    space.root["list"] = [["inner"]]
+    taken = space.root.pop("list")
+    space.close()
+    space = pso.attach(space.name)
+    assert space.stats()["held"] == 1
+    space.collect()
+    assert taken == [["inner"]]
+    space.root["again"] = taken
+    del taken
+    space.collect()
+    assert space.root["again"] == [["inner"]] and space.fsck() == []
+    space.close()
 
 
 def test_children_of_a_fork_hold_what_their_parent_held(small):

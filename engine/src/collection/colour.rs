@@ -40,8 +40,9 @@ pub(super) fn recolour<P: Platform>(arena: &Arena<P>, handle: Handle, cycle: u64
     let platform = arena.platform();
     let new = Mark { cycle, colour: to }.pack();
     let mut word = platform.load(mark_word(handle), Relaxed);
-    // Bounded: within a collection a colour only ever rises.
-    while Mark::colour_in(word, cycle) == from {
+    // Bounded: within a collection a colour only ever rises, and there is one collector.
+    while Mark::colour_in(word, cycle) == from && (word == 0 || Mark::unpack(word).is_some() || to == Colour::Condemned)
+    {
         match platform.compare_exchange(mark_word(handle), word, new, Relaxed, Relaxed) {
             Ok(_) => return true,
             Err(now) => word = now,
@@ -87,6 +88,15 @@ pub fn note_held<P: Platform>(arena: &Arena<P>, handle: Handle) {
     if cycle != 0 {
         shade_from(arena, cycle, handle.raw());
     }
+}
+
+/// Whether a name that comes neither from a cell nor from something held (an old pickle, say) may be taken up. In an attempt, of a block that
+/// is in use. Not if it is garbage that is being freed, or may be: where a collection is under way only what it has reached is known to be none.
+pub fn is_beyond_doubt<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
+    let cycle = under_way(arena);
+    let word = arena.platform().load(mark_word(handle), Relaxed);
+    let condemned = Mark::unpack(word).is_some_and(|mark| mark.colour == Colour::Condemned);
+    !condemned && (cycle == 0 || matches!(Mark::colour_in(word, cycle), Colour::Grey | Colour::Black))
 }
 
 /// A process lets go of an object; its entry still stands in the table.

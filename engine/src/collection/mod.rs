@@ -33,18 +33,23 @@
 //! name (the cell has changed: it is not valid, or it has locked the cell); what its process holds of it from then on was shaded when it began to hold it, inside
 //! that attempt, which was through when step 4 was; and when it is through it holds nothing else.
 //!
-//! **Killed at any step.** A collector: the word beside the clock stays `n`, which costs commits some work until the next one takes over; no mark of `n` counts
-//! for `n + 1`. Condemned blocks that were not retired are white again, and nobody can reach them; that they name what is gone, `fsck` knows. Whoever
-//! is killed in a commit has shaded before any store; else his recoverer finds all locks and shades.
+//! Every name comes from a cell, from what a process holds, or from an export whose ticket stands. Where that is not sure (a pickle that is
+//! loaded twice), whoever takes the name up asks [`is_beyond_doubt`].
 //!
-//! *Bounds.* A look is a load for each block of the space. Memory of the collector: `passes::MOST_PENDING` names. A collector under SIGSTOP keeps others from collecting, and
-//! from nothing else; so does an attempt under SIGSTOP.
+//! **Killed at any step.** A collector: the word beside the clock stays `n`, which costs commits some work until the next one takes over;
+//! no mark of `n` counts for `n + 1`. Before it takes over, the dead one's participants are recovered: the list of what was retired may have lost
+//! its last step. Condemned blocks that were not retired are white again, and nobody can reach them; that they name what is gone, `fsck`
+//! knows. Whoever is killed in a commit has shaded before any store; else his recoverer finds all locks and shades.
+//!
+//! *Bounds.* A look is a load for each block of the superblocks in which blocks of many names were made. Memory of the collector:
+//! `passes::MOST_PENDING` names. A collector under SIGSTOP keeps others from collecting; so does an attempt under SIGSTOP. What processes
+//! hold is looked at in one step, and so is each array of cells.
 
 mod colour;
 mod passes;
 mod reach;
 
 pub(crate) use colour::{born, shade_overwritten};
-pub use colour::{note_held, note_released};
+pub use colour::{is_beyond_doubt, note_held, note_released};
 pub(crate) use passes::Seat;
 pub use passes::{Collected, Collection, Step};

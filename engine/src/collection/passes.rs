@@ -13,8 +13,8 @@ use crate::word::{BlockPhase, Colour, Handle, ParticipantId};
 
 /// Names that wait to be traced, at most: 512 KiB. What is not noted is grey all the same, and found in a look over all blocks.
 pub const MOST_PENDING: usize = 1 << 16;
-/// Blocks that one step traces.
-const TRACED_AT_ONCE: usize = 32;
+/// Words that one step traces, or somewhat more.
+const TRACED_AT_ONCE: u64 = 1024;
 /// In the collector's word beside the claim: nobody is at it just now, and others may begin anew.
 const RESTS: u64 = 1 << 62;
 /// How long whoever is in no hurry lets another one rest.
@@ -31,7 +31,7 @@ pub enum Step {
     Waits,
     /// This collection is over.
     Over(Collected),
-    /// Somebody else has taken over while it rested, or this is the child of a fork. Nothing was done.
+    /// Somebody else has taken over while it rested, or it was begun by another process: this is its child. Nothing was done.
     Lost,
 }
 
@@ -49,6 +49,7 @@ pub struct Seat<'a, P: Platform> {
     pub(crate) arena: &'a Arena<P>,
     pub(crate) id: ParticipantId,
     pub(crate) slot: Slot,
+    pub(crate) claim: Claim,
     pub(crate) limbo: &'a mut Limbo,
 }
 
@@ -109,11 +110,10 @@ impl Collection {
     /// Step 1 of the protocol. `None`: somebody living collects, and does not rest; or not for long, and there is no `hurry`.
     pub(crate) fn open<P: Platform>(
         seat: &Seat<'_, P>,
-        claim: Claim,
         hurry: bool,
         is_dead: impl FnOnce(Claim) -> bool,
     ) -> Option<Self> {
-        let (platform, layout, claim) = (seat.arena.platform(), seat.arena.layout(), claim.pack());
+        let (platform, layout, claim) = (seat.arena.platform(), seat.arena.layout(), seat.claim.pack());
         let word = layout.hot(HotWord::Collector);
         // Acquire: pairs with the release of the last collector.
         let holder = platform.load(word, Acquire);
@@ -140,7 +140,7 @@ impl Collection {
         seat: &mut Seat<'_, P>,
         roots: impl FnOnce(&mut dyn FnMut(Handle)),
     ) -> Step {
-        if !self.is_mine(seat.arena) {
+        if !self.is_mine(seat) {
             return Step::Lost;
         }
         match self.phase {
@@ -162,7 +162,7 @@ impl Collection {
             Phase::Condemning { superblock } => self.condemn(seat, superblock),
             Phase::Retiring => {
                 let Some(superblock) = self.condemned.pop() else {
-                    self.close(seat.arena);
+                    self.close(seat);
                     return Step::Over(self.collected);
                 };
                 self.retire(seat, superblock);
@@ -172,8 +172,9 @@ impl Collection {
     }
 
     /// Lets others take over from here on. Between steps.
-    pub(crate) fn rest<P: Platform>(&self, arena: &Arena<P>) {
-        if self.is_mine(arena) {
+    pub(crate) fn rest<P: Platform>(&self, seat: &Seat<'_, P>) {
+        let arena = seat.arena;
+        if self.is_mine(seat) {
             let since = arena.layout().hot(HotWord::Collector).offset(1);
             arena.platform().store(since, arena.platform().coarse_ns(), Relaxed);
             self.change_holder(arena, self.claim, self.claim | RESTS);
@@ -181,8 +182,9 @@ impl Collection {
     }
 
     /// After [`Self::rest`]. False: it is lost.
-    pub(crate) fn resume<P: Platform>(&self, arena: &Arena<P>) -> bool {
-        if arena.platform().forked() || !self.change_holder(arena, self.claim | RESTS, self.claim) {
+    pub(crate) fn resume<P: Platform>(&self, seat: &Seat<'_, P>) -> bool {
+        let arena = seat.arena;
+        if self.claim != seat.claim.pack() || !self.change_holder(arena, self.claim | RESTS, self.claim) {
             return false;
         }
         // Relaxed: written before the word that was just acquired. Another one of this process may have taken over and rest now.
@@ -200,17 +202,19 @@ impl Collection {
     }
 
     /// Ends it, finished or not.
-    pub(crate) fn close<P: Platform>(&mut self, arena: &Arena<P>) {
-        if self.is_mine(arena) {
+    pub(crate) fn close<P: Platform>(&mut self, seat: &Seat<'_, P>) {
+        let arena = seat.arena;
+        if self.is_mine(seat) {
             // Relaxed: whoever still sees the number does some work in vain.
             arena.platform().store(arena.layout().collection(), 0, Relaxed);
             self.change_holder(arena, self.claim, 0);
         }
     }
 
-    fn is_mine<P: Platform>(&self, arena: &Arena<P>) -> bool {
-        let holder = arena.platform().load(arena.layout().hot(HotWord::Collector), Relaxed);
-        holder == self.claim && !arena.platform().forked()
+    /// The child of a fork has a copy of it, and another claim; so has a process that has left and joined again.
+    fn is_mine<P: Platform>(&self, seat: &Seat<'_, P>) -> bool {
+        let holder = seat.arena.platform().load(seat.arena.layout().hot(HotWord::Collector), Relaxed);
+        holder == self.claim && self.claim == seat.claim.pack()
     }
 
     fn mark_roots<P: Platform>(&mut self, seat: &Seat<'_, P>, roots: impl FnOnce(&mut dyn FnMut(Handle))) {
@@ -241,7 +245,8 @@ impl Collection {
 
     /// Traces some of what is grey.
     fn trace<P: Platform>(&mut self, arena: &Arena<P>) {
-        for _ in 0..TRACED_AT_ONCE {
+        let mut words = 0;
+        while words < TRACED_AT_ONCE {
             // Arrays first: a block is black once all its arrays are traced, and not before.
             let next = self.arrays.pop().or_else(|| {
                 if let Some(traced) = self.tracing.take() {
@@ -252,7 +257,11 @@ impl Collection {
             });
             let Some(next) = next else { return };
             if let Ok(state) = allocator::check(arena, next) {
-                each_word(arena, next, state.kind, &mut |word| self.reach(arena, word));
+                words += 1;
+                each_word(arena, next, state.kind, &mut |word| {
+                    words += 1;
+                    self.reach(arena, word);
+                });
             }
         }
     }
@@ -292,12 +301,15 @@ impl Collection {
         let arena = seat.arena;
         let superblock = Self::next_superblock(arena, from);
         if superblock < allocator::superblocks_used(arena) {
+            // As in a look: a block that others free meanwhile must not become something else under our eyes.
+            seat.enter();
             let mut condemned = 0;
             for_each_of_many_names(arena, superblock, |handle| {
                 let is_white = recolour(arena, handle, self.cycle, Colour::White, Colour::Condemned);
                 condemned += u64::from(is_white);
                 self.collected.kept += u64::from(!is_white);
             });
+            seat.leave();
             if condemned > 0 {
                 self.collected.objects += condemned;
                 self.condemned.push(superblock);
@@ -311,6 +323,7 @@ impl Collection {
     /// Its second half.
     fn retire<P: Platform>(&self, seat: &mut Seat<'_, P>, superblock: u64) {
         let arena = seat.arena;
+        seat.enter();
         for_each_of_many_names(arena, superblock, |handle| {
             if colour(arena, handle, self.cycle) == Colour::Condemned {
                 seat.limbo.reserve(1);
@@ -319,6 +332,7 @@ impl Collection {
                 }
             }
         });
+        seat.leave();
     }
 }
 

@@ -7,7 +7,7 @@ use crate::allocator;
 use crate::arena::Arena;
 use crate::platform::Platform;
 use crate::shape::{DICT_PLACES, Reference, SPINE_CELLS, references};
-use crate::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, Value};
+use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, CellAddress, Handle, Value};
 
 /// Where a way ends.
 pub(super) enum Found {
@@ -17,15 +17,13 @@ pub(super) enum Found {
     Array(Handle),
 }
 
-/// Tuples and entries that one word leads through, at most: more than any that were made (damage may close them to a ring).
-const MOST_STEPS: u64 = 1 << 20;
-
 /// Calls `found` for each end of the ways from `word`. The caller is in an attempt, or may read all that `word` names for another reason.
 pub(super) fn reach<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl FnMut(Found)) {
     // One word, one block of one name, is nearly all there is: no list for them.
     let Some(first) = step(arena, word, found) else { return };
     let mut pending = vec![first];
-    for _ in 0..MOST_STEPS {
+    // Bound: a space has no more blocks, and each has one name; damage may close them to a ring.
+    for _ in 0..arena.layout().geometry().space_words / 4 {
         let Some((handle, kind)) = pending.pop() else { return };
         each_word(arena, handle, kind, &mut |word| pending.extend(step(arena, word, found)));
     }
@@ -35,7 +33,10 @@ pub(super) fn reach<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl F
 #[inline]
 fn step<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl FnMut(Found)) -> Option<(Handle, BlockKind)> {
     let handle = Value::from_raw(word).as_handle()?;
-    let kind = allocator::check(arena, handle).ok()?.kind;
+    // What is PRIVATE after T0 was made since; what is RETIRED was shaded through by whoever took it out. Neither stays where it is:
+    // the memory may be somebody else's before a mark is set.
+    let state = allocator::check(arena, handle).ok().filter(|state| state.phase == BlockPhase::Live)?;
+    let kind = state.kind;
     if has_many_names(arena, handle, kind) {
         found(Found::ManyNames(handle));
         return None;

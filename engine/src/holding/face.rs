@@ -1,7 +1,7 @@
 //! What a process asks of its table: let go, pass on, go on in a child.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use super::entry::{Content, Entry, for_each_entry, foreign_entry};
 use super::{Export, Hold};
@@ -76,6 +76,14 @@ impl<P: Platform> Space<P> {
         Some(Export { process: self.process(), index: hold.index, ticket })
     }
 
+    /// Whether nobody has taken an export out yet: then the object is held.
+    pub fn is_exported(&self, export: Export) -> bool {
+        let arena = self.arena();
+        let entry = ProcessSlot::of(arena, export.process).and_then(|slot| foreign_entry(arena, slot, export.index));
+        // Acquire: as in `Entry::held`.
+        export.ticket != 0 && entry.is_some_and(|entry| arena.platform().load(entry.ticket(), Acquire) == export.ticket)
+    }
+
     /// Takes an export out of its sender's table. The caller holds the object by now. False: somebody else has adopted it, or its
     /// sender has ended.
     pub fn adopt(&self, export: Export) -> bool {
@@ -132,7 +140,10 @@ impl<P: Platform> Space<P> {
         }
         // Both in the order of their indices.
         if let Some(noted) = noted {
-            held.retain(|hold| noted.binary_search_by_key(&hold.index, |noted| noted.index).is_ok());
+            held.retain(|hold| {
+                let place = noted.binary_search_by_key(&hold.index, |noted| noted.index);
+                place.is_ok_and(|place| noted[place].handle == hold.handle)
+            });
         }
         if held.is_empty() {
             return Ok(());

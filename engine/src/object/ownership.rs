@@ -2,7 +2,7 @@
 //!
 //! 1. A text, bytes, int, float or tuple block is named by one word: of a cell, of an entry, or of a tuple. A value that is read
 //!    from one place and written to another *moves*, or is copied ([`copy`]). A block that was made to have several names
-//!    (`Participant::share`) stays for ever, with all that it names.
+//!    (`Participant::share`) goes, with all that it names, when a collection finds that nothing names it.
 //! 2. What an operation takes out and returns belongs to the caller: it moves it, or it [`discard`]s it. What it takes out
 //!    without returning it, it discards.
 //! 3. Lists, dicts and queues may have any number of names. They are neither copied nor discarded here.

@@ -20,4 +20,5 @@ mod process;
 
 pub use attempt::finish_attempt;
 pub(crate) use attempt::process_is_dead;
+pub(crate) use process::anybody_claims;
 pub use process::recover_dead;

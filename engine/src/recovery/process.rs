@@ -97,7 +97,7 @@ fn free_dead_process<P: Platform>(arena: &Arena<P>, id: ProcessSlotId, slot: Pro
     arena.platform().release_liveness(id);
 }
 
-fn anybody_claims<P: Platform>(arena: &Arena<P>, claim: Claim) -> bool {
+pub(crate) fn anybody_claims<P: Platform>(arena: &Arena<P>, claim: Claim) -> bool {
     (0..arena.layout().geometry().participants).any(|number| {
         Slot::of(arena, ParticipantId(number as u16))
             .is_some_and(|slot| arena.platform().load(slot.claim(), Acquire) == claim.pack())

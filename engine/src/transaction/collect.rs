@@ -50,7 +50,7 @@ impl<P: Platform> Participant<P> {
                 Step::Waits => {
                     let now = self.platform().now_ns();
                     if now.saturating_sub(*waits_since.get_or_insert(now)) > patience_ns {
-                        collection.close(&self.arena);
+                        self.close_collection(collection);
                         return Ok(CollectionEnd::Unfinished);
                     }
                     pauses += 1;
@@ -58,7 +58,7 @@ impl<P: Platform> Participant<P> {
                         recovery::recover_dead(&self.space);
                     }
                     if let Err(stop) = self.pause_for(PAUSE_NS) {
-                        collection.close(&self.arena);
+                        self.close_collection(collection);
                         return Err(stop);
                     }
                 }
@@ -83,18 +83,26 @@ impl<P: Platform> Participant<P> {
         if self.active != 0 || self.is_foreign() {
             return None;
         }
-        let (claim, space) = (self.claim, std::sync::Arc::clone(&self.space));
-        Collection::open(&self.seat(), claim, hurry, |claim| recovery::process_is_dead(space.arena(), claim))
+        let space = std::sync::Arc::clone(&self.space);
+        Collection::open(&self.seat(), hurry, |claim| {
+            // Its participants first: one may have been killed while it retired something, and only recovery mends that list.
+            recovery::process_is_dead(space.arena(), claim) && {
+                recovery::recover_dead(&space);
+                !recovery::anybody_claims(space.arena(), claim)
+            }
+        })
     }
 
     /// Lets a collection rest: somebody else may begin anew meanwhile.
     pub fn rest_collection(&mut self, collection: &Collection) {
-        collection.rest(&self.arena);
+        if !self.is_foreign() {
+            collection.rest(&self.seat());
+        }
     }
 
     /// Takes it up again. False: somebody else has taken over, and this one is to be dropped.
     pub fn resume_collection(&mut self, collection: &Collection) -> bool {
-        self.active == 0 && !self.is_foreign() && collection.resume(&self.arena)
+        self.active == 0 && !self.is_foreign() && collection.resume(&self.seat())
     }
 
     /// Number of the last collection that was begun, by anybody; and whether one is under way.
@@ -127,10 +135,12 @@ impl<P: Platform> Participant<P> {
 
     /// Ends a collection that is not over.
     pub fn close_collection(&mut self, mut collection: Collection) {
-        collection.close(&self.arena);
+        if !self.is_foreign() {
+            collection.close(&self.seat());
+        }
     }
 
     fn seat(&mut self) -> Seat<'_, P> {
-        Seat { arena: &self.arena, id: self.id, slot: self.slot, limbo: &mut self.limbo }
+        Seat { arena: &self.arena, id: self.id, slot: self.slot, claim: self.claim, limbo: &mut self.limbo }
     }
 }
