@@ -143,19 +143,23 @@ impl Garbage {
 /// One collection from its begin to its end, without the interpreter's lock while it works. Waits for whoever collects, and for those
 /// who are in the middle of a transaction, but not for ever. Gives the bytes that were freed.
 pub fn collect(py: Python<'_>, space: &Space) -> Result<u64> {
-    // What the dead held is not held.
-    let membership = space.membership(py)?;
-    membership.space().recover_dead();
-    membership.space().empty_put_off();
     let mut member = space.take_member(py)?;
-    let before = member.participant.freed_words();
-    let result = collect_with(py, &mut member.participant);
-    let freed = member.participant.freed_words() - before;
+    let freed = collect_with(py, &mut member);
     space.put_member(member);
-    result.map(|()| freed * 8)
+    freed
 }
 
-fn collect_with(py: Python<'_>, tx: &mut Tx) -> Result<()> {
+fn collect_with(py: Python<'_>, member: &mut Member) -> Result<u64> {
+    let tx = &mut member.participant;
+    // What the dead held is not held.
+    tx.space().recover_dead();
+    tx.space().empty_put_off();
+    let before = tx.freed_words();
+    run(py, tx)?;
+    Ok((tx.freed_words() - before) * 8)
+}
+
+fn run(py: Python<'_>, tx: &mut Tx) -> Result<()> {
     let began = Instant::now();
     let mut whole = Whole::Begins;
     let mut pauses = 0;

@@ -300,22 +300,13 @@ enum Outcome {
 impl Attempts<'_> {
     fn run(&self, py: Python<'_>, limits: Limits, body: impl Fn(Python<'_>) -> Result<Object>) -> Result<Object> {
         let deadline = limits.timeout.map(|seconds| self.space.deadline(py, seconds)).transpose()?;
-        let (mut tries, mut made_room) = (0u64, false);
+        let mut tries: u64 = 0;
         // Each turn is an attempt; the protocol bounds them, and `limits` does.
         loop {
             let outcome = self.attempt(py, deadline, limits.readonly, &body);
             self.transaction.settle_sizes(matches!(outcome, Outcome::Done(_)));
             match outcome {
                 Outcome::Done(value) => return Ok(value),
-                // It found the space full: once that is worth another attempt, if there is room then.
-                Outcome::Failed(_)
-                    if !made_room
-                        && matches!(self.transaction.stop(), Some(Stop::Full(_)))
-                        && self.space.make_room(py)? =>
-                {
-                    made_room = true;
-                    tries += 1;
-                }
                 Outcome::Failed(raised) => return Err(raised),
                 Outcome::Again => tries += 1,
                 Outcome::WaitForChange => self.wait(py, deadline)?,

@@ -80,18 +80,6 @@ def test_a_full_space_frees_what_nothing_names_before_it_says_so(small):
     small.root["large"] = [["x" * 10_000] for _ in range(50)]
 
 
-def test_a_transaction_that_finds_a_full_space_runs_again(small):
-    def replace():
-        small.root["large"] = [["x" * 10_000] for _ in range(30)]
-        return pso.current().attempt
-
-    attempts = [small.run(replace) for _ in range(30)]
-    assert max(attempts) == 2 and min(attempts) == 1
-    with pytest.raises(pso.ArenaFull):
-        small.run(lambda: small.root.update(larger=[["x" * 10_000] for _ in range(1000)]))
-    assert small.root.keys() == {"large"}
-
-
 def test_what_a_proxy_names_stays(small):
     small.root["list"] = [["inner"], "x" * 50]
     taken = small.root.pop("list")

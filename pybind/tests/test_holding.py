@@ -214,16 +214,16 @@ def test_threads_hold_and_let_go(space):
 # --- Closed spaces ---------------------------------------------------------------------------------------------------
 
 
-def test_a_closed_space_is_held_by_nobody(names):
+def test_what_is_held_begins_anew_when_a_space_is_opened_again(names):
     name = names()
     witness = pso.create(name, size="4M")
     proxies = [witness.List([number]) for number in range(10)]
     assert held(witness) == 10
     witness.close()
     again = pso.attach(name)
-    assert held(again) == 0
-    # What is let go now was held in another life.
+    assert held(again) == 10
     fresh = [again.List() for _ in range(10)]
+    assert held(again) == 20
     proxies.clear()
     assert held(again) == 10
     fresh.clear()
@@ -231,14 +231,14 @@ def test_a_closed_space_is_held_by_nobody(names):
     again.close()
 
 
-def test_a_proxy_from_before_a_space_was_closed_holds_its_object_again_once_it_is_met(names):
+def test_a_proxy_from_before_a_space_was_closed_holds_its_object_again(names):
     name = names()
     space = pso.create(name, size="4M")
     space.root["list"] = [1]
     proxy = space.root["list"]
     space.close()
     space = pso.attach(name)
-    assert held(space) == 0
+    assert held(space) == 1
     assert space.root["list"] is proxy and held(space) == 1
     del proxy
     assert held(space) == 0

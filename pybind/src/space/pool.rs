@@ -60,7 +60,7 @@ impl Space {
 
     /// In a full space: what dead processes held is free again, and what nothing names any more. False: there was none.
     #[cold]
-    pub fn make_room(&self, py: Python<'_>) -> Result<bool> {
+    pub(super) fn make_room(&self, py: Python<'_>) -> Result<bool> {
         if self.membership(py)?.space().recover_dead() > 0 || garbage::collect(py, self)? > 0 {
             return Ok(true);
         }
