@@ -149,7 +149,8 @@ pub fn collect(py: Python<'_>, space: &Space) -> Result<u64> {
     freed
 }
 
-fn collect_with(py: Python<'_>, member: &mut Member) -> Result<u64> {
+/// The same by a member that is in no attempt: in a full space there may be no room for another one.
+pub fn collect_with(py: Python<'_>, member: &mut Member) -> Result<u64> {
     let tx = &mut member.participant;
     // What the dead held is not held.
     tx.space().recover_dead();

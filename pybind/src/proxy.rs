@@ -224,8 +224,12 @@ impl Space {
         let (dicts, lists, queues) = this.all_proxies(py);
         let held = |kind, handle| match take_up(py, this, kind, handle, None) {
             Ok(Keep::Held(held)) => Some(held),
-            // It is gone, or it is the root: whoever uses the proxy hears of it.
-            _ => None,
+            Ok(_) => None,
+            // It is gone: whoever uses the proxy hears of it.
+            Err(raised) => {
+                raised.clear(py);
+                None
+            }
         };
         dicts.iter().for_each(|dict| dict.proxy().keep(held(BlockKind::Dict, dict.proxy().handle())));
         lists.iter().for_each(|list| list.proxy().keep(held(BlockKind::List, list.proxy().handle())));

@@ -18,6 +18,7 @@ use pso_engine::transaction::Hooks;
 
 mod mark;
 mod once;
+mod room;
 
 pub use once::Irrevocable;
 
@@ -300,13 +301,19 @@ enum Outcome {
 impl Attempts<'_> {
     fn run(&self, py: Python<'_>, limits: Limits, body: impl Fn(Python<'_>) -> Result<Object>) -> Result<Object> {
         let deadline = limits.timeout.map(|seconds| self.space.deadline(py, seconds)).transpose()?;
-        let mut tries: u64 = 0;
+        let (mut tries, mut made_room) = (0u64, false);
         // Each turn is an attempt; the protocol bounds them, and `limits` does.
         loop {
             let outcome = self.attempt(py, deadline, limits.readonly, &body);
             self.transaction.settle_sizes(matches!(outcome, Outcome::Done(_)));
             match outcome {
                 Outcome::Done(value) => return Ok(value),
+                // It found the space full: once that is worth another attempt, if there is room then.
+                Outcome::Failed(raised) if !made_room && self.is_full(py, &raised) => {
+                    self.make_room(py, raised)?;
+                    made_room = true;
+                    tries += 1;
+                }
                 Outcome::Failed(raised) => return Err(raised),
                 Outcome::Again => tries += 1,
                 Outcome::WaitForChange => self.wait(py, deadline)?,

@@ -2,6 +2,8 @@
 
 import random
 
+import pso
+
 
 def move_for_ever(pipe, space, boxes, seed):
     """Takes lists out of boxes and puts them into others, in every way that changes who names what; makes garbage by the way."""
@@ -57,3 +59,9 @@ def hold_in_a_transaction(pipe, space):
         pipe.recv()
 
     space.run(body, readonly=True)
+
+
+def collect_once(pipe, name):
+    """Collects in a space, and says what came of it."""
+    with pso.attach(name) as space:
+        pipe.send(space.collect())

@@ -80,6 +80,26 @@ def test_a_full_space_frees_what_nothing_names_before_it_says_so(small):
     small.root["large"] = [["x" * 10_000] for _ in range(50)]
 
 
+def test_a_transaction_that_finds_a_full_space_runs_again(small):
+    def replace():
+        small.root["large"] = [["x" * 10_000] for _ in range(15)]
+        return pso.current().attempt
+
+    attempts = [small.run(replace) for _ in range(30)]
+    assert max(attempts) == 2 and min(attempts) == 1
+    with pytest.raises(pso.ArenaFull):
+        small.run(lambda: small.root.update(larger=[["x" * 10_000] for _ in range(1000)]))
+    assert small.root.keys() == {"large"}
+
+    def fails():
+        with pytest.raises(pso.ArenaFull):
+            small.root["larger"] = [["x" * 10_000] for _ in range(1000)]
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        small.run(fails)
+
+
 def test_what_a_proxy_names_stays(small):
     small.root["list"] = [["inner"], "x" * 50]
     taken = small.root.pop("list")
@@ -153,6 +173,21 @@ def test_a_space_that_is_opened_again_holds_what_its_proxies_name(names):
     space.collect()
     assert space.root["again"] == [["inner"]] and space.fsck() == []
     space.close()
+
+
+def test_what_went_while_a_space_was_closed_is_gone(names, start):
+    name = names()
+    with pso.create(name, size="2M") as space:
+        space.root["list"] = [["inner"]]
+        gone = space.root.pop("list")
+    assert start(collecting.collect_once, name).receive() > 0
+    with pso.attach(name) as space:
+        assert space.stats()["held"] == 0
+        with pytest.raises(pso.StaleHandleError):
+            len(gone)
+        with pytest.raises(pso.StaleHandleError):
+            space.root["again"] = gone
+        assert space.root == {} and space.fsck() == []
 
 
 def test_children_of_a_fork_hold_what_their_parent_held(small):

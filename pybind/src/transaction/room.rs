@@ -1,0 +1,30 @@
+//! A transaction that has found the space full.
+
+use pso_engine::error::Stop;
+
+use super::Attempts;
+use crate::ffi::{Python, Raised, Result};
+use crate::garbage;
+
+impl Attempts<'_> {
+    /// Whether that is why the attempt ended.
+    pub(super) fn is_full(&self, py: Python<'_>, raised: &Raised) -> bool {
+        matches!(self.transaction.stop(), Some(Stop::Full(_)))
+            && raised.matches(py, &self.space.interpreter().errors.full)
+    }
+
+    /// Frees what nothing names, by the participant that is there: another one would need room for itself.
+    ///
+    /// # Errors
+    /// There was nothing: what had been raised. Or a signal handler has raised.
+    pub(super) fn make_room(&self, py: Python<'_>, raised: Raised) -> Result<()> {
+        let (Some(stop), Some(mut member)) = (self.transaction.stop(), self.transaction.member.take()) else {
+            return Err(raised);
+        };
+        // Signal handlers run meanwhile, and none may find an exception that is not its own.
+        raised.clear(py);
+        let freed = garbage::collect_with(py, &mut member);
+        self.transaction.member.set(Some(member));
+        if freed? > 0 { Ok(()) } else { Err(self.space.stopped(py, stop)) }
+    }
+}
