@@ -32,7 +32,7 @@ const WAITS_TO_A_LOOK: u32 = 256;
 const PAUSES_TO_A_LOOK: u32 = 16;
 /// Steps between two looks at Python's signals.
 const STEPS_AT_ONCE: u32 = 256;
-/// A wait for somebody else: each, and all together.
+/// A wait for somebody else: each pause, and all pauses in a row.
 const PAUSE: Duration = Duration::from_micros(200);
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -161,21 +161,24 @@ pub fn collect_with(py: Python<'_>, member: &mut Member) -> Result<u64> {
 }
 
 fn run(py: Python<'_>, tx: &mut Tx) -> Result<()> {
-    let began = Instant::now();
     let mut whole = Whole::Begins;
-    let mut pauses = 0;
+    let (mut pauses, mut waits_since) = (0, None);
     // Bounded by `PATIENCE` where it waits, by the blocks of the space where it works.
     loop {
         let mut waits = false;
         let mut go_on = gil::sleep_without_lock(&mut || waits = whole.go_on(tx));
-        if go_on && waits {
+        if !waits {
+            waits_since = None;
+        } else if go_on {
+            waits_since.get_or_insert_with(Instant::now);
             pauses += 1;
             if pauses % PAUSES_TO_A_LOOK == 0 {
                 tx.space().recover_dead();
             }
             go_on = gil::sleep_without_lock(&mut || std::thread::sleep(PAUSE));
         }
-        if go_on && !matches!(whole, Whole::Over) && !(waits && began.elapsed() > PATIENCE) {
+        let out_of_patience = waits_since.is_some_and(|since| since.elapsed() > PATIENCE);
+        if go_on && !matches!(whole, Whole::Over) && !out_of_patience {
             continue;
         }
         if let Whole::Goes(collection) = whole {
