@@ -183,12 +183,12 @@ pub fn from_outside(
     Ok(proxy)
 }
 
-/// Collections that a name in doubt is worth.
-const TRIES: u32 = 3;
+/// Collections that a name in doubt is worth: each may meet the next one of somebody else under way.
+const TRIES: u32 = 20;
 
 /// Keeps an object whose name comes neither from a cell nor from something held. What may be about to be freed is waited for: then it is gone, or
 /// something names it.
-fn take_up(
+pub fn take_up(
     py: Python<'_>,
     space: &Instance<Space>,
     kind: BlockKind,
@@ -216,25 +216,6 @@ fn take_up(
         }
     }
     Err(space.stopped(py, Stop::Stale(Stale { handle })))
-}
-
-impl Space {
-    /// After it was closed here and is open again: the proxies of before hold their objects anew, as far as those are there.
-    pub fn hold_anew(this: &Instance<Self>, py: Python<'_>) {
-        let (dicts, lists, queues) = this.all_proxies(py);
-        let held = |kind, handle| match take_up(py, this, kind, handle, None) {
-            Ok(Keep::Held(held)) => Some(held),
-            Ok(_) => None,
-            // It is gone: whoever uses the proxy hears of it.
-            Err(raised) => {
-                raised.clear(py);
-                None
-            }
-        };
-        dicts.iter().for_each(|dict| dict.proxy().keep(held(BlockKind::Dict, dict.proxy().handle())));
-        lists.iter().for_each(|list| list.proxy().keep(held(BlockKind::List, list.proxy().handle())));
-        queues.iter().for_each(|queue| queue.proxy().keep(held(BlockKind::Queue, queue.proxy().handle())));
-    }
 }
 
 /// Whether a proxy of this interpreter keeps its object. The root needs nobody.

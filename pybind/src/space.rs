@@ -31,6 +31,7 @@ use crate::queue::Queue;
 use crate::registry::{Location, Membership, OpenError};
 use crate::transaction::Transaction;
 
+mod anew;
 pub mod methods;
 mod pool;
 
@@ -365,11 +366,6 @@ impl Space {
     /// What guards release to.
     pub fn keeper(&self) -> Rc<Keeper> {
         Rc::clone(&self.keeper.borrow())
-    }
-    /// All proxies that live.
-    #[allow(clippy::type_complexity)] // A list of each kind.
-    pub fn all_proxies(&self, py: Python<'_>) -> (Vec<Own<Dict>>, Vec<Own<List>>, Vec<Own<Queue>>) {
-        (self.dicts.all(py), self.lists.all(py), self.queues.all(py))
     }
     /// Holds what an attempt has found or made.
     #[inline]

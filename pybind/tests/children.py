@@ -77,6 +77,19 @@ class Child:
         self.pipe.close()
 
 
+def in_child(function):
+    """Forks; runs the function in the child; gives its exit code."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = function() or 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
 def _main(pipe, function, arguments):
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True, file=sys.__stderr__)

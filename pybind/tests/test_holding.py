@@ -22,19 +22,6 @@ def held(space):
     return space.stats()["held"]
 
 
-def in_child(function):
-    """Forks; runs the function in the child; gives its exit code."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = function() or 0
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
-
-
 # --- Proxies ---------------------------------------------------------------------------------------------------------
 
 
@@ -344,7 +331,7 @@ def test_what_a_killed_process_had_pickled_is_let_go(space):
         os.kill(os.getpid(), 9)
         return len(kept)
 
-    assert in_child(pickles) == -9
+    assert children.in_child(pickles) == -9
     assert space.fsck() == []
     assert held(space) == 0
 
@@ -365,7 +352,7 @@ def test_a_forked_child_holds_what_its_parent_did(any_space):
         assert held(any_space) == 300
         any_space.close()
 
-    assert in_child(child) == 0
+    assert children.in_child(child) == 0
     assert held(any_space) == 300
     proxies.clear()
     assert held(any_space) == 0
@@ -402,10 +389,10 @@ def test_a_child_of_a_child_holds_too(space):
 
     def child():
         assert held(space) == 20
-        code = in_child(grandchild)
+        code = children.in_child(grandchild)
         proxies.clear()
         return code
 
-    assert in_child(child) == 0
+    assert children.in_child(child) == 0
     assert space.fsck() == []
     assert held(space) == 10

@@ -17,19 +17,6 @@ import pytest
 METHODS = ["spawn", "fork", "forkserver"]
 
 
-def in_child(function):
-    """Forks; runs the function in the child; gives its exit code."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = function() or 0
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_a_child_changes_what_its_parent_sees(any_space, start, method):
     shared = any_space.root["shared"] = {"list": [1]}
@@ -187,7 +174,7 @@ def test_a_forked_child_takes_part_by_itself(any_space):
             add()
 
     for _ in range(5):
-        assert in_child(child) == 0
+        assert children.in_child(child) == 0
         add()
     assert root["n"] == 505
 
@@ -200,9 +187,9 @@ def test_a_child_of_a_child_takes_part_too(any_space):
 
     def child():
         root["child"] = [1]
-        return in_child(grandchild)
+        return children.in_child(grandchild)
 
-    assert in_child(child) == 0 and root == {"child": [1], "grandchild": [1]}
+    assert children.in_child(child) == 0 and root == {"child": [1], "grandchild": [1]}
 
 
 def test_a_fork_while_another_thread_is_in_a_transaction(space):
@@ -222,7 +209,7 @@ def test_a_fork_while_another_thread_is_in_a_transaction(space):
     def child():
         root["of the child"] = True
 
-    code = in_child(child)
+    code = children.in_child(child)
     forked.set()
     thread.join(20)
     assert code == 0 and root == {"n": 1, "of the child": True}
@@ -244,7 +231,7 @@ def test_a_fork_while_other_threads_sleep_and_work(space):
     def child():
         root["child"] = root.get("child", 0) + 1
 
-    codes = [in_child(child) for _ in range(20)]
+    codes = [children.in_child(child) for _ in range(20)]
     stop.set()
     queue.put(1)
     for thread in threads:
@@ -260,7 +247,7 @@ def test_iterators_and_proxies_of_the_parent_work_in_a_forked_child(space):
     def child():
         return 0 if list(iterator) == list(range(1, 10)) and shared[3] == 3 else 2
 
-    assert in_child(child) == 0 and next(iterator) == 1
+    assert children.in_child(child) == 0 and next(iterator) == 1
 
 
 def test_a_child_that_closes_the_space_does_not_close_it_for_its_parent(any_space):
@@ -269,7 +256,7 @@ def test_a_child_that_closes_the_space_does_not_close_it_for_its_parent(any_spac
     def child():
         any_space.close()
 
-    assert in_child(child) == 0
+    assert children.in_child(child) == 0
     any_space.root["x"] += 1
     assert any_space.root == {"x": 2}
 
@@ -287,7 +274,7 @@ def test_places_of_processes_are_given_back(names):
             space.root["n"] += 1
 
         for _ in range(120):
-            assert in_child(child) == 0
+            assert children.in_child(child) == 0
         assert space.root["n"] == 120 and space.stats()["participants"] < 64
 
 
@@ -322,7 +309,7 @@ def test_more_processes_than_there_is_room_for_are_refused_and_come_in_later(nam
         def child():
             space.root["later"] = True
 
-        assert in_child(child) == 0 and space.root["later"] is True
+        assert children.in_child(child) == 0 and space.root["later"] is True
         assert space.root["n"] <= codes.count(0)
 
 
