@@ -24,14 +24,17 @@
 //! Between two steps a collector may *rest* (it collects by the way, and may not come back soon): whoever is in a hurry, or finds it resting for
 //! long, takes the word from it, and begins with `n + 1`.
 //!
-//! **Why nothing is freed that somebody can reach.** Everybody who began before T0 with an older view of the word is through at T0. (His start was seen,
-//! or his F1 came after the fence of step 1, and then he sees `n`: as in `reclamation`.) Say that at T0 a path of cells leads from a root to a block; then it is
-//! black at the end. For take the first block of the path that is not: the one before it was traced, and its cell did not name the next one then. So a
-//! commit had overwritten that cell after T0; it had shaded the old value before it stored the new one, which the tracer acquired; so the block was
-//! grey when the last look began, and would have been found. A root that is let go of is shaded like a cell that is overwritten.
-//! Who can name a block that no path leads to at T0? Who made it since: it is black. And an attempt that has read the name before T0: what it commits is not that
-//! name (the cell has changed: it is not valid, or it has locked the cell); what its process holds of it from then on was shaded when it began to hold it, inside
-//! that attempt, which was through when step 4 was; and when it is through it holds nothing else.
+//! **Why nothing is freed that somebody can reach.** Everybody who began before T0 with an older view of the word is through
+//! at T0. (His start was seen, or his F1 came after the fence of step 1, and then he sees `n`: as in `reclamation`.) Say
+//! that at T0 a path of cells leads from a root to a block; then it is black at the end. For take the first block of the
+//! path that is not: the one before it was traced, and its cell did not name the next one then. So a commit had overwritten
+//! that cell after T0; it had shaded the old value before it stored the new one, which the tracer acquired; so the block was
+//! grey when the last look began, and would have been found. A root that is let go of is shaded like a cell that is
+//! overwritten.
+//! Who can name a block that no path leads to at T0? Who made it since: it is black. And an attempt that has read the name
+//! before T0: what it commits is not that name (the cell has changed: it is not valid, or it has locked the cell); what its
+//! process holds of it from then on was shaded when it began to hold it, inside that attempt, which was through when step 4
+//! was; and when it is through it holds nothing else.
 //!
 //! Every name comes from a cell, from what a process holds, or from an export whose ticket stands. Where that is not sure (a pickle that is
 //! loaded twice), whoever takes the name up asks [`is_beyond_doubt`].

@@ -17,8 +17,8 @@
 //! 1. *Hold* (`Participant::hold`), inside an attempt that has found the handle: an entry goes from 0 to the handle by
 //!    compare-exchange; then `collection::note_held` is told. The attempt orders it: as long as it runs its start is not 0, and
 //!    what it has read is not freed. So the object is held before the attempt ends, and there is no moment between.
-//! 2. *Release* ([`Space::release`]): `collection::note_released` is told, and the entry goes to 0. The token names the entry; whoever has it is the only one who writes
-//!    the entry, so that is a store.
+//! 2. *Release* ([`Space::release`]): `collection::note_released` is told, and the entry goes to 0. The token names the
+//!    entry; whoever has it is the only one who writes the entry, so that is a store.
 //! 3. *Export* ([`Space::export`]): a hold becomes an export. First the ticket, then the word. The ticket is a number that this
 //!    process slot gives once, in all its lives.
 //! 4. *Adopt* ([`Space::adopt`]), by whoever has loaded the object and holds it himself by then: the ticket goes to 0 by a
@@ -40,10 +40,11 @@
 //!   `Participant`) may be wrong or lost; the words in the arena are the only truth.
 //!
 //! **Fork.** The child has all tokens of its parent, so all that the parent held at the fork must stay until the child has copied
-//! it. `Space::before_fork` raises the count of children to come in the parent's slot. While that is not 0 a release *puts off*: the entry
-//! keeps its handle under another tag, and is visited as before. The child (`Space::rejoin`) takes a slot, copies what is held or put
-//! off into entries of the same indices, as far as its parent had noted it in `before_fork`, in an attempt and with `note_held` for each, and then lowers the count of the parent. Whoever
-//! of the parent releases next, or looks for free entries, empties what was put off.
+//! it. `Space::before_fork` raises the count of children to come in the parent's slot. While that is not 0 a release *puts
+//! off*: the entry keeps its handle under another tag, and is visited as before. The child (`Space::rejoin`) takes a slot,
+//! copies what is held or put off into entries of the same indices, as far as its parent had noted it in `before_fork`, in
+//! an attempt and with `note_held` for each, and then lowers the count of the parent. Whoever of the parent releases next,
+//! or looks for free entries, empties what was put off.
 //! - Not emptied wrongly: one thread at a time does it (the lock of the hints, only ever tried for), and it looks at the count after
 //!   it has seen that an entry is put off. Count 0 then says that all children before have copied, and a later one was forked after the
 //!   token was gone.

@@ -71,8 +71,8 @@ pub(crate) fn finish_retiring<P: Platform>(arena: &Arena<P>, slot: Slot, owner: 
     }
 }
 
-/// Visits what waits in the list of `slot`, which is `owner`'s, the youngest first, and says of each block whether it goes whole. Of a list closed to a ring by damage some more than
-/// once.
+/// Visits what waits in the list of `slot`, which is `owner`'s, the youngest first, and says of each block whether it goes
+/// whole. Of a list closed to a ring by damage some more than once.
 pub fn for_each_retired<P: Platform>(
     arena: &Arena<P>,
     slot: Slot,

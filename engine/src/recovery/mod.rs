@@ -9,8 +9,8 @@
 //! 2. the attempt: undecided becomes ABORTED and its locks are cleared; COMMITTED is written back in the owner's order
 //!    (values, DONE, locks), each value only while the cell still holds that lock; then IDLE with the next seq;
 //! 3. who waited for it is rung;
-//! 4. (whole participant) the block that it was retiring retired, log cleared, pieces of its logs and of its process's table (`holding`) published, PRIVATE blocks freed,
-//!    superblocks orphaned, claim freed;
+//! 4. (whole participant) the block that it was retiring retired, log cleared, pieces of its logs and of its process's table
+//!    (`holding`) published, PRIVATE blocks freed, superblocks orphaned, claim freed;
 //! 5. (whole process, once no participant claims it) with its liveness byte in hand: its table emptied, its slot freed.
 //!
 //! Invariants: I4 (one writer of a value word), I6 (no cell holds a lock of a seq that is gone), I11.

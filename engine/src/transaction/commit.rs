@@ -109,8 +109,9 @@ impl<P: Platform> Participant<P> {
         Ok(Some(version))
     }
 
-    /// Values and blocks, then DONE, then locks; before all that, a collection under way learns of what is overwritten. The order is what readers and recovery count on. A block is LIVE before any cell is
-    /// free: whoever overwrites its name at once has to be able to retire it.
+    /// Values and blocks, then DONE, then locks; before all that, a collection under way learns of what is overwritten. The
+    /// order is what readers and recovery count on. A block is LIVE before any cell is free: whoever overwrites its name at
+    /// once has to be able to retire it.
     fn write_back(&mut self, version: Version) {
         let arena = &self.arena;
         let platform = arena.platform();
