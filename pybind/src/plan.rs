@@ -201,12 +201,14 @@ impl Made {
 }
 
 /// The value of a live object: one that is there, for everybody or for this attempt.
-fn shared(tx: &Tx, handle: Handle) -> Result<Value, Stop> {
+fn shared(tx: &mut Tx, handle: Handle) -> Result<Value, Stop> {
     let state = allocator::check(tx.arena(), handle)?;
     if state.phase == BlockPhase::Private && state.owner != tx.id() {
         // Made by an attempt of another thread that has not committed, and perhaps never will.
         return Err(Stop::Stale(Stale { handle }));
     }
+    // Its proxy may go before the attempt is through.
+    tx.name(handle)?;
     Ok(Value::handle(handle))
 }
 

@@ -53,7 +53,7 @@ const _: () = assert!(HEADER_USED_WORDS == CHECKSUM_WORD + 3 && HEADER_USED_WORD
 
 /// Every layout that processes share, in words. Change this text whenever one of them changes in a way that the
 /// constants and samples of [`LAYOUT_HASH`] do not show: builds that disagree then refuse each other's spaces.
-const LAYOUT_TEXT: &str = "revision 5; \
+const LAYOUT_TEXT: &str = "revision 6; \
     header: magic format layout features uuid2 boot2 bytes fences geometry8 policy; \
     geometry: space slots participants buckets superblock region commit log; \
     cell: lock value; block: state:generation24,owner16,kind16,phase8 mark payload; \

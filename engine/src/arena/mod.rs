@@ -62,6 +62,12 @@ impl<P: Platform> Arena<P> {
     pub fn root(&self) -> CellAddress {
         CellAddress::new(self.layout.hot(HotWord::Root))
     }
+
+    /// A cell that nobody ever writes: free, of version 0, absent. What an attempt *names* stands in its read log under this cell.
+    #[inline]
+    pub fn still(&self) -> CellAddress {
+        self.root().offset(1)
+    }
 }
 
 /// Writes what a new space starts with into zeroed memory: clock, tick, policy, hash key. The header is another matter.

@@ -1,6 +1,6 @@
 //! The mark of a block: who sets it to what, and the barriers of those who are not collecting.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use super::reach::{Found, reach};
 use crate::allocator;
@@ -14,7 +14,7 @@ pub(super) fn mark_word(handle: Handle) -> WordAddress {
     handle.block().offset(1)
 }
 
-/// Number of the collection under way, 0: none. Relaxed: whoever is in an attempt sees the one that it has to (step 1 of the protocol).
+/// Number of the collection under way, 0: none. Relaxed: fences order it (step 1 of the protocol).
 #[inline]
 #[track_caller]
 pub(super) fn under_way<P: Platform>(arena: &Arena<P>) -> u64 {
@@ -70,24 +70,41 @@ pub(crate) fn born<P: Platform>(arena: &Arena<P>, handle: Handle, shared: bool) 
     }
 }
 
-/// The values `overwritten` by a commit that exists and has stored nothing yet: by its owner, or by whoever finishes it for the dead.
+/// A commit that exists and has stored nothing yet: by its owner, or by whoever finishes it for the dead, after a fence behind COMMITTED. The
+/// values that it overwrites, what its attempt has named, and the blocks that it has made.
 #[inline]
 #[track_caller]
-pub(crate) fn shade_overwritten<P: Platform>(arena: &Arena<P>, overwritten: impl Iterator<Item = u64>) {
+pub(crate) fn note_commit<P: Platform>(
+    arena: &Arena<P>,
+    overwritten: impl Iterator<Item = u64>,
+    named: impl Iterator<Item = u64>,
+    made: impl Iterator<Item = Handle>,
+) {
     let cycle = under_way(arena);
     if cycle != 0 {
-        overwritten.for_each(|word| shade_from(arena, cycle, word));
+        overwritten.chain(named).for_each(|word| shade_from(arena, cycle, word));
+        made.for_each(|handle| blacken(arena, cycle, handle));
     }
 }
 
-/// A process begins to hold an object. In an attempt, whose start says since when it may have known the object; its entry stands in the
-/// table already.
+/// A block that a commit has made: what it names was there before, or is made by the same commit.
+#[cold]
+fn blacken<P: Platform>(arena: &Arena<P>, cycle: u64, handle: Handle) {
+    if let Ok(state) = allocator::check_fully(arena, handle)
+        && has_many_names(arena, handle, state.kind)
+    {
+        recolour(arena, handle, cycle, Colour::White, Colour::Black);
+    }
+}
+
+/// A process begins to hold an object that an attempt has found. Its entry stands in the table already, put there by an exchange.
 #[inline]
 pub fn note_held<P: Platform>(arena: &Arena<P>, handle: Handle) {
-    let cycle = under_way(arena);
-    if cycle != 0 {
-        shade_from(arena, cycle, handle.raw());
+    // Either whoever looks at the tables finds the entry, or we find that a collection is under way.
+    if !P::EXCHANGE_IS_FENCE {
+        arena.platform().fence(SeqCst);
     }
+    note_released(arena, handle);
 }
 
 /// Whether a name that comes neither from a cell nor from something held (an old pickle, say) may be taken up. In an attempt, of a block that
@@ -102,7 +119,10 @@ pub fn is_beyond_doubt<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
 /// A process lets go of an object; its entry still stands in the table.
 #[inline]
 pub fn note_released<P: Platform>(arena: &Arena<P>, handle: Handle) {
-    note_held(arena, handle);
+    let cycle = under_way(arena);
+    if cycle != 0 {
+        shade_from(arena, cycle, handle.raw());
+    }
 }
 
 #[cold]

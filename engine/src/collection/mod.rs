@@ -52,7 +52,7 @@ mod colour;
 mod passes;
 mod reach;
 
-pub(crate) use colour::{born, shade_overwritten};
+pub(crate) use colour::{born, note_commit};
 pub use colour::{is_beyond_doubt, note_held, note_released};
 pub(crate) use passes::Seat;
 pub use passes::{Collected, Collection, Step};

@@ -6,10 +6,10 @@ use super::colour::{colour, has_many_names, recolour, shade};
 use super::reach::{Found, each_word, reach};
 use crate::allocator;
 use crate::arena::{Arena, HotWord};
-use crate::participant::{Claim, Slot};
+use crate::participant::{Claim, NO_LOG, Slot};
 use crate::platform::Platform;
 use crate::reclamation::{self, Limbo};
-use crate::word::{BlockPhase, Colour, Handle, ParticipantId};
+use crate::word::{BlockPhase, Colour, Handle, ParticipantId, State, Status};
 
 /// Names that wait to be traced, at most: 512 KiB. What is not noted is grey all the same, and found in a look over all blocks.
 pub const MOST_PENDING: usize = 1 << 16;
@@ -57,7 +57,7 @@ impl<P: Platform> Seat<'_, P> {
     /// What is named from here on is not freed by others before [`Self::leave`]: as in an attempt.
     fn enter(&self) {
         // Relaxed, and the fence: as in `begin`.
-        self.arena.platform().store(self.slot.start(), reclamation::stamp(self.arena), Relaxed);
+        self.arena.platform().store(self.slot.start(), reclamation::stamp(self.arena) | NO_LOG, Relaxed);
         self.arena.platform().fence(SeqCst);
     }
 
@@ -65,25 +65,14 @@ impl<P: Platform> Seat<'_, P> {
         // Release: what was read is read before anybody frees it.
         self.arena.platform().store(self.slot.start(), 0, Release);
     }
-
-    /// Whether all who began before are through. `until`: the batch number, loaded after a fence of the caller.
-    fn all_are_through(&self, until: u64) -> bool {
-        reclamation::advance(self.arena, until);
-        reclamation::oldest_start(self.arena, self.id) > until
-    }
-
-    fn batch_after_fence(&self) -> u64 {
-        self.arena.platform().fence(SeqCst);
-        reclamation::stamp(self.arena)
-    }
 }
 
 /// How far it has come (the numbers of the module's protocol). The numbers of superblocks say where a look over all blocks is.
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    Opening { until: u64 },
+    Opening,
+    Logs,
     Marking,
-    Settling { until: u64 },
     Looking { superblock: u64, clean: bool },
     Condemning { superblock: u64 },
     Retiring,
@@ -101,6 +90,8 @@ pub struct Collection {
     /// The one that is being traced, and its arrays of cells that are not traced yet.
     tracing: Option<Handle>,
     arrays: Vec<Handle>,
+    /// Those who were COMMITTED when it began, and their statuses.
+    commits: Vec<(Slot, u64)>,
     /// Superblocks with something condemned.
     condemned: Vec<u64>,
     collected: Collected,
@@ -128,10 +119,11 @@ impl Collection {
         let cycle = (platform.load(layout.hot(HotWord::LastCollection), Relaxed) % CYCLES) + 1;
         platform.store(layout.hot(HotWord::LastCollection), cycle, Relaxed);
         platform.store(layout.collection(), cycle, Relaxed);
-        let until = seat.batch_after_fence();
-        let (phase, collected) = (Phase::Opening { until }, Collected::default());
+        // Pairs with the fence behind COMMITTED: whoever is not COMMITTED yet finds the number when he is.
+        platform.fence(SeqCst);
+        let (phase, collected, commits) = (Phase::Opening, Collected::default(), who_commits(seat.arena));
         let (objects, arrays, condemned) = (Vec::new(), Vec::new(), Vec::new());
-        Some(Self { claim, cycle, phase, objects, tracing: None, arrays, condemned, collected })
+        Some(Self { claim, cycle, phase, objects, tracing: None, arrays, commits, condemned, collected })
     }
 
     /// Goes on. `roots` calls what it is given with each object that a process holds.
@@ -144,18 +136,27 @@ impl Collection {
             return Step::Lost;
         }
         match self.phase {
-            Phase::Opening { until } | Phase::Settling { until } if !seat.all_are_through(until) => return Step::Waits,
-            Phase::Opening { .. } => {
+            Phase::Opening => {
+                // Acquire: what he has written back is seen.
+                self.commits.retain(|(slot, status)| seat.arena.platform().load(slot.status(), Acquire) == *status);
+                if !self.commits.is_empty() {
+                    return Step::Waits;
+                }
                 self.mark_roots(seat, roots);
+                self.phase = Phase::Logs;
+            }
+            Phase::Logs => {
+                if !self.mark_logs(seat) {
+                    return Step::Waits;
+                }
                 self.phase = Phase::Marking;
             }
-            Phase::Settling { .. } => self.phase = Phase::Looking { superblock: 0, clean: true },
             Phase::Marking => {
                 seat.enter();
                 self.trace(seat.arena);
                 seat.leave();
                 if self.is_all_traced() {
-                    self.phase = Phase::Settling { until: seat.batch_after_fence() };
+                    self.phase = Phase::Looking { superblock: 0, clean: true };
                 }
             }
             Phase::Looking { superblock, clean } => self.look(seat, superblock, clean),
@@ -227,15 +228,32 @@ impl Collection {
         seat.leave();
     }
 
+    /// What those who are in an attempt have read and named. False: of somebody it cannot be said now.
+    fn mark_logs<P: Platform>(&mut self, seat: &Seat<'_, P>) -> bool {
+        let arena = seat.arena;
+        let since = reclamation::look_at_logs(arena, seat.id, &mut |handle| {
+            // Relaxed, in the check: whoever looked has acquired it. What is RETIRED has one name, and was followed.
+            if let Ok(state) = allocator::check_fully(arena, handle)
+                && state.phase == BlockPhase::Live
+                && has_many_names(arena, handle, state.kind)
+            {
+                self.note(arena, handle);
+            }
+        });
+        since == reclamation::NOTHING_ELSE
+    }
+
+    fn note<P: Platform>(&mut self, arena: &Arena<P>, object: Handle) {
+        if shade(arena, object, self.cycle) && self.objects.len() < MOST_PENDING {
+            self.objects.push(object);
+        }
+    }
+
     /// Notes the ends of the ways from a word.
     fn reach<P: Platform>(&mut self, arena: &Arena<P>, word: u64) {
         reach(arena, word, &mut |found| match found {
             Found::Array(array) => self.arrays.push(array),
-            Found::ManyNames(object) => {
-                if shade(arena, object, self.cycle) && self.objects.len() < MOST_PENDING {
-                    self.objects.push(object);
-                }
-            }
+            Found::ManyNames(object) => self.note(arena, object),
         });
     }
 
@@ -334,6 +352,15 @@ impl Collection {
         });
         seat.leave();
     }
+}
+
+/// All who are COMMITTED and not through with it.
+fn who_commits<P: Platform>(arena: &Arena<P>) -> Vec<(Slot, u64)> {
+    let slots = (0..arena.layout().geometry().participants).filter_map(|id| Slot::of(arena, ParticipantId(id as u16)));
+    // Relaxed: after the fence of the caller.
+    let statuses = slots.map(|slot| (slot, arena.platform().load(slot.status(), Relaxed)));
+    let commits = |word| Status::unpack(word).is_some_and(|status| status.state == State::Committed);
+    statuses.filter(|(_, word)| commits(*word)).collect()
 }
 
 /// The LIVE blocks of a superblock that may have many names.

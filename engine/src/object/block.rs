@@ -49,6 +49,19 @@ fn open_slowly<P: Platform>(
     Ok(payload)
 }
 
+/// Opens a container, and names it: the process may let go of it before the attempt is through.
+#[inline(always)]
+pub(super) fn open_container<P: Platform>(
+    tx: &mut Participant<P>,
+    handle: Handle,
+    kind: BlockKind,
+    words: u64,
+) -> Result<WordAddress, Stop> {
+    let payload = open(tx, handle, kind, words)?;
+    tx.name(handle)?;
+    Ok(payload)
+}
+
 /// Opens a block that is a part of a container: another kind than the wanted one is damage, not somebody's mistake.
 #[inline(always)]
 pub(super) fn open_part<P: Platform>(

@@ -8,7 +8,7 @@
 //! 2. The length cell counts places; an absent one is 0. Appending writes the length and one place.
 //! 3. Inserting and removing in the middle move what is behind, one read and one write for each. Memory stays.
 
-use super::block::{allocate, corrupt, fill_absent, open, read_count, write_count};
+use super::block::{allocate, corrupt, fill_absent, open_container, read_count, write_count};
 use super::discard;
 use super::vector::{MOST_PLACES, Vector};
 use crate::error::Stop;
@@ -26,8 +26,8 @@ struct List {
 
 impl List {
     #[inline(always)]
-    fn open<P: Platform>(tx: &Participant<P>, handle: Handle) -> Result<Self, Stop> {
-        let length = CellAddress::new(open(tx, handle, BlockKind::List, LIST_CELLS * CELL_WORDS)?);
+    fn open<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<Self, Stop> {
+        let length = CellAddress::new(open_container(tx, handle, BlockKind::List, LIST_CELLS * CELL_WORDS)?);
         Ok(Self { length, places: Vector::new(length.offset(1)) })
     }
 

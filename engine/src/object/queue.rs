@@ -10,7 +10,7 @@
 //!    other only where the queue is full or empty, and then on that slot; that is also the cell that wakes them.
 //! 3. Memory for the slots is made as the queue is filled for the first time, and kept.
 
-use super::block::{allocate, corrupt, fill_absent, fill_plain, open, plain, read_count, write_count};
+use super::block::{allocate, corrupt, fill_absent, fill_plain, open_container, plain, read_count, write_count};
 use super::vector::{MOST_PLACES, Vector};
 use crate::error::Stop;
 use crate::platform::Platform;
@@ -32,8 +32,8 @@ struct Queue {
 
 impl Queue {
     #[inline]
-    fn open<P: Platform>(tx: &Participant<P>, handle: Handle) -> Result<Self, Stop> {
-        let payload = open(tx, handle, BlockKind::Queue, WORDS)?;
+    fn open<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<Self, Stop> {
+        let payload = open_container(tx, handle, BlockKind::Queue, WORDS)?;
         let capacity = plain(tx, payload);
         if capacity == 0 || capacity > MOST_PLACES {
             return Err(corrupt("the capacity of a queue", payload, capacity));
@@ -68,7 +68,7 @@ pub fn create<P: Platform>(tx: &mut Participant<P>, capacity: u64) -> Result<Han
 }
 
 /// How many items it holds at most.
-pub fn capacity<P: Platform>(tx: &Participant<P>, handle: Handle) -> Result<u64, Stop> {
+pub fn capacity<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<u64, Stop> {
     Ok(Queue::open(tx, handle)?.capacity)
 }
 

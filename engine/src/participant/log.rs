@@ -265,6 +265,22 @@ fn unit_of<P: Platform>(arena: &Arena<P>, slot: Slot, unit: u64) -> Option<Entry
     Some(Entry::at(start.offset(within * ENTRY_WORDS)))
 }
 
+/// The values of somebody's read log from entry `first` on, at most `values.len()`; gives how many there are. Whether they are of the attempt
+/// that the caller means, he finds out afterwards.
+pub(crate) fn foreign_reads<P: Platform>(arena: &Arena<P>, slot: Slot, first: u64, values: &mut [(u64, u64)]) -> usize {
+    let (platform, base) = (arena.platform(), arena.layout().geometry().log_base);
+    for (number, value) in values.iter_mut().enumerate() {
+        let (piece, within) = locate(base, first + number as u64);
+        // Acquire: pairs with the release in `grow`.
+        let handle = if piece < PIECES { platform.load(slot.read_log_piece(piece), Acquire) } else { 0 };
+        let Some(start) = piece_start(arena, handle, (within + 1) * READ_WORDS) else { return number };
+        let entry = start.offset(within * READ_WORDS);
+        // Relaxed: the length was acquired.
+        *value = (platform.load(entry, Relaxed), platform.load(entry.offset(2), Relaxed));
+    }
+    values.len()
+}
+
 /// All entries of a record that begins at unit `start`, for recovery. Stops at the first that cannot be.
 pub(crate) fn entries<'a, P: Platform>(
     arena: &'a Arena<P>,

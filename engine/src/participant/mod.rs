@@ -7,7 +7,7 @@
 //! participant (128 words, line by line)
 //!   line 0  owner writes, all read    status, priority, commit version, start, flags
 //!   line 1  others write              queue_to, stopped_by, bell, recoverer
-//!   line 2  owner                     record start, entries reserved, read log length, want, what it waits for, retired blocks
+//!   line 2  owner                     record start, entries reserved, read log length, want, what it waits for, retired blocks, detached ones
 //!   line 3  owner, seldom             claim, thread number, mean duration, attempts, commits, aborts, sleeps, hung limit
 //!   32..56  handles of the pieces of the record ring
 //!   56..80  handles of the pieces of the read log
@@ -20,6 +20,6 @@ mod process;
 mod slot;
 
 pub use log::{ENTRY_WORDS, Entry, EntryKind, HELD, Pieces, READ_WORDS, foreign_entry};
-pub(crate) use log::{entries, locate, piece_start};
+pub(crate) use log::{entries, foreign_reads, locate, piece_start};
 pub use process::{ProcessPhase, ProcessSlot, ProcessState};
-pub use slot::{Claim, PIECES, Slot, WaitingFor, is_over, participant_is_dead, status_of};
+pub use slot::{Claim, NO_LOG, PIECES, Slot, WaitingFor, is_over, participant_is_dead, status_of};

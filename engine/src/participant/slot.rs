@@ -11,6 +11,9 @@ use crate::word::{AttemptId, ParticipantId, ProcessSlotId, State, Status, WordAd
 /// Pieces of a record ring or of a read log at most. They double: 24 of them are more than any space holds.
 pub const PIECES: u64 = 24;
 
+/// In a start: what this participant holds stands in no log, so it may hold all that was taken out since.
+pub const NO_LOG: u64 = 1 << 63;
+
 /// Where one participant's words are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(WordAddress);
@@ -36,7 +39,7 @@ impl Slot {
     pub fn commit_version(self) -> WordAddress {
         self.0.offset(2)
     }
-    /// Batch number at which the attempt began; 0 between attempts.
+    /// Batch number at which the attempt began; 0 between attempts. With [`NO_LOG`]: no log says what is held.
     #[inline]
     pub fn start(self) -> WordAddress {
         self.0.offset(3)
@@ -76,7 +79,7 @@ impl Slot {
     pub fn entries_reserved(self) -> WordAddress {
         self.0.offset(17)
     }
-    /// Entries of the read log.
+    /// Entries of the read log. Within an attempt it only grows. The entry behind the last may be one that is being noted, or an old one.
     #[inline]
     pub fn read_log_length(self) -> WordAddress {
         self.0.offset(18)
@@ -100,6 +103,11 @@ impl Slot {
     #[inline]
     pub fn retired_words(self) -> WordAddress {
         self.0.offset(22)
+    }
+    /// Handle of the first block of a run that was taken out of the middle of that list, or 0 (see `reclamation`).
+    #[inline]
+    pub fn detached(self) -> WordAddress {
+        self.0.offset(23)
     }
     /// Whose slot this is (see [`Claim`]); 0: nobody's.
     #[inline]

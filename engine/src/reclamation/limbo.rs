@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::dismantle::dismantle;
-use super::retire::{for_each_retired, link};
+use super::hazards::Held;
+use super::retire::{for_each_retired, link, stitch};
 use crate::allocator::{self, BlockCache};
 use crate::arena::{Arena, HotWord};
-use crate::participant::Slot;
+use crate::participant::{NO_LOG, Slot};
 use crate::platform::Platform;
 use crate::word::{Handle, Link, ParticipantId};
 
@@ -15,6 +16,9 @@ use crate::word::{Handle, Link, ParticipantId};
 const BLOCKS: usize = 128;
 /// The same in words: 256 KiB.
 const WORDS: u64 = 32 * 1024;
+
+/// Entries of read logs that are looked at for each block that waits, at most.
+const LOOKS_PER_BLOCK: u64 = 8;
 
 /// Retired blocks, the oldest first. The arena's list says the same, for whoever comes after a kill.
 #[derive(Debug)]
@@ -48,6 +52,7 @@ impl Limbo {
     /// Takes over what the slot's last owner has left. Those who may hold it may have begun up to now.
     pub fn adopt<P: Platform>(arena: &Arena<P>, slot: Slot, owner: ParticipantId) -> Self {
         let mut limbo = Self::default();
+        stitch(arena, slot, owner);
         // Acquire: pairs with the release in `retire`.
         if arena.platform().load(slot.retired(), Acquire) == 0 {
             return limbo;
@@ -58,7 +63,15 @@ impl Limbo {
             limbo.words += words;
             limbo.waiting.push_front(Retired { stamp, handle, whole, words });
         });
-        limbo.cut(arena, slot);
+        match limbo.waiting.front() {
+            // Relaxed: whoever still follows the old link finds a block that is free.
+            Some(oldest) => {
+                let last = Link { before: None, whole: oldest.whole };
+                arena.platform().store(link(oldest.handle), last.pack(), Relaxed);
+            }
+            // Release: as in `retire`.
+            None => arena.platform().store(slot.retired(), 0, Release),
+        }
         // Relaxed: a number for people.
         arena.platform().store(slot.retired_words(), limbo.words, Relaxed);
         limbo
@@ -108,22 +121,13 @@ impl Limbo {
         let Some(youngest) = self.waiting.back() else { return 0 };
         advance(arena, youngest.stamp);
         let oldest = oldest_start(arena, owner);
-        let (mut freed, mut gone) = (0, false);
-        // The oldest first: behind a block that is free there is none that is not.
-        while let Some(retired) = self.waiting.front().filter(|retired| retired.stamp < oldest && freed < most) {
-            self.words -= retired.words;
-            self.freed_words += retired.words;
-            if retired.whole {
-                let parts = dismantle(arena, owner, cache, retired.handle);
-                freed += parts.blocks;
-                self.freed_words += parts.words;
-            }
-            freed += u64::from(cache.free(arena, owner, retired.handle));
-            self.waiting.pop_front();
-            gone = true;
-        }
-        if gone {
-            self.cut(arena, slot);
+        let mut means = Means { arena, slot, owner, cache };
+        let old = self.waiting.partition_point(|retired| retired.stamp < oldest);
+        let mut freed = self.free(&mut means, most, old, |_| true);
+        if freed < most && (most == u64::MAX || self.is_worth_a_look(arena, owner)) {
+            let held = Held::look(arena, owner);
+            let all = self.waiting.len();
+            freed += self.free(&mut means, most - freed, all, |retired| !held.holds(retired.stamp, retired.handle));
         }
         // What could go and was too much for once goes with the next commit that takes something out.
         let (blocks, words) = if freed < most { (2 * self.waiting.len(), 2 * self.words) } else { (0, 0) };
@@ -132,17 +136,110 @@ impl Limbo {
         freed
     }
 
-    /// Ends the list in the arena behind the oldest block that still waits.
-    fn cut<P: Platform>(&self, arena: &Arena<P>, slot: Slot) {
-        let platform = arena.platform();
-        match self.waiting.front() {
-            // Relaxed: whoever still follows the old link finds a block that is free.
-            Some(oldest) => {
-                let last = Link { before: None, whole: oldest.whole };
-                platform.store(link(oldest.handle), last.pack(), Relaxed);
+    /// Whether what waits is worth a look at the logs of all who are in an attempt.
+    fn is_worth_a_look<P: Platform>(&self, arena: &Arena<P>, me: ParticipantId) -> bool {
+        // Relaxed: the numbers decide about costs.
+        let length = |slot: Slot| match arena.platform().load(slot.start(), Relaxed) {
+            0 => 0,
+            _ => arena.platform().load(slot.read_log_length(), Relaxed),
+        };
+        let entries: u64 = others(arena, me).map(length).fold(0, u64::saturating_add);
+        !self.waiting.is_empty() && entries / LOOKS_PER_BLOCK <= self.waiting.len() as u64
+    }
+
+    /// Frees what may be freed of the oldest `among`, but goes on to no further one after `most` blocks. Gives the number of blocks freed.
+    fn free<P: Platform>(
+        &mut self,
+        means: &mut Means<'_, P>,
+        most: u64,
+        among: usize,
+        may_go: impl Fn(&Retired) -> bool,
+    ) -> u64 {
+        let (mut freed, mut left) = (0, among);
+        // Those that were looked at and stay: they are older than all in `waiting`.
+        let mut stay = VecDeque::new();
+        while freed < most && left > 0 {
+            let run = self.run(left.min((most - freed) as usize), &may_go);
+            if run == 0 {
+                stay.extend(self.waiting.pop_front());
+            } else {
+                let run: Vec<Retired> = self.waiting.drain(..run).collect();
+                freed += self.free_run(means, &run, stay.back().copied());
             }
-            // Release: as in `retire`.
-            None => platform.store(slot.retired(), 0, Release),
+            left -= run.max(1);
+        }
+        stay.append(&mut self.waiting);
+        self.waiting = stay;
+        freed
+    }
+
+    /// How many of the oldest can go together: what may own much goes alone.
+    fn run(&self, most: usize, may_go: impl Fn(&Retired) -> bool) -> usize {
+        match self.waiting.front() {
+            Some(oldest) if oldest.whole => usize::from(may_go(oldest)),
+            _ => self.waiting.iter().take(most).take_while(|retired| !retired.whole && may_go(retired)).count(),
+        }
+    }
+
+    /// Frees some that were retired one after the other, the oldest first: behind a block of a list that is free there is none that is not.
+    /// `older` is the one before them that stays, if there is one; what waits is younger.
+    fn free_run<P: Platform>(&mut self, means: &mut Means<'_, P>, run: &[Retired], older: Option<Retired>) -> u64 {
+        let Some(youngest) = run.last() else { return 0 };
+        let younger = self.waiting.front().copied();
+        if let Some(older) = older {
+            means.detach(youngest, &run[0], younger, older);
+        }
+        let mut freed = 0;
+        for retired in run {
+            self.words -= retired.words;
+            self.freed_words += retired.words;
+            if retired.whole {
+                let parts = dismantle(means.arena, means.owner, means.cache, retired.handle);
+                freed += parts.blocks;
+                self.freed_words += parts.words;
+            }
+            freed += u64::from(means.cache.free(means.arena, means.owner, retired.handle));
+        }
+        match older {
+            // Release: comes after the frees, for whoever takes the list over.
+            Some(_) => means.arena.platform().store(means.slot.detached(), 0, Release),
+            None => means.cut(younger),
+        }
+        freed
+    }
+}
+
+/// What a collection works with.
+struct Means<'a, P: Platform> {
+    arena: &'a Arena<P>,
+    slot: Slot,
+    owner: ParticipantId,
+    cache: &'a mut BlockCache,
+}
+
+impl<P: Platform> Means<'_, P> {
+    fn set_link(&self, of: &Retired, before: Option<Handle>) {
+        // Relaxed: whoever takes the list over has acquired the end of its owner. Whoever walks along it otherwise may err.
+        self.arena.platform().store(link(of.handle), Link { before, whole: of.whole }.pack(), Relaxed);
+    }
+
+    /// Takes a run out of the middle of the list, to a list of its own. At each step each block hangs in one of the two, or both.
+    fn detach(&self, youngest: &Retired, oldest: &Retired, younger: Option<Retired>, older: Retired) {
+        let platform = self.arena.platform();
+        // Release, here and below: as in `retire`.
+        platform.store(self.slot.detached(), youngest.handle.raw(), Release);
+        match younger {
+            Some(younger) => self.set_link(&younger, Some(older.handle)),
+            None => platform.store(self.slot.retired(), older.handle.raw(), Release),
+        }
+        self.set_link(oldest, None);
+    }
+
+    /// Ends the list behind `oldest`, or all of it.
+    fn cut(&self, oldest: Option<Retired>) {
+        match oldest {
+            Some(oldest) => self.set_link(&oldest, None),
+            None => self.arena.platform().store(self.slot.retired(), 0, Release),
         }
     }
 }
@@ -158,12 +255,15 @@ pub(crate) fn advance<P: Platform>(arena: &Arena<P>, stamp: u64) {
 
 /// The oldest start of all attempts under way but `me`'s; `u64::MAX`: there is none.
 pub(crate) fn oldest_start<P: Platform>(arena: &Arena<P>, me: ParticipantId) -> u64 {
-    (0..arena.layout().geometry().participants)
-        .filter(|number| *number != u64::from(me.0))
-        .filter_map(|number| Slot::of(arena, ParticipantId(number as u16)))
+    let starts = others(arena, me)
         // Acquire: pairs with the release that clears a start; what was read in that attempt is read before we free.
-        .map(|slot| arena.platform().load(slot.start(), Acquire))
-        .filter(|start| *start != 0)
-        .min()
-        .unwrap_or(u64::MAX)
+        .map(|slot| arena.platform().load(slot.start(), Acquire));
+    starts.filter(|start| *start != 0).map(|start| start & !NO_LOG).min().unwrap_or(u64::MAX)
+}
+
+/// The slots of all participants but one.
+pub(super) fn others<P: Platform>(arena: &Arena<P>, me: ParticipantId) -> impl Iterator<Item = Slot> + '_ {
+    (0..arena.layout().geometry().participants)
+        .filter(move |number| *number != u64::from(me.0))
+        .filter_map(|number| Slot::of(arena, ParticipantId(number as u16)))
 }

@@ -33,11 +33,12 @@
 //! back all that is retired meanwhile: its read log says what it really holds, and is not looked at yet.
 
 mod dismantle;
+mod hazards;
 mod limbo;
 mod retire;
 
 pub use dismantle::for_each_part;
+pub(crate) use hazards::{NOTHING_ELSE, look_at_logs};
 pub use limbo::Limbo;
-pub(crate) use limbo::{advance, oldest_start};
 pub(crate) use retire::{finish_retiring, retire, retire_whole};
 pub use retire::{for_each_retired, is_shared, stamp};

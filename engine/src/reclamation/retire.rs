@@ -1,5 +1,6 @@
 //! One block's way out of the space, and the list that it waits in.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use crate::allocator;
@@ -71,17 +72,49 @@ pub(crate) fn finish_retiring<P: Platform>(arena: &Arena<P>, slot: Slot, owner: 
     }
 }
 
-/// Visits what waits in the list of `slot`, which is `owner`'s, the youngest first, and says of each block whether it goes
-/// whole. Of a list closed to a ring by damage some more than once.
+/// Hangs a run that a killed owner had taken out of the middle of its list to the end of it again. For the slot's next owner; any step may
+/// have been done before.
+pub(super) fn stitch<P: Platform>(arena: &Arena<P>, slot: Slot, owner: ParticipantId) {
+    let platform = arena.platform();
+    // Acquire, here and below: pairs with the release in `Limbo`.
+    let detached = platform.load(slot.detached(), Acquire);
+    if detached == 0 {
+        return;
+    }
+    let (mut listed, mut run) = (Vec::new(), Vec::new());
+    walk(arena, platform.load(slot.retired(), Acquire), owner, |handle, whole| listed.push((handle, whole)));
+    walk(arena, detached, owner, |handle, whole| run.push((handle, whole)));
+    let known: HashSet<u64> = listed.iter().map(|(handle, _)| handle.raw()).collect();
+    run.truncate(run.iter().take_while(|(handle, _)| !known.contains(&handle.raw())).count());
+    if let (Some((first, _)), Some((last, whole))) = (run.first(), run.last()) {
+        // Relaxed: followed after the word that is released next.
+        platform.store(link(*last), Link { before: None, whole: *whole }.pack(), Relaxed);
+        match listed.last() {
+            Some((oldest, whole)) => {
+                platform.store(link(*oldest), Link { before: Some(*first), whole: *whole }.pack(), Release);
+            }
+            None => platform.store(slot.retired(), first.raw(), Release),
+        }
+    }
+    platform.store(slot.detached(), 0, Release);
+}
+
+/// Visits what waits in the lists of `slot`, which is `owner`'s, the youngest first, and says of each block whether it goes
+/// whole. Of a list closed to a ring by damage some more than once, and what a killed one was just taking out of the middle.
 pub fn for_each_retired<P: Platform>(
     arena: &Arena<P>,
     slot: Slot,
     owner: ParticipantId,
     mut visit: impl FnMut(Handle, bool),
 ) {
-    let platform = arena.platform();
     // Acquire: pairs with the release in `retire`.
-    let mut next = Handle::from_raw(platform.load(slot.retired(), Acquire));
+    walk(arena, arena.platform().load(slot.retired(), Acquire), owner, &mut visit);
+    walk(arena, arena.platform().load(slot.detached(), Acquire), owner, &mut visit);
+}
+
+fn walk<P: Platform>(arena: &Arena<P>, first: u64, owner: ParticipantId, mut visit: impl FnMut(Handle, bool)) {
+    let platform = arena.platform();
+    let mut next = Handle::from_raw(first);
     // Bound: a space has no more blocks. A list that damage has closed to a ring ends where it comes by a link again that it has
     // marked: one at each power of two (Brent, 1980).
     let mut marked = None;

@@ -6,7 +6,8 @@ use crate::allocator;
 use crate::arena::{Arena, HotWord};
 use crate::collection;
 use crate::participant::{
-    Claim, Entry, EntryKind, ProcessPhase, ProcessSlot, Slot, WaitingFor, entries, participant_is_dead, status_of,
+    Claim, Entry, EntryKind, ProcessPhase, ProcessSlot, Slot, WaitingFor, entries, foreign_reads, participant_is_dead,
+    status_of,
 };
 use crate::platform::{Liveness, Platform};
 use crate::reclamation;
@@ -169,20 +170,16 @@ impl Leftover {
     fn write_back<P: Platform>(&self, arena: &Arena<P>, slot: Slot) {
         let platform = arena.platform();
         let written = || self.held(arena).filter(|held| held.kind == EntryKind::Write);
-        collection::shade_overwritten(arena, written().map(|held| held.entry.old_value(arena)));
+        // As behind COMMITTED: the collector has not seen it, or we see his number.
+        platform.fence(SeqCst);
+        let overwritten = written().map(|held| held.entry.old_value(arena));
+        collection::note_commit(arena, overwritten, self.named(arena).into_iter(), self.made(arena));
         for Held { cell, entry, .. } in written() {
             // Release: whoever reads a handle from the cell sees the block behind it.
             platform.store(cell.value_word(), entry.new_value(arena), Release);
         }
         let version = Version(platform.load(slot.commit_version(), Relaxed));
-        for (_, entry) in entries(arena, self.slot, self.start, self.reserved) {
-            if let Some((EntryKind::Allocation, _)) = entry.target(arena)
-                && let Some(handle) = Handle::from_raw(entry.old_version(arena))
-                && allocator::check_fully(arena, handle).is_ok()
-            {
-                allocator::publish(arena, handle);
-            }
-        }
+        self.made(arena).for_each(|handle| allocator::publish(arena, handle));
         for Held { number, kind, cell, entry } in self.held(arena) {
             let version = if kind == EntryKind::Write { version } else { Version(entry.old_version(arena)) };
             // AcqRel: as the owner's release; only while the lock stands.
@@ -190,6 +187,28 @@ impl Leftover {
             let _ = platform.compare_exchange(cell.lock_word(), self.lock_word(number), free, AcqRel, Relaxed);
         }
         self.retire(arena);
+    }
+
+    /// The blocks that the attempt has made.
+    fn made<'a, P: Platform>(&'a self, arena: &'a Arena<P>) -> impl Iterator<Item = Handle> + 'a {
+        entries(arena, self.slot, self.start, self.reserved).filter_map(|(_, entry)| {
+            let Some((EntryKind::Allocation, _)) = entry.target(arena) else { return None };
+            Handle::from_raw(entry.old_version(arena)).filter(|made| allocator::check_fully(arena, *made).is_ok())
+        })
+    }
+
+    /// What it has named.
+    fn named<P: Platform>(&self, arena: &Arena<P>) -> Vec<u64> {
+        // Relaxed: of the dead all is seen.
+        let counted = arena.platform().load(self.slot.read_log_length(), Relaxed);
+        let mut reads = Vec::new();
+        // One by one: a damaged length ends where the log does.
+        let mut read = [(0, 0)];
+        while (reads.len() as u64) < counted && foreign_reads(arena, self.slot, reads.len() as u64, &mut read) == 1 {
+            reads.push(read[0]);
+        }
+        let still = arena.still().index();
+        reads.into_iter().filter(|(cell, _)| *cell == still).map(|(_, value)| value).collect()
     }
 
     /// What the commit took out goes into the list of the dead, for whoever takes the slot next.

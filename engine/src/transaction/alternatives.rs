@@ -22,13 +22,13 @@
 //!
 //! Keeps I1 (no lock changes), I2, I8. Killed at any step, the attempt is undecided and its entries are those of any other.
 
-use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::{HooksMark, NO_SEQ, Participant};
 use crate::allocator;
 use crate::arena::Arena;
 use crate::error::Stop;
-use crate::participant::{Entry, EntryKind, HELD, READ_WORDS};
+use crate::participant::{Entry, EntryKind, HELD};
 use crate::platform::Platform;
 use crate::word::{BLOCK_HEADER_WORDS, CellAddress, Handle, Value, Version};
 
@@ -209,25 +209,17 @@ impl<P: Platform> Participant<P> {
         allocated
     }
 
-    /// Overwrites the reads from `first` on of cells in blocks that go with one that stays. Nothing moves: whoever scans the log
-    /// for what it protects misses nothing.
+    /// Overwrites the reads from `first` on of cells in blocks that go with reads of the cell that never changes. Nothing moves, and the log
+    /// gets no shorter: whoever looks at it for what it protects misses nothing, and takes nothing for counted that is not.
     fn forget_reads_of(&mut self, gone: &Ranges, first: u64) {
-        if gone.0.is_empty() {
-            return;
-        }
-        let platform = self.arena.platform();
-        // Relaxed, here and below: this participant wrote them.
-        let word = |read: u64, index: u64| platform.load(self.read_log.address(read).offset(index), Relaxed);
-        let (dropped, stay): (Vec<u64>, Vec<u64>) = (first..self.reads).partition(|&read| gone.contain(word(read, 0)));
-        let Some(stays) = stay.first().copied().or(first.checked_sub(1)) else {
-            // All of the log. Release: as in `read`.
-            platform.store(self.slot.read_log_length(), 0, Release);
-            self.reads = 0;
-            return;
-        };
-        for read in dropped {
-            for index in 0..READ_WORDS {
-                platform.store(self.read_log.address(read).offset(index), word(stays, index), Relaxed);
+        let (platform, still) = (self.arena.platform(), self.arena.still());
+        for read in first..self.reads {
+            let entry = self.read_log.address(read);
+            // Relaxed, here and below: this participant wrote them.
+            if gone.contain(platform.load(entry, Relaxed)) {
+                platform.store(entry, still.index(), Relaxed);
+                platform.store(entry.offset(1), 0, Relaxed);
+                platform.store(entry.offset(2), Value::ABSENT.raw(), Relaxed);
             }
         }
     }

@@ -70,6 +70,10 @@ impl<P: Platform> Participant<P> {
             self.platform().store(self.slot.commit_version(), version.0, Relaxed);
             // The moment at which the writes exist. AcqRel: releases record and version to whoever reads through the lock.
             if self.platform().compare_exchange(self.slot.status(), prepared, committed, AcqRel, Relaxed).is_ok() {
+                // Whoever begins a collection either finds us COMMITTED and waits, or we find its number.
+                if !P::EXCHANGE_IS_FENCE {
+                    self.platform().fence(SeqCst);
+                }
                 return Ok(version);
             }
             // Bounded by how often it loses the processor in between: for less than 50 us nobody pushes it back, and without a validation
@@ -115,7 +119,7 @@ impl<P: Platform> Participant<P> {
     fn write_back(&mut self, version: Version) {
         let arena = &self.arena;
         let platform = arena.platform();
-        collection::shade_overwritten(arena, self.overwritten());
+        collection::note_commit(arena, self.overwritten(), self.named(), self.made());
         for number in 0..self.entries {
             let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
             match entry.target(arena) {
@@ -157,6 +161,24 @@ impl<P: Platform> Participant<P> {
         let entries = (0..self.entries).map(|number| self.entry(number));
         entries.filter_map(|entry| match entry.target(&self.arena) {
             Some((EntryKind::Write, _)) => Some(entry.old_value(&self.arena)),
+            _ => None,
+        })
+    }
+
+    /// What the attempt has named.
+    fn named(&self) -> impl Iterator<Item = u64> {
+        let (platform, still) = (self.arena.platform(), self.arena.still().index());
+        let reads = (0..self.reads).map(|read| self.read_log.address(read));
+        // Relaxed: this participant wrote them.
+        let named = reads.filter(move |entry| platform.load(*entry, Relaxed) == still);
+        named.map(|entry| platform.load(entry.offset(2), Relaxed))
+    }
+
+    /// The blocks that it has made.
+    fn made(&self) -> impl Iterator<Item = Handle> {
+        let entries = (0..self.entries).map(|number| self.entry(number));
+        entries.filter_map(|entry| match entry.target(&self.arena) {
+            Some((EntryKind::Allocation, _)) => Handle::from_raw(entry.old_version(&self.arena)),
             _ => None,
         })
     }

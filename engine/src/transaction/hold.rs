@@ -1,5 +1,7 @@
 //! What an attempt has found and its process goes on to hold.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use super::Participant;
 use crate::collection;
 use crate::error::Stop;
@@ -59,6 +61,7 @@ impl<P: Platform> Participant<P> {
         for hold in held {
             let done = holding::hold_at(&self.space, &mut self.cache, self.id, *hold);
             done.map_err(|stop| self.fail(stop))?;
+            self.platform().fence(SeqCst);
             collection::note_held(&self.arena, hold.handle());
         }
         self.abort();

@@ -95,6 +95,8 @@ pub struct Participant<P: Platform> {
     /// The snapshot: all reads are of versions before it. 0 between attempts: then no cell is old enough to be read.
     read_version: u64,
     reads: u64,
+    /// The attempt that has named something, and what it has named last.
+    named: (u64, u64),
     read_log: Pieces<READ_WORDS>,
     entries: u64,
     /// The entry of a large record that was found last.
@@ -205,6 +207,7 @@ impl<P: Platform> Participant<P> {
             active: 0,
             read_version: 0,
             reads: 0,
+            named: (NO_SEQ, 0),
             read_log,
             entries: 0,
             last_own_entry: Cell::new(0),

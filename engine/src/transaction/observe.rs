@@ -53,7 +53,7 @@ impl<P: Platform> Attempt<'_, P> {
         self.participant.failures
     }
     /// Each logged read: cell, version, value. Reads of cells that the attempt had written, and of cells that are written
-    /// once, are not logged.
+    /// once, are not logged; what it has only named is no read.
     pub fn for_each_read(&self, mut visit: impl FnMut(CellAddress, Version, Value)) {
         let platform = self.participant.platform();
         let log = &self.participant.read_log;
@@ -62,7 +62,10 @@ impl<P: Platform> Attempt<'_, P> {
             debug_assert_eq!(READ_WORDS, 3);
             // Relaxed: this participant wrote them.
             let word = |index| platform.load(entry.offset(index), Relaxed);
-            visit(CellAddress::new(WordAddress::new(word(0))), Version(word(1)), Value::from_raw(word(2)));
+            let cell = CellAddress::new(WordAddress::new(word(0)));
+            if cell != self.participant.arena.still() {
+                visit(cell, Version(word(1)), Value::from_raw(word(2)));
+            }
         }
     }
     /// Each cell written: its version and value before, its value after a commit.

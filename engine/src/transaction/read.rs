@@ -7,7 +7,7 @@ use crate::arena::HotWord;
 use crate::error::{Full, Stop};
 use crate::participant::{HELD, Slot, foreign_entry, status_of};
 use crate::platform::Platform;
-use crate::word::{CellAddress, LockWord, LockedBy, State, Value, Version, WordAddress};
+use crate::word::{CellAddress, Handle, LockWord, LockedBy, State, Value, Version, WordAddress};
 
 /// What one look at a cell gave.
 pub(super) enum Look {
@@ -53,11 +53,10 @@ impl<P: Platform> Participant<P> {
             None => self.late_read_entry()?,
         };
         self.log_read(entry, cell, Version(word), value);
-        let platform = self.arena.platform();
-        if platform.load(cell.lock_word(), Relaxed) == word {
+        if self.arena.platform().load(cell.lock_word(), Relaxed) == word {
+            self.count_read();
             return Some(value);
         }
-        self.drop_read();
         None
     }
 
@@ -134,14 +133,15 @@ impl<P: Platform> Participant<P> {
         value: Value,
         (version, seen): (Version, Value),
     ) -> Result<bool, Stop> {
-        self.note_read(cell, version, seen)?;
+        let entry = self.read_entry().map_err(|full| self.fail(Stop::Full(full)))?;
+        self.log_read(entry, cell, version, seen);
         let platform = self.arena.platform();
         // The old value, taken under a lock, may have been replaced by a write-back while the lock still stands.
         let took_cell = seen == value;
         let stands = platform.load(cell.lock_word(), Relaxed) == word
             && (!took_cell || platform.load(cell.value_word(), Relaxed) == value.raw());
-        if !stands {
-            self.drop_read();
+        if stands {
+            self.count_read();
         }
         Ok(stands)
     }
@@ -246,28 +246,51 @@ impl<P: Platform> Participant<P> {
         Ok((seen, is_raised))
     }
 
-    /// Notes a read. Its caller looks at the cell once more, or has locked it.
+    /// Notes a read of a cell that the attempt has locked. Whoever has taken the lock since has stopped it before.
     pub(super) fn note_read(&mut self, cell: CellAddress, version: Version, value: Value) -> Result<(), Stop> {
-        match self.read_entry() {
-            Ok(entry) => {
-                self.log_read(entry, cell, version, value);
-                Ok(())
-            }
-            Err(full) => Err(self.fail(Stop::Full(full))),
+        let entry = self.read_entry().map_err(|full| self.fail(Stop::Full(full)))?;
+        self.log_read(entry, cell, version, value);
+        if !self.still(self.active) {
+            return Err(self.lost());
         }
+        self.count_read();
+        Ok(())
     }
 
-    /// Notes a read. The entry also protects what the value names from being reclaimed, which is why a handle is looked at
-    /// once more after a fence (the hazard rule).
+    /// This attempt works with the object behind `handle`, which its process holds just now: it stays as long as the attempt goes on, and
+    /// until its writes exist, even if the process lets go of it. Where an object is opened it is done by itself.
+    ///
+    /// Cost: an entry of the own read log, unless it was the last one named.
+    ///
+    /// # Errors
+    /// `Full` if the log cannot grow.
+    #[inline]
+    pub fn name(&mut self, handle: Handle) -> Result<(), Stop> {
+        if self.named == (self.seq, handle.raw()) || self.active == 0 || self.is_foreign() {
+            return Ok(());
+        }
+        let entry = match self.read_log.early_address(self.reads) {
+            Some(entry) => entry,
+            None => self.read_entry().map_err(|full| self.fail(Stop::Full(full)))?,
+        };
+        let (platform, still) = (self.arena.platform(), self.arena.still());
+        // Relaxed: counted with a release, and no fence. Whoever finds that the process holds it no more has acquired what came before.
+        platform.store(entry, still.index(), Relaxed);
+        platform.store(entry.offset(1), 0, Relaxed);
+        platform.store(entry.offset(2), Value::handle(handle).raw(), Relaxed);
+        self.count_read();
+        self.named = (self.seq, handle.raw());
+        Ok(())
+    }
+
+    /// Writes the entry of a read that is not counted yet. It protects what the value names from being reclaimed, which is why a handle is
+    /// looked at once more after a fence (the hazard rule), and is counted only then: whoever looks at the log may follow what is counted.
     #[inline(always)]
     fn log_read(&mut self, entry: WordAddress, cell: CellAddress, version: Version, value: Value) {
         let platform = self.arena.platform();
         platform.store(entry, cell.index(), Relaxed);
         platform.store(entry.offset(1), version.0, Relaxed);
         platform.store(entry.offset(2), value.raw(), Relaxed);
-        self.reads += 1;
-        // Release: whoever scans this log sees the entry whole.
-        platform.store(self.slot.read_log_length(), self.reads, Release);
         if value.as_handle().is_some() {
             platform.light_fence();
         }
@@ -275,9 +298,10 @@ impl<P: Platform> Participant<P> {
         platform.fence(Acquire);
     }
 
-    #[inline]
-    fn drop_read(&mut self) {
-        self.reads -= 1;
+    #[inline(always)]
+    fn count_read(&mut self) {
+        self.reads += 1;
+        // Release: whoever scans this log sees the entry whole.
         self.platform().store(self.slot.read_log_length(), self.reads, Release);
     }
 }

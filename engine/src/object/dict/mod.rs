@@ -28,7 +28,7 @@ mod entry;
 mod places;
 
 use self::entry::Entry;
-use super::block::{allocate, corrupt, fill_absent, open, read_count, write_count};
+use super::block::{allocate, corrupt, fill_absent, open_container, read_count, write_count};
 use super::key::Key;
 use super::vector::{MOST_PLACES, Vector};
 use crate::error::Stop;
@@ -45,8 +45,8 @@ struct Dict {
 
 impl Dict {
     #[inline(always)]
-    fn open<P: Platform>(tx: &Participant<P>, handle: Handle) -> Result<Self, Stop> {
-        Ok(Self { first: CellAddress::new(open(tx, handle, BlockKind::Dict, DICT_CELLS * CELL_WORDS)?) })
+    fn open<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<Self, Stop> {
+        Ok(Self { first: CellAddress::new(open_container(tx, handle, BlockKind::Dict, DICT_CELLS * CELL_WORDS)?) })
     }
 
     #[inline]
