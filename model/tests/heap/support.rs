@@ -48,6 +48,26 @@ pub fn dies_at(
     survived
 }
 
+/// A process that does `prepare` and then stands still at its access number `step` while it does `body`: it lives, and makes no step more. True: it
+/// got through before.
+pub fn stands_at(
+    heap: &Heap,
+    space: &Arc<Space<Heap>>,
+    step: u64,
+    prepare: impl FnOnce(&mut Tx),
+    body: impl FnOnce(&mut Tx),
+) -> (bool, Tx) {
+    hide_deaths();
+    let process = heap.process();
+    let standing = Space::join(process.clone(), *space.arena().layout()).unwrap();
+    let mut participant = standing.participant().unwrap();
+    prepare(&mut participant);
+    process.die_after(step);
+    let outcome = catch_unwind(AssertUnwindSafe(|| body(&mut participant)));
+    let through = process.live_on() > 0 && outcome.is_ok();
+    (through, participant)
+}
+
 pub fn cells(participant: &mut Tx, count: u64) -> Vec<CellAddress> {
     participant
         .run(|tx| {

@@ -1,5 +1,7 @@
 //! What is taken out of a space is used again: not before its last reader is through, whoever dies, and nothing is forgotten.
 
+mod standing;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -153,45 +155,6 @@ fn tuples_go_with_what_is_in_them_but_for_what_is_shared() {
 }
 
 #[test]
-fn who_began_before_reads_on_and_who_is_through_holds_nothing_back() {
-    let (heap, space) = space_of(MIB);
-    let mut writer = space.participant().unwrap();
-    let mut reader = another(&heap, &space).participant().unwrap();
-    let list = texts(&mut writer, 1);
-    reader.begin().unwrap();
-    let value = list::get(&mut reader, list, 0).unwrap().unwrap();
-    for number in 1..=20 {
-        writer.run(|tx| replace(tx, list, 0, number)).unwrap();
-    }
-    assert_eq!(writer.collect(), 0, "all of it was retired after the reader began");
-    assert_eq!(in_phase(&space, BlockPhase::Retired), 20);
-    assert_eq!(text::with(&reader, value.as_handle().unwrap(), str::to_owned).unwrap(), long(0));
-    reader.abort();
-    assert_eq!(writer.collect(), 20);
-    assert!(text::with(&reader, value.as_handle().unwrap(), str::to_owned).is_err(), "the handle is stale");
-    assert_eq!(fsck_at_rest(&space), vec![]);
-}
-
-#[test]
-fn who_began_after_holds_nothing_back() {
-    let (heap, space) = space_of(MIB);
-    let mut writer = space.participant().unwrap();
-    let mut reader = another(&heap, &space).participant().unwrap();
-    let list = texts(&mut writer, 1);
-    writer.run(|tx| replace(tx, list, 0, 1)).unwrap();
-    // Makes the batch number go on, so that the next one to begin is seen to be later.
-    reader.begin().unwrap();
-    assert_eq!(writer.collect(), 0, "it began with the number that the block was retired at");
-    reader.abort();
-    writer.run(|tx| replace(tx, list, 0, 2)).unwrap();
-    reader.begin().unwrap();
-    writer.run(|tx| replace(tx, list, 0, 3)).unwrap();
-    assert_eq!(writer.collect(), 1, "what was retired at an earlier number than the reader's");
-    reader.abort();
-    assert_eq!(writer.collect(), 2);
-}
-
-#[test]
 fn an_attempt_that_does_not_commit_takes_nothing_out() {
     let (_, space) = space_of(MIB);
     let mut tx = space.participant().unwrap();
@@ -212,22 +175,6 @@ fn an_attempt_that_does_not_commit_takes_nothing_out() {
     assert_eq!(tx.collect(), 1);
     assert_eq!(tx.run(|tx| Ok((item(tx, list, 0)?, item(tx, list, 1)?))).unwrap(), (long(0), long(9)));
     assert_eq!(fsck_at_rest(&space), vec![]);
-}
-
-#[test]
-fn the_dead_hold_back_nothing_once_somebody_looks() {
-    let (heap, space) = space_of(MIB);
-    let mut writer = space.participant().unwrap();
-    let list = texts(&mut writer, 1);
-    let doomed = another(&heap, &space);
-    let mut reader = doomed.participant().unwrap();
-    reader.begin().unwrap();
-    list::get(&mut reader, list, 0).unwrap();
-    writer.run(|tx| replace(tx, list, 0, 1)).unwrap();
-    assert_eq!(writer.collect(), 0);
-    std::mem::forget(reader);
-    heap.kill_process(doomed.process());
-    assert_eq!(writer.collect(), 1);
 }
 
 #[test]

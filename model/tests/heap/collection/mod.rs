@@ -1,20 +1,18 @@
 //! What nothing names any more goes, rings and all; what something names stays: whoever moves it meanwhile, whoever dies.
 
-use std::sync::{Arc, Mutex};
+mod moves;
 
-use crate::support::{MIB, MS, Tx, another, dies_at, integer, space_of};
+use crate::support::{MIB, MS, Tx, another, dies_at, integer, space_of, stands_at};
 use pso_engine::allocator;
-use pso_engine::arena::Geometry;
 use pso_engine::error::Stop;
 use pso_engine::fsck::fsck_at_rest;
 use pso_engine::object::key::{Key, KeyView};
 use pso_engine::object::{self, dict, list, queue, text, tuple};
+use pso_engine::participant::{Slot, status_of};
 use pso_engine::platform::Platform;
 use pso_engine::space::Space;
 use pso_engine::transaction::{CollectionEnd, Participant};
-use pso_engine::word::{BlockPhase, Handle, Value};
-use pso_model::heap::Heap;
-use pso_model::interpose::Interposed;
+use pso_engine::word::{BlockPhase, Handle, State, Value};
 
 /// Nobody else is at work: nothing is waited for.
 const NO_PATIENCE: u64 = 0;
@@ -195,8 +193,9 @@ fn a_shared_tuple_goes_with_its_last_name() {
     nothing_waits(&space);
 }
 
+/// A reader stands still with the name of an object that has no other: it is not freed, and all else is.
 #[test]
-fn who_began_before_is_waited_for_and_reads_on() {
+fn who_stands_still_keeps_what_it_has_read_and_nothing_else() {
     let (heap, space) = space_of(4 * MIB);
     let mut writer = space.participant().unwrap();
     let mut reader = another(&heap, &space).participant().unwrap();
@@ -204,17 +203,114 @@ fn who_began_before_is_waited_for_and_reads_on() {
     writer
         .run(|tx| {
             let inner = list_of(tx, &[integer(42)])?;
-            list::push(tx, root, Value::handle(inner))
+            let in_tuple = list_of(tx, &[integer(43)])?;
+            let pair = tuple::encode(tx, &[Value::handle(in_tuple), integer(1)])?;
+            let outer = list_of(tx, &[Value::handle(inner)])?;
+            let other = list_of(tx, &[Value::handle(inner)])?;
+            for value in [Value::handle(outer), Value::handle(other), pair] {
+                list::push(tx, root, value)?;
+            }
+            Ok(())
         })
         .unwrap();
     reader.begin().unwrap();
-    let inner = item(&mut reader, root, 0).unwrap();
-    writer.run(|tx| list::truncate(tx, root, 0)).unwrap();
-    assert_eq!(writer.collect_objects(MS).unwrap(), CollectionEnd::Unfinished);
+    let outer = item(&mut reader, root, 0).unwrap();
+    let pair = item(&mut reader, root, 2).unwrap();
+    writer
+        .run(|tx| {
+            let pair = list::get(tx, root, 2)?.unwrap();
+            object::discard(tx, pair)?;
+            list::truncate(tx, root, 0)
+        })
+        .unwrap();
+    assert_eq!(collected(&mut writer), 1, "but for the two that it has read, and what they name");
+    // What was taken out holds it, and only the reader holds that.
+    let in_tuple = tuple::item(&reader, pair, 0).unwrap().unwrap().as_handle().unwrap();
+    assert_eq!(list::get(&mut reader, in_tuple, 0).unwrap(), Some(integer(43)));
+    let inner = item(&mut reader, outer, 0).unwrap();
     assert_eq!(list::get(&mut reader, inner, 0).unwrap(), Some(integer(42)));
     reader.abort();
+    assert_eq!(collected(&mut writer), 3);
+    nothing_waits(&space);
+}
+
+/// The last name goes, and the process lets go of the object, while an attempt of that process works with it: it stays, and its commit is good.
+#[test]
+fn what_an_attempt_works_with_stays_though_nothing_names_it() {
+    let (heap, space) = space_of(4 * MIB);
+    let mut writer = space.participant().unwrap();
+    let mut worker = another(&heap, &space).participant().unwrap();
+    let root = root_list(&mut writer);
+    let inner = writer
+        .run(|tx| {
+            let inner = list_of(tx, &[integer(42)])?;
+            list::push(tx, root, Value::handle(inner))?;
+            Ok(inner)
+        })
+        .unwrap();
+    worker.begin().unwrap();
+    let hold = worker.hold(inner).unwrap();
+    worker.abort();
+    writer.run(|tx| list::truncate(tx, root, 0)).unwrap();
+    worker.begin().unwrap();
+    list::push(&mut worker, inner, integer(43)).unwrap();
+    worker.release(hold);
+    assert_eq!(collected(&mut writer), 0);
+    list::push(&mut worker, inner, integer(44)).unwrap();
+    worker.commit().unwrap();
     assert_eq!(collected(&mut writer), 1);
     nothing_waits(&space);
+}
+
+/// A participant stands still at every step of a commit while others collect: they free nothing that it names, and wait only where its
+/// writes exist and do not stand in their cells.
+#[test]
+fn a_commit_that_stands_still_is_waited_for_and_no_other_attempt() {
+    let (heap, space) = space_of(4 * MIB);
+    let mut survivor = space.participant().unwrap();
+    let root = root_list(&mut survivor);
+    survivor.run(|tx| list::push(tx, root, Value::NONE)).unwrap();
+    let mut waited = 0;
+    for step in 0.. {
+        let moves = |victim: &mut Tx| {
+            let moved = victim.run(|tx| {
+                let treasure = list_of(tx, &[integer(42)])?;
+                let made = list_of(tx, &[Value::handle(treasure)])?;
+                list::set(tx, root, 0, Value::handle(made)).map(drop)
+            });
+            moved.unwrap();
+        };
+        let (through, stands) = stands_at(&heap, &space, step, moves, |victim| {
+            let moved = victim.run(|tx| {
+                let old = item(tx, root, 0)?;
+                let treasure = list::get(tx, old, 0)?.unwrap();
+                let made = list_of(tx, &[treasure])?;
+                list::set(tx, root, 0, Value::handle(made)).map(drop)
+            });
+            moved.unwrap();
+        });
+        let end = survivor.collect_objects(MS).unwrap();
+        let slot = Slot::of(space.arena(), stands.id()).unwrap();
+        let commits = status_of(space.arena(), slot).unwrap().state == State::Committed;
+        assert_eq!(matches!(end, CollectionEnd::Finished(_)), !commits, "step {step}: {end:?}");
+        waited += u64::from(commits);
+        let process = stands.space().process();
+        std::mem::forget(stands);
+        heap.kill_process(process);
+        space.recover_dead();
+        survivor.collect_objects(NO_PATIENCE).unwrap();
+        assert_eq!(fsck_at_rest(&space), vec![], "step {step}");
+        let treasure = survivor.run(|tx| {
+            let made = item(tx, root, 0)?;
+            let treasure = item(tx, made, 0)?;
+            list::get(tx, treasure, 0)
+        });
+        assert_eq!(treasure, Ok(Some(integer(42))), "step {step}");
+        if through {
+            assert!(step > 50 && waited > 5, "only {step} steps, {waited} of them in the write-back");
+            return;
+        }
+    }
 }
 
 #[test]
@@ -284,132 +380,4 @@ fn a_collector_killed_at_any_step_loses_and_keeps_nothing() {
             return;
         }
     }
-}
-
-/// Somebody who changes who names what, in one transaction or more.
-type Mover = fn(&mut Tx, Handle) -> Result<(), Stop>;
-
-/// At every step of a collection `mover` does its work. The root names three lists; the first names a fourth, which holds 42.
-fn beside(mover: Mover, whole: u64) {
-    let (heap, layout) = Heap::space(Geometry::for_bytes(4 * MIB).unwrap());
-    let space = Space::join(Interposed::new(heap.clone()), layout).unwrap();
-    let others = Space::join(heap.process(), layout).unwrap();
-    let mut collector = space.participant().unwrap();
-    let mut founder = others.participant().unwrap();
-    let root = root_list(&mut founder);
-    let other = Arc::new(Mutex::new(others.participant().unwrap()));
-    for step in (0..).step_by(3) {
-        founder
-            .run(|tx| {
-                let treasure = list_of(tx, &[integer(42)])?;
-                let lists = [list_of(tx, &[Value::handle(treasure)])?, list_of(tx, &[])?, list_of(tx, &[])?];
-                list::truncate(tx, root, 0)?;
-                lists.into_iter().try_for_each(|list| list::push(tx, root, Value::handle(list)))
-            })
-            .unwrap();
-        let mover_of = Arc::clone(&other);
-        space.arena().platform().at(step, move || {
-            mover(&mut mover_of.lock().unwrap(), root).unwrap();
-        });
-        let end = collector.collect_objects(NO_PATIENCE).unwrap();
-        assert!(matches!(end, CollectionEnd::Finished(_)), "step {step}: {end:?}");
-        let before = space.arena().platform().forget();
-        if before {
-            mover(&mut other.lock().unwrap(), root).unwrap();
-        }
-        assert_eq!(fsck_at_rest(&others), vec![], "step {step}");
-        let treasure = founder.run(|tx| {
-            let last = item(tx, root, 2)?;
-            let treasure = item(tx, last, 0)?;
-            list::get(tx, treasure, 0)
-        });
-        assert_eq!(treasure, Ok(Some(integer(42))), "step {step}");
-        founder.run(|tx| list::truncate(tx, root, 0)).unwrap();
-        founder.collect();
-        assert!(collected(&mut founder) <= whole, "step {step}");
-        assert_eq!(live(&others), live(&others));
-        if before {
-            assert!(step > 1000, "only {step} accesses");
-            return;
-        }
-    }
-}
-
-/// Takes the treasure out of the list at `from`, to be put elsewhere.
-fn take(tx: &mut Tx, root: Handle, from: u64) -> Result<Value, Stop> {
-    let list = item(tx, root, from)?;
-    let treasure = list::get(tx, list, 0)?.unwrap();
-    list::truncate(tx, list, 0)?;
-    Ok(treasure)
-}
-
-fn put(tx: &mut Tx, root: Handle, to: u64, treasure: Value) -> Result<(), Stop> {
-    let list = item(tx, root, to)?;
-    list::push(tx, list, treasure)
-}
-
-#[test]
-fn what_moves_while_it_is_looked_for_stays() {
-    beside(
-        |tx, root| {
-            tx.run(|tx| {
-                let treasure = take(tx, root, 0)?;
-                put(tx, root, 2, treasure)
-            })
-        },
-        4,
-    );
-}
-
-/// Over a place that the tracer may have passed, and out of it again.
-#[test]
-fn what_moves_twice_stays() {
-    beside(
-        |tx, root| {
-            for (from, to) in [(0, 1), (1, 2)] {
-                tx.run(|tx| {
-                    let treasure = take(tx, root, from)?;
-                    put(tx, root, to, treasure)
-                })?;
-            }
-            Ok(())
-        },
-        4,
-    );
-}
-
-/// The new list is made in the middle of the collection, and the treasure put into it by its first values.
-#[test]
-fn what_moves_into_something_new_stays() {
-    beside(
-        |tx, root| {
-            tx.run(|tx| {
-                let treasure = take(tx, root, 0)?;
-                let treasure = treasure.as_handle().unwrap();
-                let held = list::get(tx, treasure, 0)?.unwrap();
-                let new = list_of(tx, &[held])?;
-                let pair = tuple::encode(tx, &[Value::handle(treasure), Value::handle(new)])?;
-                let last = item(tx, root, 2)?;
-                list::push(tx, last, Value::handle(new))?;
-                list::push(tx, last, pair)
-            })
-        },
-        6,
-    );
-}
-
-/// The list that named it goes, all of it; it stays.
-#[test]
-fn what_is_saved_from_something_that_goes_stays() {
-    beside(
-        |tx, root| {
-            tx.run(|tx| {
-                let first = item(tx, root, 0)?;
-                let treasure = list::get(tx, first, 0)?.unwrap();
-                put(tx, root, 2, treasure)?;
-                list::set(tx, root, 0, Value::NONE).map(drop)
-            })
-        },
-        4,
-    );
 }
