@@ -57,16 +57,14 @@ pub(super) fn shade<P: Platform>(arena: &Arena<P>, handle: Handle, cycle: u64) -
     recolour(arena, handle, cycle, Colour::White, Colour::Grey)
 }
 
-/// Of a block that an attempt of the caller has just allocated: a container, or one that is to be shared.
+/// Of a block that an attempt of the caller has just allocated: a container, or one that is to be shared. White, until it is committed.
 #[inline]
 #[track_caller]
 pub(crate) fn born<P: Platform>(arena: &Arena<P>, handle: Handle, shared: bool) {
     allocator::note_many_names(arena, handle);
-    let cycle = under_way(arena);
-    if cycle != 0 || shared {
-        let colour = if cycle == 0 { Colour::White } else { Colour::Black };
+    if shared {
         // Relaxed: published with the block.
-        arena.platform().store(mark_word(handle), Mark { cycle, colour }.pack(), Relaxed);
+        arena.platform().store(mark_word(handle), Mark::NEW.pack(), Relaxed);
     }
 }
 

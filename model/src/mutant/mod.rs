@@ -12,9 +12,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use memo::{Kept, Memo, Place};
 use pso_engine::arena::{HotWord, Layout};
-use pso_engine::participant::HELD;
+use pso_engine::participant::{HELD, NO_LOG};
 use pso_engine::platform::{Liveness, Ordering, Platform, ProcessIdentity, WaitOutcome};
-use pso_engine::word::{LockWord, ProcessSlotId, State, Status, Version, WordAddress};
+use pso_engine::word::{Colour, LockWord, Mark, ProcessSlotId, State, Status, Version, WordAddress};
 
 use crate::lens::{Access, Lens, Operation, ProcessLens};
 
@@ -76,8 +76,16 @@ pub enum Fault {
     StartCountsAsLater,
     /// A commit says nothing of what it overwrites while somebody collects.
     OverwritesUnshaded,
-    /// What is made while somebody collects looks as if it had been there before.
-    BornWhite,
+    /// What a commit has made while somebody collects looks as if nothing named it.
+    MadeWhite,
+    /// 32: whoever frees looks at no log.
+    LogsUnread,
+    /// Whoever goes along a log does not see who has taken the place of an attempt.
+    StandInUnseen,
+    /// Whoever collects waits for no commit.
+    CommitsUnwaited,
+    /// No fence between COMMITTED and the look whether somebody collects.
+    NoFenceWhenCommitted,
     /// 34: the own status is looked at before the cell, not after it.
     StatusBeforeLoads,
     /// 35: nobody is rung after IDLE.
@@ -96,7 +104,7 @@ pub enum Fault {
 
 impl Fault {
     /// All that are one.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 38] = [
         Self::NoFenceAtBegin,
         Self::NoFenceWhenPrepared,
         Self::ClockBeforePrepared,
@@ -123,7 +131,11 @@ impl Fault {
         Self::StartUnseen,
         Self::StartCountsAsLater,
         Self::OverwritesUnshaded,
-        Self::BornWhite,
+        Self::MadeWhite,
+        Self::LogsUnread,
+        Self::StandInUnseen,
+        Self::CommitsUnwaited,
+        Self::NoFenceWhenCommitted,
         Self::StatusBeforeLoads,
         Self::NoRingAfterIdle,
         Self::OwnQueueUnseen,
@@ -200,6 +212,7 @@ impl Mutant {
                 Fault::NoFenceAtBegin => self.memo().last.is_some_and(|last| last.address == self.clock()),
                 Fault::NoFenceWhenPrepared => became(State::Prepared),
                 Fault::NoFenceWhenWaiting => became(State::Waiting),
+                Fault::NoFenceWhenCommitted => became(State::Committed),
                 _ => false,
             };
         if left_out { Ok(0) } else { access.on(inner) }
@@ -256,7 +269,11 @@ impl Mutant {
             {
                 Ok(0)
             }
-            Fault::BornWhite if access.address == self.layout.collection() && file("transaction/mod.rs") => Ok(0),
+            Fault::LogsUnread if place == Place::STATUS && !own && file("reclamation/hazards.rs") => Ok(0),
+            Fault::StandInUnseen if place == Place::START && !own => {
+                pass().map(|start| if start & NO_LOG == 0 { start } else { 0 })
+            }
+            Fault::CommitsUnwaited if place == Place::STATUS && file("collection/passes.rs") => Ok(0),
             Fault::ManyRecoverers if place == Place::RECOVERER => Ok(0),
             Fault::PreparedWaitsForPrepared if place == Place::STATUS && !own && self.memo().prepared => {
                 // For ever, if the other waits for us: that is the fault.
@@ -361,6 +378,7 @@ impl Mutant {
     ) -> Result<u64, u64> {
         let (from, to) = (LockWord::unpack(current), LockWord::unpack(new));
         let locks = place == Place::Heap && matches!(to, LockWord::Locked(_));
+        let file = |name| access.site.file().ends_with(name);
         match self.fault {
             Fault::ClockBeforePrepared if place == Place::STATUS && state_of(new) == Some(State::Prepared) => {
                 let clock = inner.load(self.clock(), Ordering::Acquire);
@@ -380,6 +398,7 @@ impl Mutant {
                 self.release(inner, Kept::Counts);
                 answer
             }
+            Fault::MadeWhite if file("collection/colour.rs") && is_made(current, new) => Ok(current),
             Fault::ManyRecoverers if place == Place::RECOVERER => Ok(current),
             Fault::HoldsNothing if locks && self.memo().filled == HELD => {
                 self.memo().unheld.push(access.address);
@@ -420,6 +439,12 @@ impl Mutant {
             _ => access.on(inner),
         }
     }
+}
+
+/// Whether a mark becomes black that was not grey before.
+fn is_made(current: u64, new: u64) -> bool {
+    Mark::unpack(new)
+        .is_some_and(|new| new.colour == Colour::Black && Mark::colour_in(current, new.cycle) == Colour::White)
 }
 
 /// The state that a status word says.

@@ -7,11 +7,13 @@ use pso_engine::transaction::{CollectionEnd, Participant};
 use pso_engine::word::{BlockKind, CELL_WORDS, CellAddress, Handle, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 3] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
     [
         Scene { name: "collected_beside_a_move", write: collected_beside_a_move },
         Scene { name: "collected_beside_a_birth", write: collected_beside_a_birth },
         Scene { name: "collected_beside_a_reader", write: collected_beside_a_reader },
+        Scene { name: "collected_beside_an_older_move", write: collected_beside_an_older_move },
+        Scene { name: "collected_beside_a_hold", write: collected_beside_a_hold },
     ]
 }
 
@@ -156,6 +158,63 @@ fn collected_beside_a_reader<W: World>(setting: &Setting<W>) -> Play {
             let seen = content(&mut reader, old);
             assert!(seen == Ok(treasure()) || seen == Err(Stop::Conflict), "{seen:?}");
             reader.abort();
+        }),
+    ];
+    Play { actors, epilogue: treasure_is_first(setting, &bank) }
+}
+
+/// **An attempt that has begun before the collection commits beside it**: it has moved the name into something new. The danger: it does not
+/// know of the collection, and neither says what it overwrites nor makes black what it has made.
+fn collected_beside_an_older_move<W: World>(setting: &Setting<W>) -> Play {
+    let bank = found(setting);
+    let collector = setting.participant();
+    let mut mover = setting.participant();
+    let cells = [bank.account(0), bank.account(1)];
+    mover.begin().expect("it begins");
+    let moved = (|| {
+        let object = mover.read(cells[1])?;
+        mover.write(cells[1], Value::NONE)?;
+        mover.write(cells[0], object)
+    })();
+    assert_eq!(moved, Ok(()));
+    let actors: Vec<Actor> = vec![
+        collects(collector),
+        Box::new(move || {
+            assert_eq!(mover.commit(), Ok(()));
+        }),
+    ];
+    Play { actors, epilogue: treasure_is_first(setting, &bank) }
+}
+
+/// **The last name goes while an attempt that has read it makes its process hold the object**, and ends. The danger: whoever collects finds it
+/// neither in the table nor in the log.
+fn collected_beside_a_hold<W: World>(setting: &Setting<W>) -> Play {
+    let bank = found(setting);
+    let mut collector = setting.participant();
+    let mut holder = setting.participant();
+    let cells = [bank.account(0), bank.account(1)];
+    holder.begin().expect("it begins");
+    let object = read(&mut holder, cells[1]).expect("nobody is in the way");
+    // The table has room from here on.
+    let first = holder.hold(object).expect("there is room");
+    holder.release(first);
+    holder.abort();
+    holder.begin().expect("it begins");
+    read(&mut holder, cells[1]).expect("nobody is in the way");
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            assert_eq!(collector.run(|tx| tx.write(cells[1], Value::NONE)), Ok(()));
+            collector.collect_objects(PATIENCE_NS).expect("nobody interrupts");
+        }),
+        Box::new(move || {
+            let hold = holder.hold(object).expect("there is room");
+            holder.abort();
+            let back = holder.run(|tx| {
+                tx.name(object)?;
+                tx.write(cells[0], Value::handle(object))
+            });
+            assert_eq!(back, Ok(()));
+            holder.release(hold);
         }),
     ];
     Play { actors, epilogue: treasure_is_first(setting, &bank) }

@@ -7,12 +7,13 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{BlockKind, CellAddress, Handle, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 4] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
     [
         Scene { name: "retired_beside_a_beginning", write: retired_beside_a_beginning },
         Scene { name: "retired_beside_a_reading", write: retired_beside_a_reading },
         Scene { name: "retired_beside_an_end", write: retired_beside_an_end },
         Scene { name: "two_who_collect", write: two_who_collect },
+        Scene { name: "followed_beside_an_end", write: followed_beside_an_end },
     ]
 }
 
@@ -143,6 +144,58 @@ fn two_who_collect<W: World>(setting: &Setting<W>) -> Play {
         Box::new(move || {
             assert_eq!(content_of(&mut reader, block), Ok(FIRST));
             reader.abort();
+        }),
+    ];
+    let (first, second) = (empties(setting, cell), empties(setting, other_cell));
+    Play {
+        actors,
+        epilogue: Box::new(move || {
+            first();
+            second();
+        }),
+    }
+}
+
+/// **Somebody follows the log of a reader into a block that is out, while the reader ends** and whoever has taken it out frees it, and
+/// writes over it. The danger: he reads on in what is somebody else's by then.
+fn followed_beside_an_end<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let (cell, other_cell) = (bank.account(0), bank.account(1));
+    let mut taker = setting.participant();
+    let in_tuple = taker.run(|tx| {
+        let part = make(tx, FIRST)?;
+        let whole = tx.allocate(BlockKind::Tuple, WORDS)?;
+        let first = tx.open(whole, BlockKind::Tuple)?;
+        tx.arena().platform().store_plain(first, 1);
+        tx.arena().platform().store_plain(first.offset(1), Value::handle(part).raw());
+        tx.write(cell, Value::handle(whole))?;
+        Ok((whole, part))
+    });
+    let (whole, part) = in_tuple.expect("nobody is in the way");
+    let mut follower = replacer(setting, other_cell);
+    let mut reader = setting.participant();
+    reader.begin().expect("it begins");
+    reader.read(cell).expect("nobody is in the way");
+    let taken = taker.run(|tx| {
+        let block = make(tx, SECOND)?;
+        tx.write(cell, Value::handle(block))?;
+        tx.discard(part)?;
+        tx.discard(whole)
+    });
+    assert_eq!(taken, Ok(()));
+    follower.commit().expect("nobody is in the way");
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            reader.abort();
+            taker.begin().expect("it begins");
+            taker.collect();
+            for _ in 0..2 {
+                make(&mut taker, ANEW).expect("there is room");
+            }
+            taker.abort();
+        }),
+        Box::new(move || {
+            follower.collect();
         }),
     ];
     let (first, second) = (empties(setting, cell), empties(setting, other_cell));

@@ -35,7 +35,7 @@ use crate::world::Loom;
 
 /// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
 /// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-const PLAYS: [(&str, u64); 44] = [
+const PLAYS: [(&str, u64); 47] = [
     ("read_past_a_reused_entry yields 2", 5_000),
     ("validated_past_a_reused_entry yields 2", 5_000),
     ("read_past_a_lock_that_is_gone yields 2", 5_000),
@@ -45,6 +45,7 @@ const PLAYS: [(&str, u64); 44] = [
     ("retired_beside_an_end yields 2", 5_000),
     ("retired_beside_a_beginning yields 2", 2_000),
     ("two_who_collect yields 1", 2_000),
+    ("followed_beside_an_end yields 2", 2_000),
     ("leave_and_claim yields 2", 5_000),
     ("read_leave_and_claim yields 2", 5_000),
     ("retry sleep 2", 5_000),
@@ -77,9 +78,11 @@ const PLAYS: [(&str, u64); 44] = [
     ("visible_reader_beside_an_irrevocable yields 1", 2_000),
     ("visible_reader_beside_a_transfer yields 1", 1_000),
     ("a_lull_beside_a_transfer yields 2", 2_000),
-    ("collected_beside_a_move yields 1", 2_000),
-    ("collected_beside_a_birth yields 1", 2_000),
-    ("collected_beside_a_reader yields 1", 2_000),
+    ("collected_beside_a_move yields 2", 2_000),
+    ("collected_beside_a_birth yields 2", 2_000),
+    ("collected_beside_a_reader yields 2", 2_000),
+    ("collected_beside_an_older_move yields 2", 2_000),
+    ("collected_beside_a_hold yields 2", 2_000),
 ];
 /// So many executions of each of its plays are played again in each run of the tests.
 const SAMPLE: u64 = 300;

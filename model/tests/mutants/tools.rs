@@ -34,7 +34,7 @@ pub enum Tool {
 pub const TOOLS: [Tool; 5] = [Tool::OnePreemption, Tool::Shuttle, Tool::Loom, Tool::Crash, Tool::Threads];
 
 /// Scenes of two actors or more that one thread can play.
-const PREEMPTED: [&str; 16] = [
+const PREEMPTED: [&str; 18] = [
     "two_writers_of_one_cell",
     "write_skew",
     "reader_of_two_cells",
@@ -51,8 +51,10 @@ const PREEMPTED: [&str; 16] = [
     "collected_beside_a_move",
     "collected_beside_a_birth",
     "collected_beside_a_reader",
+    "collected_beside_an_older_move",
+    "collected_beside_a_hold",
 ];
-const SHUTTLED: [&str; 25] = [
+const SHUTTLED: [&str; 27] = [
     "two_writers_of_one_cell timeouts",
     "write_skew timeouts",
     "reader_of_two_cells timeouts",
@@ -78,9 +80,11 @@ const SHUTTLED: [&str; 25] = [
     "collected_beside_a_move timeouts",
     "collected_beside_a_birth timeouts",
     "collected_beside_a_reader timeouts",
+    "collected_beside_an_older_move timeouts",
+    "collected_beside_a_hold timeouts",
 ];
 /// `scene manner bound`.
-const LOOMED: [&str; 13] = [
+const LOOMED: [&str; 16] = [
     "write_skew yields 2",
     "repeated_read_after_an_extension yields 2",
     "reader_of_two_cells yields 2",
@@ -91,6 +95,9 @@ const LOOMED: [&str; 13] = [
     "an_older_one_takes_the_place sleep 0",
     "two_who_recover yields 1",
     "retired_beside_an_end yields 2",
+    "followed_beside_an_end yields 2",
+    "collected_beside_an_older_move yields 2",
+    "collected_beside_a_hold yields 2",
     "crossing_writers sleep 1",
     "irrevocable_beside_a_reader yields 1",
     "visible_reader_beside_an_irrevocable hasty 1",
