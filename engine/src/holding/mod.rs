@@ -15,8 +15,8 @@
 //! **Protocol**
 //!
 //! 1. *Hold* (`Participant::hold`), inside an attempt that has found the handle: an entry goes from 0 to the handle by
-//!    compare-exchange; then `collection::note_held` is told. The attempt orders it: as long as it runs its start is not 0, and
-//!    what it has read is not freed. So the object is held before the attempt ends, and there is no moment between.
+//!    compare-exchange; then `collection::note_held` is told. As long as the attempt runs its log holds what it has read. So the object is
+//!    held before the attempt ends, and there is no moment between.
 //! 2. *Release* ([`Space::release`]): `collection::note_released` is told, and the entry goes to 0. The token names the
 //!    entry; whoever has it is the only one who writes the entry, so that is a store.
 //! 3. *Export* ([`Space::export`]): a hold becomes an export. First the ticket, then the word. The ticket is a number that this
