@@ -12,7 +12,7 @@ pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
         Scene { name: "collected_beside_a_move", write: collected_beside_a_move },
         Scene { name: "collected_beside_a_birth", write: collected_beside_a_birth },
         Scene { name: "collected_beside_a_reader", write: collected_beside_a_reader },
-        Scene { name: "collected_beside_an_older_move", write: collected_beside_an_older_move },
+        Scene { name: "collected_beside_an_older_birth", write: collected_beside_an_older_birth },
         Scene { name: "collected_beside_a_hold", write: collected_beside_a_hold },
     ]
 }
@@ -163,25 +163,26 @@ fn collected_beside_a_reader<W: World>(setting: &Setting<W>) -> Play {
     Play { actors, epilogue: treasure_is_first(setting, &bank) }
 }
 
-/// **An attempt that has begun before the collection commits beside it**: it has moved the name into something new. The danger: it does not
-/// know of the collection, and neither says what it overwrites nor makes black what it has made.
-fn collected_beside_an_older_move<W: World>(setting: &Setting<W>) -> Play {
+/// **An attempt that has begun before the collection commits beside it**: it has put something new in the place of what there was. The danger: it
+/// does not know of the collection, and what it has made is taken for something that nothing named from the start.
+fn collected_beside_an_older_birth<W: World>(setting: &Setting<W>) -> Play {
     let bank = found(setting);
     let collector = setting.participant();
-    let mut mover = setting.participant();
+    let mut maker = setting.participant();
     let cells = [bank.account(0), bank.account(1)];
-    mover.begin().expect("it begins");
-    let moved = (|| {
-        let object = mover.read(cells[1])?;
-        mover.write(cells[1], Value::NONE)?;
-        mover.write(cells[0], object)
+    maker.begin().expect("it begins");
+    let made = (|| {
+        let made = make(&mut maker)?;
+        maker.write(cells[1], Value::NONE)?;
+        maker.write(cells[0], Value::handle(made))
     })();
-    assert_eq!(moved, Ok(()));
+    assert_eq!(made, Ok(()));
+    // The maker first: where a scene is played with few preemptions, that saves one.
     let actors: Vec<Actor> = vec![
-        collects(collector),
         Box::new(move || {
-            assert_eq!(mover.commit(), Ok(()));
+            assert_eq!(maker.commit(), Ok(()));
         }),
+        collects(collector),
     ];
     Play { actors, epilogue: treasure_is_first(setting, &bank) }
 }

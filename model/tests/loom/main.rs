@@ -106,7 +106,7 @@ plays!(yields, YIELD, {
     collected_beside_a_move: 2,
     collected_beside_a_birth: 2,
     collected_beside_a_reader: 2,
-    collected_beside_an_older_move: 2,
+    collected_beside_an_older_birth: 2,
     collected_beside_a_hold: 2,
     a_new_block_is_read: 3,
     a_stable_cell_is_read: 2,

@@ -81,7 +81,7 @@ const PLAYS: [(&str, u64); 47] = [
     ("collected_beside_a_move yields 2", 2_000),
     ("collected_beside_a_birth yields 2", 2_000),
     ("collected_beside_a_reader yields 2", 2_000),
-    ("collected_beside_an_older_move yields 2", 2_000),
+    ("collected_beside_an_older_birth yields 2", 2_000),
     ("collected_beside_a_hold yields 2", 2_000),
 ];
 /// So many executions of each of its plays are played again in each run of the tests.

@@ -51,7 +51,7 @@ const PREEMPTED: [&str; 18] = [
     "collected_beside_a_move",
     "collected_beside_a_birth",
     "collected_beside_a_reader",
-    "collected_beside_an_older_move",
+    "collected_beside_an_older_birth",
     "collected_beside_a_hold",
 ];
 const SHUTTLED: [&str; 27] = [
@@ -80,7 +80,7 @@ const SHUTTLED: [&str; 27] = [
     "collected_beside_a_move timeouts",
     "collected_beside_a_birth timeouts",
     "collected_beside_a_reader timeouts",
-    "collected_beside_an_older_move timeouts",
+    "collected_beside_an_older_birth timeouts",
     "collected_beside_a_hold timeouts",
 ];
 /// `scene manner bound`.
@@ -96,7 +96,7 @@ const LOOMED: [&str; 16] = [
     "two_who_recover yields 1",
     "retired_beside_an_end yields 2",
     "followed_beside_an_end yields 2",
-    "collected_beside_an_older_move yields 2",
+    "collected_beside_an_older_birth yields 2",
     "collected_beside_a_hold yields 2",
     "crossing_writers sleep 1",
     "irrevocable_beside_a_reader yields 1",

@@ -114,7 +114,7 @@ plays! {
     collected_beside_a_move,
     collected_beside_a_birth,
     collected_beside_a_reader,
-    collected_beside_an_older_move,
+    collected_beside_an_older_birth,
     collected_beside_a_hold,
     retry,
     two_who_retry,
