@@ -221,3 +221,105 @@ fn what_an_older_attempt_begins_to_hold_stays() {
         4,
     );
 }
+
+/// Random numbers that are the same each time (xorshift).
+fn next(state: &mut u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state
+}
+
+const BOXES: u64 = 4;
+const EACH: u64 = 4;
+
+/// One transaction of somebody who moves items between boxes, in every way that changes who names what.
+fn shuffle(tx: &mut Tx, boxes: Handle, state: &mut u64) {
+    let (first, second, way) = (next(state) % BOXES, next(state) % BOXES, next(state) % 4);
+    tx.run(|tx| {
+        let from = item(tx, boxes, first)?;
+        let length = list::len(tx, from)?;
+        if length == 0 {
+            return Ok(());
+        }
+        let taken = list::remove(tx, from, length - 1)?.unwrap();
+        let to = item(tx, boxes, second)?;
+        match way {
+            0 => list::push(tx, to, taken),
+            1 => list::insert(tx, to, 0, taken),
+            2 => {
+                let number = list::get(tx, taken.as_handle().unwrap(), 0)?.unwrap();
+                let copy = list_of(tx, &[number])?;
+                list::insert(tx, to, 0, Value::handle(copy))
+            }
+            _ => {
+                list::push(tx, to, taken)?;
+                let mut items = Vec::new();
+                for index in 0..list::len(tx, to)? {
+                    items.push(list::get(tx, to, index)?.unwrap());
+                }
+                let new = list_of(tx, &items)?;
+                list::set(tx, boxes, second, Value::handle(new)).map(drop)
+            }
+        }
+    })
+    .unwrap();
+}
+
+/// Somebody moves items all the time while others collect.
+#[test]
+fn what_moves_all_the_time_stays() {
+    let (heap, layout) = Heap::space(Geometry::for_bytes(64 * MIB).unwrap());
+    let space = Space::join(Interposed::new(heap.clone()), layout).unwrap();
+    let others = Space::join(heap.process(), layout).unwrap();
+    let mut collector = space.participant().unwrap();
+    let mut founder = others.participant().unwrap();
+    let root = root_list(&mut founder);
+    founder
+        .run(|tx| {
+            for number in 0..BOXES {
+                let items: Vec<Value> = (0..EACH)
+                    .map(|each| Ok(Value::handle(list_of(tx, &[integer((number * EACH + each) as i64)])?)))
+                    .collect::<Result<_, Stop>>()?;
+                let all = list_of(tx, &items)?;
+                list::push(tx, root, Value::handle(all))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let mover = Arc::new(Mutex::new((others.participant().unwrap(), 88_172_645_463_325_252u64)));
+    for round in 0..40_000u64 {
+        fn again(space: Arc<Space<Interposed<Heap>>>, mover: Arc<Mutex<(Tx, u64)>>, root: Handle, gap: u64) {
+            let platform_of = Arc::clone(&space);
+            let distance = next(&mut mover.lock().unwrap().1) % gap;
+            space.arena().platform().at(distance, move || {
+                {
+                    let (tx, state) = &mut *mover.lock().unwrap();
+                    for _ in 0..1 + next(state) % 2 {
+                        shuffle(tx, root, state);
+                    }
+                }
+                again(platform_of, mover, root, gap);
+            });
+        }
+        again(Arc::clone(&space), Arc::clone(&mover), root, 200 + round % 1700);
+        collector.collect_objects(NO_PATIENCE).unwrap();
+        space.arena().platform().forget();
+        let mut numbers = founder
+            .run(|tx| {
+                let mut numbers = Vec::new();
+                for number in 0..BOXES {
+                    let all = item(tx, root, number)?;
+                    for index in 0..list::len(tx, all)? {
+                        let one = item(tx, all, index)?;
+                        numbers.push(list::get(tx, one, 0)?.unwrap().as_int().unwrap());
+                    }
+                }
+                Ok(numbers)
+            })
+            .unwrap_or_else(|stop| panic!("round {round}: {stop}"));
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..(BOXES * EACH) as i64).collect::<Vec<_>>(), "round {round}");
+    }
+    assert_eq!(fsck_at_rest(&others), vec![]);
+}
