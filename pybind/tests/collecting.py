@@ -50,11 +50,11 @@ def hold_item(pipe, space, key):
     del kept
 
 
-def hold_in_a_transaction(pipe, space):
-    """Is in the middle of a transaction until it is told to go on."""
+def hold_in_a_transaction(pipe, space, key):
+    """Is in the middle of a transaction, and has read what stands under a key, until it is told to go on."""
 
     def body():
-        len(space.root)
+        len(space.root[key])
         pipe.send("ready")
         pipe.recv()
 

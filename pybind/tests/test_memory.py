@@ -166,12 +166,13 @@ def test_what_a_reader_has_seen_waits_for_it(small, start):
     reader = start(children.read_and_wait, small, shared, "a", method="fork").ready()
     for number in range(400):
         shared["a"] = f"{number:0{LONG}}"
-    assert small.stats()["retired"] > 300 * LONG
-    assert small.collect() == 0
+    # What it has read, and nothing of what came after that.
+    small.collect()
+    assert LONG <= small.stats()["retired"] < 2 * LONG
     reader.pipe.send("go")
     assert reader.receive() == "x" * LONG
     reader.finish()
-    assert small.collect() > 300 * LONG and small.stats()["retired"] == 0
+    assert small.collect() >= LONG and small.stats()["retired"] == 0
     with pytest.raises(RuntimeError, match="inside a transaction"):
         small.run(small.collect)
     for number in range(2000):

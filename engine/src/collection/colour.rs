@@ -35,13 +35,15 @@ pub(super) fn colour<P: Platform>(arena: &Arena<P>, handle: Handle, cycle: u64) 
     Mark::colour_in(arena.platform().load(mark_word(handle), Relaxed), cycle)
 }
 
-/// Changes a colour. False: it has another one (by now).
+/// Changes a colour. False: it has another one (by now), or one of a later collection: whoever shades may have lost the processor after he
+/// looked which one is under way, and must not take back what the next one has found.
 pub(super) fn recolour<P: Platform>(arena: &Arena<P>, handle: Handle, cycle: u64, from: Colour, to: Colour) -> bool {
     let platform = arena.platform();
     let new = Mark { cycle, colour: to }.pack();
     let mut word = platform.load(mark_word(handle), Relaxed);
     // Bounded: within a collection a colour only ever rises, and there is one collector.
-    while Mark::colour_in(word, cycle) == from && (word == 0 || Mark::unpack(word).is_some() || to == Colour::Condemned)
+    while Mark::colour_in(word, cycle) == from
+        && Mark::unpack(word).map_or(word == 0 || to == Colour::Condemned, |mark| mark.cycle <= cycle)
     {
         match platform.compare_exchange(mark_word(handle), word, new, Relaxed, Relaxed) {
             Ok(_) => return true,

@@ -74,6 +74,8 @@ pub(crate) fn look_at_logs<P: Platform>(arena: &Arena<P>, me: ParticipantId, vis
     let others = || others(arena, me);
     // Acquire, here and below: pairs with the release that clears a start.
     let start = |slot: &Slot| platform.load(slot.start(), Acquire);
+    // Who had begun before the caller's last look at anything is seen.
+    platform.fence(SeqCst);
     let oldest = others().map(|slot| start(&slot)).filter(|start| *start != 0 && start & NO_LOG == 0).min();
     // Relaxed: the caller's own.
     let own = platform.load(mine.start(), Relaxed);
@@ -82,17 +84,22 @@ pub(crate) fn look_at_logs<P: Platform>(arena: &Arena<P>, me: ParticipantId, vis
         platform.store(mine.start(), oldest | NO_LOG, Relaxed);
         platform.fence(SeqCst);
     }
-    let mut doubts = Vec::new();
+    let (mut doubts, mut since) = (Vec::new(), NOTHING_ELSE);
     for slot in others().filter(|_| oldest.is_some()) {
         let began = start(&slot);
         if began != 0 && began & NO_LOG == 0 {
             doubts.extend(look_at_log(arena, slot, began, visit).map(|handle| (began, handle)));
         }
+        // He stands in for others just now, or did meanwhile, and may be in an attempt whose log was not looked at.
+        let now = start(&slot);
+        for unlogged in [began, now].into_iter().filter(|start| start & NO_LOG != 0) {
+            since = since.min(unlogged & !NO_LOG);
+        }
     }
     // Either we find who has gone over to `NO_LOG` meanwhile, or he finds us in the attempt that he looks at.
     platform.fence(SeqCst);
     let unlogged = others().map(|slot| start(&slot)).filter(|start| start & NO_LOG != 0).map(|start| start & !NO_LOG);
-    let mut since = unlogged.min().unwrap_or(NOTHING_ELSE);
+    since = since.min(unlogged.min().unwrap_or(NOTHING_ELSE));
     if !doubts.is_empty() {
         let commits = |slot| status_of(arena, slot).is_ok_and(|status| status.state == State::Committed);
         let anybody_commits = others().any(commits);

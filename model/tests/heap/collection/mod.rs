@@ -2,8 +2,12 @@
 
 mod moves;
 
+use std::sync::{Arc, Mutex};
+
 use crate::support::{MIB, MS, Tx, another, dies_at, integer, space_of, stands_at};
 use pso_engine::allocator;
+use pso_engine::arena::Geometry;
+use pso_engine::collection::Step;
 use pso_engine::error::Stop;
 use pso_engine::fsck::fsck_at_rest;
 use pso_engine::object::key::{Key, KeyView};
@@ -13,6 +17,8 @@ use pso_engine::platform::Platform;
 use pso_engine::space::Space;
 use pso_engine::transaction::{CollectionEnd, Participant};
 use pso_engine::word::{BlockPhase, Handle, State, Value};
+use pso_model::heap::Heap;
+use pso_model::interpose::Interposed;
 
 /// Nobody else is at work: nothing is waited for.
 const NO_PATIENCE: u64 = 0;
@@ -377,6 +383,64 @@ fn a_collector_killed_at_any_step_loses_and_keeps_nothing() {
         assert_eq!(survivor.run(|tx| dict::len(tx, kept)).unwrap(), 44);
         if through {
             assert!(step > 1000, "only {step} steps");
+            return;
+        }
+    }
+}
+
+/// Somebody who lets go of an object loses the processor after he has looked which collection is under way: that one ends, and the next has
+/// found the object when he goes on. (Found by processes that move lists between boxes: what the next one had made black he made grey of the
+/// one before, and that is white. It was freed in their hands.)
+#[test]
+fn who_shades_late_takes_nothing_back() {
+    let (heap, layout) = Heap::space(Geometry::for_bytes(4 * MIB).unwrap());
+    let space = Space::join(heap.clone(), layout).unwrap();
+    let others = Space::join(Interposed::new(heap.process()), layout).unwrap();
+    let collector = Arc::new(Mutex::new(space.participant().unwrap()));
+    let root = root_list(&mut collector.lock().unwrap());
+    let mut holder = others.participant().unwrap();
+    let mut late = 0;
+    for first in 0.. {
+        let mut through = false;
+        for steps in 0.. {
+            let treasure = collector.lock().unwrap().run(|tx| {
+                list::truncate(tx, root, 0)?;
+                let treasure = list_of(tx, &[integer(42)])?;
+                list::push(tx, root, Value::handle(treasure))?;
+                Ok(treasure)
+            });
+            let treasure = treasure.unwrap();
+            holder.begin().unwrap();
+            let hold = holder.hold(treasure).unwrap();
+            holder.abort();
+            let before = collector.lock().unwrap().open_collection(true).unwrap();
+            let next = Arc::new(Mutex::new((Some(before), false)));
+            let (collector_of, next_of) = (Arc::clone(&collector), Arc::clone(&next));
+            others.arena().platform().at(first, move || {
+                let (mut tx, mut place) = (collector_of.lock().unwrap(), next_of.lock().unwrap());
+                while !matches!(tx.collection_step(place.0.as_mut().unwrap()), Step::Over(_)) {}
+                let mut next = tx.open_collection(true).unwrap();
+                let over = (0..steps).any(|_| matches!(tx.collection_step(&mut next), Step::Over(_)));
+                *place = (Some(next), over);
+            });
+            holder.release(hold);
+            through = others.arena().platform().forget();
+            let (last, over) = std::mem::take(&mut *next.lock().unwrap());
+            let (mut tx, mut last) = (collector.lock().unwrap(), last.unwrap());
+            while !over && !matches!(tx.collection_step(&mut last), Step::Over(_)) {}
+            tx.collect();
+            let found = tx.run(|tx| {
+                let treasure = item(tx, root, 0)?;
+                list::get(tx, treasure, 0)
+            });
+            assert_eq!(found, Ok(Some(integer(42))), "access {first}, {steps} steps of the next collection");
+            late += u64::from(!through && !over);
+            if through || over {
+                break;
+            }
+        }
+        if through {
+            assert!(late > 50, "only {late} times");
             return;
         }
     }
