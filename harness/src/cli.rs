@@ -1,5 +1,6 @@
 //! The command line.
 
+mod kill;
 mod plot;
 mod simulator;
 mod trace;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use pso_engine::contention::PolicyId;
 
+pub use kill::*;
 pub use plot::*;
 pub use simulator::*;
 pub use trace::*;
@@ -64,6 +66,9 @@ pub enum Command {
     /// (internal) One process of `bench native`.
     #[command(hide = true)]
     BankWorker(BankWorker),
+    /// (internal) Who is killed in `bench kill`.
+    #[command(hide = true)]
+    KillVictim(KillVictim),
     /// (internal) One participant of `replay`.
     #[command(hide = true)]
     ReplayWorker(ReplayWorker),
@@ -121,6 +126,8 @@ pub enum BenchKind {
     Wake(BenchWake),
     /// What collections cost those who work, and whether memory stays what it is while processes are killed.
     Garbage(BenchGarbage),
+    /// How long whoever waits for a lock of a process that is killed waits on: in a transaction, in a commit, in a collection.
+    Kill(BenchKill),
 }
 
 #[derive(Args)]

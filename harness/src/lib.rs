@@ -73,6 +73,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Torture(options) => torture::run(&options),
         Command::TortureWorker(options) => torture::work(&options),
         Command::BankWorker(options) => bench::native::work(&options),
+        Command::KillVictim(options) => bench::kill::work(&options),
         Command::Check(options) => check::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::ReplayWorker(options) => replay::work(&options),
