@@ -54,28 +54,35 @@ pub(crate) fn process_is_dead<P: Platform>(arena: &Arena<P>, claim: Claim) -> bo
 }
 
 /// Ends the last attempt of a dead participant. Does nothing if somebody living is at it, or if it is not dead.
-pub fn finish_attempt<P: Platform>(space: &Space<P>, dead: ParticipantId) {
+///
+/// One that has committed is finished, for whoever needs one of its cells needs all of it. Of one that has not, at most `most`
+/// entries are looked at: it stays ABORTED then, as whoever stops an attempt leaves it, and its locks are void.
+pub fn finish_attempt<P: Platform>(space: &Space<P>, dead: ParticipantId, most: u64) {
     let arena = space.arena();
     let Some(slot) = Slot::of(arena, dead) else { return };
     let Some(right) = Recoverer::take(space, slot) else { return };
     // Looked at again with the right in hand: the slot may have been recovered and given to somebody who lives.
     if participant_is_dead(arena, dead) {
-        end_attempt(arena, dead, slot);
+        end_attempt(arena, dead, slot, most);
     }
     right.give_back(arena);
 }
 
 /// Steps 2 and 3. The caller holds the right and has seen the participant dead.
-pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, slot: Slot) {
+pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, slot: Slot, most: u64) {
     let Some(decided) = decide(arena, slot) else { return };
-    let leftover = Leftover::of(arena, dead, slot, decided.seq);
+    let mut leftover = Leftover::of(arena, dead, slot, decided.seq);
+    let whole = decided.state != State::Aborted || leftover.reserved <= most;
+    if !whole {
+        leftover.reserved = most;
+    }
     match decided.state {
         State::Committed => leftover.write_back(arena, slot),
         State::Aborted => leftover.clear(arena),
         _ => {}
     }
     let idle = Status { seq: (decided.seq + 1) & ((1 << 40) - 1), state: State::Idle };
-    if decided.state != State::Idle {
+    if decided.state != State::Idle && whole {
         // AcqRel: whoever sees the seq gone sees the cells as we left them.
         let _ = arena.platform().compare_exchange(slot.status(), decided.pack(), idle.pack(), AcqRel, Relaxed);
     }
