@@ -62,10 +62,23 @@ struct Numbers {
     blocks: u64,
     handles: u64,
     cells: u64,
+    transaction: Times,
+    commit: Times,
+    collection: Times,
+}
+
+#[derive(Serialize)]
+struct Times {
     /// From the signal to the waiter's commit.
-    transaction: Latency,
-    commit: Latency,
-    collection: Latency,
+    goes_on: Latency,
+    /// From the signal to the end of the victim, as its parent hears of it.
+    dying: Latency,
+}
+
+/// What one kill took.
+struct Time {
+    goes_on: Duration,
+    dying: Duration,
 }
 
 /// The subcommand.
@@ -75,7 +88,7 @@ pub fn run(options: &BenchKill) -> Result<(), Failure> {
         options.kills, options.blocks, options.handles, options.seed
     );
     let mut random = StdRng::seed_from_u64(options.seed);
-    let mut measured = |deed| -> Result<Latency, Failure> {
+    let mut measured = |deed| -> Result<Times, Failure> {
         let mut times = Vec::new();
         let mut tries = options.kills * TRIES;
         while (times.len() as u32) < options.kills {
@@ -87,7 +100,10 @@ pub fn run(options: &BenchKill) -> Result<(), Failure> {
                 None => {}
             }
         }
-        Ok(Latency::of(times))
+        Ok(Times {
+            goes_on: Latency::of(times.iter().map(|time| time.goes_on)),
+            dying: Latency::of(times.iter().map(|time| time.dying)),
+        })
     };
     let numbers = Numbers {
         seed: options.seed,
@@ -99,14 +115,23 @@ pub fn run(options: &BenchKill) -> Result<(), Failure> {
         commit: measured(KillDeed::Commit)?,
         collection: measured(KillDeed::Collection)?,
     };
-    let mut table = Table::new(["killed in a", "waiter goes on after: p50", "p99", "longest, ms"]);
+    let mut table = Table::new([
+        "killed in a",
+        "waiter goes on after: p50",
+        "p99",
+        "longest, ms",
+        "the victim dies after: p50",
+        "p99",
+    ]);
     let rows = [&numbers.transaction, &numbers.commit, &numbers.collection];
-    for (name, latency) in ["transaction", "commit", "collection"].into_iter().zip(rows) {
+    for (name, Times { goes_on, dying }) in ["transaction", "commit", "collection"].into_iter().zip(rows) {
         table.row([
             name.into(),
-            format!("{:.2}", latency.p50_ms),
-            format!("{:.2}", latency.p99_ms),
-            format!("{:.2}", latency.max_ms),
+            format!("{:.2}", goes_on.p50_ms),
+            format!("{:.2}", goes_on.p99_ms),
+            format!("{:.2}", goes_on.max_ms),
+            format!("{:.2}", dying.p50_ms),
+            format!("{:.2}", dying.p99_ms),
         ]);
     }
     println!("\n{table}");
@@ -160,7 +185,7 @@ impl Kill {
     }
 
     /// Lets somebody wait, then kills. `None`: the victim was not at what it was to be killed in.
-    fn strike(mut self, waited: Duration) -> Result<Option<Duration>, Failure> {
+    fn strike(mut self, waited: Duration) -> Result<Option<Time>, Failure> {
         let space = self.joined.space.clone();
         let arena = space.arena();
         let cells = self.cells;
@@ -186,10 +211,13 @@ impl Kill {
                 });
             // Whatever went wrong: the waiter must not wait for ever.
             self.victim.kill().map_err(Failure::system("killing the victim"))?;
+            self.victim.wait().map_err(Failure::system("waiting for the victim's end"))?;
+            let dead_ns = arena.platform().now_ns();
             let went_on_ns = waiter.join().map_err(|_| Failure::Wrong("bench kill: the waiter failed".into()))??;
             let (killed_ns, met) = struck?;
             self.check(met)?;
-            Ok(met.then(|| Duration::from_nanos(went_on_ns.saturating_sub(killed_ns))))
+            let since = |ns: u64| Duration::from_nanos(ns.saturating_sub(killed_ns));
+            Ok(met.then(|| Time { goes_on: since(went_on_ns), dying: since(dead_ns) }))
         })
     }
 
@@ -233,7 +261,6 @@ impl Kill {
 
     /// The victim's transaction exists wholly or not at all, the waiter's does, and the space is whole.
     fn check(&mut self, met: bool) -> Result<(), Failure> {
-        self.victim.wait().map_err(Failure::system("waiting for the victim's end"))?;
         let findings = fsck_after_deaths(&self.joined.space, || {
             thread::sleep(Duration::from_millis(5));
             true
