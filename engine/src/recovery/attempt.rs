@@ -74,7 +74,7 @@ pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, sl
     let mut leftover = Leftover::of(arena, dead, slot, decided.seq);
     let whole = decided.state != State::Aborted || leftover.reserved <= most;
     if !whole {
-        leftover.reserved = most;
+        leftover.cells_end = most;
     }
     match decided.state {
         State::Committed => leftover.write_back(arena, slot),
@@ -146,6 +146,8 @@ struct Leftover {
     seq: u64,
     start: u64,
     reserved: u64,
+    /// Behind this entry there is none of a cell. At most `reserved`.
+    cells_end: u64,
 }
 
 impl Leftover {
@@ -154,7 +156,7 @@ impl Leftover {
         // Relaxed: the death of the owner was learned through the kernel; the status was read with acquire.
         let start = platform.load(slot.record_start(), Relaxed);
         let reserved = platform.load(slot.entries_reserved(), Relaxed);
-        Self { dead, slot, seq, start, reserved }
+        Self { dead, slot, seq, start, reserved, cells_end: reserved }
     }
 
     fn lock_word(&self, number: u64) -> u64 {
@@ -164,44 +166,71 @@ impl Leftover {
     /// The cells that still hold a lock of this attempt, with their entries. An entry without its lock was never locked, or
     /// is freed already, or belongs to an earlier attempt: its lock word would carry another seq.
     fn held<'a, P: Platform>(&'a self, arena: &'a Arena<P>) -> impl Iterator<Item = Held> + 'a {
-        entries(arena, self.slot, self.start, self.reserved).filter_map(move |(number, entry)| {
+        self.entries(arena, self.cells_end).filter_map(move |(number, entry)| {
             let (kind @ (EntryKind::Write | EntryKind::Hold), cell) = entry.target(arena)? else { return None };
-            // Acquire: the lock's compare-exchange released the entry.
-            let word = arena.platform().load(cell.lock_word(), Acquire);
-            (word == self.lock_word(number)).then_some(Held { number, kind, cell, entry })
+            self.held_at(arena, number, kind, cell, entry)
         })
     }
 
+    fn held_at<P: Platform>(
+        &self,
+        arena: &Arena<P>,
+        number: u64,
+        kind: EntryKind,
+        cell: CellAddress,
+        entry: Entry,
+    ) -> Option<Held> {
+        // Acquire: the lock's compare-exchange released the entry.
+        let word = arena.platform().load(cell.lock_word(), Acquire);
+        (word == self.lock_word(number)).then_some(Held { number, kind, cell, entry })
+    }
+
+    fn entries<'a, P: Platform>(&self, arena: &'a Arena<P>, end: u64) -> impl Iterator<Item = (u64, Entry)> + 'a {
+        entries(arena, self.slot, self.start, end)
+    }
+
     /// COMMITTED: values, DONE, locks, retired blocks. The owner's order; running it again changes nothing.
-    fn write_back<P: Platform>(&self, arena: &Arena<P>, slot: Slot) {
+    ///
+    /// One look at each entry, and further ones at those that stand before the last of their kind: somebody waits.
+    fn write_back<P: Platform>(&mut self, arena: &Arena<P>, slot: Slot) {
         let platform = arena.platform();
-        let written = || self.held(arena).filter(|held| held.kind == EntryKind::Write);
-        collection::shade_overwritten(arena, written().map(|held| held.entry.old_value(arena)));
-        for Held { cell, entry, .. } in written() {
-            // Release: whoever reads a handle from the cell sees the block behind it.
-            platform.store(cell.value_word(), entry.new_value(arena), Release);
-        }
-        let version = Version(platform.load(slot.commit_version(), Relaxed));
-        for (_, entry) in entries(arena, self.slot, self.start, self.reserved) {
-            if let Some((EntryKind::Allocation, _)) = entry.target(arena)
-                && let Some(handle) = Handle::from_raw(entry.old_version(arena))
-                && allocator::check_fully(arena, handle).is_ok()
-            {
-                allocator::publish(arena, handle);
+        let written = self.held(arena).filter(|held| held.kind == EntryKind::Write);
+        collection::shade_overwritten(arena, written.map(|held| held.entry.old_value(arena)));
+        let (mut cells_end, mut discards_end) = (0, 0);
+        for (number, entry) in self.entries(arena, self.reserved) {
+            match entry.target(arena) {
+                Some((kind @ (EntryKind::Write | EntryKind::Hold), cell)) => {
+                    cells_end = number + 1;
+                    if kind == EntryKind::Write && self.held_at(arena, number, kind, cell, entry).is_some() {
+                        // Release: whoever reads a handle from the cell sees the block behind it.
+                        platform.store(cell.value_word(), entry.new_value(arena), Release);
+                    }
+                }
+                Some((EntryKind::Allocation, _)) => {
+                    if let Some(handle) = Handle::from_raw(entry.old_version(arena))
+                        && allocator::check_fully(arena, handle).is_ok()
+                    {
+                        allocator::publish(arena, handle);
+                    }
+                }
+                Some((EntryKind::Discard, _)) => discards_end = number + 1,
+                None => {}
             }
         }
+        self.cells_end = cells_end;
+        let version = Version(platform.load(slot.commit_version(), Relaxed));
         for Held { number, kind, cell, entry } in self.held(arena) {
             let version = if kind == EntryKind::Write { version } else { Version(entry.old_version(arena)) };
             // AcqRel: as the owner's release; only while the lock stands.
             let free = LockWord::free(version);
             let _ = platform.compare_exchange(cell.lock_word(), self.lock_word(number), free, AcqRel, Relaxed);
         }
-        self.retire(arena);
+        self.retire(arena, discards_end);
     }
 
     /// What the commit took out goes into the list of the dead, for whoever takes the slot next.
-    fn retire<P: Platform>(&self, arena: &Arena<P>) {
-        for (_, entry) in entries(arena, self.slot, self.start, self.reserved) {
+    fn retire<P: Platform>(&self, arena: &Arena<P>, end: u64) {
+        for (_, entry) in self.entries(arena, end) {
             if let Some((EntryKind::Discard, _)) = entry.target(arena)
                 && let Some(handle) = Handle::from_raw(entry.old_version(arena))
             {
@@ -220,7 +249,7 @@ impl Leftover {
     }
 
     fn ring<P: Platform>(&self, arena: &Arena<P>, state: State) {
-        for (_, entry) in entries(arena, self.slot, self.start, self.reserved) {
+        for (_, entry) in self.entries(arena, self.cells_end) {
             let Some((kind @ (EntryKind::Write | EntryKind::Hold), cell)) = entry.target(arena) else { continue };
             match state {
                 State::Committed if kind == EntryKind::Write => waiting::ring_changes(arena, cell),
