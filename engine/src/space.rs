@@ -66,11 +66,9 @@ impl Holders {
     /// Of the process table.
     pub fn of_process_slots<P: Platform>(arena: &Arena<P>) -> Self {
         let slots = (0..arena.layout().geometry().process_slots).map(|number| ProcessSlotId(number as u16));
-        Self::count(
-            slots
-                .filter_map(|id| ProcessSlot::of(arena, id))
-                .filter_map(|slot| (slot.state(arena).phase == ProcessPhase::Used).then(|| slot.identity(arena).pid)),
-        )
+        let slots = slots.filter_map(|id| ProcessSlot::of(arena, id));
+        let used = slots.filter(|slot| slot.state(arena).phase == ProcessPhase::Used);
+        Self::count(used.map(|slot| slot.identity(arena).pid))
     }
     /// Of the participant table.
     pub fn of_participants<P: Platform>(arena: &Arena<P>) -> Self {
