@@ -58,6 +58,8 @@ pub enum Command {
     Fsck(SpaceChoice),
     /// Shows who takes part in a space, its memory and its rates, each second.
     Inspect(Inspect),
+    /// What goes on in a space, a line a process, each second: rates, memory, collections.
+    Top(Top),
     /// Lists the spaces of this machine that are yours.
     List(List),
     /// (internal) One writer of `torture`.
@@ -329,6 +331,18 @@ pub struct SpaceChoice {
 
 #[derive(Args)]
 pub struct Inspect {
+    #[command(flatten)]
+    pub space: SpaceChoice,
+    /// Shows it once, with rates over a fifth of a second, and ends.
+    #[arg(long)]
+    pub once: bool,
+    /// Shows once what the memory is used for, by size class: a look at each block.
+    #[arg(long)]
+    pub classes: bool,
+}
+
+#[derive(Args)]
+pub struct Top {
     #[command(flatten)]
     pub space: SpaceChoice,
     /// Shows it once, with rates over a fifth of a second, and ends.

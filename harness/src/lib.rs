@@ -27,6 +27,7 @@ mod scripts;
 mod simulator;
 mod sweep;
 pub mod table;
+mod top;
 mod torture;
 mod trace;
 mod validate;
@@ -79,6 +80,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::ReplayWorker(options) => replay::work(&options),
         Command::Fsck(options) => fsck::run(&options),
         Command::Inspect(options) => inspect::run(&options),
+        Command::Top(options) => top::run(&options),
         Command::List(options) => listing::run(&options),
     }
 }
