@@ -139,6 +139,34 @@ struct Held {
     entry: Entry,
 }
 
+/// New blocks of a commit of the dead, made LIVE some at a time: the words of all are read before the first is changed. A changed word holds up the
+/// reads behind it, and each of these waits for memory that another processor has written.
+struct Blocks {
+    handles: [Option<Handle>; Self::TOGETHER],
+    count: usize,
+}
+
+impl Blocks {
+    const TOGETHER: usize = 32;
+
+    fn add<P: Platform>(&mut self, arena: &Arena<P>, handle: Handle) {
+        if allocator::check_fully(arena, handle).is_ok() {
+            self.handles[self.count] = Some(handle);
+            self.count += 1;
+            if self.count == Self::TOGETHER {
+                self.publish(arena);
+            }
+        }
+    }
+
+    fn publish<P: Platform>(&mut self, arena: &Arena<P>) {
+        for handle in self.handles[..self.count].iter_mut().filter_map(Option::take) {
+            allocator::publish(arena, handle);
+        }
+        self.count = 0;
+    }
+}
+
 /// The record of a dead attempt.
 struct Leftover {
     dead: ParticipantId,
@@ -197,6 +225,7 @@ impl Leftover {
         let written = self.held(arena).filter(|held| held.kind == EntryKind::Write);
         collection::shade_overwritten(arena, written.map(|held| held.entry.old_value(arena)));
         let (mut cells_end, mut discards_end) = (0, 0);
+        let mut blocks = Blocks { handles: [None; Blocks::TOGETHER], count: 0 };
         for (number, entry) in self.entries(arena, self.reserved) {
             match entry.target(arena) {
                 Some((kind @ (EntryKind::Write | EntryKind::Hold), cell)) => {
@@ -207,16 +236,15 @@ impl Leftover {
                     }
                 }
                 Some((EntryKind::Allocation, _)) => {
-                    if let Some(handle) = Handle::from_raw(entry.old_version(arena))
-                        && allocator::check_fully(arena, handle).is_ok()
-                    {
-                        allocator::publish(arena, handle);
+                    if let Some(handle) = Handle::from_raw(entry.old_version(arena)) {
+                        blocks.add(arena, handle);
                     }
                 }
                 Some((EntryKind::Discard, _)) => discards_end = number + 1,
                 None => {}
             }
         }
+        blocks.publish(arena);
         self.cells_end = cells_end;
         let version = Version(platform.load(slot.commit_version(), Relaxed));
         for Held { number, kind, cell, entry } in self.held(arena) {
