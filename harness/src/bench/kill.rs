@@ -192,15 +192,18 @@ impl Kill {
         thread::scope(|scope| {
             let (tell, told) = mpsc::channel();
             let space = &space;
-            let waiter = scope.spawn(move || -> Result<u64, Failure> {
-                let mut tx = space.participant().map_err(Failure::space("joining"))?;
-                let _ = tell.send(tx.id());
-                let written = tx.run(|tx| list::set(tx, cells, 0, int(WAITERS)));
-                let now_ns = tx.arena().platform().now_ns();
-                written.map_err(Failure::space("waiting"))?;
-                tx.leave();
-                Ok(now_ns)
-            });
+            let waiter = thread::Builder::new()
+                .name("waiter".into())
+                .spawn_scoped(scope, move || -> Result<u64, Failure> {
+                    let mut tx = space.participant().map_err(Failure::space("joining"))?;
+                    let _ = tell.send(tx.id());
+                    let written = tx.run(|tx| list::set(tx, cells, 0, int(WAITERS)));
+                    let now_ns = tx.arena().platform().now_ns();
+                    written.map_err(Failure::space("waiting"))?;
+                    tx.leave();
+                    Ok(now_ns)
+                })
+                .map_err(Failure::system("starting a waiter"))?;
             let struck = told
                 .recv()
                 .map_err(|_| Failure::Wrong("bench kill: the waiter has not come".into()))
