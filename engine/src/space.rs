@@ -1,8 +1,11 @@
 //! The face of the engine: a space that this process has joined.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crate::arena::{Arena, HotWord, Layout};
 use crate::holding;
@@ -20,23 +23,29 @@ pub struct Space<P: Platform> {
     claim: AtomicU64,
     /// What it holds outside of the space.
     held: holding::Table,
+    /// In the child of a fork that found no slot: its parent has been told not to wait for it.
+    disinherited: AtomicBool,
 }
 
 /// Why a process or a thread cannot take part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
     /// The process table is full.
-    #[error("the space has {slots} process slots and living processes hold them all")]
+    #[error("the space has {slots} process slots and living processes hold them all: {holders}")]
     Processes {
         /// Their number.
         slots: u64,
+        /// Who has them.
+        holders: Holders,
     },
     /// The participant table is full.
-    #[error("the space has {participants} participant slots and all are in use")]
+    #[error("the space has {participants} participant slots and all are in use: {holders}")]
     Participants {
         /// Their number.
         participants: u64,
+        /// Who has them.
+        holders: Holders,
     },
     /// No room for the participant's log.
     #[error(transparent)]
@@ -46,12 +55,68 @@ pub enum JoinError {
     Corrupt(#[from] crate::error::Corrupt),
 }
 
+/// Who has the slots of a table: processes, and how many each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holders(Vec<(u32, u64)>);
+
+impl Holders {
+    /// So many are named.
+    const NAMED: usize = 8;
+
+    /// Of the process table.
+    pub fn of_process_slots<P: Platform>(arena: &Arena<P>) -> Self {
+        let slots = (0..arena.layout().geometry().process_slots).map(|number| ProcessSlotId(number as u16));
+        let slots = slots.filter_map(|id| ProcessSlot::of(arena, id));
+        let used = slots.filter(|slot| slot.state(arena).phase == ProcessPhase::Used);
+        Self::count(used.map(|slot| slot.identity(arena).pid))
+    }
+    /// Of the participant table.
+    pub fn of_participants<P: Platform>(arena: &Arena<P>) -> Self {
+        let ids = (0..arena.layout().geometry().participants).map(|number| ParticipantId(number as u16));
+        Self::count(ids.filter_map(|id| Slot::of(arena, id)).filter_map(|slot| {
+            // Relaxed: for people, a little old.
+            let claim = Claim::unpack(arena.platform().load(slot.claim(), Relaxed))?;
+            Some(ProcessSlot::of(arena, claim.process)?.identity(arena).pid)
+        }))
+    }
+    /// How many slots they have together.
+    pub fn slots(&self) -> u64 {
+        self.0.iter().map(|(_, slots)| slots).sum()
+    }
+
+    /// Those that have most first.
+    fn count(pids: impl Iterator<Item = u32>) -> Self {
+        let mut counts = BTreeMap::new();
+        pids.for_each(|pid| *counts.entry(pid).or_insert(0) += 1);
+        let mut holders: Vec<_> = counts.into_iter().collect();
+        holders.sort_by_key(|(_, slots)| Reverse(*slots));
+        Self(holders)
+    }
+}
+
+impl fmt::Display for Holders {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, (pid, slots)) in self.0.iter().take(Self::NAMED).enumerate() {
+            write!(out, "{}process {pid} has {slots}", if number == 0 { "" } else { ", " })?;
+        }
+        match self.0.len().saturating_sub(Self::NAMED) {
+            0 => Ok(()),
+            more => write!(out, ", and {more} more processes"),
+        }
+    }
+}
+
 impl<P: Platform> Space<P> {
     /// Joins the space in `platform`: takes a process slot, clears up after the dead.
     pub fn join(platform: P, layout: Layout) -> Result<Arc<Self>, JoinError> {
         let arena = Arena::new(platform, layout);
         let claim = Self::take_process_slot(&arena)?;
-        let space = Arc::new(Self { arena, claim: AtomicU64::new(claim.pack()), held: holding::Table::default() });
+        let space = Arc::new(Self {
+            arena,
+            claim: AtomicU64::new(claim.pack()),
+            held: holding::Table::default(),
+            disinherited: AtomicBool::new(false),
+        });
         recovery::recover_dead(&space);
         Ok(space)
     }
@@ -59,16 +124,34 @@ impl<P: Platform> Space<P> {
     /// In the child of a fork, once its platform has joined by itself: takes a process slot of the child's own. The
     /// parent's participants are not the child's: it drops them without leaving, and takes new ones. What the parent held at the
     /// fork the child holds from here on, too, under the same tokens (see `holding`).
+    ///
+    /// # Errors
+    /// [`JoinError::Processes`]: it has no slot, and its claim still is the parent's, so that its platform must go on to call it forked. Its
+    /// parent goes on without it: if it finds a slot later, it holds nothing of what its parent did. After all other errors it has
+    /// its slot.
     pub fn rejoin(self: &Arc<Self>) -> Result<(), JoinError> {
         let parent = self.claim();
-        let claim = Self::take_process_slot(&self.arena)?;
+        let claim = Self::take_process_slot(&self.arena).inspect_err(|_| self.disinherit())?;
         // Relaxed: a child has one thread; whoever it starts later synchronizes by being started.
         self.claim.store(claim.pack(), Relaxed);
         self.held.reset();
         // First: the parent may be among the dead.
-        let taken_over = self.take_over_held(parent);
+        let inherits = !self.disinherited.swap(false, Relaxed);
+        let taken_over = if inherits { self.take_over_held(parent) } else { Ok(()) };
         recovery::recover_dead(self);
         taken_over
+    }
+
+    /// In the child of a fork that cannot join: the parent waits for it no longer. Done once, for it lowers a count.
+    pub fn disinherit(&self) {
+        // Relaxed: a child has one thread.
+        if !self.disinherited.swap(true, Relaxed) {
+            self.after_fork_failed();
+        }
+    }
+    /// In the child of a fork: whether it holds nothing of what its parent did.
+    pub fn is_disinherited(&self) -> bool {
+        self.disinherited.load(Relaxed)
     }
 
     /// A slot whose liveness byte we get. If a dead process is still named there, the slot's generation rises: its
@@ -103,7 +186,7 @@ impl<P: Platform> Space<P> {
                 return Ok(Claim { process: id, generation: state.generation });
             }
         }
-        Err(JoinError::Processes { slots })
+        Err(JoinError::Processes { slots, holders: Holders::of_process_slots(arena) })
     }
 
     /// The memory.
@@ -135,7 +218,8 @@ impl<P: Platform> Space<P> {
         }
         recovery::recover_dead(self);
         let participants = self.arena.layout().geometry().participants;
-        self.claim_participant()?.ok_or(JoinError::Participants { participants })
+        let claimed = self.claim_participant()?;
+        claimed.ok_or_else(|| JoinError::Participants { participants, holders: Holders::of_participants(&self.arena) })
     }
 
     fn claim_participant(self: &Arc<Self>) -> Result<Option<Participant<P>>, JoinError> {

@@ -395,7 +395,7 @@ fn fill_the_file_system(mount: &std::path::Path) {
     // What is left of the failed piece was given back, so something else has to take the room.
     assert!(std::fs::write(mount.join("ballast"), vec![1; 4 << 20]).is_err());
     let refused = native::create(&Place::Directory(mount.join("another")), 16 << 20).unwrap_err();
-    assert!(matches!(refused, pso_engine::arena::ArenaError::NoMemory { .. }), "{refused:?}");
+    assert!(matches!(refused, pso_engine::arena::ArenaError::FileSystemFull { .. }), "{refused:?}");
     assert_eq!(std::fs::read_dir(mount).unwrap().count(), 2, "the draft is gone");
     say("done");
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod kill;
 mod plot;
 mod simulator;
 mod trace;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use pso_engine::contention::PolicyId;
 
+pub use kill::*;
 pub use plot::*;
 pub use simulator::*;
 pub use trace::*;
@@ -56,6 +58,8 @@ pub enum Command {
     Fsck(SpaceChoice),
     /// Shows who takes part in a space, its memory and its rates, each second.
     Inspect(Inspect),
+    /// What goes on in a space, a line a process, each second: rates, memory, collections.
+    Top(Top),
     /// Lists the spaces of this machine that are yours.
     List(List),
     /// (internal) One writer of `torture`.
@@ -64,6 +68,9 @@ pub enum Command {
     /// (internal) One process of `bench native`.
     #[command(hide = true)]
     BankWorker(BankWorker),
+    /// (internal) Who is killed in `bench kill`.
+    #[command(hide = true)]
+    KillVictim(KillVictim),
     /// (internal) One participant of `replay`.
     #[command(hide = true)]
     ReplayWorker(ReplayWorker),
@@ -121,6 +128,8 @@ pub enum BenchKind {
     Wake(BenchWake),
     /// What collections cost those who work, and whether memory stays what it is while processes are killed.
     Garbage(BenchGarbage),
+    /// How long whoever waits for a lock of a process that is killed waits on: in a transaction, in a commit, in a collection.
+    Kill(BenchKill),
 }
 
 #[derive(Args)]
@@ -322,6 +331,18 @@ pub struct SpaceChoice {
 
 #[derive(Args)]
 pub struct Inspect {
+    #[command(flatten)]
+    pub space: SpaceChoice,
+    /// Shows it once, with rates over a fifth of a second, and ends.
+    #[arg(long)]
+    pub once: bool,
+    /// Shows once what the memory is used for, by size class: a look at each block.
+    #[arg(long)]
+    pub classes: bool,
+}
+
+#[derive(Args)]
+pub struct Top {
     #[command(flatten)]
     pub space: SpaceChoice,
     /// Shows it once, with rates over a fifth of a second, and ends.

@@ -21,9 +21,12 @@ use crate::failure::Failure;
 use crate::interrupt;
 use crate::place::{self, Joined};
 use crate::table::{Table, bytes, thousands};
+use crate::top;
 
-const REFRESH: Duration = Duration::from_secs(1);
-const ONCE: Duration = Duration::from_millis(200);
+/// Between two looks at a space that is watched.
+pub const REFRESH: Duration = Duration::from_secs(1);
+/// Between the two looks that rates need.
+pub const ONCE: Duration = Duration::from_millis(200);
 /// How often a refresh looks whether it is to end.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -76,6 +79,10 @@ impl Counts {
 /// The subcommand.
 pub fn run(options: &Inspect) -> Result<(), Failure> {
     let joined = place::attach(&place::chosen(&options.space))?;
+    if options.classes {
+        print!("{}", top::classes(joined.space.arena()));
+        return Ok(());
+    }
     let live = std::io::stdout().is_terminal() && !options.once;
     let mut earlier = looks(joined.space.arena());
     let mut earlier_at = Instant::now();
@@ -228,7 +235,8 @@ fn load(arena: &Arena<Native>, address: WordAddress) -> u64 {
     arena.platform().load(address, Relaxed)
 }
 
-fn pause(time: Duration) {
+/// Sleeps, unless it is to end.
+pub fn pause(time: Duration) {
     let until = Instant::now() + time;
     while !interrupt::requested() && Instant::now() < until {
         std::thread::sleep(POLL.min(until.saturating_duration_since(Instant::now())));

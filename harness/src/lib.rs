@@ -27,6 +27,7 @@ mod scripts;
 mod simulator;
 mod sweep;
 pub mod table;
+mod top;
 mod torture;
 mod trace;
 mod validate;
@@ -73,11 +74,13 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Torture(options) => torture::run(&options),
         Command::TortureWorker(options) => torture::work(&options),
         Command::BankWorker(options) => bench::native::work(&options),
+        Command::KillVictim(options) => bench::kill::work(&options),
         Command::Check(options) => check::run(&options),
         Command::Verify(options) => verify::run(&options),
         Command::ReplayWorker(options) => replay::work(&options),
         Command::Fsck(options) => fsck::run(&options),
         Command::Inspect(options) => inspect::run(&options),
+        Command::Top(options) => top::run(&options),
         Command::List(options) => listing::run(&options),
     }
 }

@@ -2,7 +2,9 @@
 
 use std::process::{Command, Output, Stdio};
 
+use pso_engine::object::{list, text};
 use pso_engine::platform::native::{Place, create};
+use pso_engine::word::Value;
 
 fn pso(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
@@ -16,7 +18,7 @@ fn complaint(output: &Output) -> String {
 
 #[test]
 fn a_missing_space_is_named() {
-    for subcommand in ["fsck", "inspect"] {
+    for subcommand in ["fsck", "inspect", "top"] {
         let said = complaint(&pso(&[subcommand, "no-such-space-here"]));
         assert!(said.starts_with("pso: no-such-space-here: "), "{said}");
     }
@@ -53,6 +55,35 @@ fn a_new_space_is_clean_and_empty() {
     let output = pso(&["inspect", "--dir", directory, "--once"]);
     assert!(output.status.success(), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("0 participants"), "{output:?}");
+    let output = pso(&["top", "--dir", directory, "--once"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("1 processes, 0 participants") && text.contains("0 collections"), "{output:?}");
+}
+
+#[test]
+fn blocks_are_counted_by_the_room_they_have() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("space");
+    let (platform, layout) = create(&Place::Directory(directory.clone()), 8 << 20).unwrap();
+    let space = pso_engine::space::Space::join(platform, layout).unwrap();
+    let mut tx = space.participant().unwrap();
+    tx.run(|tx| {
+        let made = list::create(tx)?;
+        for number in 0..100 {
+            let text = text::encode(tx, &format!("a text that needs a block of its own, number {number}"))?;
+            list::push(tx, made, text)?;
+        }
+        let root = tx.arena().root();
+        tx.write(root, Value::handle(made))
+    })
+    .unwrap();
+    let output = pso(&["inspect", "--dir", directory.to_str().unwrap(), "--classes"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("room of a block") && text.lines().any(|line| line.contains(" 100 ")), "{text}");
+    tx.leave();
+    space.leave();
 }
 
 #[test]

@@ -14,12 +14,15 @@ use std::process::{Command, Stdio};
 const KILLS: &str = "1000";
 
 fn pso(arguments: &[&str]) -> (bool, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
-    if let Ok(seed) = std::env::var("PSO_SEED") {
-        command.args(arguments).args(["--seed", &seed]);
-    } else {
-        command.args(arguments);
+    match std::env::var("PSO_SEED") {
+        Ok(seed) => pso_without_seed(&[arguments, &["--seed", &seed]].concat()),
+        Err(_) => pso_without_seed(arguments),
     }
+}
+
+fn pso_without_seed(arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
+    command.args(arguments);
     let output = command.stdin(Stdio::null()).output().expect("pso starts");
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     (output.status.success(), text)
@@ -54,5 +57,13 @@ fn kills_are_survived_under_every_policy() {
 fn who_stands_still_holds_up_nobody_who_reads_or_writes_something_else() {
     let (good, text) = pso(&["torture", "--stops", "60", "--quiet", "--patience-ms", "5000"]);
     assert!(good && text.starts_with("torture: ok, 60 stopped"), "{text}");
+    println!("{text}");
+}
+
+/// `pso bench kill` checks what it kills: the victim's transaction exists wholly or not at all, and `fsck` finds nothing.
+#[test]
+fn whoever_waits_for_a_killed_process_goes_on_in_each_deed() {
+    let (good, text) = pso_without_seed(&["bench", "kill", "--kills", "3", "--blocks", "20000", "--handles", "100"]);
+    assert!(good && ["transaction", "commit", "collection"].iter().all(|deed| text.contains(deed)), "{text}");
     println!("{text}");
 }

@@ -23,6 +23,12 @@ pub struct Errors {
     pub stale: Object,
     /// `pso.ArenaFull`
     pub full: Object,
+    /// `pso.NoAddressesError`
+    pub no_addresses: Object,
+    /// `pso.FileLimitError`
+    pub file_limit: Object,
+    /// `pso.NoPlaceError`
+    pub no_place: Object,
     /// `pso.CorruptSpaceError`
     pub corrupt: Object,
     /// `pso.ForeignFileError`
@@ -66,6 +72,9 @@ impl Errors {
             cross_space: own.attribute(py, c"CrossSpaceError")?,
             stale: own.attribute(py, c"StaleHandleError")?,
             full: own.attribute(py, c"ArenaFull")?,
+            no_addresses: own.attribute(py, c"NoAddressesError")?,
+            file_limit: own.attribute(py, c"FileLimitError")?,
+            no_place: own.attribute(py, c"NoPlaceError")?,
             corrupt: own.attribute(py, c"CorruptSpaceError")?,
             foreign: own.attribute(py, c"ForeignFileError")?,
             version: own.attribute(py, c"VersionError")?,
@@ -95,6 +104,9 @@ impl Errors {
             &self.cross_space,
             &self.stale,
             &self.full,
+            &self.no_addresses,
+            &self.file_limit,
+            &self.no_place,
             &self.corrupt,
             &self.foreign,
             &self.version,
@@ -154,14 +166,18 @@ impl Errors {
     /// Raises that there is no room.
     #[cold]
     pub fn no_room(&self, py: Python<'_>, full: Full) -> Raised {
-        Raised::with(py, &self.full, full.to_string())
+        match full {
+            Full::System(pages) if pages.is_file_limit() => self.too_long(py, &full.to_string()),
+            full => Raised::with(py, &self.full, full.to_string()),
+        }
     }
 
     /// Raises why this process or thread cannot take part.
     #[cold]
     pub fn not_joined(&self, py: Python<'_>, error: &JoinError) -> Raised {
         let class = match error {
-            JoinError::Full(_) => &self.full,
+            JoinError::Full(full) => return self.no_room(py, *full),
+            JoinError::Processes { .. } | JoinError::Participants { .. } => &self.no_place,
             JoinError::Corrupt(_) => &self.corrupt,
             _ => &self.base,
         };
@@ -191,7 +207,9 @@ impl Errors {
             }
             ArenaError::OtherBoot { .. } => &self.other_boot,
             ArenaError::Corrupt { .. } | ArenaError::Truncated { .. } => &self.corrupt,
-            ArenaError::NoMemory { .. } => &self.full,
+            ArenaError::FileLimit { .. } => return self.too_long(py, &error.to_string()),
+            ArenaError::NoAddresses { .. } => &self.no_addresses,
+            ArenaError::NoMemory { .. } | ArenaError::FileSystemFull { .. } => &self.full,
             _ => &self.base,
         };
         Raised::with(py, class, error.to_string())
@@ -214,10 +232,20 @@ impl Errors {
         if let Some(source) = std::error::Error::source(error) {
             message = format!("{message}: {source}");
         }
-        match (py.int(i64::from(errno)), py.str(&message)) {
-            (Ok(errno), Ok(message)) => raise_call(py, class, &[&errno, &message]),
-            (Err(raised), _) | (_, Err(raised)) => raised,
-        }
+        numbered(py, class, errno, &message)
+    }
+
+    /// Raises that a file would be longer than this process may have them.
+    fn too_long(&self, py: Python<'_>, message: &str) -> Raised {
+        numbered(py, &self.file_limit, libc_errno::EFBIG, message)
+    }
+}
+
+/// An `OSError` with its number.
+fn numbered(py: Python<'_>, class: &Object, errno: i32, message: &str) -> Raised {
+    match (py.int(i64::from(errno)), py.str(message)) {
+        (Ok(errno), Ok(message)) => raise_call(py, class, &[&errno, &message]),
+        (Err(raised), _) | (_, Err(raised)) => raised,
     }
 }
 
@@ -227,4 +255,5 @@ mod libc_errno {
     pub const ENOENT: i32 = 2;
     pub const EACCES: i32 = 13;
     pub const EEXIST: i32 = 17;
+    pub const EFBIG: i32 = 27;
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use pso_engine::arena::ArenaError;
 use pso_engine::contention::{PolicyId, UnknownPolicy};
 use pso_engine::holding::Export;
-use pso_engine::platform::native::{self, Choice};
+use pso_engine::platform::native::{self, Choice, children};
 use pso_engine::word::ProcessSlotId;
 
 use crate::alternatives;
@@ -40,6 +40,7 @@ pub static TABLE: &[Method<OfModule>] = &[
     Method::function(c"_attach_descriptor", attach_descriptor, c"_attach_descriptor(uuid, pid, descriptor, /)\n--\n\nOpen the anonymous space with this uuid."),
     Method::function(c"_opened", opened, c"_opened(uuid, /)\n--\n\nThe open space with this uuid, or None."),
     Method::function(c"_before_fork", before_fork, c"_before_fork()\n--\n\nWhat this process holds of its open spaces stays until a child has copied it."),
+    Method::function(c"_after_fork", after_fork, c"_after_fork()\n--\n\nIn the parent after a fork, also if it has failed."),
     Method::function(c"_forked", forked, c"_forked()\n--\n\nJoin all open spaces anew, in the child of a fork."),
     Method::function(c"_finalize", finalize, c"_finalize()\n--\n\nBefore the interpreter ends."),
     Method::END,
@@ -295,6 +296,9 @@ fn opened(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Obje
 }
 
 fn before_fork(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
+    registry::settle_children();
+    // First: what is counted below is counted for a child that is expected.
+    children::expect_child();
     for space in interpreter(py, module)?.spaces.all(py) {
         if !space.is_closed() {
             space.membership(py)?.space().before_fork();
@@ -303,14 +307,29 @@ fn before_fork(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Resul
     Ok(py.none())
 }
 
+/// In the parent. There may be no child.
+fn after_fork(_module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
+    children::let_child_go();
+    registry::settle_children();
+    Ok(py.none())
+}
+
+/// In the child. A space that it cannot join hinders no other; whoever uses the space tries again.
 fn forked(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
     crate::ffi::gil::forked(py);
+    let mut result = Ok(py.none());
     for space in interpreter(py, module)?.spaces.all(py) {
-        if !space.is_closed() {
-            space.rejoin(py)?;
+        if !space.is_closed()
+            && let Err(raised) = space.rejoin(py)
+        {
+            match result {
+                Ok(_) => result = Err(raised),
+                Err(_) => raised.clear(py),
+            }
         }
     }
-    Ok(py.none())
+    children::arrive();
+    result
 }
 
 fn finalize(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {

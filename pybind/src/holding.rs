@@ -21,7 +21,7 @@ use pso_engine::holding::{Export, Hold};
 use pso_engine::word::{BlockKind, Handle};
 
 use crate::ffi::Object;
-use crate::registry::Membership;
+use crate::registry::{Membership, settle_children};
 use crate::space::Tx;
 
 /// Where guards release to.
@@ -82,6 +82,7 @@ impl Drop for Held {
         if let Some(keeper) = &self.keeper
             && let Some(membership) = &*keeper.0.borrow()
         {
+            settle_children();
             membership.space().release(self.hold);
         }
     }

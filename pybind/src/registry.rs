@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use pso_engine::arena::{ArenaError, Layout};
 use pso_engine::platform::System;
-use pso_engine::platform::native::{self, Choice, Native, Place};
+use pso_engine::platform::native::{self, Choice, Native, Place, children};
 use pso_engine::space::{JoinError, Space};
 use pso_engine::transaction::Participant;
 
@@ -79,14 +79,28 @@ impl Membership {
         &self.recordings
     }
     /// In a child of a fork: takes a process slot of its own, once, whoever of the process's interpreters asks first.
-    pub fn rejoin(&self) -> Result<(), OpenError> {
-        if self.native().forked() {
-            self.native().rejoin_after_fork()?;
-            self.space.rejoin()?;
-            // As whoever joins does: what the dead left is room for the living.
-            self.space.recover_dead();
+    /// Gives whether it holds what its parent did.
+    ///
+    /// # Errors
+    /// Where it has no slot after, the process stays a fork that has not joined; whoever asks again tries again.
+    pub fn rejoin(&self) -> Result<bool, OpenError> {
+        if !self.native().forked() {
+            return Ok(true);
         }
-        Ok(())
+        if let Err(error) = self.native().rejoin_after_fork() {
+            self.space.disinherit();
+            return Err(error.into());
+        }
+        let inherits = !self.space.is_disinherited();
+        if let Err(error) = self.space.rejoin() {
+            if matches!(error, JoinError::Processes { .. }) {
+                self.native().unjoin();
+            }
+            return Err(error.into());
+        }
+        // As whoever joins does: what the dead left is room for the living.
+        self.space.recover_dead();
+        Ok(inherits)
     }
     /// Somebody who can run transactions.
     pub fn participant(&self) -> Result<Participant<Native>, JoinError> {
@@ -145,6 +159,18 @@ pub fn attach_descriptor(pid: u32, number: i32) -> Result<Arc<Membership>, OpenE
     })?;
     let (native, layout) = native::attach_descriptor(file.into())?;
     join(native, layout)
+}
+
+/// If no child of a fork is to come any more, what was kept for such is let go of in all spaces.
+#[inline]
+pub fn settle_children() {
+    children::settle(|forks| {
+        let joined: Vec<_> = table().iter().flat_map(HashMap::values).filter_map(Weak::upgrade).collect();
+        for membership in joined.iter().filter(|membership| !membership.native().forked()) {
+            (0..forks).for_each(|_| membership.space.after_fork_failed());
+            membership.space.empty_put_off();
+        }
+    });
 }
 
 /// What this process has joined of the spaces with this name, if it has.

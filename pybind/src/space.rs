@@ -344,7 +344,11 @@ impl Space {
         drop((self.spare.take(), self.others.take(), self.idle.take()));
         self.garbage.forget();
         let Some(membership) = self.membership.borrow().clone() else { return Ok(()) };
-        membership.rejoin().map_err(|error| self.open_failed(py, &error))
+        if !membership.rejoin().map_err(|error| self.open_failed(py, &error))? {
+            // What the proxies of before hold is void: whoever meets their objects holds them anew.
+            self.keeper.replace(Keeper::new(membership)).close();
+        }
+        Ok(())
     }
     fn open_failed(&self, py: Python<'_>, error: &OpenError) -> Raised {
         open_failed(py, &self.interpreter, error)

@@ -28,7 +28,7 @@ pub struct Played {
 }
 
 /// Why a trace cannot be played.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SimulateError {
     /// No room for its participants.

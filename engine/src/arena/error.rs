@@ -167,6 +167,40 @@ pub enum ArenaError {
         /// What it needs.
         expected: u32,
     },
+    /// The file system, or the user's part of it, is full.
+    #[error("no room for {}: {source}; the file system that it is in is full", path.display())]
+    FileSystemFull {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// This process may not have files of that size.
+    #[error(
+        "{} is to have {bytes} bytes, and the limit on the size of files (RLIMIT_FSIZE, ulimit -f) is {limit}",
+        path.display()
+    )]
+    FileLimit {
+        /// Where.
+        path: PathBuf,
+        /// Asked for.
+        bytes: u64,
+        /// The limit, or what the file system can have where that is less.
+        limit: u64,
+    },
+    /// This process has no range of addresses left in which the space could lie.
+    #[error(
+        "this process has no {bytes} addresses in a row left for {}: its limit on addresses (RLIMIT_AS, ulimit -v) is {limit}",
+        path.display()
+    )]
+    NoAddresses {
+        /// Where.
+        path: PathBuf,
+        /// Size of the space.
+        bytes: u64,
+        /// The limit, in bytes, or how many addresses there are at all.
+        limit: u64,
+    },
     /// The system has no memory for the space.
     #[error("the system has no memory for {}: {source}", path.display())]
     NoMemory {
@@ -197,7 +231,8 @@ impl ArenaError {
             Some(libc::EACCES | libc::EPERM) => Self::Permission { action, path },
             Some(libc::ELOOP) => Self::Foreign { path, found: "a symbolic link".into() },
             Some(libc::ENOTDIR) => Self::Foreign { path, found: "a link, or not a directory".into() },
-            Some(libc::ENOSPC | libc::ENOMEM | libc::EDQUOT) => Self::NoMemory { path, source: error },
+            Some(libc::ENOSPC | libc::EDQUOT) => Self::FileSystemFull { path, source: error },
+            Some(libc::ENOMEM) => Self::NoMemory { path, source: error },
             _ => Self::System { action, path, source: error },
         }
     }

@@ -230,6 +230,9 @@ pub struct Limits {
     pub restart_ns: u64,
     /// An owner without any sign of life for so long is stopped by whoever waits for it.
     pub hung_ns: u64,
+    /// Entries of a dead attempt that whoever waits for it clears at most before it goes on. The locks of an attempt that was aborted
+    /// are void: whoever meets one takes it, and the rest is for those who recover the whole process.
+    pub cleared_entries: u64,
 }
 
 impl Limits {
@@ -244,6 +247,7 @@ impl Limits {
         prepared_ns: 50_000,
         restart_ns: 1_000_000,
         hung_ns: 100_000_000,
+        cleared_entries: 1024,
     };
 }
 

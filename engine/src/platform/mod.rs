@@ -146,14 +146,31 @@ pub enum WaitOutcome {
     TimedOut,
 }
 
-/// The system has no memory left for the pages of the space.
+/// The system gives no pages for the space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the system has no memory left for {bytes} more bytes of the space (errno {errno})")]
+#[error("{}: no room for {bytes} more bytes of the space (errno {errno})", self.reason())]
 pub struct OutOfPages {
     /// How much was asked for.
     pub bytes: u64,
     /// What the system answered.
     pub errno: i32,
+}
+
+impl OutOfPages {
+    /// Whether it is the limit of this process on the size of files (`RLIMIT_FSIZE`): another process may have room.
+    pub fn is_file_limit(&self) -> bool {
+        self.errno == libc::EFBIG
+    }
+
+    fn reason(&self) -> &'static str {
+        match self.errno {
+            libc::ENOSPC => "the file system that the space is in is full",
+            libc::EDQUOT => "the quota of the user is used up where the space is",
+            libc::EFBIG => "the limit on the size of files (RLIMIT_FSIZE, ulimit -f) is reached",
+            libc::ENOMEM => "the system has no memory left",
+            _ => "the system gives no memory",
+        }
+    }
 }
 
 /// A process as the kernel knows it. The start time tells a process from a later one with the same number.

@@ -55,28 +55,35 @@ pub(crate) fn process_is_dead<P: Platform>(arena: &Arena<P>, claim: Claim) -> bo
 }
 
 /// Ends the last attempt of a dead participant. Does nothing if somebody living is at it, or if it is not dead.
-pub fn finish_attempt<P: Platform>(space: &Space<P>, dead: ParticipantId) {
+///
+/// One that has committed is finished, for whoever needs one of its cells needs all of it. Of one that has not, at most `most`
+/// entries are looked at: it stays ABORTED then, as whoever stops an attempt leaves it, and its locks are void.
+pub fn finish_attempt<P: Platform>(space: &Space<P>, dead: ParticipantId, most: u64) {
     let arena = space.arena();
     let Some(slot) = Slot::of(arena, dead) else { return };
     let Some(right) = Recoverer::take(space, slot) else { return };
     // Looked at again with the right in hand: the slot may have been recovered and given to somebody who lives.
     if participant_is_dead(arena, dead) {
-        end_attempt(arena, dead, slot);
+        end_attempt(arena, dead, slot, most);
     }
     right.give_back(arena);
 }
 
 /// Steps 2 and 3. The caller holds the right and has seen the participant dead.
-pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, slot: Slot) {
+pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, slot: Slot, most: u64) {
     let Some(decided) = decide(arena, slot) else { return };
-    let leftover = Leftover::of(arena, dead, slot, decided.seq);
+    let mut leftover = Leftover::of(arena, dead, slot, decided.seq);
+    let whole = decided.state != State::Aborted || leftover.reserved <= most;
+    if !whole {
+        leftover.cells_end = most;
+    }
     match decided.state {
         State::Committed => leftover.write_back(arena, slot),
         State::Aborted => leftover.clear(arena),
         _ => {}
     }
     let idle = Status { seq: (decided.seq + 1) & ((1 << 40) - 1), state: State::Idle };
-    if decided.state != State::Idle {
+    if decided.state != State::Idle && whole {
         // AcqRel: whoever sees the seq gone sees the cells as we left them.
         let _ = arena.platform().compare_exchange(slot.status(), decided.pack(), idle.pack(), AcqRel, Relaxed);
     }
@@ -133,6 +140,34 @@ struct Held {
     entry: Entry,
 }
 
+/// New blocks of a commit of the dead, made LIVE some at a time: the words of all are read before the first is changed. A changed word holds up the
+/// reads behind it, and each of these waits for memory that another processor has written.
+struct Blocks {
+    handles: [Option<Handle>; Self::TOGETHER],
+    count: usize,
+}
+
+impl Blocks {
+    const TOGETHER: usize = 32;
+
+    fn add<P: Platform>(&mut self, arena: &Arena<P>, handle: Handle) {
+        if allocator::check_fully(arena, handle).is_ok() {
+            self.handles[self.count] = Some(handle);
+            self.count += 1;
+            if self.count == Self::TOGETHER {
+                self.publish(arena);
+            }
+        }
+    }
+
+    fn publish<P: Platform>(&mut self, arena: &Arena<P>) {
+        for handle in self.handles[..self.count].iter_mut().filter_map(Option::take) {
+            allocator::publish(arena, handle);
+        }
+        self.count = 0;
+    }
+}
+
 /// The record of a dead attempt.
 struct Leftover {
     dead: ParticipantId,
@@ -140,6 +175,8 @@ struct Leftover {
     seq: u64,
     start: u64,
     reserved: u64,
+    /// Behind this entry there is none of a cell. At most `reserved`.
+    cells_end: u64,
 }
 
 impl Leftover {
@@ -148,7 +185,7 @@ impl Leftover {
         // Relaxed: the death of the owner was learned through the kernel; the status was read with acquire.
         let start = platform.load(slot.record_start(), Relaxed);
         let reserved = platform.load(slot.entries_reserved(), Relaxed);
-        Self { dead, slot, seq, start, reserved }
+        Self { dead, slot, seq, start, reserved, cells_end: reserved }
     }
 
     fn lock_word(&self, number: u64) -> u64 {
@@ -158,35 +195,70 @@ impl Leftover {
     /// The cells that still hold a lock of this attempt, with their entries. An entry without its lock was never locked, or
     /// is freed already, or belongs to an earlier attempt: its lock word would carry another seq.
     fn held<'a, P: Platform>(&'a self, arena: &'a Arena<P>) -> impl Iterator<Item = Held> + 'a {
-        entries(arena, self.slot, self.start, self.reserved).filter_map(move |(number, entry)| {
+        self.entries(arena, self.cells_end).filter_map(move |(number, entry)| {
             let (kind @ (EntryKind::Write | EntryKind::Hold), cell) = entry.target(arena)? else { return None };
-            // Acquire: the lock's compare-exchange released the entry.
-            let word = arena.platform().load(cell.lock_word(), Acquire);
-            (word == self.lock_word(number)).then_some(Held { number, kind, cell, entry })
+            self.held_at(arena, number, kind, cell, entry)
         })
     }
 
+    fn held_at<P: Platform>(
+        &self,
+        arena: &Arena<P>,
+        number: u64,
+        kind: EntryKind,
+        cell: CellAddress,
+        entry: Entry,
+    ) -> Option<Held> {
+        // Acquire: the lock's compare-exchange released the entry.
+        let word = arena.platform().load(cell.lock_word(), Acquire);
+        (word == self.lock_word(number)).then_some(Held { number, kind, cell, entry })
+    }
+
+    fn entries<'a, P: Platform>(&self, arena: &'a Arena<P>, end: u64) -> impl Iterator<Item = (u64, Entry)> + 'a {
+        entries(arena, self.slot, self.start, end)
+    }
+
     /// COMMITTED: values, DONE, locks, retired blocks. The owner's order; running it again changes nothing.
-    fn write_back<P: Platform>(&self, arena: &Arena<P>, slot: Slot) {
+    ///
+    /// One look at each entry, and further ones at those that stand before the last of their kind: somebody waits.
+    fn write_back<P: Platform>(&mut self, arena: &Arena<P>, slot: Slot) {
         let platform = arena.platform();
-        let written = || self.held(arena).filter(|held| held.kind == EntryKind::Write);
         // As behind COMMITTED: the collector has not seen it, or we see his number.
         platform.fence(SeqCst);
-        let overwritten = written().map(|held| held.entry.old_value(arena));
-        collection::note_commit(arena, overwritten, self.named(arena).into_iter(), self.made(arena));
-        for Held { cell, entry, .. } in written() {
-            // Release: whoever reads a handle from the cell sees the block behind it.
-            platform.store(cell.value_word(), entry.new_value(arena), Release);
+        let written = self.held(arena).filter(|held| held.kind == EntryKind::Write);
+        let overwritten = written.map(|held| held.entry.old_value(arena));
+        let named = std::iter::once_with(|| self.named(arena)).flatten();
+        collection::note_commit(arena, overwritten, named, self.made(arena));
+        let (mut cells_end, mut discards_end) = (0, 0);
+        let mut blocks = Blocks { handles: [None; Blocks::TOGETHER], count: 0 };
+        for (number, entry) in self.entries(arena, self.reserved) {
+            match entry.target(arena) {
+                Some((kind @ (EntryKind::Write | EntryKind::Hold), cell)) => {
+                    cells_end = number + 1;
+                    if kind == EntryKind::Write && self.held_at(arena, number, kind, cell, entry).is_some() {
+                        // Release: whoever reads a handle from the cell sees the block behind it.
+                        platform.store(cell.value_word(), entry.new_value(arena), Release);
+                    }
+                }
+                Some((EntryKind::Allocation, _)) => {
+                    if let Some(handle) = Handle::from_raw(entry.old_version(arena)) {
+                        blocks.add(arena, handle);
+                    }
+                }
+                Some((EntryKind::Discard, _)) => discards_end = number + 1,
+                None => {}
+            }
         }
+        blocks.publish(arena);
+        self.cells_end = cells_end;
         let version = Version(platform.load(slot.commit_version(), Relaxed));
-        self.made(arena).for_each(|handle| allocator::publish(arena, handle));
         for Held { number, kind, cell, entry } in self.held(arena) {
             let version = if kind == EntryKind::Write { version } else { Version(entry.old_version(arena)) };
             // AcqRel: as the owner's release; only while the lock stands.
             let free = LockWord::free(version);
             let _ = platform.compare_exchange(cell.lock_word(), self.lock_word(number), free, AcqRel, Relaxed);
         }
-        self.retire(arena);
+        self.retire(arena, discards_end);
     }
 
     /// The blocks that the attempt has made.
@@ -212,8 +284,8 @@ impl Leftover {
     }
 
     /// What the commit took out goes into the list of the dead, for whoever takes the slot next.
-    fn retire<P: Platform>(&self, arena: &Arena<P>) {
-        for (_, entry) in entries(arena, self.slot, self.start, self.reserved) {
+    fn retire<P: Platform>(&self, arena: &Arena<P>, end: u64) {
+        for (_, entry) in self.entries(arena, end) {
             if let Some((EntryKind::Discard, _)) = entry.target(arena)
                 && let Some(handle) = Handle::from_raw(entry.old_version(arena))
             {
@@ -232,7 +304,7 @@ impl Leftover {
     }
 
     fn ring<P: Platform>(&self, arena: &Arena<P>, state: State) {
-        for (_, entry) in entries(arena, self.slot, self.start, self.reserved) {
+        for (_, entry) in self.entries(arena, self.cells_end) {
             let Some((kind @ (EntryKind::Write | EntryKind::Hold), cell)) = entry.target(arena) else { continue };
             match state {
                 State::Committed if kind == EntryKind::Write => waiting::ring_changes(arena, cell),

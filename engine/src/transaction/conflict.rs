@@ -15,13 +15,9 @@ use crate::recovery;
 use crate::waiting::{self, Bell};
 use crate::word::{AttemptId, CellAddress, LockedBy, ParticipantId, State, Status};
 
-/// Each of the first sleeps; death of the owner is looked for after it. Whoever has waited for a while for an owner that runs goes
-/// on no later after its death than whoever has just come. A look costs some microseconds.
-const SLEEP_NS: u64 = 2_000_000;
-/// So many of them; then they double.
-const SHORT_SLEEPS: u32 = 10;
-/// Up to here: behind an owner that runs for long.
-const LONGEST_SLEEP_NS: u64 = 8_000_000;
+/// Each sleep; death of the owner is looked for after it. Whoever has waited for long for an owner that runs goes on no later after its
+/// death than whoever has just come: what is left of a sleep is most of what a kill costs a waiter. A look costs some microseconds.
+const SLEEP_NS: u64 = 1_500_000;
 /// So long an owner is waited for in the open, as one who runs. Then the wait is announced, and two that wait for each other find
 /// it out at once: a spin as long as a wake-up takes, before that, cost two that cross 20 us each time.
 const OPEN_SPIN_NS: u64 = 300;
@@ -121,7 +117,7 @@ impl<P: Platform> Participant<P> {
             }
             sleep_ns = (sleep_ns * 2).min(SLEEP_NS / 2);
             if participant_is_dead(self.arena(), by.participant) {
-                recovery::finish_attempt(&self.space, by.participant);
+                recovery::finish_attempt(&self.space, by.participant, self.limits.cleared_entries);
             }
         }
         Ok(())
@@ -281,7 +277,6 @@ impl<P: Platform> Participant<P> {
     }
 
     fn sleep_until_over(&mut self, slot: Slot, owner: AttemptId, waiting: u64) -> Result<bool, Stop> {
-        let (mut sleep_ns, mut sleeps) = (SLEEP_NS, 0);
         let mut sign_of_life = self.sign_of_life(slot);
         let began = self.platform().now_ns();
         let mut silent_since = began;
@@ -313,11 +308,7 @@ impl<P: Platform> Participant<P> {
                 (0..SPINS_TO_A_LOOK).for_each(|_| self.platform().spin_hint());
                 continue;
             }
-            self.sleep(bell, sleep_ns)?;
-            sleeps += 1;
-            if sleeps >= SHORT_SLEEPS {
-                sleep_ns = (sleep_ns * 2).min(LONGEST_SLEEP_NS);
-            }
+            self.sleep(bell, SLEEP_NS)?;
             if participant_is_dead(self.arena(), owner.participant) {
                 self.stop_dead(slot, owner);
                 continue;
@@ -337,7 +328,7 @@ impl<P: Platform> Participant<P> {
         for state in [State::Active, State::Waiting, State::Prepared] {
             self.stop(slot, owner, state);
         }
-        recovery::finish_attempt(&self.space, owner.participant);
+        recovery::finish_attempt(&self.space, owner.participant, self.limits.cleared_entries);
     }
 
     /// An owner without any engine call for long: its locks are taken. Its patience doubles, so that a body that computes for

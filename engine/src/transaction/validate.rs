@@ -162,7 +162,7 @@ impl<P: Platform> Participant<P> {
     fn note_write_back(&self, by: LockedBy) {
         let arena = &self.arena;
         if participant_is_dead(arena, by.participant) {
-            recovery::finish_attempt(&self.space, by.participant);
+            recovery::finish_attempt(&self.space, by.participant, self.limits.cleared_entries);
         }
         let owner = AttemptId { participant: by.participant, seq: by.seq };
         arena.platform().store(self.slot.stopped_by(), owner.pack(), Relaxed);

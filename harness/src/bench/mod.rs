@@ -4,6 +4,7 @@
 
 mod bank;
 mod garbage;
+pub mod kill;
 mod micro;
 pub mod native;
 mod wake;
@@ -16,6 +17,7 @@ pub fn run(options: &Bench) -> Result<(), Failure> {
     match &options.what {
         BenchKind::Bank(options) => bank::run(options),
         BenchKind::Garbage(options) => garbage::run(options),
+        BenchKind::Kill(options) => kill::run(options),
         BenchKind::Micro(options) => micro::run(options),
         BenchKind::Native(options) => native::run(options),
         BenchKind::Wake(options) => wake::run(options),

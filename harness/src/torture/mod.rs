@@ -21,6 +21,7 @@ mod watch;
 mod world;
 mod writer;
 
+pub use figures::Latency;
 pub use writer::work;
 
 use std::time::Instant;

@@ -10,6 +10,7 @@ mod composition;
 mod fsck;
 mod history;
 mod holding;
+mod large_death;
 mod million;
 mod object;
 mod one_preemption;

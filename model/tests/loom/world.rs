@@ -52,7 +52,7 @@ use crate::beds::Bed;
 use crate::touched::{Deed, Touched, Unknown, Uses};
 
 /// Waits shorter than this are polls: nobody rings for them.
-const SHORTEST_SLEEP_NS: u64 = 2_000_000;
+const SHORTEST_SLEEP_NS: u64 = 1_500_000;
 /// What a turn of a spinning loop costs. Two of them are longer than the engine leaves a PREPARED owner alone.
 const SPIN_STEP_NS: u64 = 30_000;
 /// What a look at an impatient clock costs: above 1 ms, the longest patience but that for the hung.

@@ -21,7 +21,7 @@ use shuttle::sync::atomic::AtomicBool;
 use shuttle::sync::{Condvar, Mutex};
 
 /// Waits shorter than this are polls: nobody rings for them.
-const SHORTEST_SLEEP_NS: u64 = 2_000_000;
+const SHORTEST_SLEEP_NS: u64 = 1_500_000;
 const ACCESS_NS: u64 = 20;
 const SPIN_NS: u64 = 1_000;
 /// A look of a sleeper whether its time is over.

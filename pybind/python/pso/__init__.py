@@ -45,9 +45,12 @@ from ._errors import (
     CorruptSpaceError,
     CrossSpaceError,
     Error,
+    FileLimitError,
     ForeignFileError,
     ForkedInTransactionError,
     NewerFormatError,
+    NoAddressesError,
+    NoPlaceError,
     NoSpaceError,
     NotShareableError,
     OlderFormatError,
@@ -66,10 +69,13 @@ __all__ = [
     "CrossSpaceError",
     "Dict",
     "Error",
+    "FileLimitError",
     "ForeignFileError",
     "ForkedInTransactionError",
     "List",
     "NewerFormatError",
+    "NoAddressesError",
+    "NoPlaceError",
     "NoSpaceError",
     "NotShareableError",
     "OlderFormatError",
@@ -98,5 +104,5 @@ __all__ = [
 _abc.MutableMapping.register(Dict)
 _abc.MutableSequence.register(List)
 
-_os.register_at_fork(before=_core._before_fork, after_in_child=_core._forked)
+_os.register_at_fork(before=_core._before_fork, after_in_parent=_core._after_fork, after_in_child=_core._forked)
 _atexit.register(_core._finalize)

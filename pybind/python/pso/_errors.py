@@ -29,6 +29,19 @@ class ArenaFull(Error, MemoryError):
     """The space, or the system's memory behind it, has no room. The transaction is rolled back; the space goes on."""
 
 
+class NoAddressesError(Error, MemoryError):
+    """The process has no range of addresses left in which the space could lie (``ulimit -v``). The space is as it was."""
+
+
+class FileLimitError(Error, OSError):
+    """A file of the space would be longer than this process may have files (``ulimit -f``). No signal is sent, nothing changed."""
+
+
+class NoPlaceError(Error, RuntimeError):
+    """All places of the space for processes, or for threads at work, are taken. The message says how many there are, and by
+    whom."""
+
+
 class CorruptSpaceError(Error):
     """The space is damaged: a word was read that nothing of pso writes."""
 

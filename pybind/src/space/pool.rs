@@ -8,6 +8,9 @@ use crate::ffi::{Python, Result};
 use crate::garbage;
 use crate::member::Member;
 
+/// So many wait for the next who works, beside the one that costs nothing.
+const IDLE: usize = 7;
+
 impl Space {
     /// A participant that is not at work.
     pub fn take_member(&self, py: Python<'_>) -> Result<Box<Member>> {
@@ -33,10 +36,20 @@ impl Space {
             self.garbage.go_on(&mut member);
         }
         if let Some(other) = self.spare.replace(Some(member)) {
-            self.others.borrow_mut().push(other);
+            self.put_other(other);
         }
         if self.ended.get() {
             self.dismiss();
+        }
+    }
+    /// Others keep at most [`IDLE`]: places are for all processes, and a burst of threads would keep one for each.
+    fn put_other(&self, member: Box<Member>) {
+        let mut others = self.others.borrow_mut();
+        if others.len() < IDLE {
+            others.push(member);
+        } else {
+            drop(others);
+            member.leave();
         }
     }
     #[cold]

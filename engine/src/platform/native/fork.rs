@@ -78,6 +78,15 @@ impl ForkMark {
         }
     }
 
+    /// From now on no process is.
+    pub(super) fn disarm(&self) {
+        // Relaxed: as above. No process has number 0.
+        self.pid.store(0, Relaxed);
+        if self.has_page() {
+            self.page().store(0, Relaxed);
+        }
+    }
+
     /// The number of the process that armed the mark; 0 in a child, until it arms the mark by itself. For where its page
     /// says 0.
     #[cold]
@@ -126,6 +135,10 @@ mod tests {
         assert_eq!(mark.incarnation(), 0, "armed by nobody");
         mark.arm();
         assert_eq!(mark.incarnation(), 1);
+        mark.disarm();
+        assert_eq!(mark.incarnation(), 0, "it could not join");
+        mark.arm();
+        assert_eq!(mark.incarnation(), 2);
         mark.pid.store(std::process::id() + 1, Relaxed);
         assert_eq!(mark.incarnation(), 0, "armed by another process");
     }
@@ -134,6 +147,8 @@ mod tests {
     fn a_mark_that_is_armed_again_is_another_incarnation() {
         let mark = ForkMark::armed();
         let first = mark.incarnation();
+        mark.disarm();
+        assert_eq!(mark.incarnation(), 0);
         mark.arm();
         assert!(first > 0 && mark.incarnation() > first);
     }

@@ -7,7 +7,7 @@
 //! - [`create`], [`attach`], [`unlink`]: files and refusals (`place`, `open`).
 //! - `mapping`: where the space lies, and the guards around it.
 //! - `system`: clocks, waiting, pages, entropy.
-//! - `live`, `process`: who lives. `fork`: who is a copy.
+//! - `live`, `process`: who lives. `fork`: who is a copy. `children`: who is to join yet. `limit`: what this process may have.
 //!
 //! Invariants:
 //! 1. `base` is the start of a mapping of `words` words that lives as long as any clone of the `Native`; every [`WordAddress`] that gets
@@ -16,7 +16,9 @@
 //!    once published.
 //! 3. Fences are full on both sides: the header says so, and a member that fences otherwise refuses the space.
 
+pub mod children;
 mod fork;
+mod limit;
 mod live;
 mod mapping;
 mod open;
@@ -99,6 +101,11 @@ impl Native {
         self.set_identity(identity);
         self.joined.fork.arm();
         Ok(())
+    }
+    /// In a forked child for which the space has no slot: it is a fork that has not joined, as before
+    /// [`Native::rejoin_after_fork`].
+    pub fn unjoin(&self) {
+        self.joined.fork.disarm();
     }
 
     fn set_identity(&self, identity: ProcessIdentity) {

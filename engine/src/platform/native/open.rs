@@ -16,11 +16,12 @@ use rustix::fs::{
     FileType, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create,
     open, openat,
 };
-use rustix::io::{FdFlags, fcntl_setfd, pread};
+use rustix::io::{Errno, FdFlags, fcntl_setfd, pread};
+use rustix::process::Resource;
 
 use super::live::{self, Membership};
 use super::place::{ARENA, Draft, LIVE, Place, check_owner, open_directory};
-use super::{Joined, Native, fork, mapping, process, system};
+use super::{Joined, Native, fork, limit, mapping, process, system};
 use crate::arena::header::{HEADER_USED_WORDS, Header, HeaderWords};
 use crate::arena::{self, ArenaError, Geometry, HASH_KEY_WORD, HEADER_WORDS, Layout, MAXIMUM_BYTES, MINIMUM_BYTES};
 use crate::contention::PolicyId;
@@ -127,7 +128,11 @@ fn layout_for(bytes: u64) -> Result<Layout, ArenaError> {
 }
 
 fn set_length(file: BorrowedFd<'_>, layout: &Layout, path: &Path) -> Result<(), ArenaError> {
-    ftruncate(file, layout.geometry().space_words * 8).map_err(|errno| failed("enlarge", path)(errno.into()))
+    let bytes = layout.geometry().space_words * 8;
+    limit::refused_quietly(|| ftruncate(file, bytes)).map_err(|errno| match errno {
+        Errno::FBIG => ArenaError::FileLimit { path: path.to_path_buf(), bytes, limit: limit::of(Resource::Fsize) },
+        errno => failed("enlarge", path)(errno.into()),
+    })
 }
 
 /// Opens a file of a space; it has to be a plain one and this user's.
@@ -174,8 +179,11 @@ fn map(
     let words = layout.geometry().space_words;
     let identity = process::myself().map_err(failed("read", Path::new("/proc/self/stat")))?;
     let file = arena.as_ref().map_or_else(|| live.file(), |arena| arena.as_fd());
-    let mapping = mapping::Mapping::new(file, words * 8, system::entropy())
-        .map_err(|errno| failed("map", &path)(errno.into()))?;
+    let bytes = words * 8;
+    let mapping = mapping::Mapping::new(file, bytes, system::entropy()).map_err(|errno| match errno {
+        Errno::NOMEM => ArenaError::NoAddresses { path: path.clone(), bytes, limit: limit::of(Resource::As) },
+        errno => failed("map", &path)(errno.into()),
+    })?;
     let (base, fork) = (mapping.base(), fork::ForkMark::armed());
     let page = fork.reach();
     let joined = Joined {

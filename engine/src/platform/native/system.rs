@@ -13,7 +13,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::thread::futex;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use super::{Native, process};
+use super::{Native, limit, process};
 use crate::platform::{Liveness, OutOfPages, ProcessIdentity, System, WaitOutcome};
 use crate::word::{ProcessSlotId, WordAddress};
 
@@ -73,7 +73,7 @@ impl System for Native {
         let mut at = address.byte_offset();
         while at < end {
             let piece = COMMIT_PIECE_BYTES.min(end - at);
-            match fallocate(self.file(), FallocateFlags::KEEP_SIZE, at, piece) {
+            match limit::refused_quietly(|| fallocate(self.file(), FallocateFlags::KEEP_SIZE, at, piece)) {
                 Ok(()) => at += piece,
                 Err(Errno::INTR) => {}
                 // What was allocated before this piece stays: others may have begun to use it.

@@ -1,0 +1,99 @@
+//! A large attempt of the dead: whoever waits for it clears a part and goes on, and the rest is no less right for it.
+//!
+//! The danger: a lock that is left standing under a number that is gone (nobody could ever take it), or one that is taken from
+//! somebody who came after. So the attempt stays ABORTED as long as a lock of it may stand, whoever is killed meanwhile.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use pso_engine::contention::Limits;
+use pso_engine::fsck::fsck;
+use pso_engine::participant::{Slot, status_of};
+use pso_engine::space::Space;
+use pso_engine::word::{CellAddress, LockWord, LockedBy, ParticipantId, State};
+use pso_model::heap::{Heap, hide_deaths};
+
+use crate::support::{MIB, another, cells, contents, integer, space_of, version};
+
+/// A process that dies with locks on all of the cells.
+fn dead_owner(heap: &Heap, space: &Arc<Space<Heap>>, cells: &[CellAddress]) -> ParticipantId {
+    let doomed = another(heap, space);
+    let mut victim = doomed.participant().unwrap();
+    victim.begin().unwrap();
+    cells.iter().for_each(|&cell| victim.write(cell, integer(-1)).unwrap());
+    let id = victim.id();
+    std::mem::forget(victim);
+    heap.kill_process(doomed.process());
+    id
+}
+
+fn state(space: &Arc<Space<Heap>>, id: ParticipantId) -> State {
+    let arena = space.arena();
+    status_of(arena, Slot::of(arena, id).unwrap()).unwrap().state
+}
+
+/// How many of the cells carry a lock of this participant.
+fn locked(heap: &Heap, cells: &[CellAddress], by: ParticipantId) -> usize {
+    let is_locked =
+        |word| matches!(LockWord::unpack(word), LockWord::Locked(LockedBy { participant, .. }) if participant == by);
+    cells.iter().filter(|&&cell| is_locked(version(heap, cell))).count()
+}
+
+#[test]
+fn who_waits_for_a_large_attempt_of_the_dead_clears_a_part_and_goes_on() {
+    let (heap, space) = space_of(8 * MIB);
+    let mut survivor = space.participant().unwrap();
+    let cells = cells(&mut survivor, 3000);
+    let dead = dead_owner(&heap, &space, &cells);
+    assert_eq!(locked(&heap, &cells, dead), 3000);
+    survivor.run(|tx| tx.write(cells[2000], integer(5))).unwrap();
+    assert_eq!(state(&space, dead), State::Aborted, "it stays what it is while its locks stand");
+    let left = 3000 - Limits::DEFAULT.cleared_entries as usize - 1;
+    assert_eq!(locked(&heap, &cells, dead), left);
+    // The rest is in nobody's way: taken by who writes, freed by who reads.
+    survivor.run(|tx| tx.write(cells[2999], integer(6))).unwrap();
+    assert_eq!(locked(&heap, &cells, dead), left - 1);
+    assert_eq!(contents(&mut survivor, &cells[..2500]).iter().sum::<i64>(), 5);
+    assert_eq!(locked(&heap, &cells, dead), 499);
+    space.recover_dead();
+    assert_eq!(locked(&heap, &cells, dead), 0);
+    assert_eq!(contents(&mut survivor, &cells).iter().sum::<i64>(), 11);
+    assert_eq!(fsck(&space), vec![]);
+}
+
+#[test]
+fn a_waiter_that_dies_while_it_clears_a_part_leaves_the_rest_to_others() {
+    hide_deaths();
+    let thrifty = Limits { cleared_entries: 2, ..Limits::DEFAULT };
+    for step in 0.. {
+        let (heap, space) = space_of(4 * MIB);
+        let mut survivor = space.participant().unwrap();
+        survivor.set_limits(thrifty);
+        let cells = cells(&mut survivor, 6);
+        // Joined before there are dead, or it would recover them: that one is left to those who wait.
+        let process = heap.process();
+        let waiters = Space::join(process.clone(), *space.arena().layout()).unwrap();
+        let mut waiter = waiters.participant().unwrap();
+        waiter.set_limits(thrifty);
+        let dead = dead_owner(&heap, &space, &cells);
+        process.die_after(step);
+        let waited = catch_unwind(AssertUnwindSafe(|| waiter.run(|tx| tx.write(cells[4], integer(7)))));
+        let through = process.live_on() > 0 && waited.is_ok();
+        std::mem::forget(waiter);
+        heap.kill_process(waiters.process());
+        survivor.run(|tx| tx.write(cells[5], integer(8))).unwrap();
+        let seen = contents(&mut survivor, &cells);
+        assert!(
+            seen[..4] == [0; 4] && [0, 7].contains(&seen[4]) && seen[5] == 8,
+            "{seen:?} after a kill at step {step}"
+        );
+        space.recover_dead();
+        assert_eq!(locked(&heap, &cells, dead), 0, "after a kill at step {step}");
+        assert_eq!(contents(&mut survivor, &cells), seen, "after a kill at step {step}");
+        assert_eq!(fsck(&space), vec![], "after a kill at step {step}");
+        if through {
+            assert!(step > 20, "{step} steps: it has met nobody");
+            return;
+        }
+    }
+}
