@@ -185,7 +185,7 @@ fn loomed(fault: Fault, name: &str, manner: &str, bound: usize) {
 /// Instants of the survivors for which each death is tried.
 const INSTANTS: [u64; 6] = [1_000_000, 5, 20, 40, 60, 80];
 /// More steps than any part has.
-const MOST_STEPS: u64 = 2_000;
+const MOST_STEPS: u64 = 6_000;
 /// Nothing in a run of these takes longer.
 const PATIENCE_NS: u64 = 1 << 50;
 
