@@ -7,7 +7,7 @@
 //! dict, from a bucket to its entries. Whoever looks at the log has to go the same ways, over blocks that may have been taken
 //! out long ago, by somebody else, who may free them just when the attempt is through. So he *stands in* for it:
 //!
-//! 1. He stores the oldest start of all attempts under way as his own, with `NO_LOG`: who says so may hold all that was taken out since.
+//! 1. He stores the oldest start of all attempts under way, his own among them, as his own, with `NO_LOG`: who says so may hold all that was taken out since.
 //!    Then he fences.
 //! 2. For each attempt: some names of its log, then whether it is the same attempt still, then the ways from these names. A name that was
 //!    in the log when he had already stored his start stays as long as he does: whoever frees it has found the attempt
@@ -39,7 +39,7 @@ use crate::word::{BlockKind, BlockPhase, BlockState, Handle, Link, ParticipantId
 const CHUNK: usize = 64;
 
 /// What those who are in an attempt may hold.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Held {
     /// All that was retired at this stamp or a later one.
     since: u64,
@@ -80,6 +80,8 @@ pub(crate) fn look_at_logs<P: Platform>(arena: &Arena<P>, me: ParticipantId, vis
     // Relaxed: the caller's own.
     let own = platform.load(mine.start(), Relaxed);
     if let Some(oldest) = oldest {
+        // In an attempt of its own that is older the caller goes on to hold what that may hold.
+        let oldest = if own == 0 { oldest } else { oldest.min(own & !NO_LOG) };
         // Relaxed, and the fence: as in `begin`.
         platform.store(mine.start(), oldest | NO_LOG, Relaxed);
         platform.fence(SeqCst);

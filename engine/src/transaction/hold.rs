@@ -61,6 +61,7 @@ impl<P: Platform> Participant<P> {
         for hold in held {
             let done = holding::hold_at(&self.space, &mut self.cache, self.id, *hold);
             done.map_err(|stop| self.fail(stop))?;
+            // The entry was put there by a store, not by an exchange as in `hold`.
             self.platform().fence(SeqCst);
             collection::note_held(&self.arena, hold.handle());
         }

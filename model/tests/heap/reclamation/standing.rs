@@ -1,13 +1,22 @@
 //! An attempt that stands still holds back what its read log leads to, and nothing else; what is freed around it is lost to no kill.
 
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+
 use super::{in_phase, live_after_a_kill, long, replace, texts};
 use crate::support::{MIB, Tx, another, dies_at, space_of};
 use pso_engine::allocator;
+use pso_engine::arena::Geometry;
 use pso_engine::error::Stop;
 use pso_engine::fsck::{fsck, fsck_at_rest};
 use pso_engine::object::key::{Key, KeyView};
 use pso_engine::object::{self, dict, list, text, tuple};
+use pso_engine::participant::{NO_LOG, Slot};
+use pso_engine::platform::Memory;
+use pso_engine::space::Space;
 use pso_engine::word::{BlockKind, BlockPhase, Handle, Value};
+use pso_model::heap::Heap;
+use pso_model::interpose::Interposed;
 
 #[test]
 fn one_name_is_held_and_what_came_after_it_is_freed() {
@@ -284,18 +293,69 @@ fn an_heir_killed_while_it_takes_over_forgets_nothing() {
 }
 
 /// A process that dies at its access number `step` while it takes a slot.
-fn joins_and_dies_at(
-    heap: &pso_model::heap::Heap,
-    space: &std::sync::Arc<pso_engine::space::Space<pso_model::heap::Heap>>,
-    step: u64,
-) -> bool {
+fn joins_and_dies_at(heap: &Heap, space: &Arc<Space<Heap>>, step: u64) -> bool {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     pso_model::heap::hide_deaths();
     let process = heap.process();
-    let doomed = pso_engine::space::Space::join(process.clone(), *space.arena().layout()).unwrap();
+    let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
     process.die_after(step);
     let outcome = catch_unwind(AssertUnwindSafe(|| std::mem::forget(doomed.participant().unwrap())));
     let through = process.live_on() > 0 && outcome.is_ok();
     heap.kill_process(doomed.process());
     through
+}
+
+/// Somebody collects inside an attempt (a space is full, say), and stands in for one that is younger than it: what it has read itself it goes
+/// on to hold, at each step of that.
+#[test]
+fn who_stands_in_for_a_younger_one_goes_on_to_hold_what_it_has_read() {
+    let (heap, layout) = Heap::space(Geometry::for_bytes(2 * MIB).unwrap());
+    let space = Space::join(heap.clone(), layout).unwrap();
+    let watched = Space::join(Interposed::new(heap.process()), layout).unwrap();
+    let mut reader = watched.participant().unwrap();
+    let writer = Arc::new(Mutex::new(space.participant().unwrap()));
+    let mut younger = another(&heap, &space).participant().unwrap();
+    let unlogged = another(&heap, &space).participant().unwrap();
+    let slot = Slot::of(space.arena(), unlogged.id()).unwrap();
+    let list = texts(&mut writer.lock().unwrap(), 3);
+    for step in 0.. {
+        // What the reader has taken out waits, for somebody says that he may hold it, and does not say what he holds.
+        heap.store(slot.start(), 1 | NO_LOG, Relaxed);
+        let taken = reader.run(|tx| {
+            let value = text::encode(tx, &long(step))?;
+            assert!(list::set(tx, list, 1, value)?);
+            Ok(())
+        });
+        taken.unwrap();
+        reader.begin().unwrap();
+        let value = list::get(&mut reader, list, 0).unwrap().and_then(Value::as_handle).unwrap();
+        {
+            let mut writer = writer.lock().unwrap();
+            (0..2).for_each(|turn| {
+                writer.run(|tx| replace(tx, list, 0, step + turn)).unwrap();
+                writer.collect();
+            });
+        }
+        younger.begin().unwrap();
+        assert!(list::get(&mut younger, list, 2).unwrap().is_some());
+        let writer_of = Arc::clone(&writer);
+        let word = slot.start();
+        let clears = heap.clone();
+        watched.arena().platform().at(step, move || {
+            clears.store(word, 0, Relaxed);
+            writer_of.lock().unwrap().collect();
+        });
+        reader.collect();
+        let through = watched.arena().platform().forget();
+        let state = allocator::check(space.arena(), value).map(|state| state.phase);
+        assert!(matches!(state, Ok(BlockPhase::Live | BlockPhase::Retired)), "step {step}: {state:?}");
+        reader.abort();
+        younger.abort();
+        heap.store(slot.start(), 0, Relaxed);
+        writer.lock().unwrap().collect();
+        if through {
+            assert!(step > 20, "only {step} steps");
+            return;
+        }
+    }
 }
