@@ -65,7 +65,7 @@ impl<P: Platform> Arena<P> {
 
     /// A cell that nobody ever writes: free, of version 0, absent. What an attempt *names* stands in its read log under this cell.
     #[inline]
-    pub fn still(&self) -> CellAddress {
+    pub fn constant(&self) -> CellAddress {
         self.root().offset(1)
     }
 }

@@ -279,8 +279,8 @@ impl Leftover {
         while (reads.len() as u64) < counted && foreign_reads(arena, self.slot, reads.len() as u64, &mut read) == 1 {
             reads.push(read[0]);
         }
-        let still = arena.still().index();
-        reads.into_iter().filter(|(cell, _)| *cell == still).map(|(_, value)| value).collect()
+        let constant = arena.constant().index();
+        reads.into_iter().filter(|(cell, _)| *cell == constant).map(|(_, value)| value).collect()
     }
 
     /// What the commit took out goes into the list of the dead, for whoever takes the slot next.

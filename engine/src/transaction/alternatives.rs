@@ -212,12 +212,12 @@ impl<P: Platform> Participant<P> {
     /// Overwrites the reads from `first` on of cells in blocks that go with reads of the cell that never changes. Nothing moves, and the log
     /// gets no shorter: whoever looks at it for what it protects misses nothing, and takes nothing for counted that is not.
     fn forget_reads_of(&mut self, gone: &Ranges, first: u64) {
-        let (platform, still) = (self.arena.platform(), self.arena.still());
+        let (platform, constant) = (self.arena.platform(), self.arena.constant());
         for read in first..self.reads {
             let entry = self.read_log.address(read);
             // Relaxed, here and below: this participant wrote them.
             if gone.contain(platform.load(entry, Relaxed)) {
-                platform.store(entry, still.index(), Relaxed);
+                platform.store(entry, constant.index(), Relaxed);
                 platform.store(entry.offset(1), 0, Relaxed);
                 platform.store(entry.offset(2), Value::ABSENT.raw(), Relaxed);
             }

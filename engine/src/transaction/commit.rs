@@ -167,10 +167,10 @@ impl<P: Platform> Participant<P> {
 
     /// What the attempt has named.
     fn named(&self) -> impl Iterator<Item = u64> {
-        let (platform, still) = (self.arena.platform(), self.arena.still().index());
+        let (platform, constant) = (self.arena.platform(), self.arena.constant().index());
         let reads = (0..self.reads).map(|read| self.read_log.address(read));
         // Relaxed: this participant wrote them.
-        let named = reads.filter(move |entry| platform.load(*entry, Relaxed) == still);
+        let named = reads.filter(move |entry| platform.load(*entry, Relaxed) == constant);
         named.map(|entry| platform.load(entry.offset(2), Relaxed))
     }
 

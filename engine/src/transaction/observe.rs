@@ -63,7 +63,7 @@ impl<P: Platform> Attempt<'_, P> {
             // Relaxed: this participant wrote them.
             let word = |index| platform.load(entry.offset(index), Relaxed);
             let cell = CellAddress::new(WordAddress::new(word(0)));
-            if cell != self.participant.arena.still() {
+            if cell != self.participant.arena.constant() {
                 visit(cell, Version(word(1)), Value::from_raw(word(2)));
             }
         }

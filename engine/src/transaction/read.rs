@@ -273,9 +273,9 @@ impl<P: Platform> Participant<P> {
             Some(entry) => entry,
             None => self.read_entry().map_err(|full| self.fail(Stop::Full(full)))?,
         };
-        let (platform, still) = (self.arena.platform(), self.arena.still());
+        let (platform, constant) = (self.arena.platform(), self.arena.constant());
         // Relaxed: counted with a release, and no fence. Whoever finds that the process holds it no more has acquired what came before.
-        platform.store(entry, still.index(), Relaxed);
+        platform.store(entry, constant.index(), Relaxed);
         platform.store(entry.offset(1), 0, Relaxed);
         platform.store(entry.offset(2), Value::handle(handle).raw(), Relaxed);
         self.count_read();
