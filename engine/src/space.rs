@@ -240,6 +240,28 @@ impl<P: Platform> Space<P> {
         Ok(None)
     }
 
+    /// While this runs, memory that is in use now does not go back to the system: for whoever checks handles that nothing keeps, or visits
+    /// all blocks, and is in no attempt. Whoever is stopped in it keeps others from giving memory back, not from using it again.
+    pub fn look<R>(&self, look: impl FnOnce() -> R) -> R {
+        /// Ends the look, come what may.
+        struct Look<'a, P: Platform>(&'a Arena<P>, Claim);
+        impl<P: Platform> Drop for Look<'_, P> {
+            fn drop(&mut self) {
+                if let Some(slot) = ProcessSlot::of(self.0, self.1.process) {
+                    slot.end_look(self.0, self.1.generation);
+                }
+            }
+        }
+        let claim = self.claim();
+        // In a fork the parent's slot is not ours to count in; what the parent does not hold either the child does not look at.
+        let slot = ProcessSlot::of(&self.arena, claim.process).filter(|_| !self.arena.platform().forked());
+        let _look = slot.map(|slot| {
+            slot.begin_look(&self.arena, claim.generation);
+            Look(&self.arena, claim)
+        });
+        look()
+    }
+
     /// Clears up after dead processes. Returns how many participants were freed.
     pub fn recover_dead(&self) -> u64 {
         recovery::recover_dead(self)

@@ -195,10 +195,10 @@ impl<P: Platform, L: Fn(ParticipantId) -> bool> Auditor<'_, P, L> {
             }
             Use::Small(class) => self.blocks(superblock, state, class, report),
             Use::LargeHead { superblocks } => self.run(superblock, state, superblocks, report),
-            Use::Unused if self.at_rest && state.owner.is_some() && owner_gone.is_none() => {
+            Use::Unused(_) if self.at_rest && state.owner.is_some() && owner_gone.is_none() => {
                 report(Damage::Unfinished { superblock: number });
             }
-            Use::Unused => {}
+            Use::Unused(_) => {}
         }
         if let Some(owner) = owner_gone {
             report(Damage::OwnerGone { superblock: number, owner });

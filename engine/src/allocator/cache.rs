@@ -6,7 +6,8 @@
 //!            2 a few further headers, in turn: a superblock of mine with hints, or an orphan of the class to adopt
 //!            3 claim a superblock and carve it
 //!            4 the space is full: all headers, every group of mine; empty superblocks of any class are given back
-//! free       the compare-exchange to FREE; then a note of it: into the magazine if the superblock is mine, else a hint
+//! free       the compare-exchange to FREE; then a note of it: into the magazine if the superblock is mine, else a hint; with hints
+//!            in all groups of a superblock that is mine or nobody's: if it is empty, it is given back
 //! ```
 //! A magazine holds hints, as all else here: a block is allocated only if its state word says FREE, and nobody but the
 //! owner of a superblock turns FREE into PRIVATE. The one thing that must not happen is an entry that outlives my
@@ -123,11 +124,33 @@ impl BlockCache {
                 if state.owner == Some(owner) && self.magazines[class.number()].push(handle.block()) {
                     return true;
                 }
-                superblock.add_hints(arena, group_bit(class.blocks(arena.layout().geometry()), index));
+                let hints = superblock.add_hints(arena, group_bit(class.blocks(arena.layout().geometry()), index));
+                if superblock.used_groups(arena, class) & !hints == 0 {
+                    self.give_back_if_left(arena, owner, &superblock, state, class);
+                }
             }
             Place::Large { .. } => large::dismantle(arena, &superblock, state, owner),
         }
         true
+    }
+
+    /// Gives a superblock back that is empty, mine or nobody's, and that I do not allocate from just now.
+    #[cold]
+    pub(super) fn give_back_if_left<P: Platform>(
+        &mut self,
+        arena: &Arena<P>,
+        owner: ParticipantId,
+        superblock: &Superblock,
+        state: SuperblockState,
+        class: SizeClass,
+    ) {
+        let magazine = &mut self.magazines[class.number()];
+        if state.owner.is_none_or(|of| of == owner)
+            && magazine.current != Some(superblock.number)
+            && give_back_if_empty(arena, superblock, state, class)
+        {
+            magazine.strike(superblock, arena.layout().geometry().superblock_words);
+        }
     }
 
     #[cold]
@@ -160,7 +183,7 @@ impl BlockCache {
         {
             return Ok(());
         }
-        let number = claimed.or_else(|full| self.claim_at_last(arena, owner, 1).ok_or(full))?;
+        let number = claimed.or_else(|full| self.claim_at_last(arena, owner, 1, full))?;
         let magazine = &mut self.magazines[class.number()];
         if carve(arena, owner, class, number).is_some() && restock(magazine, arena, owner, class, number, 0) {
             magazine.current = Some(number);
@@ -170,11 +193,17 @@ impl BlockCache {
     }
 
     fn claim<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<u64, Full> {
-        supply::claim(arena, owner, count).or_else(|full| self.claim_at_last(arena, owner, count).ok_or(full))
+        supply::claim(arena, owner, count).or_else(|full| self.claim_at_last(arena, owner, count, full))
     }
 
-    /// The space has no untouched superblocks left: gives back what is empty, mine and nobody's, and searches everywhere.
-    fn claim_at_last<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, count: u64) -> Option<u64> {
+    /// The space has no untouched superblocks left: gives back what is empty, mine and nobody's, and searches everywhere. In vain: `full`.
+    fn claim_at_last<P: Platform>(
+        &mut self,
+        arena: &Arena<P>,
+        owner: ParticipantId,
+        count: u64,
+        full: Full,
+    ) -> Result<u64, Full> {
         for number in 0..supply::frontier(arena) {
             let Some(superblock) = Superblock::at(arena.layout(), number) else { continue };
             let Some(state) = superblock.state(arena) else { continue };
@@ -190,7 +219,7 @@ impl BlockCache {
                 _ => {}
             }
         }
-        supply::claim_anywhere(arena, owner, count)
+        supply::claim_anywhere(arena, owner, count)?.ok_or(full)
     }
 }
 

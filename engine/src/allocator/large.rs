@@ -14,7 +14,7 @@ use crate::platform::{Platform, WordKind};
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, Handle, ParticipantId};
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use super::superblock::{Superblock, SuperblockState, Use};
+use super::superblock::{Pages, Superblock, SuperblockState, Use};
 use super::{free_generation, supply};
 
 /// Superblocks for a block with `payload_words`.
@@ -73,7 +73,7 @@ pub fn dismantle<P: Platform>(arena: &Arena<P>, head: &Superblock, state: Superb
             return;
         }
         if let Some(tail_state) = tail_state.filter(|tail| tail.used_for == Use::LargeTail { distance })
-            && tail.change(arena, tail_state, Use::Unused, None).is_some()
+            && tail.change(arena, tail_state, Use::Unused(Pages::Backed), None).is_some()
         {
             supply::note_returned(arena, tail.number);
         }

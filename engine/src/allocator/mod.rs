@@ -5,7 +5,7 @@
 //! class        how large a block of a superblock is                       superblock   the header and its state word
 //! supply       where superblocks come from                                cache        allocate and free, per participant
 //! large        blocks of whole superblocks                                recovery     what the dead left
-//! audit        what must hold, looked for
+//! audit        what must hold, looked for                                 pages        memory on its way back to the system
 //! ```
 //!
 //! A block is two header words, the state and the word for marks and links (`word::mark`), then payload. A block exists
@@ -23,21 +23,23 @@
 //! 5. Words read from the arena are checked against the sizes of the space before they lead to an access. Damage costs
 //!    an error or memory, never an access outside the space.
 //!
-//! A participant keeps superblocks that became empty until it leaves or the space is full; giving memory back to the
-//! system is not done yet.
+//! A superblock of mine, or of nobody, that became empty goes back to the space by itself, at once or with the next sweep. One of
+//! somebody who does nothing at all stays his until he does something, or leaves, or dies: only he may say that it is empty.
 
 mod audit;
 mod cache;
 mod class;
 mod large;
+mod pages;
 mod recovery;
 mod superblock;
 mod supply;
 
 pub use audit::{Damage, audit, fsck};
 pub use cache::BlockCache;
+pub use pages::Sweep;
 pub use recovery::{recover, recover_while};
-pub use superblock::{SuperblockState, Use};
+pub use superblock::{Pages, SuperblockState, Use};
 
 use crate::arena::{Arena, SMALL_WORDS};
 use crate::error::{Corrupt, Stale, Stop};
@@ -169,13 +171,15 @@ pub struct Usage {
     pub superblocks: u64,
     /// Given back, and not used again yet.
     pub unused: u64,
+    /// Of those: without memory behind them.
+    pub punched: u64,
     /// Hold blocks of one size class.
     pub small: u64,
     /// Hold blocks of one size class and have no owner.
     pub orphaned: u64,
     /// Belong to blocks of several superblocks.
     pub large: u64,
-    /// Have memory behind them, used or not.
+    /// Have had memory behind them: all but `punched` have it now.
     pub committed: u64,
 }
 
@@ -188,7 +192,10 @@ pub fn usage<P: Platform>(arena: &Arena<P>) -> Usage {
     for number in 0..supply::frontier(arena) {
         let state = Superblock::at(layout, number).and_then(|superblock| superblock.state(arena));
         match state.map(|state| (state.used_for, state.owner)) {
-            Some((Use::Unused, _)) => usage.unused += 1,
+            Some((Use::Unused(pages), _)) => {
+                usage.unused += 1;
+                usage.punched += u64::from(pages == Pages::Punched);
+            }
             Some((Use::Small(_), owner)) => {
                 usage.small += 1;
                 usage.orphaned += u64::from(owner.is_none());
@@ -225,7 +232,7 @@ fn locate<P: Platform>(arena: &Arena<P>, block: WordAddress) -> Option<(Superblo
         Use::LargeHead { superblocks } => {
             (offset == 0 && superblocks <= layout.superblocks() - number).then_some(Place::Large { superblocks })?
         }
-        Use::Unused | Use::LargeTail { .. } => return None,
+        Use::Unused(_) | Use::LargeTail { .. } => return None,
     };
     Some((superblock, state, place))
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Small of the dead           its PRIVATE blocks -> FREE; then Unused if all are FREE, else orphaned
-//! Unused of the dead          a claim: given back
+//! Unused of the dead          a claim: given back, with what was known of its pages
 //! LargeTail of the dead       without a complete head: a claim, given back
 //! LargeHead of the dead       being taken apart: taken apart
 //! LargeHead of nobody         a block PRIVATE to the dead -> FREE; a FREE block: taken apart in the name of the dead
@@ -19,31 +19,35 @@ use std::sync::atomic::Ordering::Acquire;
 
 use super::cache::{give_back_if_empty, set_free};
 use super::class::SizeClass;
-use super::superblock::{Superblock, SuperblockState, Use};
+use super::superblock::{Pages, Superblock, SuperblockState, Use};
 use super::{large, supply};
 
 /// Frees the PRIVATE blocks of a dead (or leaving) participant and orphans its superblocks. Re-runnable; any may die in it.
 ///
-/// The number must not be given to anybody else while this runs: where that is not certain, use [`recover_while`].
-pub fn recover<P: Platform>(arena: &Arena<P>, dead: ParticipantId) {
-    recover_while(arena, dead, || true);
+/// The number must not be given to anybody else while this runs: where that is not certain, use [`recover_while`]. Gives the number of superblocks
+/// that are empty now.
+pub fn recover<P: Platform>(arena: &Arena<P>, dead: ParticipantId) -> u64 {
+    recover_while(arena, dead, || true)
 }
 
 /// The same for as long as `still_dead` says that the number is the dead one's: it is asked between reading a word and
 /// changing it, and must load with Acquire what the last recoverer stores with Release (or a compare-exchange) at the end.
-pub fn recover_while<P: Platform>(arena: &Arena<P>, dead: ParticipantId, still_dead: impl Fn() -> bool) {
+pub fn recover_while<P: Platform>(arena: &Arena<P>, dead: ParticipantId, still_dead: impl Fn() -> bool) -> u64 {
+    let mut given_back = 0;
     for number in 0..supply::frontier(arena) {
         let Some(superblock) = Superblock::at(arena.layout(), number) else { continue };
         // A damaged word is left for fsck to report.
         let Some(state) = superblock.state(arena) else { continue };
         let of_the_dead = state.owner == Some(dead);
         match state.used_for {
-            Use::Small(class) if of_the_dead => clear_small(arena, &superblock, state, class, dead, &still_dead),
-            Use::Unused if of_the_dead => give_back(arena, &superblock, state, &still_dead),
+            Use::Small(class) if of_the_dead => {
+                given_back += u64::from(clear_small(arena, &superblock, state, class, dead, &still_dead));
+            }
+            Use::Unused(pages) if of_the_dead => give_back(arena, &superblock, state, pages, &still_dead),
             // The tail was read first: had its run been taken apart and its head used anew since, the tail would have been
             // given back before, and the compare-exchange fails.
             Use::LargeTail { distance } if of_the_dead && !large::has_head(arena, number, distance) => {
-                give_back(arena, &superblock, state, &still_dead);
+                give_back(arena, &superblock, state, Pages::Backed, &still_dead);
             }
             Use::LargeHead { .. } if of_the_dead && still_dead() => large::dismantle(arena, &superblock, state, dead),
             Use::LargeHead { .. } if state.owner.is_none() => {
@@ -55,6 +59,7 @@ pub fn recover_while<P: Platform>(arena: &Arena<P>, dead: ParticipantId, still_d
             _ => {}
         }
     }
+    given_back
 }
 
 fn clear_small<P: Platform>(
@@ -64,15 +69,18 @@ fn clear_small<P: Platform>(
     class: SizeClass,
     dead: ParticipantId,
     still_dead: &impl Fn() -> bool,
-) {
+) -> bool {
     // Blocks that were never used are FREE: the owner raises the index before it uses them.
     for index in 0..superblock.fresh(arena, class.blocks(arena.layout().geometry())) {
         free_if_private(arena, superblock.block(class, index), dead, still_dead);
     }
     // The state was read before all this, and was the dead one's then: what follows fails if it is no more.
-    if still_dead() && !give_back_if_empty(arena, superblock, state, class) {
+    let still_dead = still_dead();
+    let given_back = still_dead && give_back_if_empty(arena, superblock, state, class);
+    if still_dead && !given_back {
         superblock.change(arena, state, state.used_for, None);
     }
+    given_back
 }
 
 fn free_if_private<P: Platform>(
@@ -96,9 +104,10 @@ fn give_back<P: Platform>(
     arena: &Arena<P>,
     superblock: &Superblock,
     state: SuperblockState,
+    pages: Pages,
     still_dead: &impl Fn() -> bool,
 ) {
-    if still_dead() && superblock.change(arena, state, Use::Unused, None).is_some() {
+    if still_dead() && superblock.change(arena, state, Use::Unused(pages), None).is_some() {
         supply::note_returned(arena, superblock.number);
     }
 }

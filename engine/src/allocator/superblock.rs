@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! word 0  state = generation:24 | owner:16 (participant + 1, 0 = nobody) | detail:22 | kind:2
-//!           kind 0 Unused      detail 0. With an owner: claimed, being made into something else
+//!           kind 0 Unused      detail = its pages: 0 backed, 1 unsure, 2 punched. With an owner: claimed, being made into
+//!                              something else, or its pages on their way
 //!           kind 1 Small       detail = size class. Without an owner: orphaned
 //!           kind 2 LargeHead   detail = superblocks of the run. With an owner: being taken apart by it
 //!           kind 3 LargeTail   detail = distance to the head. Its owner is whoever built the run, and says nothing once
@@ -10,6 +11,7 @@
 //! word 1  fresh: blocks from this index on were not used since the superblock was carved. Written by the owner
 //! word 2  hints: bit g says that a block of group g may be FREE. Anybody sets bits, the owner takes them
 //! word 3  not 0: a block of many names was made here since the superblock was carved. Written by the owner
+//! word 4  witness: index of a block that was in use when somebody last looked whether all are FREE. A hint
 //! ```
 //! The generation rises with every change of word 0, so that whoever slept fails its compare-exchange. It is also the
 //! floor of the generations of blocks: a superblock that becomes Unused takes a generation above those of all its
@@ -31,11 +33,22 @@ const OWNER_SHIFT: u32 = DETAIL_SHIFT + DETAIL_BITS;
 const GENERATION_SHIFT: u32 = OWNER_SHIFT + OWNER_BITS;
 const _: () = assert!(GENERATION_SHIFT + 24 == u64::BITS);
 
+/// Whether there is memory behind a superblock that is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pages {
+    /// There is: to touch it cannot fail.
+    Backed,
+    /// Somebody is giving it back or getting it, or was killed at it.
+    Unsure,
+    /// It was given back to the system. To touch it now would get it again, or fail where the system has none.
+    Punched,
+}
+
 /// What a superblock is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// Nothing (or claimed, if it has an owner).
-    Unused,
+    Unused(Pages),
     /// Blocks of one size class.
     Small(SizeClass),
     /// The start of a block that takes several superblocks.
@@ -66,7 +79,7 @@ impl SuperblockState {
     #[inline]
     pub fn pack(self) -> u64 {
         let (kind, detail) = match self.used_for {
-            Use::Unused => (0, 0),
+            Use::Unused(pages) => (0, pages as u64),
             Use::Small(class) => (1, class.number() as u64),
             Use::LargeHead { superblocks } => (2, superblocks),
             Use::LargeTail { distance } => (3, distance),
@@ -80,7 +93,12 @@ impl SuperblockState {
     pub fn unpack(word: u64, geometry: &Geometry) -> Option<Self> {
         let detail = word >> DETAIL_SHIFT & ((1 << DETAIL_BITS) - 1);
         let used_for = match word & ((1 << KIND_BITS) - 1) {
-            0 if detail == 0 => Use::Unused,
+            0 => match detail {
+                0 => Use::Unused(Pages::Backed),
+                1 => Use::Unused(Pages::Unsure),
+                2 => Use::Unused(Pages::Punched),
+                _ => return None,
+            },
             1 => Use::Small(SizeClass::from_number(detail, geometry)?),
             2 if (1..geometry.region_superblocks).contains(&detail) => Use::LargeHead { superblocks: detail },
             3 if (1..geometry.region_superblocks).contains(&detail) => Use::LargeTail { distance: detail },
@@ -110,7 +128,7 @@ impl SuperblockState {
 
     /// True for a superblock that anybody may claim.
     pub fn is_unclaimed(self) -> bool {
-        self.used_for == Use::Unused && self.owner.is_none()
+        matches!(self.used_for, Use::Unused(_)) && self.owner.is_none()
     }
 }
 
@@ -163,12 +181,12 @@ impl Superblock {
         self.exchange(arena, from, SuperblockState { generation: from.next_generation(), owner, used_for })
     }
 
-    /// Makes it Unused, if the state still is `from`, with a generation above `from`'s and not below `newest_block`.
+    /// Makes it Unused, its pages there, if the state still is `from`, with a generation above `from`'s and not below `newest_block`.
     pub fn release<P: Platform>(&self, arena: &Arena<P>, from: SuperblockState, newest_block: u64) -> bool {
         let newest = SuperblockState { generation: later_generation(from.generation, newest_block), ..from };
         // A block's generation may have wrapped to 0: never back to "untouched".
         let generation = newest.next_generation().max(2);
-        self.exchange(arena, from, SuperblockState { generation, owner: None, used_for: Use::Unused }).is_some()
+        self.exchange(arena, from, SuperblockState { generation, owner: None, used_for: Use::Unused(Pages::Backed) }).is_some()
     }
 
     fn exchange<P: Platform>(
@@ -218,11 +236,20 @@ impl Superblock {
         arena.platform().store(self.header.offset(1), index, Relaxed);
     }
 
-    /// Says that blocks of some groups may be FREE.
+    /// Says that blocks of some groups may be FREE. Gives the groups of which that is said now.
     #[inline]
-    pub fn add_hints<P: Platform>(&self, arena: &Arena<P>, groups: u64) {
+    pub fn add_hints<P: Platform>(&self, arena: &Arena<P>, groups: u64) -> u64 {
         // Release: pairs with the Acquire in `take_hints`. Whoever takes the bit sees the block FREE.
-        arena.platform().fetch_or(self.header.offset(2), groups, Release);
+        arena.platform().fetch_or(self.header.offset(2), groups, Release) | groups
+    }
+
+    /// The groups that have blocks which were used since the superblock was carved.
+    pub fn used_groups<P: Platform>(&self, arena: &Arena<P>, class: SizeClass) -> u64 {
+        let blocks = class.blocks(arena.layout().geometry());
+        match self.fresh(arena, blocks) {
+            0 => 0,
+            used => u64::MAX >> (63 - ((used - 1) >> group_shift(blocks))),
+        }
     }
 
     /// The groups of which blocks may be FREE, as a look.
@@ -244,13 +271,26 @@ impl Superblock {
     }
 
     /// Looks at all blocks that were ever used: `None` if one is in use (or damaged), else the newest generation of any.
+    ///
+    /// Begins with the one that was in use the last time: where blocks are freed one by one, each is looked at a few times in all.
     pub fn newest_if_all_free<P: Platform>(&self, arena: &Arena<P>, class: SizeClass, floor: u64) -> Option<u64> {
         let used = self.fresh(arena, class.blocks(arena.layout().geometry()));
-        (0..used).try_fold(floor, |newest, index| {
+        let witness = self.header.offset(4);
+        // Relaxed: where to begin is all the same.
+        let begin = arena.platform().load(witness, Relaxed).min(used);
+        let mut newest = floor;
+        for index in (begin..used).chain(0..begin) {
             // Acquire: pairs with the Release of the free. Its last user is done before somebody carves the memory anew.
             let word = arena.platform().load(self.block(class, index), Acquire);
-            super::free_generation(word).map(|generation| later_generation(newest, generation))
-        })
+            let Some(generation) = super::free_generation(word) else {
+                if index != begin {
+                    arena.platform().store(witness, index, Relaxed);
+                }
+                return None;
+            };
+            newest = later_generation(newest, generation);
+        }
+        Some(newest)
     }
 }
 
@@ -277,7 +317,7 @@ mod tests {
 
     fn any_use() -> impl Strategy<Value = Use> {
         prop_oneof![
-            Just(Use::Unused),
+            prop_oneof![Just(Pages::Backed), Just(Pages::Unsure), Just(Pages::Punched)].prop_map(Use::Unused),
             (0..SizeClass::COUNT as u64)
                 .prop_map(|number| Use::Small(SizeClass::from_number(number, &geometry()).unwrap())),
             (1u64..1024).prop_map(|superblocks| Use::LargeHead { superblocks }),
@@ -307,7 +347,7 @@ mod tests {
 
         #[test]
         fn generations_rise_and_never_come_back_to_untouched(generation in 1u64..1 << 24, block in 0u64..1 << 24) {
-            let state = SuperblockState { generation, owner: None, used_for: Use::Unused };
+            let state = SuperblockState { generation, owner: None, used_for: Use::Unused(Pages::Backed) };
             prop_assert!(state.next_generation() >= 2);
             prop_assert_ne!(state.next_generation(), generation);
             let later = later_generation(generation, block);

@@ -1,6 +1,7 @@
 //! Where superblocks come from: those given back, else those never used.
 //!
-//! A superblock is claimed by one compare-exchange from (Unused, nobody) to (Unused, me), whichever way it was found.
+//! A superblock is claimed by one compare-exchange from (Unused, nobody) to (Unused, me), whichever way it was found. One whose
+//! pages are not there is Unsure from the claim until they are: a claimer who is killed in between loses nothing.
 //! So the frontier and the hint below are hints: losing an update of them loses no superblock for ever, since a search
 //! through all headers, the last thing before "full", finds it. A killed claimer's superblocks name it as owner.
 //!
@@ -11,9 +12,10 @@ use crate::arena::{Arena, HotWord, Layout};
 use crate::error::Full;
 use crate::platform::{OutOfPages, Platform};
 use crate::word::ParticipantId;
+use std::ops::Range;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-use super::superblock::{Superblock, Use};
+use super::superblock::{Pages, Superblock, Use};
 
 /// Headers that a search for superblocks given back looks at before it goes to the frontier: bounds the price of a
 /// claim where few superblocks of a large space are free, at the price of some growth.
@@ -38,32 +40,37 @@ pub fn committed<P: Platform>(arena: &Arena<P>) -> u64 {
 /// Claims `count` neighbouring superblocks of one region for `owner` and gives the first one's number. They are
 /// (Unused, owner) then.
 pub fn claim<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<u64, Full> {
+    let mut out_of_pages = None;
     if let Some(from) = first_returned(arena) {
         let to = (from + SEARCH_WINDOW).min(frontier(arena));
-        if let Some(first) = search(arena, owner, count, from, to) {
-            return Ok(first);
+        match search(arena, owner, count, from..to) {
+            Ok(Some(first)) => return Ok(first),
+            Ok(None) => {}
+            Err(refused) => out_of_pages = Some(refused),
         }
     }
-    claim_untouched(arena, owner, count)
+    claim_untouched(arena, owner, count).map_err(|full| out_of_pages.map_or(full, Full::System))
 }
 
 /// The same among all superblocks given back, the hint not trusted: for when everything else is used up. Untouched
 /// superblocks, too few for a run by themselves, are added to those given back: a run may lie on both sides.
-pub fn claim_anywhere<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64) -> Option<u64> {
-    place_from(arena.layout(), 0, count)?;
+pub fn claim_anywhere<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<Option<u64>, OutOfPages> {
+    if place_from(arena.layout(), 0, count).is_none() {
+        return Ok(None);
+    }
     // Relaxed: the compare-exchange decides.
     let seen = arena.platform().load(arena.layout().hot(HotWord::SuperblockFrontier), Relaxed);
     let end = arena.layout().superblocks();
     if seen < end && commit(arena, end).is_ok() {
         raise_frontier(arena, seen, end);
     }
-    search(arena, owner, count, 0, frontier(arena))
+    search(arena, owner, count, 0..frontier(arena))
 }
 
 /// Gives a claimed superblock back, its memory untouched.
 pub fn unclaim<P: Platform>(arena: &Arena<P>, superblock: &Superblock) {
     if let Some(state) = superblock.state(arena)
-        && superblock.change(arena, state, Use::Unused, None).is_some()
+        && superblock.change(arena, state, state.used_for, None).is_some()
     {
         note_returned(arena, superblock.number);
     }
@@ -101,40 +108,94 @@ fn first_returned<P: Platform>(arena: &Arena<P>) -> Option<u64> {
 }
 
 fn is_unclaimed<P: Platform>(arena: &Arena<P>, number: u64) -> bool {
-    let state = Superblock::at(arena.layout(), number).and_then(|superblock| superblock.state(arena));
-    state.is_some_and(|state| state.is_unclaimed())
+    pages_if_unclaimed(arena, number).is_some()
 }
 
-/// The first run of `count` superblocks in `from..to` that could be claimed. Runs end at the headers of a region.
-fn search<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64, from: u64, to: u64) -> Option<u64> {
+/// What is known of the pages of a superblock that anybody may claim.
+fn pages_if_unclaimed<P: Platform>(arena: &Arena<P>, number: u64) -> Option<Pages> {
+    let state = Superblock::at(arena.layout(), number)?.state(arena)?;
+    match state.used_for {
+        Use::Unused(pages) if state.owner.is_none() => Some(pages),
+        _ => None,
+    }
+}
+
+/// The first run of `count` superblocks among `numbers` that could be claimed, with their pages; those that have them come first.
+/// Runs end at the headers of a region.
+fn search<P: Platform>(
+    arena: &Arena<P>,
+    owner: ParticipantId,
+    count: u64,
+    numbers: Range<u64>,
+) -> Result<Option<u64>, OutOfPages> {
+    let is_backed = |number: &u64| pages_if_unclaimed(arena, *number) == Some(Pages::Backed);
+    match search_among(arena, owner, count, numbers.clone(), is_backed)? {
+        Some(first) => Ok(Some(first)),
+        None => search_among(arena, owner, count, numbers, |number| is_unclaimed(arena, *number)),
+    }
+}
+
+fn search_among<P: Platform>(
+    arena: &Arena<P>,
+    owner: ParticipantId,
+    count: u64,
+    numbers: Range<u64>,
+    is_wanted: impl Fn(&u64) -> bool,
+) -> Result<Option<u64>, OutOfPages> {
     let mut run = 0;
-    for number in from..to {
-        run = if is_unclaimed(arena, number) { run + 1 } else { 0 };
+    for number in numbers {
+        run = if is_wanted(&number) { run + 1 } else { 0 };
         if run == count {
             let first = number + 1 - count;
-            if claim_run(arena, owner, first, count) {
-                return Some(first);
+            if claim_run(arena, owner, first, count)? {
+                return Ok(Some(first));
             }
             run = 0;
         }
     }
-    None
+    Ok(None)
 }
 
-/// Claims every superblock of a run, or none.
-fn claim_run<P: Platform>(arena: &Arena<P>, owner: ParticipantId, first: u64, count: u64) -> bool {
+/// Claims every superblock of a run, with its pages, or none.
+fn claim_run<P: Platform>(arena: &Arena<P>, owner: ParticipantId, first: u64, count: u64) -> Result<bool, OutOfPages> {
+    let unclaim_all = |numbers: Range<u64>| {
+        let mine = numbers.filter_map(|number| Superblock::at(arena.layout(), number));
+        mine.for_each(|superblock| unclaim(arena, &superblock));
+    };
+    let mut are_backed = true;
     for number in first..first + count {
-        let claimed = Superblock::at(arena.layout(), number).is_some_and(|superblock| {
-            let state = superblock.state(arena).filter(|state| state.is_unclaimed());
-            state.is_some_and(|state| superblock.change(arena, state, Use::Unused, Some(owner)).is_some())
-        });
-        if !claimed {
-            let mine = (first..number).filter_map(|number| Superblock::at(arena.layout(), number));
-            mine.for_each(|superblock| unclaim(arena, &superblock));
-            return false;
+        match claim_one(arena, owner, number) {
+            Some(pages) => are_backed &= pages == Pages::Backed,
+            None => {
+                unclaim_all(first..number);
+                return Ok(false);
+            }
         }
     }
-    true
+    if !are_backed {
+        back(arena, owner, first, count).inspect_err(|_| unclaim_all(first..first + count))?;
+    }
+    Ok(true)
+}
+
+/// Claims a superblock that is nobody's: Unsure, unless its pages are there.
+fn claim_one<P: Platform>(arena: &Arena<P>, owner: ParticipantId, number: u64) -> Option<Pages> {
+    let superblock = Superblock::at(arena.layout(), number)?;
+    let state = superblock.state(arena).filter(|state| state.is_unclaimed())?;
+    let pages = if state.used_for == Use::Unused(Pages::Backed) { Pages::Backed } else { Pages::Unsure };
+    superblock.change(arena, state, Use::Unused(pages), Some(owner)).map(|_| pages)
+}
+
+/// Gets the pages of a run that `owner` has claimed.
+fn back<P: Platform>(arena: &Arena<P>, owner: ParticipantId, first: u64, count: u64) -> Result<(), OutOfPages> {
+    let layout = arena.layout();
+    arena.platform().commit_pages(layout.superblock(first), count * layout.geometry().superblock_words)?;
+    for superblock in (first..first + count).filter_map(|number| Superblock::at(layout, number)) {
+        if let Some(state) = superblock.state(arena).filter(|state| state.used_for == Use::Unused(Pages::Unsure)) {
+            superblock.change(arena, state, Use::Unused(Pages::Backed), Some(owner));
+        }
+    }
+    Ok(())
 }
 
 /// Moves the frontier over `count` superblocks and claims them.
@@ -153,7 +214,7 @@ fn claim_untouched<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u
                 note_returned(arena, skipped);
             }
             // A searcher may be faster at one of them: then they are ordinary free superblocks and we go on.
-            if claim_run(arena, owner, first, count) {
+            if claim_run(arena, owner, first, count)? {
                 return Ok(first);
             }
         }

@@ -236,6 +236,10 @@ pub fn fsck_after_deaths<P: Platform>(space: &Space<P>, mut pause: impl FnMut() 
 }
 
 fn check<P: Platform>(space: &Space<P>, at_rest: bool) -> Vec<Finding> {
+    space.look(|| check_all(space, at_rest))
+}
+
+fn check_all<P: Platform>(space: &Space<P>, at_rest: bool) -> Vec<Finding> {
     let arena = space.arena();
     let mut findings = Vec::new();
     let poison = arena.platform().load(arena.layout().hot(HotWord::Poison), Ordering::Relaxed);

@@ -11,7 +11,7 @@
 //!   line 3  owner, seldom             claim, thread number, mean duration, attempts, commits, aborts, sleeps, hung limit
 //!   32..56  handles of the pieces of the record ring
 //!   56..80  handles of the pieces of the read log
-//! process slot (48 words)             state, pid, start time, copies, tickets
+//! process slot (48 words)             state, pid, start time, lookers, copies, tickets
 //!   16..40  handles of the pieces of the table of what the process holds (see `holding`)
 //! ```
 

@@ -1,6 +1,6 @@
 //! One process's words: who it is, and which life of the slot this is.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use super::PIECES;
 use crate::arena::Arena;
@@ -42,8 +42,8 @@ impl ProcessState {
 pub struct ProcessSlot(WordAddress);
 
 impl ProcessSlot {
-    const CHILDREN_BITS: u32 = 24;
-    const CHILDREN_MASK: u64 = (1 << Self::CHILDREN_BITS) - 1;
+    const COUNT_BITS: u32 = 24;
+    const COUNT_MASK: u64 = (1 << Self::COUNT_BITS) - 1;
 
     /// The slot `id`; `None` for one that cannot be.
     pub fn of<P: Platform>(arena: &Arena<P>, id: ProcessSlotId) -> Option<Self> {
@@ -65,7 +65,11 @@ impl ProcessSlot {
         let start_time = arena.platform().load(self.0.offset(2), Relaxed);
         ProcessIdentity { pid, start_time }
     }
-    /// `generation:40 | children:24`: children of forks that have still to copy what this process holds.
+    /// `generation:40 | count:24`: how many look at blocks just now, outside of attempts.
+    fn looks(self) -> WordAddress {
+        self.0.offset(3)
+    }
+    /// `generation:40 | count:24`: children of forks that have still to copy what this process holds.
     #[inline]
     pub fn copies(self) -> WordAddress {
         self.0.offset(4)
@@ -86,19 +90,29 @@ impl ProcessSlot {
     #[inline]
     pub(crate) fn children_to_come<P: Platform>(self, arena: &Arena<P>) -> u64 {
         // Acquire: pairs with the release below; what the child has copied is there.
-        arena.platform().load(self.copies(), Acquire) & Self::CHILDREN_MASK
+        arena.platform().load(self.copies(), Acquire) & Self::COUNT_MASK
     }
     /// One of them has copied it, or does not exist. `generation`: the parent's. The count of another process is left alone.
     pub(crate) fn child_has_come<P: Platform>(self, arena: &Arena<P>, generation: u64) {
-        let platform = arena.platform();
-        let mut word = platform.load(self.copies(), Relaxed);
-        // Bound: it fails only where a fork or another child comes in between.
-        while word & Self::CHILDREN_MASK != 0 && word >> Self::CHILDREN_BITS == generation {
-            match platform.compare_exchange(self.copies(), word, word - 1, Release, Relaxed) {
-                Ok(_) => return,
-                Err(seen) => word = seen,
-            }
-        }
+        count(arena, self.copies(), generation, |children| children.checked_sub(1));
+    }
+
+    /// From here on somebody of the process checks handles that nothing keeps, until [`Self::end_look`]: memory that was in use when he
+    /// began does not go back to the system. `generation`: the process's.
+    pub(crate) fn begin_look<P: Platform>(self, arena: &Arena<P>, generation: u64) {
+        count(arena, self.looks(), generation, |looks| Some(looks + 1));
+        // Whoever does not see the count has read before that what we find from here on.
+        arena.platform().fence(SeqCst);
+    }
+    /// Ends it.
+    pub(crate) fn end_look<P: Platform>(self, arena: &Arena<P>, generation: u64) {
+        count(arena, self.looks(), generation, |looks| looks.checked_sub(1));
+    }
+    /// Whether somebody is in the middle of that. The dead are, until they are cleared up.
+    pub(crate) fn anybody_looks<P: Platform>(self, arena: &Arena<P>) -> bool {
+        // Acquire: pairs with the release of the end; what was looked at was looked at before.
+        arena.platform().load(self.looks(), Acquire) & Self::COUNT_MASK != 0
+            && self.state(arena).phase == ProcessPhase::Used
     }
 
     /// Takes a free slot. The caller holds the liveness byte.
@@ -109,7 +123,8 @@ impl ProcessSlot {
         // Relaxed: published by the state's release.
         platform.store(self.0.offset(1), identity.pid as u64, Relaxed);
         platform.store(self.0.offset(2), identity.start_time, Relaxed);
-        platform.store(self.copies(), generation << Self::CHILDREN_BITS, Relaxed);
+        platform.store(self.copies(), generation << Self::COUNT_BITS, Relaxed);
+        platform.store(self.looks(), generation << Self::COUNT_BITS, Relaxed);
         // Release: pairs with the acquire in `state`.
         platform.store(self.0, state.pack(), Release);
         state
@@ -118,5 +133,20 @@ impl ProcessSlot {
     pub fn free<P: Platform>(self, arena: &Arena<P>, state: ProcessState) -> bool {
         let free = ProcessState { phase: ProcessPhase::Free, ..state };
         arena.platform().compare_exchange(self.0, state.pack(), free.pack(), Release, Relaxed).is_ok()
+    }
+}
+
+/// Changes a count that belongs to one life of a slot. That of another life is left alone, and where `change` says `None`.
+fn count<P: Platform>(arena: &Arena<P>, at: WordAddress, generation: u64, change: impl Fn(u64) -> Option<u64>) {
+    let platform = arena.platform();
+    let mut word = platform.load(at, Relaxed);
+    // Bound: it fails only where somebody else of the process comes in between.
+    while word >> ProcessSlot::COUNT_BITS == generation
+        && let Some(now) = change(word & ProcessSlot::COUNT_MASK)
+    {
+        match platform.compare_exchange(at, word, generation << ProcessSlot::COUNT_BITS | now, AcqRel, Relaxed) {
+            Ok(_) => return,
+            Err(seen) => word = seen,
+        }
     }
 }

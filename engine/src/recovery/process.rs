@@ -23,7 +23,7 @@ pub fn recover_dead<P: Platform>(space: &Space<P>) -> u64 {
         let Some(slot) = Slot::of(arena, id) else { continue };
         // Acquire: pairs with the claim.
         let Some(claim) = Claim::unpack(arena.platform().load(slot.claim(), Acquire)) else { continue };
-        if process_is_dead(arena, claim) && recover_participant(space, id, slot, claim) {
+        if process_is_dead(arena, claim) && space.look(|| recover_participant(space, id, slot, claim)) {
             recovered += 1;
         }
     }

@@ -130,7 +130,7 @@ impl<P: Platform> Participant<P> {
             return Step::Lost;
         }
         let space = std::sync::Arc::clone(&self.space);
-        collection.step(&mut self.seat(), |visit| holding::for_each_held(space.arena(), visit))
+        space.look(|| collection.step(&mut self.seat(), |visit| holding::for_each_held(space.arena(), visit)))
     }
 
     /// Ends a collection that is not over.

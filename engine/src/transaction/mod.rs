@@ -60,7 +60,7 @@ use crate::error::{Corrupt, Full, Stop};
 use crate::holding;
 use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
 use crate::platform::Platform;
-use crate::reclamation::Limbo;
+use crate::reclamation::{Limbo, Pages};
 use crate::recovery;
 use crate::space::Space;
 use crate::waiting::Bell;
@@ -111,6 +111,8 @@ pub struct Participant<P: Platform> {
     discards: usize,
     /// What was taken out, and is not freed yet.
     limbo: Limbo,
+    pages: Pages,
+    waits_for_pages: u32,
     /// Containers made so far, for whoever decides when to collect.
     objects_made: u64,
     /// Age of the transaction; `None` before its first attempt.
@@ -195,7 +197,7 @@ impl<P: Platform> Participant<P> {
         }
         arena.platform().store(slot.thread_number(), arena.platform().thread_number(), Relaxed);
         arena.platform().store(slot.hung_limit(), Limits::default().hung_ns, Relaxed);
-        let limbo = Limbo::adopt(arena, slot, id);
+        let limbo = space.look(|| Limbo::adopt(arena, slot, id));
         // The slot's last owner may have been killed in its sleep.
         crate::waiting::reset(arena, slot);
         Ok(Self {
@@ -217,6 +219,8 @@ impl<P: Platform> Participant<P> {
             spare_holds: holding::Spare::default(),
             discards: 0,
             limbo,
+            pages: Pages::default(),
+            waits_for_pages: 0,
             objects_made: 0,
             priority: None,
             failures: 0,
@@ -431,7 +435,10 @@ impl<P: Platform> Participant<P> {
         self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache, u64::MAX);
         self.write_counters();
         let arena = &self.arena;
-        allocator::recover(arena, self.id);
+        let empty = allocator::recover(arena, self.id);
+        if self.pages.is_due(arena, empty) {
+            self.pages.finish(arena, self.id, &mut self.cache);
+        }
         // Release: pairs with the acquire of the next claim; the slot is at rest.
         let _ = arena.platform().compare_exchange(self.slot.claim(), self.claim.pack(), 0, Release, Relaxed);
     }

@@ -136,7 +136,9 @@ fn remote_free<W: World>(setting: &Setting<W>) -> Play {
             }
         }),
     ];
-    let epilogue = Box::new(move || allocator::recover(owner.arena(), me));
+    let epilogue = Box::new(move || {
+        allocator::recover(owner.arena(), me);
+    });
     Play { actors, epilogue }
 }
 

@@ -442,7 +442,7 @@ impl System for Loom {
         self.heap.commit_pages(address, words)
     }
     fn punch_pages(&self, _address: WordAddress, _words: u64) {
-        unimplemented!("the engine gives no pages back yet");
+        unimplemented!("no scene frees so much");
     }
 
     fn claim_liveness(&self, slot: ProcessSlotId) -> bool {

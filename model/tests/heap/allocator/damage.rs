@@ -40,7 +40,7 @@ fn every_kind_of_damage_is_found() {
         }),
         ("half made", |arena, _, large| set(arena, large.block(), (large.generation() + 1) << 40)),
         ("half made", |arena, _, large| {
-            change(arena, large, |state| (state.used_for, state.owner) = (Use::Unused, Some(ME)))
+            change(arena, large, |state| (state.used_for, state.owner) = (Use::Unused(Pages::Backed), Some(ME)))
         }),
         ("are said to be unused", |arena, small, _| set(arena, state_of(arena, small).offset(1), 0)),
         ("are said to be unused", |arena, small, _| set(arena, state_of(arena, small).offset(1), 1 << 30)),

@@ -17,7 +17,12 @@ fn work(arena: &Arena<Heap>, me: ParticipantId, live: &mut Vec<Handle>) {
     for _ in 0..6 {
         cache.allocate(arena, me, BlockKind::Text, 14).unwrap();
     }
+    give_back(arena, me, &mut cache);
+    // Over what was punched.
+    let large = cache.allocate(arena, me, BlockKind::Text, 300).unwrap();
+    cache.free(arena, me, large);
     allocator::recover(arena, me);
+    give_back(arena, me, &mut cache);
 }
 
 /// kill -9 between any two accesses of a participant that allocates, publishes, frees, takes runs apart and leaves; and
@@ -31,7 +36,9 @@ fn killed_at_any_step_and_recovered_by_one_who_is_killed_too() {
         let mut live = Vec::new();
         let killed = kill_at(&heap, &arena, step, |arena| work(arena, OTHER, &mut live));
         // A recoverer dies too, at a step that moves along with the other.
-        kill_at(&heap, &arena, step * 7 % 97, |arena| allocator::recover(arena, OTHER));
+        kill_at(&heap, &arena, step * 7 % 97, |arena| {
+            allocator::recover(arena, OTHER);
+        });
         allocator::recover(&arena, OTHER);
         assert_eq!(damage(&arena, |id| id == ME), vec![], "killed at step {step}");
         let mut left = Vec::new();

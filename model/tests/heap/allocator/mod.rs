@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 
 use proptest::prelude::*;
-use pso_engine::allocator::{self, BlockCache, Damage, Use};
+use pso_engine::allocator::{self, BlockCache, Damage, Pages, Sweep, Use};
 use pso_engine::arena::{Arena, Geometry, HotWord, Layout};
 use pso_engine::error::{Full, Stop};
 use pso_engine::platform::Memory;
@@ -68,6 +68,13 @@ fn capacity(arena: &Arena<Heap>, owner: ParticipantId, payload_words: u64) -> us
     blocks.len()
 }
 
+/// Gives all memory back that is empty. Nobody else is at work.
+fn give_back(arena: &Arena<Heap>, owner: ParticipantId, cache: &mut BlockCache) {
+    let mut sweep = Sweep::default();
+    while !sweep.go_on(arena, owner, cache, 3) {}
+    while !sweep.punch(arena, owner, 2) {}
+}
+
 const ME: ParticipantId = ParticipantId(0);
 const OTHER: ParticipantId = ParticipantId(1);
 
@@ -77,6 +84,7 @@ enum Step {
     Free { who: u16, which: usize },
     Publish { which: usize },
     Leave { who: u16 },
+    GiveBack { who: u16 },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -85,6 +93,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         5 => (0u16..3, any::<usize>()).prop_map(|(who, which)| Step::Free { who, which }),
         4 => any::<usize>().prop_map(|which| Step::Publish { which }),
         1 => (0u16..3).prop_map(|who| Step::Leave { who }),
+        1 => (0u16..3).prop_map(|who| Step::GiveBack { who }),
     ];
     proptest::collection::vec(step, 1..400)
 }
@@ -147,6 +156,7 @@ proptest! {
                     gone.extend(blocks.values().filter(|(_, known)| theirs(known)).map(|(handle, _)| *handle));
                     blocks.retain(|_, (_, known)| !theirs(known));
                 }
+                Step::GiveBack { who } => give_back(&arena, ParticipantId(who), &mut caches[who as usize]),
             }
             for (handle, known) in blocks.values() {
                 let phase = if known.private { BlockPhase::Private } else { BlockPhase::Live };

@@ -176,3 +176,48 @@ fn a_block_that_is_not_free_is_not_given_out() {
     let second = cache.allocate(&arena, ME, BlockKind::Text, 2).unwrap();
     assert_eq!(second.block(), next.offset(4));
 }
+
+/// What is empty goes back to the system, but for what is kept; what is used next gets its pages first (the heap panics at a word that has
+/// none), and its handles are new ones.
+#[test]
+fn empty_memory_goes_back_and_is_got_again() {
+    let (heap, arena) = arena(tiny());
+    let mut cache = BlockCache::default();
+    let tables = arena.layout().tables_words();
+    let mut gone: Vec<Handle> = Vec::new();
+    let mut most = 0;
+    for round in 0..50 {
+        let sizes = [2, 6, 14, 100, 200].map(|words| words + round % 3);
+        let blocks: Vec<Handle> =
+            sizes.iter().map(|words| cache.allocate(&arena, ME, BlockKind::Text, *words).unwrap()).collect();
+        assert!(blocks.iter().all(|block| !gone.contains(block)), "a handle has come back");
+        most = most.max(heap.committed_words());
+        blocks.iter().for_each(|block| assert!(cache.free(&arena, ME, *block)));
+        gone.extend(blocks);
+        give_back(&arena, ME, &mut cache);
+        gone.iter().for_each(|block| assert!(allocator::check_fully(&arena, *block).is_err()));
+        assert_eq!(damage(&arena, |_| true), vec![]);
+        // Each class keeps the superblock that it allocates from; headers are no superblocks to give back.
+        let left = (heap.committed_words() - tables) / 64;
+        let small = allocator::usage(&arena).small;
+        assert!(left <= small + 3 * 2 + 2, "round {round}: {left} superblocks have pages, {small} are in use");
+    }
+    assert!(most > heap.committed_words());
+    assert!(allocator::usage(&arena).punched > 0);
+}
+
+/// A system that has no memory for what was given back once: the allocation says so, and nothing is lost.
+#[test]
+fn pages_that_cannot_be_got_again_are_an_error_and_no_more() {
+    let (heap, arena) = arena(tiny());
+    let mut cache = BlockCache::default();
+    let before = capacity(&arena, ME, 100);
+    give_back(&arena, ME, &mut cache);
+    heap.limit_pages(Some(heap.committed_words()));
+    let full = cache.allocate(&arena, ME, BlockKind::Text, 200).unwrap_err();
+    assert!(matches!(full, Full::System(_)), "{full}");
+    assert_eq!(damage(&arena, |_| true), vec![]);
+    heap.limit_pages(None);
+    assert_eq!(capacity(&arena, ME, 100), before);
+    assert_eq!(damage(&arena, |_| true), vec![]);
+}
