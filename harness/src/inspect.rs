@@ -80,7 +80,7 @@ impl Counts {
 pub fn run(options: &Inspect) -> Result<(), Failure> {
     let joined = place::attach(&place::chosen(&options.space))?;
     if options.classes {
-        print!("{}", top::classes(joined.space.arena()));
+        print!("{}", joined.space.look(|| top::classes(joined.space.arena())));
         return Ok(());
     }
     let live = std::io::stdout().is_terminal() && !options.once;

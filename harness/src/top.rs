@@ -52,10 +52,10 @@ pub fn run(options: &Top) -> Result<(), Failure> {
     let joined = place::attach(&place::chosen(&options.space))?;
     let arena = joined.space.arena();
     let live = std::io::stdout().is_terminal() && !options.once;
-    let (mut earlier, mut earlier_at) = (look(arena), Instant::now());
+    let (mut earlier, mut earlier_at) = (joined.space.look(|| look(arena)), Instant::now());
     loop {
         pause(if options.once { ONCE } else { REFRESH });
-        let now = look(arena);
+        let now = joined.space.look(|| look(arena));
         let mut text = if live { "\x1b[2J\x1b[H".to_owned() } else { String::new() };
         text += &describe(&joined.title, &earlier, &now, earlier_at.elapsed().as_secs_f64());
         let mut output = std::io::stdout().lock();

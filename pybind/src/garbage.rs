@@ -32,6 +32,8 @@ const WAITS_TO_A_LOOK: u32 = 256;
 const PAUSES_TO_A_LOOK: u32 = 16;
 /// Steps between two looks at Python's signals.
 const STEPS_AT_ONCE: u32 = 256;
+/// Pauses for those who keep memory from going back to the system: they keep it from nobody who wants to use it.
+const GIVING_BACK_TRIES: u32 = 16;
 /// A wait for somebody else: each pause, and all pauses in a row.
 const PAUSE: Duration = Duration::from_micros(200);
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -195,6 +197,10 @@ enum Whole {
     Goes(Collection),
     /// All is found; some may be held by those who have begun before.
     Frees,
+    /// All is freed; so many looks more at those who keep memory from going back to the system.
+    GivesBack {
+        tries: u32,
+    },
     Over,
 }
 
@@ -221,6 +227,13 @@ impl Whole {
             Self::Frees => {
                 tx.collect();
                 if tx.retired_words() != 0 {
+                    return true;
+                }
+                *self = Self::GivesBack { tries: GIVING_BACK_TRIES };
+            }
+            Self::GivesBack { tries } => {
+                *tries -= 1;
+                if !tx.give_back_pages() && *tries > 0 {
                     return true;
                 }
                 *self = Self::Over;

@@ -451,7 +451,8 @@ impl Space {
     /// The memory of the space.
     pub fn with_arena<T>(&self, py: Python<'_>, body: impl FnOnce(&Arena<Native>) -> T) -> Result<T> {
         let membership = self.membership(py)?;
-        Ok(body(membership.space().arena()))
+        let space = membership.space();
+        Ok(space.look(|| body(space.arena())))
     }
 }
 

@@ -345,6 +345,13 @@ def hold_block(pipe, space, shared, key):
         time.sleep(1000)
 
 
+def fill_and_wait(pipe, space):
+    """Leaves 60 MB in the space, in superblocks of its own."""
+    space.root["texts"] = [f"{number:06}" * 500 for number in range(20_000)]
+    pipe.send("ready")
+    time.sleep(1000)
+
+
 def stop_in_block(pipe, space, shared, key):
     """Adds 1 in a block, and stops itself in the middle of it."""
     with space.transaction():

@@ -52,7 +52,9 @@ fn check_piece<P: Platform>(
         let state = allocator::check_fully(arena, handle);
         // Named first, published next: in between only somebody who lives or is to be recovered can be.
         let is_log = state.is_ok_and(|state| {
-            state.kind == BlockKind::Log && (state.phase == BlockPhase::Live || is_claimed(arena, id))
+            // Retired first, forgotten next: the slot's next owner does so.
+            let phases = [BlockPhase::Live, BlockPhase::Retired];
+            state.kind == BlockKind::Log && (phases.contains(&state.phase) || is_claimed(arena, id))
         });
         is_log && allocator::payload_words(arena, handle).is_ok_and(|room| room >= least)
     });

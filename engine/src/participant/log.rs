@@ -5,7 +5,8 @@
 //! stand in the participant's slot; the owner keeps their addresses at hand.
 //!
 //! A piece's handle is stored before its block is published (PRIVATE to LIVE): a participant killed in between left a
-//! PRIVATE block that its slot names, and recovery publishes it; before that, one that nothing names, which is freed.
+//! PRIVATE block that its slot names, and recovery publishes it; before that, one that nothing names, which is freed. A piece that goes is
+//! retired before its name is cleared: a slot may name one that is RETIRED, and its next owner drops the name.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
@@ -14,7 +15,7 @@ use crate::allocator::{self, BlockCache};
 use crate::arena::Arena;
 use crate::error::{Corrupt, Full};
 use crate::platform::{Platform, WordKind};
-use crate::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, ENTRY_MASK, Handle, ParticipantId, WordAddress};
+use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, CellAddress, ENTRY_MASK, Handle, ParticipantId, WordAddress};
 
 /// Words of a unit of the record ring: a record's header, or one entry.
 pub const ENTRY_WORDS: u64 = 4;
@@ -61,6 +62,11 @@ impl<const WORDS: u64> Pieces<WORDS> {
             }
             let corrupt = Corrupt { what: "a log's piece", byte_offset: word_address.byte_offset(), word };
             let start = piece_start(arena, word, log.piece_elements(log.count) * WORDS).ok_or(corrupt)?;
+            if is_retired(arena, word) {
+                // Relaxed: the slot is the caller's.
+                arena.platform().store(word_address, 0, Relaxed);
+                break;
+            }
             log.starts[log.count as usize] = start;
             log.count += 1;
         }
@@ -125,6 +131,28 @@ impl<const WORDS: u64> Pieces<WORDS> {
         self.count += 1;
         Ok(())
     }
+
+    /// The last piece, for whoever has no use for it. Others may be reading it: it is to be retired.
+    pub fn last<P: Platform>(&self, arena: &Arena<P>) -> Option<Handle> {
+        let last = self.count.checked_sub(1)?;
+        // Relaxed: the owner's own.
+        Handle::from_raw(arena.platform().load(self.first_handle.offset(last), Relaxed))
+    }
+
+    /// Forgets the last piece, which was retired. Nothing stands in it.
+    pub fn forget_last<P: Platform>(&mut self, arena: &Arena<P>) {
+        self.count -= 1;
+        // Release: comes after the retiring, for whoever takes the slot over.
+        arena.platform().store(self.first_handle.offset(self.count), 0, Release);
+    }
+}
+
+fn is_retired<P: Platform>(arena: &Arena<P>, handle: u64) -> bool {
+    let handle = Handle::from_raw(handle);
+    handle.is_none_or(|handle| {
+        // Gone: the same, and freed by now.
+        !allocator::check_fully(arena, handle).is_ok_and(|state| state.phase != BlockPhase::Retired)
+    })
 }
 
 /// First word of a piece of `words` words, if its handle lies inside the space.

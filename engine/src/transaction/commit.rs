@@ -263,7 +263,7 @@ impl<P: Platform> Participant<P> {
     pub(super) fn succeeded(&mut self) {
         self.counters.commits += 1;
         self.priority = None;
-        if self.failures != 0 || self.counters.began_ns.is_some() {
+        if self.failures != 0 || self.counters.began_ns.is_some() || self.has_large_logs {
             self.take_stock();
         }
     }
@@ -293,6 +293,9 @@ impl<P: Platform> Participant<P> {
             let duration = self.platform().now_ns().saturating_sub(began);
             let mean = self.counters.mean_duration_ns;
             self.counters.mean_duration_ns = mean - mean / 8 + duration / 8;
+        }
+        if self.has_large_logs {
+            self.shrink_logs();
         }
     }
 }

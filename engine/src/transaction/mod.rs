@@ -38,6 +38,7 @@ mod conflict;
 mod discard;
 mod hold;
 mod hooks;
+mod logs;
 mod lull;
 mod observe;
 mod privilege;
@@ -103,6 +104,8 @@ pub struct Participant<P: Platform> {
     last_own_entry: Cell<u64>,
     /// Unit of the current record's header in the ring.
     record_start: u64,
+    /// One of the two is larger than what stays when a transaction is over.
+    has_large_logs: bool,
     record_ring: Pieces<ENTRY_WORDS>,
     cache: BlockCache,
     /// Entries of the process's table that may be free.
@@ -214,6 +217,7 @@ impl<P: Platform> Participant<P> {
             entries: 0,
             last_own_entry: Cell::new(0),
             record_start: 0,
+            has_large_logs: false,
             record_ring,
             cache,
             spare_holds: holding::Spare::default(),
@@ -482,6 +486,6 @@ impl<P: Platform> Participant<P> {
         if self.record_start + 1 + self.entries < self.record_ring.capacity() {
             return Ok(());
         }
-        self.record_ring.grow(&self.arena, &mut self.cache, self.id)
+        self.grow_record()
     }
 }

@@ -83,7 +83,7 @@ impl<P: Platform> Participant<P> {
     #[inline]
     fn read_entry(&mut self) -> Result<WordAddress, Full> {
         if self.reads == self.read_log.capacity() {
-            self.read_log.grow(&self.arena, &mut self.cache, self.id)?;
+            self.grow_read_log()?;
         }
         Ok(self.read_log.address(self.reads))
     }

@@ -35,7 +35,7 @@ static METHODS: [Method<Space>; 17] = [
     Method::many(c"List", Space::make_list, c"List($self, iterable=(), /)\n--\n\nA new shared list in this space."),
     Method::many(c"Queue", Space::make_queue, c"Queue($self, maxsize=1024)\n--\n\nA new bounded queue in this space."),
     Method::plain(c"stats", Space::stats, c"stats($self, /)\n--\n\nA dict of numbers. Bytes: size, used, free, retired (replaced, and not used again yet); held (objects that processes have proxies of, or have pickled for somebody who has not loaded them yet); collections (looks for what nothing names) begun; participants and processes (places taken, of those that have died also until somebody looks), attempts, commits, stops, sleeps, version."),
-    Method::plain(c"collect", Space::collect, c"collect($self, /)\n--\n\nFree now what nothing in the space names and nobody holds any more: lists, dicts and queues, also those that only name each other, and what this interpreter has replaced or removed. It is done by itself now and then. Returns the number of bytes.\n\nOthers go on meanwhile; what a transaction may hold that has begun before stays. Cost: a look at every object of the space. Raises RuntimeError inside a transaction."),
+    Method::plain(c"collect", Space::collect, c"collect($self, /)\n--\n\nFree now what nothing in the space names and nobody holds any more: lists, dicts and queues, also those that only name each other, and what this interpreter has replaced or removed. It is done by itself now and then. Memory that is empty then goes back to the system. Returns the number of bytes freed.\n\nOthers go on meanwhile; what a transaction may hold that has begun before stays. Cost: a look at every object of the space. Raises RuntimeError inside a transaction."),
     Method::plain(c"fsck", Space::fsck, c"fsck($self, /)\n--\n\nCheck the space. Returns a list of sentences, one a finding; empty is well."),
     Method::one(c"record", Space::record, c"record($self, path, /)\n--\n\nRecord the transactions that this process commits in the space, until the Recording that is returned is closed.\n\nUse it as a context manager, or call close(). Each process writes a file of its own; `pso trace merge` puts them together, `pso replay` runs them again.\n\nRaises OSError if path cannot be written, RuntimeError if this process records the space already."),
     Method::plain(c"_address", Space::address, c"_address($self, /)\n--\n\nHow another process finds this space."),
@@ -155,6 +155,7 @@ impl Space {
                 ("size", arena.layout().geometry().space_words * 8),
                 ("used", (usage.small + usage.large) * superblock),
                 ("free", (usage.superblocks - usage.small - usage.large) * superblock),
+                ("backed", arena.layout().tables_words() * 8 + (usage.committed - usage.punched) * superblock),
                 ("retired", sums[4] * 8),
                 ("held", held),
                 ("participants", participants),
@@ -182,6 +183,7 @@ impl Space {
         let words = this.with_idle_members(py, |member| {
             let before = member.participant.freed_words();
             member.participant.collect();
+            member.participant.give_back_pages();
             member.participant.freed_words() - before
         })?;
         py.unsigned(bytes + words * 8)

@@ -1,0 +1,162 @@
+//! What is empty goes back to the system: not while somebody may be checking a handle there; and what a large transaction's logs took, too.
+//! The heap panics at an access to a page that has no memory.
+
+use std::ops::Range;
+
+use super::*;
+
+/// Texts of their own kind: 16 to 24 KiB.
+const LONG_TEXT: usize = 2000;
+
+fn space_with_pages_watched() -> (Heap, Arc<Space<Heap>>) {
+    let (heap, space) = space_of(8 * MIB);
+    heap.watch_pages();
+    (heap, space)
+}
+
+fn push(tx: &mut Tx, list: Handle, numbers: Range<u64>) {
+    tx.run(|tx| {
+        for number in numbers.clone() {
+            let value = text::encode(tx, &"x".repeat(LONG_TEXT + number as usize))?;
+            list::push(tx, list, value)?;
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_is_deleted_goes_back_and_serves_again() {
+    let (heap, space) = space_with_pages_watched();
+    let mut tx = space.participant().unwrap();
+    let list = texts(&mut tx, 0);
+    let mut before = 0;
+    for round in 0..5 {
+        push(&mut tx, list, 0..1500);
+        let full = heap.committed_words();
+        tx.run(|tx| list::clear(tx, list)).unwrap();
+        tx.collect();
+        assert!(tx.give_back_pages());
+        let now = heap.committed_words();
+        assert!(full > 3 * now, "round {round}: {now} words of {full} are left");
+        assert!(round == 0 || now <= before + 4 * 8192, "round {round}: {now} words are left, {before} before");
+        before = now;
+        assert_eq!(fsck_at_rest(&space), vec![]);
+    }
+}
+
+#[test]
+fn who_is_in_an_attempt_or_looks_keeps_it_back() {
+    let (heap, space) = space_with_pages_watched();
+    let mut tx = space.participant().unwrap();
+    let other = another(&heap, &space);
+    let mut reader = other.participant().unwrap();
+    let list = texts(&mut tx, 0);
+    push(&mut tx, list, 0..1000);
+    // More than by the way, and the reader is in the middle of something: nothing goes back.
+    reader.begin().unwrap();
+    tx.run(|tx| list::clear(tx, list)).unwrap();
+    tx.collect();
+    let freed = in_phase(&space, BlockPhase::Live);
+    let full = heap.committed_words();
+    assert!(!tx.give_back_pages());
+    assert_eq!(heap.committed_words(), full);
+    // It can be used.
+    push(&mut tx, list, 0..900);
+    assert!(heap.committed_words() <= full + 16 * 8192);
+    tx.run(|tx| list::clear(tx, list)).unwrap();
+    tx.collect();
+    assert!(in_phase(&space, BlockPhase::Live) <= freed + 2);
+    reader.abort();
+    other.look(|| {
+        assert!(!tx.give_back_pages());
+    });
+    // Somebody who has begun since keeps nothing back.
+    reader.begin().unwrap();
+    assert!(tx.give_back_pages());
+    assert!(heap.committed_words() < full / 2);
+    reader.abort();
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+/// Somebody who is killed anywhere in giving memory back, or getting it again, leaves nothing but what recovery clears up.
+#[test]
+fn who_is_killed_while_memory_goes_back_loses_none() {
+    let mut most = 0;
+    for step in (0..).map(|step| step * 37) {
+        let (heap, space) = space_with_pages_watched();
+        let mut survivor = space.participant().unwrap();
+        let list = texts(&mut survivor, 3);
+        let through = dies_at(
+            &heap,
+            &space,
+            step,
+            |tx| push(tx, list, 0..400),
+            |tx| {
+                tx.run(|tx| list::clear(tx, list)).unwrap();
+                tx.give_back_pages();
+                push(tx, list, 0..100);
+            },
+        );
+        let live = live_after_a_kill(&space, &mut survivor, step);
+        most = most.max(live);
+        survivor.run(|tx| list::clear(tx, list)).unwrap();
+        survivor.collect();
+        assert!(survivor.give_back_pages());
+        let usage = allocator::usage(space.arena());
+        let backed = (usage.committed - usage.punched) * 8192 + space.arena().layout().tables_words();
+        assert_eq!(backed, heap.committed_words(), "killed at step {step}: what the headers say");
+        assert!(usage.committed - usage.punched < 40, "killed at step {step}: {usage:?}");
+        push(&mut survivor, list, 0..400);
+        assert_eq!(fsck_at_rest(&space), vec![], "killed at step {step}");
+        if through {
+            assert!(step > 20_000, "{step} accesses");
+            return;
+        }
+    }
+}
+
+/// A transaction that read and wrote a great deal keeps nothing of what its logs took; whoever is killed while they go, neither.
+#[test]
+fn large_logs_go_when_their_transaction_is_over() {
+    const READS: u64 = 20_000;
+    let mut tried = 0;
+    for step in (0..).map(|step| step * 11) {
+        let (heap, space) = space_with_pages_watched();
+        let mut survivor = space.participant().unwrap();
+        let cells = crate::support::cells(&mut survivor, READS);
+        let before = allocator::usage(space.arena());
+        let through = dies_at(
+            &heap,
+            &space,
+            step,
+            |tx| {
+                tx.begin().unwrap();
+                cells.iter().for_each(|cell| assert!(tx.read(*cell).is_ok()));
+                tx.write(cells[0], Value::int(7).unwrap()).unwrap();
+            },
+            |tx| {
+                // Of the validation of so many reads a death each would say nothing new.
+                tx.commit().unwrap();
+                assert_eq!(tx.run(|tx| tx.read(cells[0])).unwrap(), Value::int(7).unwrap());
+                tx.collect();
+            },
+        );
+        tried += 1;
+        live_after_a_kill(&space, &mut survivor, step);
+        survivor.collect();
+        assert!(survivor.give_back_pages());
+        // The same number reads as much again.
+        let mut heir = space.participant().unwrap();
+        heir.run(|tx| cells.iter().try_for_each(|cell| tx.read(*cell).map(|_| ()))).unwrap();
+        heir.leave();
+        survivor.collect();
+        let now = allocator::usage(space.arena());
+        assert!(now.small + now.large <= before.small + before.large + 16, "killed at step {step}: {before:?} {now:?}");
+        assert_eq!(fsck_at_rest(&space), vec![], "killed at step {step}");
+        if through {
+            assert!(tried > 20, "{tried} deaths");
+            return;
+        }
+    }
+}
