@@ -183,6 +183,12 @@ pub struct Usage {
     pub committed: u64,
 }
 
+/// Words of the space that have memory behind them. Reads every header.
+pub fn backed_words<P: Platform>(arena: &Arena<P>) -> u64 {
+    let layout = arena.layout();
+    layout.tables_words() + (supply::committed(arena) - usage(arena).punched) * layout.geometry().superblock_words
+}
+
 /// Counts superblocks. Reads every header.
 pub fn usage<P: Platform>(arena: &Arena<P>) -> Usage {
     let layout = arena.layout();

@@ -78,11 +78,18 @@ impl Pages {
     ///
     /// Cost: three loads or so for each superblock of the space; 10 us for each that goes back.
     pub fn finish<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, cache: &mut BlockCache) -> bool {
-        if matches!(self.phase, Phase::Rests) {
-            self.begin();
+        // What was begun before has not seen what was freed since.
+        let mut is_last = matches!(self.phase, Phase::Rests);
+        loop {
+            if matches!(self.phase, Phase::Rests) {
+                self.begin();
+            }
+            while self.step(arena, owner, cache, u64::MAX / HEADERS) {}
+            if is_last || !matches!(self.phase, Phase::Rests) {
+                return matches!(self.phase, Phase::Rests);
+            }
+            is_last = true;
         }
-        while self.step(arena, owner, cache, u64::MAX / HEADERS) {}
-        matches!(self.phase, Phase::Rests)
     }
 
     /// Whether it is worth it, `more` empty superblocks counted in.

@@ -217,7 +217,8 @@ impl<P: Platform> Participant<P> {
             entries: 0,
             last_own_entry: Cell::new(0),
             record_start: 0,
-            has_large_logs: false,
+            // A dead one may have left them.
+            has_large_logs: true,
             record_ring,
             cache,
             spare_holds: holding::Spare::default(),
@@ -436,6 +437,9 @@ impl<P: Platform> Participant<P> {
             return;
         }
         self.abort();
+        if self.has_large_logs {
+            self.shrink_logs();
+        }
         self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache, u64::MAX);
         self.write_counters();
         let arena = &self.arena;

@@ -155,7 +155,7 @@ impl Space {
                 ("size", arena.layout().geometry().space_words * 8),
                 ("used", (usage.small + usage.large) * superblock),
                 ("free", (usage.superblocks - usage.small - usage.large) * superblock),
-                ("backed", arena.layout().tables_words() * 8 + (usage.committed - usage.punched) * superblock),
+                ("backed", pso_engine::allocator::backed_words(arena) * 8),
                 ("retired", sums[4] * 8),
                 ("held", held),
                 ("participants", participants),
