@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use native_support::damage::{Damage, any_damage, precious, sound, space_of};
 use proptest::prelude::*;
 use pso_engine::arena::{Arena, Layout};
-use pso_engine::fsck::{Finding, Repaired, fsck, fsck_at_rest, repair};
+use pso_engine::fsck::{Finding, Mended, Repaired, fsck, fsck_at_rest, repair};
 use pso_engine::platform::native::Native;
 use pso_engine::platform::{Memory, Ordering::Relaxed};
 use pso_engine::space::Space;
@@ -45,11 +45,13 @@ fn damaged_and_repaired(damages: &[Damage]) {
     findings(&platform, layout);
     let first = repaired(&platform, layout);
     assert_eq!(findings(&platform, layout), first.left, "a second check says what the repair said");
+    let mended: Vec<_> = first.mended.iter().filter(|mended| !matches!(mended, Mended::Freed { .. })).collect();
     for (at, word) in before {
-        assert_eq!(platform.load(at, Relaxed), word, "word {} was reachable and whole: {first:?}", at.index());
+        let now = platform.load(at, Relaxed);
+        assert_eq!(now, word, "word {} was reachable and whole: {mended:?}, left {:?}", at.index(), first.left);
     }
     let second = repaired(&platform, layout);
-    assert_eq!((second.mended, second.left), (vec![], first.left), "after {:?}", first.mended);
+    assert_eq!((&second.mended, &second.left), (&vec![], &first.left), "after {mended:?}");
 }
 
 #[test]
@@ -66,7 +68,7 @@ fn a_whole_space_loses_what_nothing_names_and_nothing_else() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
     fn one_wrong_word_is_mended_or_left_and_costs_nothing_else(damage in any_damage()) {

@@ -14,6 +14,9 @@ use crate::arena::{Arena, HotWord};
 use crate::platform::{OutOfPages, Platform};
 use crate::word::{Handle, ParticipantId};
 
+/// Looks at all headers, at most: the second mends what the first has made plain, the others find nothing.
+const PASSES: u32 = 4;
+
 /// Something that was mended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -178,12 +181,22 @@ pub(crate) fn mend_superblocks<P: Platform>(
     is_sure: bool,
     report: &mut dyn FnMut(Mend),
 ) {
-    for number in 0..supply::frontier(arena) {
-        let Some(superblock) = Superblock::at(arena.layout(), number) else { continue };
-        let word = superblock.state_raw(arena);
-        match superblock.state(arena) {
-            None => mend_unreadable(arena, &superblock, word, is_sure, report),
-            Some(state) => mend_readable(arena, &superblock, state, &is_missed, is_sure, report),
+    // What one pass has given back, another may know for a part of something.
+    for _ in 0..PASSES {
+        let mut mended = false;
+        for superblock in (0..supply::frontier(arena)).filter_map(|number| Superblock::at(arena.layout(), number)) {
+            let word = superblock.state_raw(arena);
+            let mut report = |mend| {
+                mended = true;
+                report(mend);
+            };
+            match superblock.state(arena) {
+                None => mend_unreadable(arena, &superblock, word, is_sure, &mut report),
+                Some(state) => mend_readable(arena, &superblock, state, &is_missed, is_sure, &mut report),
+            }
+        }
+        if !mended {
+            return;
         }
     }
 }
@@ -208,22 +221,35 @@ fn mend_unreadable<P: Platform>(
     }
 }
 
-/// The head of a run in use that a superblock must be a part of.
+/// The head of the run in use of which a superblock must be the one part that is not whole.
 fn head_around<P: Platform>(arena: &Arena<P>, number: u64) -> Option<u64> {
     let region = arena.layout().geometry().region_superblocks;
     for distance in 1..region.min(number + 1) {
         let head = Superblock::at(arena.layout(), number - distance)?;
-        match head.state(arena).map(|state| state.used_for) {
-            Some(Use::LargeHead { superblocks }) => {
+        match head.state(arena)?.used_for {
+            Use::LargeHead { superblocks } => {
                 let in_use = free_generation(arena.platform().load(head.first, Acquire)).is_none();
-                return (superblocks > distance && in_use).then_some(head.number);
+                let is_it =
+                    superblocks > distance && in_use && broken_part(arena, &head, superblocks) == Some(distance);
+                return is_it.then_some(head.number);
             }
-            // Another one may be damaged, too.
-            Some(Use::LargeTail { .. }) | None => {}
-            Some(_) => return None,
+            Use::LargeTail { .. } => {}
+            Use::Unused(_) | Use::Small(_) => return None,
         }
     }
     None
+}
+
+/// The distance of the one part of a run that does not say that it is one. `None`: all do; or several do not, and it may well be the head that
+/// is wrong.
+fn broken_part<P: Platform>(arena: &Arena<P>, head: &Superblock, superblocks: u64) -> Option<u64> {
+    let is_broken = |distance: &u64| {
+        let tail = Superblock::at(arena.layout(), head.number + distance).and_then(|tail| tail.state(arena));
+        tail.is_none_or(|tail| tail.used_for != Use::LargeTail { distance: *distance })
+    };
+    let mut broken = (1..superblocks).filter(is_broken);
+    let first = broken.next()?;
+    broken.next().is_none().then_some(first)
 }
 
 fn mend_readable<P: Platform>(
@@ -252,6 +278,15 @@ fn mend_readable<P: Platform>(
                 give_back(arena, superblock, state, Pages::Backed, report);
             }
         }
+    }
+}
+
+/// Whether no block is there, by the header, but perhaps one that reaches into the superblock.
+fn is_nobodys_part<P: Platform>(arena: &Arena<P>, superblock: &Superblock, state: SuperblockState) -> bool {
+    match state.used_for {
+        Use::Unused(pages) => pages == Pages::Backed,
+        Use::LargeTail { distance } => !large::has_head(arena, superblock.number, distance),
+        Use::Small(_) | Use::LargeHead { .. } => false,
     }
 }
 
@@ -315,14 +350,13 @@ fn mend_run<P: Platform>(
         }
         return;
     }
-    for distance in 1..superblocks {
-        // A part that says that it is free would be taken by the next who looks for room.
-        let Some(tail) = Superblock::at(arena.layout(), head.number + distance) else { break };
-        if let Some(found) = tail.state(arena).filter(|tail| tail.used_for == Use::Unused(Pages::Backed))
-            && tail.change(arena, found, Use::LargeTail { distance }, None).is_some()
-        {
-            report(Mend::Tail { superblock: tail.number, head: head.number });
-        }
+    // A part that says that it is free would be taken by the next who looks for room.
+    if let Some(distance) = broken_part(arena, head, superblocks)
+        && let Some(tail) = Superblock::at(arena.layout(), head.number + distance)
+        && let Some(found) = tail.state(arena).filter(|found| is_nobodys_part(arena, &tail, *found))
+        && tail.change(arena, found, Use::LargeTail { distance }, None).is_some()
+    {
+        report(Mend::Tail { superblock: tail.number, head: head.number });
     }
     if let Some(owner) = state.owner
         && head.change(arena, state, state.used_for, None).is_some()

@@ -29,6 +29,9 @@ pub fn precious() -> &'static [u64] {
         // What it has replaced waits; a container that nothing names, too.
         participant.leave();
         space.leave();
+        // Whoever was there is gone, and not this process.
+        let slot = layout.process_slot(ProcessSlotId(0));
+        (1..3).for_each(|word| platform.store(slot.offset(word), 0, Relaxed));
         (0..layout.geometry().space_words).map(|word| platform.load(WordAddress::new(word), Relaxed)).collect()
     })
 }
@@ -54,7 +57,7 @@ fn fill(participant: &mut Participant<Native>, round: i64) {
             let long = text::encode(tx, &"x".repeat(100_000))?;
             dict::set(tx, root, &key::Key::new(hash_key, key::KeyView::Int(1)), long)?;
             let pair = [Value::handle(root), text::encode(tx, "the second of a pair that names the root")?];
-            let pair = tuple::create(tx, &pair)?;
+            let pair = tuple::encode(tx, &pair)?;
             dict::set(tx, root, &key::Key::new(hash_key, key::KeyView::Int(2)), pair)?;
             let tasks = queue::create(tx, 10)?;
             dict::set(tx, root, &key::Key::new(hash_key, key::KeyView::Int(3)), Value::handle(tasks))
