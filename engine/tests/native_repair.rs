@@ -67,8 +67,14 @@ fn a_whole_space_loses_what_nothing_names_and_nothing_else() {
     assert_eq!(repaired(&platform, layout), Repaired::default());
 }
 
+/// Of each property so many; `PSO_DAMAGES=20000` looks further.
+fn cases() -> ProptestConfig {
+    let cases = std::env::var("PSO_DAMAGES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400);
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+    #![proptest_config(cases())]
 
     #[test]
     fn one_wrong_word_is_mended_or_left_and_costs_nothing_else(damage in any_damage()) {

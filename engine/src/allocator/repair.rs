@@ -342,11 +342,9 @@ fn mend_run<P: Platform>(
     is_sure: bool,
     report: &mut dyn FnMut(Mend),
 ) {
-    if free_generation(arena.platform().load(head.first, Acquire)).is_some() {
+    if let Some(generation) = free_generation(arena.platform().load(head.first, Acquire)) {
         if is_sure {
-            // Killed in it: the superblocks are the taker's, who is gone.
-            large::dismantle(arena, head, state, state.owner.unwrap_or(ParticipantId(0)));
-            report(Mend::GivenBack { superblock: head.number });
+            take_apart(arena, head, state, superblocks, generation, report);
         }
         return;
     }
@@ -362,5 +360,27 @@ fn mend_run<P: Platform>(
         && head.change(arena, state, state.used_for, None).is_some()
     {
         report(Mend::Orphaned { superblock: head.number, owner });
+    }
+}
+
+/// As `large::dismantle`, of a run that may never have been as long as it says. The head goes last: so whoever comes after a kill finds it again.
+fn take_apart<P: Platform>(
+    arena: &Arena<P>,
+    head: &Superblock,
+    state: SuperblockState,
+    superblocks: u64,
+    generation: u64,
+    report: &mut dyn FnMut(Mend),
+) {
+    for distance in 1..superblocks {
+        if let Some(tail) = Superblock::at(arena.layout(), head.number + distance)
+            && let Some(found) = tail.state(arena).filter(|tail| tail.used_for == Use::LargeTail { distance })
+        {
+            give_back(arena, &tail, found, Pages::Backed, report);
+        }
+    }
+    if head.release(arena, state, generation) {
+        supply::note_returned(arena, head.number);
+        report(Mend::GivenBack { superblock: head.number });
     }
 }
