@@ -130,13 +130,15 @@ pub(crate) fn mend_supply<P: Platform>(arena: &Arena<P>, report: &mut dyn FnMut(
     Ok(())
 }
 
-fn is_touched<P: Platform>(arena: &Arena<P>, number: u64) -> bool {
-    Superblock::at(arena.layout(), number).is_some_and(|superblock| superblock.state_raw(arena) != 0)
-}
-
-/// Behind the last superblock in `from..to` whose header says something; `from` where none does.
+/// Behind the last superblock in `from..to` whose header says something, or that a run reaches into; `from` where there is none.
 fn end_of_used<P: Platform>(arena: &Arena<P>, from: u64, to: u64) -> u64 {
-    (from..to).rev().find(|number| is_touched(arena, *number)).map_or(from, |number| number + 1)
+    let end = |superblock: Superblock| match superblock.state(arena).map(|state| state.used_for) {
+        Some(Use::LargeHead { superblocks }) => superblock.number.saturating_add(superblocks).min(to),
+        _ => superblock.number + 1,
+    };
+    let touched = (from..to).filter_map(|number| Superblock::at(arena.layout(), number));
+    let touched = touched.filter(|superblock| superblock.state_raw(arena) != 0);
+    touched.map(end).max().unwrap_or(from)
 }
 
 /// The same of the whole space. Regions are begun one after the other: behind one that was not there is none.

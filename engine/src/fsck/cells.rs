@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Acquire;
 
+use super::repair::Reached;
 use super::{Finding, doomed, retired};
 use crate::allocator;
 use crate::arena::{Arena, HotWord};
@@ -37,12 +38,17 @@ pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut i
     }
     // Garbage may name what is gone. After all was found: who was garbage then is still known as such, or gone, with what it owned before it.
     let doomed = doomed::all(arena);
+    // A collector that was killed has condemned some and not others: garbage may name what is condemned.
+    let is_condemned = |finding: &Finding| matches!(finding, Finding::Condemned { .. });
+    let names_condemned = suspicious.iter().any(|(_, _, found)| found.iter().any(is_condemned));
+    let reached = names_condemned.then(|| Reached::with_held(arena));
     for (handle, state, found) in suspicious {
         // Retired meanwhile, or freed, or about to be: what it named may be gone. In this order: whoever is about to retire it
         // stays COMMITTED until it has.
         let is_out = doomed.contains(&handle.raw()) || retired::is_taken_out(arena, handle);
         if !is_out && allocator::check_fully(arena, handle) == Ok(state) {
-            found.into_iter().for_each(&mut *report);
+            let in_use = reached.as_ref().is_none_or(|reached| reached.blocks.contains(&handle.raw()));
+            found.into_iter().filter(|finding| in_use || !is_condemned(finding)).for_each(&mut *report);
         }
     }
 }
@@ -119,7 +125,7 @@ fn check_value<P: Platform>(
             if !state.is_ok_and(|state| state.phase != BlockPhase::Retired) {
                 report(Finding::Dangling { at, word });
             } else if at_rest && doomed::is_doomed(arena, handle) {
-                // Nobody is in the middle of a collection: then only garbage names garbage, and that is left out.
+                // Nobody is in the middle of a collection: what names it is garbage, too, or wrong.
                 report(Finding::Condemned { at, word });
             }
         }

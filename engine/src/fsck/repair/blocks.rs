@@ -15,7 +15,7 @@ use crate::reclamation::for_each_retired;
 use crate::shape::{Reference, references};
 use crate::word::{
     BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, CellAddress, Colour, Handle, LockWord, Mark, ParticipantId,
-    State, Value, Version,
+    State, Version,
 };
 
 /// A committed cell names it, in its generation: its commit exists, whatever the block says.
@@ -91,20 +91,13 @@ fn bytes<P: Platform>(arena: &Arena<P>, handle: Handle) -> u64 {
 /// Frees them, and empties the lists that some wait in.
 pub(super) fn free<P: Platform>(arena: &Arena<P>, unnamed: Vec<(Handle, BlockState)>, report: &mut dyn FnMut(Mended)) {
     let mut waiting = place_in_lists(arena);
-    let (mut retired, mut containers, mut others) = (Vec::new(), Vec::new(), Vec::new());
-    for (handle, state) in unnamed {
-        if state.phase == BlockPhase::Retired {
-            retired.push((handle, state));
-        } else if state.kind.is_container() || Mark::unpack(second_word(arena, handle)).is_some() {
-            condemn(arena, handle);
-            containers.push((handle, state));
-        } else {
-            others.push((handle, state));
-        }
-    }
+    let (mut retired, mut others): (Vec<_>, Vec<_>) =
+        unnamed.into_iter().partition(|(_, state)| state.phase == BlockPhase::Retired);
+    // All of them before the first is freed: what is condemned may name what is gone.
+    others.iter().filter(|(_, state)| state.phase == BlockPhase::Live).for_each(|(handle, _)| condemn(arena, *handle));
     // From the old end of each list on: a walk from its head ends where the first is free. What is in none first.
     retired.sort_by_key(|(handle, _)| waiting.remove(&handle.raw()).unwrap_or(0));
-    for (handle, state) in names_before_named(arena, others).into_iter().chain(retired).chain(containers) {
+    for (handle, state) in others.drain(..).chain(retired) {
         let bytes = bytes(arena, handle);
         if allocator::free_for_good(arena, handle) {
             report(Mended::Freed { at: handle.block(), kind: state.kind, phase: state.phase, bytes });
@@ -143,58 +136,12 @@ fn empty_lists<P: Platform>(arena: &Arena<P>, report: &mut dyn FnMut(Mended)) {
     }
 }
 
-/// As a collector does: what is condemned may name what is gone.
+/// As a collector does with what may have many names. Of any block the mark says that only a collection frees it: if nobody else comes, one will.
 fn condemn<P: Platform>(arena: &Arena<P>, handle: Handle) {
     let (platform, word) = (arena.platform(), second_word(arena, handle));
     let cycle = Mark::unpack(word).map_or(0, |mark| mark.cycle);
     let condemned = Mark { cycle, colour: Colour::Condemned }.pack();
     let _ = platform.compare_exchange(handle.block().offset(1), word, condemned, AcqRel, Relaxed);
-}
-
-/// Each block before those that it names, unless they name each other in a ring: damage only does.
-fn names_before_named<P: Platform>(arena: &Arena<P>, blocks: Vec<(Handle, BlockState)>) -> Vec<(Handle, BlockState)> {
-    let states: HashMap<u64, (Handle, BlockState)> =
-        blocks.iter().map(|(handle, state)| (handle.raw(), (*handle, *state))).collect();
-    let mut names: HashMap<u64, u64> = HashMap::new();
-    for (handle, state) in &blocks {
-        for_each_named(arena, *handle, *state, &mut |word| {
-            if states.contains_key(&word) {
-                *names.entry(word).or_default() += 1;
-            }
-        });
-    }
-    let mut ready: Vec<(Handle, BlockState)> =
-        blocks.iter().filter(|(handle, _)| !names.contains_key(&handle.raw())).copied().collect();
-    let mut sorted = Vec::with_capacity(blocks.len());
-    // Bound: each block becomes ready once.
-    while let Some((handle, state)) = ready.pop() {
-        sorted.push((handle, state));
-        for_each_named(arena, handle, state, &mut |word| {
-            if let Some(left) = names.get_mut(&word) {
-                *left -= 1;
-                if *left == 0 {
-                    names.remove(&word);
-                    ready.extend(states.get(&word));
-                }
-            }
-        });
-    }
-    sorted.extend(blocks.iter().filter(|(handle, _)| names.contains_key(&handle.raw())));
-    sorted
-}
-
-fn for_each_named<P: Platform>(arena: &Arena<P>, handle: Handle, state: BlockState, visit: &mut dyn FnMut(u64)) {
-    let Ok(room) = allocator::payload_words(arena, handle) else { return };
-    // A PRIVATE block may be half written; what its words say is only looked up.
-    let _ = references(arena, handle, state.kind, room, &mut |reference| {
-        let word = match reference {
-            Reference::Cell(cell) => arena.platform().load(cell.value_word(), Relaxed),
-            Reference::Value(at) => arena.platform().load_plain(at),
-        };
-        if Value::from_raw(word).as_handle().is_some() {
-            visit(word);
-        }
-    });
 }
 
 /// Cells are locked by nobody, and have versions that the clock has reached: at rest any such version is as good as another.

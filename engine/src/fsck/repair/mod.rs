@@ -12,9 +12,8 @@
 //! **Nothing is guessed.** If a word that is in use cannot be read, or names a block that is not there, then what it meant may be any block
 //! that nothing names: then none is freed, and how much that is is said ([`Repaired::unnamed`]). Data is never written.
 //!
-//! **Killed at any step.** Each step is one that the next repairer, or in its part the next who joins, goes on with. Blocks are freed from those that name
-//! to those that are named; containers last, when they were condemned: so what is left in between names only what is there, or
-//! is known by [`super::doomed`] for garbage.
+//! **Killed at any step.** Each step is one that the next repairer, or in its part the next who joins, goes on with. What nothing names is
+//! condemned first, all of it, and freed then: so what is left in between names only what is there, or is known for garbage.
 
 mod alone;
 mod blocks;
@@ -34,7 +33,7 @@ use crate::platform::{OutOfPages, Platform};
 use crate::space::{JoinError, Space};
 use crate::word::ProcessSlotId;
 use alone::Alone;
-use reach::Reached;
+pub(super) use reach::Reached;
 
 /// Why a space cannot be repaired now. Nothing was changed but what whoever joins changes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -5,14 +5,15 @@ use std::sync::atomic::Ordering::Acquire;
 
 use crate::allocator;
 use crate::arena::Arena;
+use crate::holding::for_each_held;
 use crate::participant::{Slot, status_of};
 use crate::platform::Platform;
 use crate::shape::{Reference, references};
-use crate::word::{BlockPhase, CellAddress, Handle, LockWord, LockedBy, Unpacked, Value};
+use crate::word::{BlockPhase, CellAddress, Handle, LockWord, LockedBy, ParticipantId, Unpacked, Value};
 
 /// What was found.
 #[derive(Default)]
-pub(super) struct Reached {
+pub(in crate::fsck) struct Reached {
     /// Raw handles of the blocks.
     pub blocks: HashSet<u64>,
     /// Locks in their cells: who, and in which attempt.
@@ -27,14 +28,24 @@ pub(super) struct Reached {
 impl Reached {
     /// From the root cell on. Cost: a look at each word that may lead on.
     pub(super) fn of<P: Platform>(arena: &Arena<P>) -> Self {
+        Self::from(arena, |_| {})
+    }
+
+    /// And from what processes hold.
+    pub(in crate::fsck) fn with_held<P: Platform>(arena: &Arena<P>) -> Self {
+        Self::from(arena, |reached| for_each_held(arena, &mut |handle| reached.handle(arena, handle)))
+    }
+
+    fn from<P: Platform>(arena: &Arena<P>, roots: impl FnOnce(&mut Self)) -> Self {
         let mut reached = Self::default();
         reached.cell(arena, arena.root());
+        roots(&mut reached);
         // Bound: a block is entered once.
         while let Some(handle) = reached.pending.pop() {
             reached.block(arena, handle);
         }
         for (participant, _) in &reached.locks {
-            let slot = Slot::of(arena, crate::word::ParticipantId(*participant));
+            let slot = Slot::of(arena, ParticipantId(*participant));
             // Whether its attempt has committed nobody can say; then its record names what nothing else does.
             reached.doubts += u64::from(slot.is_some_and(|slot| status_of(arena, slot).is_err()));
         }
