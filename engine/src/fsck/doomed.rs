@@ -12,7 +12,7 @@ use crate::word::{BlockPhase, Colour, Handle, Link, Mark};
 /// The raw handles of all such blocks.
 ///
 /// Cost: a look at every block.
-pub(super) fn all<P: Platform>(arena: &Arena<P>) -> BTreeSet<u64> {
+pub(crate) fn all<P: Platform>(arena: &Arena<P>) -> BTreeSet<u64> {
     let mut found = BTreeSet::new();
     let mut pending: Vec<Handle> = Vec::new();
     allocator::for_each_block(arena, |handle, state| {

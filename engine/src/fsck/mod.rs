@@ -15,7 +15,7 @@
 //! changed while it was looked at is looked at again.
 
 mod cells;
-mod doomed;
+pub(crate) mod doomed;
 mod finding;
 mod holds;
 mod logs;
