@@ -4,6 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use pso_engine::object::{list, text};
 use pso_engine::platform::native::{Place, create};
+use pso_engine::platform::{Memory, Ordering::Relaxed};
 use pso_engine::word::Value;
 
 fn pso(arguments: &[&str]) -> Output {
