@@ -22,7 +22,7 @@ use pso_engine::platform::System;
 use pso_engine::platform::native::{Native, Place, attach, create};
 use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
-use pso_engine::word::{Handle, Value};
+use pso_engine::word::{BlockKind, Handle, Value};
 
 /// The space that words are overwritten in.
 const BYTES: u64 = 1 << 20;
@@ -70,7 +70,8 @@ fn fill(tx: &mut Participant<Native>) -> Result<(), pso_engine::error::Stop> {
     let pair = tuple::encode(tx, &pair)?;
     dict::set(tx, root, &key::Key::new(hash_key, key::KeyView::Text("a pair, under a long key")), pair)?;
     let tasks = queue::create(tx, 4)?;
-    dict::set(tx, root, &key::Key::new(hash_key, key::KeyView::Text("tasks")), Value::handle(tasks))
+    dict::set(tx, root, &key::Key::new(hash_key, key::KeyView::Text("tasks")), Value::handle(tasks))?;
+    Ok(())
 }
 
 fn folder() -> tempfile::TempDir {
@@ -107,13 +108,13 @@ pub fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// The whole of it.
-pub fn attach_and_use(input: &[u8]) {
+/// The whole of it. Whether the space could be attached.
+pub fn attach_and_use(input: &[u8]) -> bool {
     let begin = Instant::now();
     let (arena, words) = match input.split_first() {
         Some((kind, rest)) if kind & 1 == 1 => overwritten(rest),
         Some((_, rest)) => (rest.to_vec(), Vec::new()),
-        None => return,
+        None => return false,
     };
     let folder = folder();
     let directory = folder.path().join("space");
@@ -124,9 +125,10 @@ pub fn attach_and_use(input: &[u8]) {
         std::io::Write::write_all(&mut file, content).expect("its bytes");
     }
     let place = Place::Directory(directory);
-    use_and_leave(&place, &words);
+    let attached = use_and_leave(&place, &words).is_some();
     mend(&place);
     assert!(begin.elapsed() < BOUND, "it took {:?}", begin.elapsed());
+    attached
 }
 
 fn overwritten(records: &[u8]) -> (Vec<u8>, Vec<u64>) {
@@ -140,9 +142,9 @@ fn overwritten(records: &[u8]) -> (Vec<u8>, Vec<u64>) {
     (arena, words)
 }
 
-fn use_and_leave(place: &Place, words: &[u64]) {
-    let Ok((platform, layout)) = attach(place) else { return };
-    let Ok(space) = Space::join(platform, layout) else { return };
+fn use_and_leave(place: &Place, words: &[u64]) -> Option<()> {
+    let (platform, layout) = attach(place).ok()?;
+    let space = Space::join(platform, layout).ok()?;
     fsck(&space).iter().for_each(|finding| assert!(!finding.to_string().is_empty()));
     fsck_at_rest(&space);
     space.look(|| census(space.arena()));
@@ -169,6 +171,7 @@ fn use_and_leave(place: &Place, words: &[u64]) {
         participant.leave();
     }
     space.leave();
+    Some(())
 }
 
 /// What a value is, and a part of what it holds.
@@ -181,13 +184,13 @@ fn look_at(tx: &mut Participant<Native>, value: Value) -> Result<(), pso_engine:
             }
             Ok(())
         }
-        View::List(handle) => {
+        View::Shared(BlockKind::List, handle) => {
             for index in 0..list::len(tx, handle)?.min(100) {
                 list::get(tx, handle, index)?;
             }
             Ok(())
         }
-        View::Dict(handle) => {
+        View::Shared(BlockKind::Dict, handle) => {
             let hash_key = tx.arena().hash_key();
             for number in 0..20 {
                 dict::get(tx, handle, &key::Key::new(hash_key, key::KeyView::Int(number)))?;

@@ -17,7 +17,9 @@ fn cases() -> ProptestConfig {
 
 #[test]
 fn the_inputs_that_a_search_begins_with() {
-    seeds().iter().for_each(|seed| attach_and_use(seed));
+    let attached = seeds().iter().filter(|seed| attach_and_use(seed)).count();
+    // Some are wrong in the header, and no file is none.
+    assert!(attached > seeds().len() / 2 && attached < seeds().len(), "{attached} of {}", seeds().len());
 }
 
 proptest! {

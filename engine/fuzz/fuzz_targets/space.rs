@@ -5,4 +5,6 @@
 #[path = "../entry.rs"]
 mod entry;
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| entry::attach_and_use(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    entry::attach_and_use(input);
+});
