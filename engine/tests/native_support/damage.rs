@@ -165,7 +165,8 @@ pub fn sound(arena: &Arena<Native>, broken: &HashSet<u64>) -> Vec<(WordAddress, 
             (0..words)
                 .filter(|word| *word != 1)
                 .map(|word| handle.block().offset(word))
-                .filter_map(|at| (!locks.contains(&at.index())).then(|| (at, platform.load(at, Relaxed)))),
+                .filter(|at| !locks.contains(&at.index()))
+                .map(|at| (at, platform.load(at, Relaxed))),
         );
     }
     sound
