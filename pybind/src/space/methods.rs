@@ -184,7 +184,7 @@ impl Space {
             for (name, value) in [("objects", count.objects), ("blocks", count.blocks), ("bytes", count.bytes)] {
                 py.set_item(&row, &*py.str(name)?, &*py.unsigned(value)?)?;
             }
-            py.set_item(&kinds, &*py.str(class.name())?, &*row)?;
+            py.set_item(&kinds, &*py.str(class.name())?, &row)?;
         }
         Ok(kinds)
     }
