@@ -186,7 +186,8 @@ impl Superblock {
         let newest = SuperblockState { generation: later_generation(from.generation, newest_block), ..from };
         // A block's generation may have wrapped to 0: never back to "untouched".
         let generation = newest.next_generation().max(2);
-        self.exchange(arena, from, SuperblockState { generation, owner: None, used_for: Use::Unused(Pages::Backed) }).is_some()
+        self.exchange(arena, from, SuperblockState { generation, owner: None, used_for: Use::Unused(Pages::Backed) })
+            .is_some()
     }
 
     fn exchange<P: Platform>(

@@ -54,7 +54,11 @@ pub fn claim<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64) ->
 
 /// The same among all superblocks given back, the hint not trusted: for when everything else is used up. Untouched
 /// superblocks, too few for a run by themselves, are added to those given back: a run may lie on both sides.
-pub fn claim_anywhere<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<Option<u64>, OutOfPages> {
+pub fn claim_anywhere<P: Platform>(
+    arena: &Arena<P>,
+    owner: ParticipantId,
+    count: u64,
+) -> Result<Option<u64>, OutOfPages> {
     if place_from(arena.layout(), 0, count).is_none() {
         return Ok(None);
     }

@@ -15,7 +15,9 @@ use crate::allocator::{self, BlockCache};
 use crate::arena::Arena;
 use crate::error::{Corrupt, Full};
 use crate::platform::{Platform, WordKind};
-use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, CellAddress, ENTRY_MASK, Handle, ParticipantId, WordAddress};
+use crate::word::{
+    BLOCK_HEADER_WORDS, BlockKind, BlockPhase, CellAddress, ENTRY_MASK, Handle, ParticipantId, WordAddress,
+};
 
 /// Words of a unit of the record ring: a record's header, or one entry.
 pub const ENTRY_WORDS: u64 = 4;

@@ -74,9 +74,11 @@ pub trait Memory {
     /// The cheap side of an asymmetric pair: orders my store before my load as seen by whoever calls [`Memory::heavy_fence`].
     #[track_caller]
     fn light_fence(&self);
-    /// The dear side of the pair.
+    /// The dear side of the pair, and a `SeqCst` fence besides. False: it could not be had, and nothing is known of what others have stored before
+    /// their light fences.
     #[track_caller]
-    fn heavy_fence(&self);
+    #[must_use]
+    fn heavy_fence(&self) -> bool;
 }
 
 /// What a word is used for.

@@ -112,13 +112,11 @@ impl Pages {
     ) -> bool {
         let (phase, goes_on) = match std::mem::take(&mut self.phase) {
             Phase::Rests => (Phase::Rests, false),
-            Phase::Sweeps(mut sweep) => {
-                match sweep.go_on(arena, owner, cache, budget * HEADERS) {
-                    false => (Phase::Sweeps(sweep), false),
-                    true if sweep.found() > 0 => (Phase::Waits { sweep, stamp: after(arena) }, true),
-                    true => next_part(arena, sweep),
-                }
-            }
+            Phase::Sweeps(mut sweep) => match sweep.go_on(arena, owner, cache, budget * HEADERS) {
+                false => (Phase::Sweeps(sweep), false),
+                true if sweep.found() > 0 => (Phase::Waits { sweep, stamp: after(arena) }, true),
+                true => next_part(arena, sweep),
+            },
             Phase::Waits { sweep, stamp } => match anybody_since(arena, owner, stamp) {
                 true => (Phase::Waits { sweep, stamp }, false),
                 false => (Phase::Punches(sweep), true),
@@ -162,6 +160,5 @@ fn anybody_since<P: Platform>(arena: &Arena<P>, me: ParticipantId, stamp: u64) -
         let slot = ProcessSlot::of(arena, ProcessSlotId(number as u16));
         slot.is_some_and(|slot| slot.anybody_looks(arena))
     };
-    oldest_start(arena, me) <= stamp
-        || (0..arena.layout().geometry().process_slots).any(looks)
+    oldest_start(arena, me) <= stamp || (0..arena.layout().geometry().process_slots).any(looks)
 }

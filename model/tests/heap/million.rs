@@ -73,8 +73,13 @@ fn a_million_cells_survive_a_kill_in_the_middle_of_their_commit() {
     assert!(length > 3 * CELLS, "a commit of {length} accesses");
     let mut expected = 1;
     // The last accesses free a million locks, one each; those before write as many values.
-    let moments =
-        [(0, false), (length / 3, false), (length - 3 * CELLS, true), (length - CELLS / 2, true), (length - CELLS / 10, true)];
+    let moments = [
+        (0, false),
+        (length / 3, false),
+        (length - 3 * CELLS, true),
+        (length - CELLS / 2, true),
+        (length - CELLS / 10, true),
+    ];
     for (part, through) in moments {
         let process = heap.process();
         let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();

@@ -17,6 +17,7 @@
 //! 3. Fences are full on both sides: the header says so, and a member that fences otherwise refuses the space.
 
 pub mod children;
+mod fences;
 mod fork;
 mod limit;
 mod live;
@@ -33,9 +34,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
 use crate::arena::ArenaError;
+use crate::arena::header::Fences;
 use crate::platform::{Memory, ProcessIdentity, WordKind};
 use crate::word::WordAddress;
 
@@ -45,6 +47,7 @@ pub struct Native {
     base: NonNull<AtomicU64>,
     words: u64,
     fork: fork::Page,
+    fences: Fences,
     joined: Arc<Joined>,
 }
 
@@ -97,6 +100,9 @@ impl Native {
     pub fn rejoin_after_fork(&self) -> Result<(), ArenaError> {
         let failed = |error| ArenaError::from_system("join, after a fork,", &self.joined.path, error);
         let identity = process::myself().map_err(failed)?;
+        if !fences::is_ready_for(self.fences) {
+            return Err(ArenaError::NoMembarrier { path: self.joined.path.clone() });
+        }
         self.joined.live.rejoin().map_err(failed)?;
         self.set_identity(identity);
         self.joined.fork.arm();
@@ -212,10 +218,14 @@ impl Memory for Native {
     }
     #[inline(always)]
     fn light_fence(&self) {
-        fence(Ordering::SeqCst);
+        match self.fences {
+            Fences::Full => fence(Ordering::SeqCst),
+            Fences::Membarrier => compiler_fence(Ordering::SeqCst),
+        }
     }
     #[inline(always)]
-    fn heavy_fence(&self) {
+    fn heavy_fence(&self) -> bool {
         fence(Ordering::SeqCst);
+        self.fences == Fences::Full || fences::everywhere()
     }
 }
