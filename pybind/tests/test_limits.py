@@ -187,6 +187,31 @@ def test_a_space_for_which_there_are_no_addresses_is_refused(named_space):
     assert "attached" in said and named_space.stats()["processes"] == 1
 
 
+def test_a_collection_without_memory_for_its_lists_ends_and_no_more(tmp_path):
+    """A collection's lists are this process's own: where they cannot grow it finds less, and the next one the rest."""
+    said = alone(
+        """
+        with pso.create(size="256M", dir=sys.argv[1] + "/space") as space:
+            space.root["many"] = [[[number]] for number in range(150_000)]
+            space.root["keep"] = [["kept"]]
+            used = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+            del space.root["many"]
+            for more in [0, 64 << 10, 1 << 20]:
+                resource.setrlimit(resource.RLIMIT_AS, (used + more, resource.RLIM_INFINITY))
+                for _ in range(3):
+                    try:
+                        space.collect()
+                    except MemoryError:
+                        pass
+            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            space.collect()
+            print(space.root["keep"] == [["kept"]], space.stats()["used"] < 4 << 20, space.fsck())
+        """,
+        tmp_path,
+    )
+    assert said == "True True []\n"
+
+
 # --- Permission ------------------------------------------------------------------------------------------------------
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

@@ -96,7 +96,7 @@ impl Sweep {
         }
         match superblock.state(arena) {
             Some(state) if state.is_unclaimed() => {
-                if state.used_for != Use::Unused(Pages::Punched) {
+                if state.used_for != Use::Unused(Pages::Punched) && self.empty.try_reserve(1).is_ok() {
                     self.empty.push(Empty { number, state });
                 }
             }

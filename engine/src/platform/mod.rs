@@ -49,6 +49,10 @@ pub trait Memory {
     #[track_caller]
     fn fetch_and(&self, address: WordAddress, bits: u64, order: Ordering) -> u64;
 
+    /// Says that the word will be changed soon: whoever changes many asks for their lines some ahead. Never fails, touches nothing.
+    #[inline(always)]
+    fn prefetch(&self, _address: WordAddress) {}
+
     /// Reads one plain word that a release store published (immutable payload).
     #[track_caller]
     fn load_plain(&self, address: WordAddress) -> u64;

@@ -6,7 +6,7 @@ use super::Participant;
 use crate::collection;
 use crate::error::Stop;
 use crate::participant::{Entry, EntryKind};
-use crate::platform::Platform;
+use crate::platform::{OutOfPages, Platform};
 use crate::reclamation;
 use crate::recovery;
 use crate::word::{CellAddress, Handle, WordAddress};
@@ -44,7 +44,10 @@ impl<P: Platform> Participant<P> {
         self.discards += 1;
         // Release: recovery that reads the count finds the entry filled.
         self.platform().store(self.slot.entries_reserved(), self.entries, Release);
-        self.limbo.reserve(self.discards);
+        if !self.limbo.reserve(self.discards) {
+            let bytes = self.discards as u64 * 64;
+            return Err(self.fail(Stop::Full(OutOfPages { bytes, errno: libc::ENOMEM }.into())));
+        }
         Ok(())
     }
 

@@ -183,6 +183,18 @@ impl Memory for Native {
     }
 
     #[inline(always)]
+    fn prefetch(&self, address: WordAddress) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            // SAFETY: a hint: of an address that is not mapped it does nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(self.base.as_ptr().wrapping_add(address.index() as usize).cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = address;
+    }
+
+    #[inline(always)]
     fn load_plain(&self, address: WordAddress) -> u64 {
         // Relaxed and not plain, for the same instruction: a reader with a stale handle may look at a word that its new
         // owner writes. It throws away what it read, but a plain access would have been undefined before that.
