@@ -32,17 +32,16 @@
 //!
 //! **Who else touches these words**: `recovery` retires into the list of the dead. `fsck` walks all lists.
 //!
-//! *Not done here.* What may have many names, `collection` finds and retires. What is free and empty goes back to the system (`pages`).
+//! *Not done here.* What may have many names, `collection` finds and retires. What is free and empty goes back to the system (`transaction::pages`).
 
 mod dismantle;
 mod hazards;
 mod limbo;
-mod pages;
 mod retire;
 
 pub use dismantle::for_each_part;
 pub(crate) use hazards::{NOTHING_ELSE, look_at_logs};
 pub use limbo::Limbo;
-pub use pages::Pages;
+pub(crate) use limbo::{advance, oldest_start};
 pub(crate) use retire::{finish_retiring, retire, retire_whole};
 pub use retire::{for_each_retired, is_shared, stamp};

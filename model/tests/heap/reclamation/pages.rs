@@ -204,3 +204,39 @@ fn who_checks_a_handle_in_a_look_meets_no_page_that_is_gone() {
         assert_eq!(touched > 0, !with_look, "{touched} pages were touched that were gone");
     }
 }
+
+/// Somebody frees the last blocks of a superblock that is nobody's. Whatever access of his another squeezes the sweep and the punching in before: what he
+/// still looks at there is there.
+#[test]
+fn who_frees_in_a_superblock_of_the_dead_meets_no_page_that_is_gone() {
+    use pso_model::interpose::Interposed;
+    use std::sync::Mutex;
+
+    for step in 0.. {
+        let (heap, layout) = Heap::space(Geometry::for_bytes(4 * MIB).unwrap());
+        heap.watch_pages();
+        let space = Space::join(Interposed::new(heap.clone()), layout).unwrap();
+        let other = Space::join(heap.process(), layout).unwrap();
+        let mut tx = other.participant().unwrap();
+        let list = texts(&mut tx, 0);
+        // Of whoever is dead: all superblocks of these texts.
+        let process = Space::join(heap.process(), layout).unwrap();
+        let mut dead = process.participant().unwrap();
+        push(&mut dead, list, 0..70);
+        std::mem::forget(dead);
+        heap.kill_process(process.process());
+        other.recover_dead();
+        let mut freer = space.participant().unwrap();
+        freer.run(|tx| list::truncate(tx, list, 0)).unwrap();
+        let tx = Mutex::new(tx);
+        space.arena().platform().at(step, move || {
+            tx.lock().unwrap().give_back_pages();
+        });
+        freer.collect();
+        if space.arena().platform().forget() {
+            assert!(step > 500, "{step} accesses");
+            drop(freer);
+            return;
+        }
+    }
+}
