@@ -72,7 +72,7 @@ use crate::word::{
 };
 
 pub use alternatives::Savepoint;
-pub use collect::CollectionEnd;
+pub use collect::{CollectionEnd, Progress, WholeCollection};
 pub use hooks::{Hooks, HooksMark};
 pub use observe::{Attempt, Observer, Outcome};
 pub use run::Sleeper;
