@@ -16,7 +16,7 @@ use crate::arena::Arena;
 use crate::error::Full;
 use crate::platform::{Platform, WordKind};
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, Handle, ParticipantId, WordAddress};
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use super::class::SizeClass;
 use super::superblock::{Superblock, SuperblockState, Use, group_bit, group_shift};
@@ -113,7 +113,7 @@ impl BlockCache {
     #[inline]
     pub fn free<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, handle: Handle) -> bool {
         let Some((superblock, state, place)) = locate(arena, handle.block()) else { return false };
-        if !set_free(arena, handle, owner) {
+        if !free_own(arena, handle, owner) && !set_free(arena, handle, owner) {
             return false;
         }
         match place {
@@ -228,6 +228,21 @@ fn take<P: Platform>(
     arena.platform().store(block.offset(1), 0, Relaxed);
     arena.platform().store(block, state.pack(), Relaxed);
     Some(Handle::new(block, generation))
+}
+
+/// The one step of a free for who lives: a PRIVATE block of mine, or one RETIRED by me, has no other writer, so a store does. False: it
+/// is another one.
+#[inline(always)]
+fn free_own<P: Platform>(arena: &Arena<P>, handle: Handle, owner: ParticipantId) -> bool {
+    // Relaxed: of a word of mine I see what I wrote.
+    let word = arena.platform().load(handle.block(), Relaxed);
+    let state = BlockState::unpack(word).filter(|state| state.generation == handle.generation() && state.owner == owner);
+    let is_mine = state.is_some_and(|state| matches!(state.phase, BlockPhase::Private | BlockPhase::Retired));
+    if is_mine {
+        // Release: pairs with the Acquire in `take` and in whoever looks for empty superblocks.
+        arena.platform().store(handle.block(), free_word(handle.generation() + 1), Release);
+    }
+    is_mine
 }
 
 /// The one step of a free: to (generation + 1, FREE), if the block is LIVE, or PRIVATE to `owner`, or RETIRED by him, in the
