@@ -4,7 +4,7 @@
 //! 0 all is well, 1 something that should hold does not or cannot be done, 2 the command line makes no sense (clap).
 //!
 //! Public are the rooms that the benchmarks of this crate (`benches/`) work in as well: a space and a crew of processes on
-//! it, what stands beside a number, tables, and the ground that charts are drawn on.
+//! it, what stands beside a number, promises, tables, the ground that charts are drawn on, and what makes a test of a benchmark.
 
 mod bench;
 mod calibrate;
@@ -21,10 +21,12 @@ pub mod machine;
 pub mod place;
 pub mod plot;
 mod policies;
+pub mod promise;
 mod python;
 mod replay;
 mod scripts;
 mod simulator;
+pub mod smoke;
 mod sweep;
 pub mod table;
 mod top;
