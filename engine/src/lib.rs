@@ -7,7 +7,8 @@
 //! a block are · [`allocator`] blocks · [`participant`] who runs transactions · [`waiting`] bells and buckets · [`contention`]
 //! who yields · [`reclamation`] what was replaced · [`collection`] what nothing names any more · [`holding`] what processes
 //! hold · [`recovery`] what the dead left · [`transaction`] the protocol · [`object`] dict, list, queue and
-//! values · [`space`] the face · [`mod@fsck`] what must hold · [`waits`] who waits for whom · [`trace`] transactions
+//! values · [`space`] the face · [`mod@fsck`] what must hold · [`waits`] who waits for whom · [`mod@census`] what
+//! the blocks are · [`trace`] transactions
 //! written down.
 //!
 //! # Words with one meaning
@@ -19,6 +20,7 @@
 //! coarse shared time that priority is made of. **bell** the one word that a participant sleeps on.
 pub mod allocator;
 pub mod arena;
+pub mod census;
 pub mod collection;
 pub mod contention;
 pub mod error;

@@ -55,7 +55,7 @@ pub enum Command {
     /// All the evidence that takes long: the models, random schedules, kills, stops. Writes its verdicts to a file.
     Verify(Verify),
     /// Walks a space and reports damage. Exit code 1 if there is any.
-    Fsck(SpaceChoice),
+    Fsck(Fsck),
     /// Shows who takes part in a space, its memory and its rates, each second.
     Inspect(Inspect),
     /// What goes on in a space, a line a process, each second: rates, memory, collections.
@@ -330,6 +330,16 @@ pub struct SpaceChoice {
 }
 
 #[derive(Args)]
+pub struct Fsck {
+    #[command(flatten)]
+    pub space: SpaceChoice,
+    /// Frees what nothing names, mends what has one answer, and says both; the space must be open nowhere. Exit code 0: nothing is left,
+    /// 1: something is left, 2: it cannot be repaired now.
+    #[arg(long)]
+    pub repair: bool,
+}
+
+#[derive(Args)]
 pub struct Inspect {
     #[command(flatten)]
     pub space: SpaceChoice,
@@ -339,6 +349,9 @@ pub struct Inspect {
     /// Shows once what the memory is used for, by size class: a look at each block.
     #[arg(long)]
     pub classes: bool,
+    /// Shows once how many objects of which kind there are, and what they take: a look at each block.
+    #[arg(long)]
+    pub kinds: bool,
 }
 
 #[derive(Args)]

@@ -64,6 +64,9 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
+    /// `fsck --repair` could not begin.
+    #[error("{0}")]
+    NotRepaired(String),
     /// A check has found what must not be.
     #[error("{0}")]
     Wrong(String),

@@ -1,31 +1,62 @@
-//! `pso fsck`: walks a space and reports damage.
+//! `pso fsck`: walks a space and reports damage; with `--repair` it frees what nothing names and mends what has one answer.
 
-use pso_engine::fsck;
-use pso_engine::platform::native::Native;
+use std::fmt::Display;
+
+use pso_engine::fsck::{self, Repaired};
+use pso_engine::platform::native::{self, Native};
 use pso_engine::space::Space;
 
-use crate::cli::SpaceChoice;
+use crate::cli::{Fsck, SpaceChoice};
 use crate::failure::Failure;
 use crate::place;
 
-/// So many findings are shown.
+/// So many findings are shown, and so many things that were mended.
 const SHOWN: usize = 50;
 
 /// The subcommand.
-pub fn run(choice: &SpaceChoice) -> Result<(), Failure> {
+pub fn run(options: &Fsck) -> Result<(), Failure> {
+    if options.repair { repair(&options.space) } else { check(&options.space) }
+}
+
+fn check(choice: &SpaceChoice) -> Result<(), Failure> {
     let joined = place::attach(&place::chosen(choice))?;
     let findings = findings(&joined.space);
-    for finding in findings.iter().take(SHOWN) {
-        println!("{finding}");
-    }
-    if findings.len() > SHOWN {
-        println!("... and {} more", findings.len() - SHOWN);
-    }
+    show(&findings);
     if findings.is_empty() {
         println!("fsck: {} is clean", joined.title);
         return Ok(());
     }
     Err(Failure::Wrong(format!("fsck: {} findings in {}", findings.len(), joined.title)))
+}
+
+fn repair(choice: &SpaceChoice) -> Result<(), Failure> {
+    let place = place::chosen(choice);
+    let title = place::title(&place);
+    let cannot = |reason: String| Failure::NotRepaired(format!("{title}: {reason}"));
+    let (platform, layout) = native::attach(&place).map_err(|error| cannot(error.to_string()))?;
+    let Repaired { mended, left, unnamed, .. } =
+        fsck::repair(platform, layout).map_err(|error| cannot(error.to_string()))?;
+    show(&mended);
+    if !left.is_empty() {
+        println!("left as it is:");
+        show(&left);
+    }
+    if let Some(unnamed) = unnamed {
+        println!("{unnamed}");
+    }
+    if left.is_empty() {
+        println!("fsck: {title} is clean; {} things mended", mended.len());
+        return Ok(());
+    }
+    Err(Failure::Wrong(format!("fsck: {} things mended in {title}, {} findings left", mended.len(), left.len())))
+}
+
+/// A sentence a line.
+fn show(sentences: &[impl Display]) {
+    sentences.iter().take(SHOWN).for_each(|sentence| println!("{sentence}"));
+    if sentences.len() > SHOWN {
+        println!("... and {} more", sentences.len() - SHOWN);
+    }
 }
 
 /// What is wrong with a space, a sentence each. Others may be at work in it.

@@ -83,6 +83,10 @@ pub fn run(options: &Inspect) -> Result<(), Failure> {
         print!("{}", joined.space.look(|| top::classes(joined.space.arena())));
         return Ok(());
     }
+    if options.kinds {
+        print!("{}", joined.space.look(|| top::kinds(joined.space.arena())));
+        return Ok(());
+    }
     let live = std::io::stdout().is_terminal() && !options.once;
     let mut earlier = looks(joined.space.arena());
     let mut earlier_at = Instant::now();

@@ -1,7 +1,8 @@
 //! What the command `pso` is made of: shows, measures, torments and inspects shared spaces.
 //!
 //! Each subcommand is a folder or file of its own; this file chooses among them and turns failures into exit codes:
-//! 0 all is well, 1 something that should hold does not or cannot be done, 2 the command line makes no sense (clap).
+//! 0 all is well, 1 something that should hold does not or cannot be done, 2 the command line makes no sense (clap), or `fsck
+//! --repair` cannot repair the space.
 //!
 //! Public are the rooms that the benchmarks of this crate (`benches/`) work in as well: a space and a crew of processes on
 //! it, what stands beside a number, promises, tables, the ground that charts are drawn on, and what makes a test of a benchmark.
@@ -53,6 +54,10 @@ pub fn exit_code(result: Result<(), Failure>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads our output has enough: `pso inspect | head`.
         Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure @ Failure::NotRepaired(_)) => {
+            eprintln!("pso: {failure}");
+            ExitCode::from(2)
+        }
         Err(failure) => {
             eprintln!("pso: {failure}");
             ExitCode::FAILURE

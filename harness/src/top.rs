@@ -1,4 +1,4 @@
-//! `pso top`: what goes on in a space, a line a process, each second; and `pso inspect --classes`: what its memory is used for.
+//! `pso top`: what goes on in a space, a line a process, each second; and `pso inspect --classes` and `--kinds`: what its memory is used for.
 //!
 //! Reads words that others write, and changes nothing but that this process joins as long as it looks. Processes that are dead and not
 //! cleared up yet are called so: whoever looks clears up nothing while it looks.
@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use pso_engine::allocator;
 use pso_engine::arena::{Arena, HotWord};
+use pso_engine::census::{Class, census};
 use pso_engine::participant::{Claim, ProcessPhase, ProcessSlot, Slot};
 use pso_engine::platform::native::Native;
 use pso_engine::platform::{Liveness, Memory as _, Ordering, System as _};
@@ -152,7 +153,7 @@ fn describe(title: &str, earlier: &Look, now: &Look, seconds: f64) -> String {
 
 /// Blocks of one size.
 #[derive(Clone, Copy, Default)]
-struct Class {
+struct Room {
     live: u64,
     private: u64,
     retired: u64,
@@ -160,7 +161,7 @@ struct Class {
 
 /// What the blocks of a space are, by their room: a size class, or whole superblocks. A look at each block.
 pub fn classes(arena: &Arena<Native>) -> String {
-    let mut classes: BTreeMap<u64, Class> = BTreeMap::new();
+    let mut classes: BTreeMap<u64, Room> = BTreeMap::new();
     allocator::for_each_block(arena, |handle, state| {
         let Ok(words) = allocator::payload_words(arena, handle) else { return };
         let class = classes.entry(words * 8).or_default();
@@ -177,6 +178,21 @@ pub fn classes(arena: &Arena<Native>) -> String {
         table.row([bytes(room)].into_iter().chain(counts).chain([bytes(room * blocks)]));
     }
     table.to_string()
+}
+
+/// How many objects of which kind there are. A look at each block.
+pub fn kinds(arena: &Arena<Native>) -> String {
+    let counts = census(arena);
+    let mut table = Table::new(["kind", "objects", "blocks", "bytes"]);
+    for class in Class::ALL {
+        if let Some(count) = counts.get(&class) {
+            let numbers = [thousands(count.objects), thousands(count.blocks), bytes(count.bytes)];
+            table.row([class.name().to_owned()].into_iter().chain(numbers));
+        }
+    }
+    let collections = thousands(load(arena, arena.layout().hot(HotWord::LastCollection)));
+    let under_way = if load(arena, arena.layout().collection()) == 0 { "" } else { ", one under way" };
+    format!("{table}\n{collections} collections{under_way}\n")
 }
 
 /// A number that is shown and never acted on.

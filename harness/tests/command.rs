@@ -4,6 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use pso_engine::object::{list, text};
 use pso_engine::platform::native::{Place, create};
+use pso_engine::platform::{Memory, Ordering::Relaxed};
 use pso_engine::word::Value;
 
 fn pso(arguments: &[&str]) -> Output {
@@ -82,8 +83,51 @@ fn blocks_are_counted_by_the_room_they_have() {
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains("room of a block") && text.lines().any(|line| line.contains(" 100 ")), "{text}");
+    let output = pso(&["inspect", "--dir", directory.to_str().unwrap(), "--kinds"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line =
+        |kind: &str| text.lines().find(|line| line.trim_start().starts_with(kind)).unwrap_or_default().to_owned();
+    assert!(line("str").contains(" 100 ") && line("list").contains(" 1 ") && line("logs") != "", "{text}");
+    assert!(text.contains("0 collections"), "{text}");
     tx.leave();
     space.leave();
+}
+
+#[test]
+fn a_space_that_nobody_has_open_is_repaired_and_all_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("space");
+    let (platform, layout) = create(&Place::Directory(directory.clone()), 8 << 20).unwrap();
+    let space = pso_engine::space::Space::join(platform.clone(), layout).unwrap();
+    let mut tx = space.participant().unwrap();
+    for _ in 0..2 {
+        tx.run(|tx| {
+            let made = list::create(tx)?;
+            let root = tx.arena().root();
+            tx.write(root, Value::handle(made))
+        })
+        .unwrap();
+    }
+    let directory = directory.to_str().unwrap();
+    let repair = || pso(&["fsck", "--repair", "--dir", directory]);
+    let output = repair();
+    assert_eq!(output.status.code(), Some(2), "it is open here: {output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is in use by process"), "{output:?}");
+    tx.leave();
+    space.leave();
+    let output = repair();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("(List), named by nothing") && text.contains("is clean"), "{text}");
+    // A word that is no value is left, and said.
+    platform.store(space.arena().root().value_word(), 0xf, Relaxed);
+    let output = repair();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("is no value") && text.contains("blocks of"), "{text}");
+    let output = pso(&["fsck", "--repair", "--dir", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use pso_engine::arena::ArenaError;
 use pso_engine::error::{Full, Stop};
+use pso_engine::fsck::RepairError;
 use pso_engine::space::JoinError;
 
 use crate::ffi::error::{raise_call, taken};
@@ -29,6 +30,8 @@ pub struct Errors {
     pub file_limit: Object,
     /// `pso.NoPlaceError`
     pub no_place: Object,
+    /// `pso.InUseError`
+    pub in_use: Object,
     /// `pso.CorruptSpaceError`
     pub corrupt: Object,
     /// `pso.ForeignFileError`
@@ -75,6 +78,7 @@ impl Errors {
             no_addresses: own.attribute(py, c"NoAddressesError")?,
             file_limit: own.attribute(py, c"FileLimitError")?,
             no_place: own.attribute(py, c"NoPlaceError")?,
+            in_use: own.attribute(py, c"InUseError")?,
             corrupt: own.attribute(py, c"CorruptSpaceError")?,
             foreign: own.attribute(py, c"ForeignFileError")?,
             version: own.attribute(py, c"VersionError")?,
@@ -107,6 +111,7 @@ impl Errors {
             &self.no_addresses,
             &self.file_limit,
             &self.no_place,
+            &self.in_use,
             &self.corrupt,
             &self.foreign,
             &self.version,
@@ -182,6 +187,17 @@ impl Errors {
             _ => &self.base,
         };
         Raised::with(py, class, error.to_string())
+    }
+
+    /// Raises why a space cannot be repaired.
+    #[cold]
+    pub fn not_repaired(&self, py: Python<'_>, error: &RepairError) -> Raised {
+        match error {
+            RepairError::Join(error) => self.not_joined(py, error),
+            RepairError::InUse { .. } => Raised::with(py, &self.in_use, error.to_string()),
+            RepairError::Pages(_) => Raised::with(py, &self.full, error.to_string()),
+            _ => Raised::with(py, &self.base, error.to_string()),
+        }
     }
 
     /// Raises why a space cannot be made, opened or removed.

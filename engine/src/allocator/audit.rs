@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::class::SizeClass;
-use super::superblock::{Superblock, SuperblockState, Use};
+use super::superblock::{Superblock, SuperblockState, Use, is_quarantined};
 use super::{free_generation, large, supply};
 
 /// Something that does not hold.
@@ -181,6 +181,9 @@ impl<P: Platform, L: Fn(ParticipantId) -> bool> Auditor<'_, P, L> {
 
     fn superblock(&self, superblock: &Superblock, word: u64, report: &mut dyn FnMut(Damage)) {
         let number = superblock.number;
+        if is_quarantined(word) {
+            return;
+        }
         let Some(state) = SuperblockState::unpack(word, self.arena.layout().geometry()) else {
             return report(Damage::Header { superblock: number, word });
         };

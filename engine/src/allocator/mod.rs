@@ -6,6 +6,7 @@
 //! supply       where superblocks come from                                cache        allocate and free, per participant
 //! large        blocks of whole superblocks                                recovery     what the dead left
 //! audit        what must hold, looked for                                 pages        memory on its way back to the system
+//!                                                                        repair       headers that damage has changed
 //! ```
 //!
 //! A block is two header words, the state and the word for marks and links (`word::mark`), then payload. A block exists
@@ -32,6 +33,7 @@ mod class;
 mod large;
 mod pages;
 mod recovery;
+mod repair;
 mod superblock;
 mod supply;
 
@@ -39,6 +41,8 @@ pub use audit::{Damage, audit, fsck};
 pub use cache::BlockCache;
 pub use pages::Sweep;
 pub use recovery::{recover, recover_while};
+pub use repair::Mend;
+pub(crate) use repair::{free_for_good, mend_superblocks, mend_supply};
 pub use superblock::{Pages, SuperblockState, Use};
 
 use crate::arena::{Arena, SMALL_WORDS};

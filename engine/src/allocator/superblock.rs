@@ -3,7 +3,7 @@
 //! ```text
 //! word 0  state = generation:24 | owner:16 (participant + 1, 0 = nobody) | detail:22 | kind:2
 //!           kind 0 Unused      detail = its pages: 0 backed, 1 unsure, 2 punched. With an owner: claimed, being made into
-//!                              something else, or its pages on their way
+//!                              something else, or its pages on their way. All ones: quarantined (see `fsck::repair`)
 //!           kind 1 Small       detail = size class. Without an owner: orphaned
 //!           kind 2 LargeHead   detail = superblocks of the run. With an owner: being taken apart by it
 //!           kind 3 LargeTail   detail = distance to the head. Its owner is whoever built the run, and says nothing once
@@ -146,6 +146,14 @@ impl SuperblockState {
     }
 }
 
+/// The detail of a superblock that nobody is to use: its header was damaged. It unpacks to nothing, so everybody passes it by.
+const QUARANTINED: u64 = ((1 << DETAIL_BITS) - 1) << DETAIL_SHIFT;
+
+/// Whether a header says that its superblock is quarantined.
+pub fn is_quarantined(word: u64) -> bool {
+    word & ((1 << GENERATION_SHIFT) - 1) == QUARANTINED
+}
+
 /// The later of two generations, which wrap: they are taken to lie less than half a turn apart.
 fn later_generation(a: u64, b: u64) -> u64 {
     if b.wrapping_sub(a) & Handle::GENERATION_MASK <= Handle::GENERATION_MASK / 2 { b } else { a }
@@ -202,6 +210,20 @@ impl Superblock {
         let generation = newest.next_generation().max(2);
         self.exchange(arena, from, SuperblockState { generation, owner: None, used_for: Use::Unused(Pages::Backed) })
             .is_some()
+    }
+
+    /// Says for good that nobody is to use it, if the header still holds `word`.
+    pub fn quarantine<P: Platform>(&self, arena: &Arena<P>, word: u64) -> bool {
+        let quarantined = word >> GENERATION_SHIFT << GENERATION_SHIFT | QUARANTINED;
+        arena.platform().compare_exchange(self.header, word, quarantined, AcqRel, Acquire).is_ok()
+    }
+
+    /// Writes a header anew that unpacks to nothing, if it still holds `word`. Its generation, the best that is known, goes on.
+    pub fn rewrite<P: Platform>(&self, arena: &Arena<P>, word: u64, used_for: Use) -> bool {
+        let before = SuperblockState { generation: word >> GENERATION_SHIFT, owner: None, used_for };
+        let generation = before.next_generation().max(2);
+        let state = SuperblockState { generation, ..before };
+        arena.platform().compare_exchange(self.header, word, state.pack(), AcqRel, Acquire).is_ok()
     }
 
     fn exchange<P: Platform>(

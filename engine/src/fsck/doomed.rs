@@ -12,18 +12,13 @@ use crate::word::{BlockPhase, Colour, Handle, Link, Mark};
 /// The raw handles of all such blocks.
 ///
 /// Cost: a look at every block.
-pub(super) fn all<P: Platform>(arena: &Arena<P>) -> BTreeSet<u64> {
+pub(crate) fn all<P: Platform>(arena: &Arena<P>) -> BTreeSet<u64> {
     let mut found = BTreeSet::new();
     let mut pending: Vec<Handle> = Vec::new();
     allocator::for_each_block(arena, |handle, state| {
-        // Relaxed: the phase was acquired.
-        let word = arena.platform().load(handle.block().offset(1), Relaxed);
         let doomed = match state.phase {
-            // Or about to be retired, by a collector that was killed.
-            BlockPhase::Live => {
-                Mark::unpack(word).map_or(Link::unpack(word).whole, |mark| mark.colour == Colour::Condemned)
-            }
-            BlockPhase::Retired => Link::unpack(word).whole,
+            BlockPhase::Live => is_doomed(arena, handle),
+            BlockPhase::Retired => Link::unpack(second_word(arena, handle)).whole,
             BlockPhase::Free | BlockPhase::Private => false,
         };
         if doomed {
@@ -39,4 +34,15 @@ pub(super) fn all<P: Platform>(arena: &Arena<P>) -> BTreeSet<u64> {
         });
     }
     found
+}
+
+/// Whether a LIVE block was condemned; or is about to be retired, by a collector that was killed.
+pub(super) fn is_doomed<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
+    let word = second_word(arena, handle);
+    Mark::unpack(word).map_or(Link::unpack(word).whole, |mark| mark.colour == Colour::Condemned)
+}
+
+pub(super) fn second_word<P: Platform>(arena: &Arena<P>, handle: Handle) -> u64 {
+    // Relaxed: the phase was acquired.
+    arena.platform().load(handle.block().offset(1), Relaxed)
 }

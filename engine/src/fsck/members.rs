@@ -42,6 +42,14 @@ fn check_participant<P: Platform>(
     if Claim::unpack(claim).is_some() && participant_is_dead(arena, id) && unchanged() {
         report(Finding::HeldByTheDead { participant: id });
     }
+    if claim != 0 && Claim::unpack(claim).is_none() && unchanged() {
+        report(Finding::Claim { participant: id, word: claim });
+    }
+    // Acquire: pairs with the release of the claim, before which its last owner cleared it.
+    let start = arena.platform().load(slot.start(), Acquire);
+    if claim == 0 && start != 0 && unchanged() {
+        report(Finding::Start { participant: id, word: start });
+    }
     let idle = Status::unpack(word).is_some_and(|status| status.state == State::Idle);
     let must_rest = at_rest || Claim::unpack(claim).is_none();
     if (Status::unpack(word).is_none() || (must_rest && !idle)) && unchanged() {

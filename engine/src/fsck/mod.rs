@@ -1,4 +1,5 @@
-//! What must hold of a space, looked for word by word. Reads only; mending is `Space::recover_dead`'s business.
+//! What must hold of a space, looked for word by word. Reads only; what the dead left is `Space::recover_dead`'s business, and
+//! damage in a space that nobody has open is that of [`repair()`].
 //!
 //! - superblock headers against block states, hints against both, owners against participants (`allocator::audit`);
 //! - participants against processes: nothing is held by the dead;
@@ -14,194 +15,22 @@
 //! changed while it was looked at is looked at again.
 
 mod cells;
-mod doomed;
+pub(crate) mod doomed;
+mod finding;
 mod holds;
 mod logs;
 mod members;
+mod repair;
 mod retired;
 
-use std::fmt;
+pub use finding::Finding;
+pub use repair::{Mended, RepairError, Repaired, Unnamed, repair};
 
-use crate::allocator::{self, Damage};
+use crate::allocator;
 use crate::arena::HotWord;
 use crate::platform::{Ordering, Platform};
 use crate::space::Space;
-use crate::word::{CellAddress, ParticipantId, ProcessSlotId, WordAddress};
-
-/// Something that does not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Finding {
-    /// Somebody found damage before and said so.
-    Poisoned {
-        /// The number that he left.
-        reason: u64,
-    },
-    /// Superblocks and blocks.
-    Memory(Damage),
-    /// A process slot names a process that is dead and was not cleared up after.
-    DeadProcess {
-        /// Which.
-        slot: ProcessSlotId,
-    },
-    /// A participant slot is claimed by a process that is dead or gone.
-    HeldByTheDead {
-        /// Which.
-        participant: ParticipantId,
-    },
-    /// A status word that nothing of ours writes, or one that is not at rest where it must be.
-    Status {
-        /// Whose.
-        participant: ParticipantId,
-        /// What was read.
-        word: u64,
-    },
-    /// A lock of an attempt that is over, or of nobody.
-    Lock {
-        /// The cell.
-        cell: CellAddress,
-        /// What was read.
-        word: u64,
-    },
-    /// A version that the clock has not reached.
-    Version {
-        /// The cell.
-        cell: CellAddress,
-        /// What was read.
-        version: u64,
-    },
-    /// A word that is no value.
-    Value {
-        /// Where.
-        at: WordAddress,
-        /// What was read.
-        word: u64,
-    },
-    /// A handle that names no block in use.
-    Dangling {
-        /// Where.
-        at: WordAddress,
-        /// What was read.
-        word: u64,
-    },
-    /// A handle in a participant slot that names no piece of a log, or one that is too small.
-    LogPiece {
-        /// Whose.
-        participant: ParticipantId,
-        /// What was read.
-        word: u64,
-    },
-    /// A piece of a log that no participant slot names.
-    UnnamedLogPiece {
-        /// Where.
-        at: WordAddress,
-    },
-    /// A handle in a process slot that names no piece of a table of what is held, or one that is too small.
-    HoldsPiece {
-        /// Whose.
-        process: ProcessSlotId,
-        /// What was read.
-        word: u64,
-    },
-    /// A piece of such a table that no process slot names.
-    UnnamedHoldsPiece {
-        /// Where.
-        at: WordAddress,
-    },
-    /// An entry of such a table that is no handle, or one that nobody has who could hold anything.
-    Held {
-        /// Whose.
-        process: ProcessSlotId,
-        /// Where.
-        at: WordAddress,
-        /// What was read.
-        word: u64,
-    },
-    /// A PRIVATE block in a space in which nobody is in an attempt.
-    Private {
-        /// Where.
-        at: WordAddress,
-        /// Whose.
-        owner: ParticipantId,
-    },
-    /// A block that was retired and that no participant's list names.
-    Unlisted {
-        /// Where.
-        at: WordAddress,
-        /// Who has retired it.
-        owner: ParticipantId,
-    },
-    /// A block whose counts contradict its room.
-    Block {
-        /// Where.
-        at: WordAddress,
-        /// What was read.
-        word: u64,
-    },
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Poisoned { reason } => {
-                write!(f, "somebody found damage before and closed the space (reason {reason})")
-            }
-            Self::Memory(damage) => damage.fmt(f),
-            Self::DeadProcess { slot } => write!(f, "process slot {} belongs to a process that is dead", slot.0),
-            Self::HeldByTheDead { participant } => {
-                write!(f, "participant {} belongs to a process that is dead", participant.0)
-            }
-            Self::Status { participant, word } => {
-                write!(f, "participant {}: the status is {word:#018x}", participant.0)
-            }
-            Self::Lock { cell, word } => {
-                let at = cell.lock_word().byte_offset();
-                write!(f, "the cell at byte {at} is locked by nobody who runs ({word:#018x})")
-            }
-            Self::Version { cell, version } => {
-                let at = cell.lock_word().byte_offset();
-                write!(f, "the cell at byte {at} has the version {version}, which the clock has not reached")
-            }
-            Self::Value { at, word } => write!(f, "the word at byte {} is no value ({word:#018x})", at.byte_offset()),
-            Self::Dangling { at, word } => {
-                write!(f, "the handle at byte {} names no block in use ({word:#018x})", at.byte_offset())
-            }
-            Self::LogPiece { participant, word } => {
-                write!(f, "participant {}: {word:#018x} names no piece of a log of the right size", participant.0)
-            }
-            Self::UnnamedLogPiece { at } => {
-                write!(f, "the piece of a log at byte {} belongs to no participant", at.byte_offset())
-            }
-            Self::HoldsPiece { process, word } => {
-                write!(f, "process slot {}: {word:#018x} names no piece of a table of the right size", process.0)
-            }
-            Self::UnnamedHoldsPiece { at } => {
-                write!(f, "the piece of a table at byte {} belongs to no process", at.byte_offset())
-            }
-            Self::Held { process, at, word } => write!(
-                f,
-                "process slot {}: the entry at byte {} is held by nobody or is no handle ({word:#018x})",
-                process.0,
-                at.byte_offset()
-            ),
-            Self::Private { at, owner } => write!(
-                f,
-                "the block at byte {} is private to participant {}, who is in no attempt",
-                at.byte_offset(),
-                owner.0
-            ),
-            Self::Unlisted { at, owner } => write!(
-                f,
-                "the block at byte {} was retired by participant {} and is in no list",
-                at.byte_offset(),
-                owner.0
-            ),
-            Self::Block { at, word } => {
-                write!(f, "the block around byte {} contradicts its size ({word:#018x})", at.byte_offset())
-            }
-        }
-    }
-}
+use crate::word::Version;
 
 /// Checks a space in which others may be at work.
 pub fn fsck<P: Platform>(space: &Space<P>) -> Vec<Finding> {
@@ -245,6 +74,11 @@ fn check_all<P: Platform>(space: &Space<P>, at_rest: bool) -> Vec<Finding> {
     let poison = arena.platform().load(arena.layout().hot(HotWord::Poison), Ordering::Relaxed);
     if poison != 0 {
         findings.push(Finding::Poisoned { reason: poison });
+    }
+    // Relaxed: the word itself.
+    let clock = arena.platform().load(arena.layout().hot(HotWord::VersionClock), Ordering::Relaxed);
+    if clock == 0 || clock >> Version::BITS != 0 {
+        findings.push(Finding::Clock { word: clock });
     }
     members::check(arena, at_rest, &mut |finding| findings.push(finding));
     allocator::audit(

@@ -16,6 +16,7 @@ mod object;
 mod one_preemption;
 mod readers;
 mod reclamation;
+mod repair;
 mod scenes_on_threads;
 mod support;
 mod transaction;

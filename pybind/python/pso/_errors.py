@@ -42,6 +42,10 @@ class NoPlaceError(Error, RuntimeError):
     whom."""
 
 
+class InUseError(Error, RuntimeError):
+    """The space is open somewhere, and what was asked for needs it to be open nowhere. The message names a process that has it."""
+
+
 class CorruptSpaceError(Error):
     """The space is damaged: a word was read that nothing of pso writes."""
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pso_engine::arena::HotWord;
+use pso_engine::census::census;
 use pso_engine::participant::{Claim, Slot as ParticipantSlot};
 use pso_engine::platform::Memory;
 use pso_engine::platform::Ordering::Relaxed;
@@ -25,7 +26,7 @@ use crate::transaction::{self, Irrevocable, Limits};
 /// So long has another process that is clearing up after the dead before `fsck` looks again.
 const CLEARING_PAUSE: Duration = Duration::from_millis(5);
 
-static METHODS: [Method<Space>; 17] = [
+static METHODS: [Method<Space>; 18] = [
     Method::plain(c"close", Space::close, c"close($self, /)\n--\n\nClose the space in this interpreter. Its objects raise SpaceClosedError from then on; others keep theirs."),
     Method::many(c"run", Space::run, c"run($self, function, /, *args, timeout=None, retries=None, readonly=False, **kwargs)\n--\n\nRun function as one transaction, as often as it takes, and return what it returns. Inside a transaction it is a part of it; then only readonly counts.\n\nRaises TransactionTimeout after timeout seconds or more than retries further attempts, ReadOnlyError if readonly and something in it writes."),
     Method::many(c"transactional", Space::transactional, c"transactional($self, function=None, /, *, timeout=None, retries=None, readonly=False)\n--\n\nDecorate function: each call is one transaction of this space, with the options of run(). Nested calls join. With options only: a decorator."),
@@ -35,6 +36,7 @@ static METHODS: [Method<Space>; 17] = [
     Method::many(c"List", Space::make_list, c"List($self, iterable=(), /)\n--\n\nA new shared list in this space."),
     Method::many(c"Queue", Space::make_queue, c"Queue($self, maxsize=1024)\n--\n\nA new bounded queue in this space."),
     Method::plain(c"stats", Space::stats, c"stats($self, /)\n--\n\nA dict of numbers. Bytes: size, used, free, retired (replaced, and not used again yet); held (objects that processes have proxies of, or have pickled for somebody who has not loaded them yet); collections (looks for what nothing names) begun; participants and processes (places taken, of those that have died also until somebody looks), attempts, commits, stops, sleeps, version."),
+    Method::plain(c"census", Space::census, c"census($self, /)\n--\n\nWhat the memory of the space is used for: a dict from kinds to dicts of 'objects', 'blocks' and 'bytes'.\n\nKinds: list, dict and queue (with all that makes them up, but not what they hold), tuple, str, bytes, int and float (those that do not fit a word; others take no block); garbage (found to be named by nothing, and not freed yet), waiting (replaced or removed, and kept for those who may still read it), private (made by transactions under way), logs and tables (of those who work), parts. Kinds of which there is nothing are left out.\n\nCost: a look at each block and at each word of a container. Others go on meanwhile, so the numbers are of no one moment."),
     Method::plain(c"collect", Space::collect, c"collect($self, /)\n--\n\nFree now what nothing in the space names and nobody holds any more: lists, dicts and queues, also those that only name each other, and what this interpreter has replaced or removed. It is done by itself now and then. Memory that is empty then goes back to the system. Returns the number of bytes freed.\n\nOthers go on meanwhile; what a transaction may hold that has begun before stays. Cost: a look at every object of the space. Raises RuntimeError inside a transaction."),
     Method::plain(c"fsck", Space::fsck, c"fsck($self, /)\n--\n\nCheck the space. Returns a list of sentences, one a finding; empty is well."),
     Method::one(c"record", Space::record, c"record($self, path, /)\n--\n\nRecord the transactions that this process commits in the space, until the Recording that is returned is closed.\n\nUse it as a context manager, or call close(). Each process writes a file of its own; `pso trace merge` puts them together, `pso replay` runs them again.\n\nRaises OSError if path cannot be written, RuntimeError if this process records the space already."),
@@ -173,6 +175,18 @@ impl Space {
             py.set_item(&stats, &*py.str(name)?, &*py.unsigned(value)?)?;
         }
         Ok(stats)
+    }
+
+    fn census(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        let kinds = py.dict()?;
+        for (class, count) in this.with_arena(py, census)? {
+            let row = py.dict()?;
+            for (name, value) in [("objects", count.objects), ("blocks", count.blocks), ("bytes", count.bytes)] {
+                py.set_item(&row, &*py.str(name)?, &*py.unsigned(value)?)?;
+            }
+            py.set_item(&kinds, &*py.str(class.name())?, &row)?;
+        }
+        Ok(kinds)
     }
 
     fn collect(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {

@@ -1,0 +1,158 @@
+//! Proof that nobody else is in the space; and what processes and participants left that are not there any more.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+
+use super::reach::Reached;
+use super::{Mended, RepairError};
+use crate::arena::Arena;
+use crate::holding;
+use crate::participant::{Claim, ProcessPhase, ProcessSlot, Slot, status_of};
+use crate::platform::{Liveness, Platform};
+use crate::space::Space;
+use crate::word::{ParticipantId, ProcessSlotId, State, Status};
+
+/// All liveness bytes are in the hand of this process: nobody is there, and nobody can join. They go back with the process, if it is killed.
+pub(super) struct Alone<'a, P: Platform> {
+    space: &'a Space<P>,
+    claimed: Vec<ProcessSlotId>,
+}
+
+impl<'a, P: Platform> Alone<'a, P> {
+    /// Takes them, or says who is there.
+    pub(super) fn prove(space: &'a Space<P>) -> Result<Self, RepairError> {
+        let mut alone = Self { space, claimed: Vec::new() };
+        let proof = slots(space.arena()).try_for_each(|(id, slot)| alone.take(id, slot));
+        match proof {
+            Ok(()) => Ok(alone),
+            Err(refused) => {
+                alone.end();
+                Err(refused)
+            }
+        }
+    }
+
+    fn take(&mut self, id: ProcessSlotId, slot: ProcessSlot) -> Result<(), RepairError> {
+        let arena = self.space.arena();
+        if id == self.space.process() {
+            return Ok(());
+        }
+        let is_used = slot.state(arena).phase == ProcessPhase::Used;
+        let identity = slot.identity(arena);
+        let in_use = RepairError::InUse { slot: id, pid: is_used.then_some(identity.pid) };
+        // One without its byte may still write.
+        if is_used && arena.platform().liveness(id, identity) == Liveness::Fenced {
+            return Err(in_use);
+        }
+        if !arena.platform().claim_liveness(id) {
+            return Err(in_use);
+        }
+        self.claimed.push(id);
+        Ok(())
+    }
+
+    /// Lets others join.
+    pub(super) fn end(self) {
+        self.claimed.iter().for_each(|id| self.space.arena().platform().release_liveness(*id));
+    }
+}
+
+fn slots<P: Platform>(arena: &Arena<P>) -> impl Iterator<Item = (ProcessSlotId, ProcessSlot)> + '_ {
+    let ids = (0..arena.layout().geometry().process_slots).map(|number| ProcessSlotId(number as u16));
+    ids.filter_map(|id| ProcessSlot::of(arena, id).map(|slot| (id, slot)))
+}
+
+fn participants<P: Platform>(arena: &Arena<P>) -> impl Iterator<Item = (ParticipantId, Slot)> + '_ {
+    let ids = (0..arena.layout().geometry().participants).map(|number| ParticipantId(number as u16));
+    ids.filter_map(|id| Slot::of(arena, id).map(|slot| (id, slot)))
+}
+
+/// Frees the process slots of all others. What they held is let go of with the tables, later.
+pub(super) fn end_processes<P: Platform>(space: &Space<P>, report: &mut dyn FnMut(Mended)) {
+    let arena = space.arena();
+    for (id, slot) in slots(arena).filter(|(id, _)| *id != space.process()) {
+        let state = slot.state(arena);
+        if state.phase == ProcessPhase::Used {
+            holding::publish_pieces(arena, slot);
+            // Its participants are proven dead by it, as those of a slot that was given on.
+            if slot.free(arena, state) || clear_state(arena, slot) {
+                report(Mended::Process { slot: id });
+            }
+        }
+    }
+}
+
+/// A phase that is none: the word as it is packed is not the word that is there.
+fn clear_state<P: Platform>(arena: &Arena<P>, slot: ProcessSlot) -> bool {
+    let word = arena.platform().load(slot.state_word(), Acquire);
+    // The generation stays, as far as it can be read: claims that name it are of a process that is gone.
+    arena
+        .platform()
+        .compare_exchange(slot.state_word(), word, word >> 8 << 8 & ((1 << 48) - 1), AcqRel, Relaxed)
+        .is_ok()
+}
+
+/// Recovers all participants that are claimed by somebody who is not there: all.
+pub(super) fn end_participants<P: Platform>(space: &Space<P>, report: &mut dyn FnMut(Mended)) {
+    let (arena, platform) = (space.arena(), space.arena().platform());
+    let mine = space.claim();
+    let dead = Claim { generation: mine.generation.wrapping_sub(1) & ((1 << 40) - 1), ..mine }.pack();
+    let mut found = Vec::new();
+    for (id, slot) in participants(arena) {
+        // Nobody recovers anybody just now.
+        platform.store(slot.recoverer(), 0, Relaxed);
+        let word = platform.load(slot.claim(), Acquire);
+        if word != 0 {
+            found.push((id, slot, word));
+            let _ = platform.compare_exchange(slot.claim(), word, dead, AcqRel, Relaxed);
+        }
+    }
+    if !found.is_empty() {
+        space.recover_dead();
+    }
+    for (participant, slot, word) in found {
+        if platform.load(slot.claim(), Acquire) == 0 {
+            report(Mended::Claim { participant, word });
+        }
+    }
+}
+
+/// Participants of nobody are between attempts. True: one was not, and was recovered, which may have changed cells.
+pub(super) fn settle<P: Platform>(space: &Space<P>, reached: &Reached, report: &mut dyn FnMut(Mended)) -> bool {
+    let (arena, platform) = (space.arena(), space.arena().platform());
+    let mut unfinished = Vec::new();
+    for (participant, slot) in participants(arena) {
+        let start = platform.load(slot.start(), Acquire);
+        if start != 0 {
+            platform.store(slot.start(), 0, Relaxed);
+            report(Mended::Start { participant, word: start });
+        }
+        let word = platform.load(slot.status(), Acquire);
+        let status = status_of(arena, slot).ok();
+        if status.is_some_and(|status| status.state == State::Idle) {
+            continue;
+        }
+        // What its locks are worth the status says, or nobody knows.
+        match (reached.is_locked_by(participant.0, status.map(|status| status.seq)), status) {
+            (true, Some(_)) => unfinished.push((participant, slot, word)),
+            (true, None) => {}
+            (false, _) => {
+                let seq = ((word >> 4) + 1) & ((1 << 40) - 1);
+                let idle = Status { seq, state: State::Idle }.pack();
+                if platform.compare_exchange(slot.status(), word, idle, AcqRel, Relaxed).is_ok() {
+                    report(Mended::Status { participant, word });
+                }
+            }
+        }
+    }
+    if unfinished.is_empty() {
+        return false;
+    }
+    let mine = space.claim();
+    let dead = Claim { generation: mine.generation.wrapping_sub(1) & ((1 << 40) - 1), ..mine }.pack();
+    for (_, slot, _) in &unfinished {
+        let _ = platform.compare_exchange(slot.claim(), 0, dead, AcqRel, Relaxed);
+    }
+    space.recover_dead();
+    unfinished.into_iter().for_each(|(participant, _, word)| report(Mended::Status { participant, word }));
+    true
+}
