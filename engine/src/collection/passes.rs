@@ -393,7 +393,7 @@ fn who_commits<P: Platform>(arena: &Arena<P>) -> Vec<(Slot, u64)> {
 
 /// The LIVE blocks of a superblock that may have many names.
 fn for_each_of_many_names<P: Platform>(arena: &Arena<P>, superblock: u64, mut visit: impl FnMut(Handle)) {
-    allocator::for_each_block_of(arena, superblock, &mut |handle, state| {
+    allocator::for_each_block_to_mark(arena, superblock, &mut |handle, state| {
         if state.phase == BlockPhase::Live && has_many_names(arena, handle, state.kind) {
             visit(handle);
         }
