@@ -48,7 +48,7 @@ impl Draw {
     /// One below `end`, which is at most 2^32, by the upper half of a number.
     #[inline(always)]
     pub fn below(&mut self, end: u64) -> u64 {
-        (self.number() >> 32) * end >> 32
+        ((self.number() >> 32) * end) >> 32
     }
     /// The size of a block.
     #[inline(always)]
