@@ -6,8 +6,9 @@
 //!            2 a few further headers, in turn: a superblock of mine with hints, or an orphan of the class to adopt
 //!            3 claim a superblock and carve it
 //!            4 the space is full: all headers, every group of mine; empty superblocks of any class are given back
-//! free       the compare-exchange to FREE; then a note of it: into the magazine if the superblock is mine, else a hint; with hints
-//!            in all groups of a superblock that is mine or nobody's: if it is empty, it is given back
+//! free       the step to FREE, a store where only I write the word, else a compare-exchange; then a note of it: into the magazine
+//!            if the superblock is mine, else a hint; with hints in all groups of a superblock that is mine or nobody's: if it is
+//!            empty, it is given back
 //! ```
 //! A magazine holds hints, as all else here: a block is allocated only if its state word says FREE, and nobody but the
 //! owner of a superblock turns FREE into PRIVATE. The one thing that must not happen is an entry that outlives my

@@ -10,14 +10,15 @@
 //! ```
 //!
 //! A block is two header words, the state and the word for marks and links (`word::mark`), then payload. A block exists
-//! from the one store of PRIVATE on and ends with the one compare-exchange to (generation + 1, FREE). A killed allocator
-//! leaves a FREE block, or a PRIVATE block of a dead owner, and both are found by looking: there is no log. Every list,
+//! from the one store of PRIVATE on and ends with the one step to (generation + 1, FREE): a store by who lives and has it PRIVATE
+//! or has RETIRED it, else a compare-exchange. A killed allocator leaves a FREE block, or a PRIVATE block of a dead owner, and both are found by looking: there is no log. Every list,
 //! bitmap and index beside the state words is a hint whose loss costs time or memory until the next full search.
 //!
 //! Invariants:
 //! 1. A superblock has at most one owner, and only the owner turns its FREE blocks into PRIVATE ones.
 //! 2. A superblock's state word, and a block's once it is not FREE, change by compare-exchange from a word that contains
-//!    a generation. Whoever slept meanwhile fails.
+//!    a generation. Whoever slept meanwhile fails. Except: whoever lives frees by a store what is PRIVATE to him or RETIRED by him. Nobody
+//!    else changes such a word; who recovers does so only for the dead, and in another generation fails.
 //! 3. A superblock becomes Unused, and so free for other sizes, only when all its blocks are FREE; generations of later
 //!    blocks are above those of all former ones there.
 //! 4. The second header word is 0 from the allocation on until `reclamation` or `collection` writes it.

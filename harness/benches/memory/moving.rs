@@ -28,7 +28,7 @@ const BATCH: u64 = 16;
 /// How often each cell is written by those who have its lock already, and once before.
 const PASSES: usize = 64;
 /// References that are moved over texts in one transaction.
-const OVERWRITTEN: usize = 1024;
+const OVERWRITTEN: usize = 256;
 /// Too long to stand in a cell.
 const TEXT: &str = "a text that has a block of its own";
 /// Lists that are dropped and found by one collection.
