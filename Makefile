@@ -19,7 +19,7 @@ export PYO3_BUILD_EXTENSION_MODULE := 1
 # The folder of the outputs is part of what the demo promises.
 export CARGO_TARGET_DIR := $(CURDIR)/target
 
-.PHONY: help setup venv build install demo check lint test test-rust test-python bench sweep torture verify clean
+.PHONY: help setup venv build install demo check lint test test-rust test-python bench sweep torture fuzz verify clean
 
 help:
 	@echo 'make demo      build all; count and index the standard library in shared objects while workers are killed'
@@ -28,6 +28,7 @@ help:
 	@echo 'make bench     the measurements in results/'
 	@echo 'make sweep     traces on real processes and on the simulated machine, with charts, in results/'
 	@echo 'make torture   2,000 random kills of native writers'
+	@echo 'make fuzz      searches for space files that harm who opens them, where a nightly compiler and cargo-fuzz are found'
 	@echo 'make verify    the evidence that takes hours: models, 10,000 kills, 1,000 stops; verdicts in results/verify.json'
 	@echo 'make setup     .venv with the pinned tools, the package in it, and the command target/release/pso'
 	@echo 'make clean     removes target and .venv'
@@ -88,8 +89,13 @@ sweep: setup
 torture: build
 	$(STEP) 'torture' $(PSO) torture --kills 2000 $(TORTURE)
 
+# Without a step of its own name: that it was not run is to be read.
+fuzz:
+	scripts/fuzz.sh $(FUZZ)
+
 verify: build
 	$(STEP) 'verify' $(PSO) verify --out results/verify.json $(VERIFY)
+	scripts/fuzz.sh $(FUZZ)
 
 clean:
 	rm -rf target .venv .pytest_cache .hypothesis .ruff_cache .mypy_cache

@@ -48,7 +48,7 @@ fn precious() -> &'static Precious {
         let (platform, layout) = create(&Place::Directory(directory.clone()), BYTES).expect("a space is made");
         let space = Space::join(platform, layout).expect("it is joined");
         let mut participant = space.participant().expect("it has room");
-        participant.run(|tx| fill(tx)).expect("it takes a few objects");
+        participant.run(fill).expect("it takes a few objects");
         participant.leave();
         space.leave();
         let read = |name| fs::read(directory.join(name)).expect("a file of the space");
@@ -167,7 +167,7 @@ fn use_and_leave(place: &Place, words: &[u64]) -> Option<()> {
             look_at(tx, root)
         });
         let deadline = by(&participant);
-        let _ = participant.run_until(deadline, |tx| fill(tx));
+        let _ = participant.run_until(deadline, fill);
         participant.leave();
     }
     space.leave();

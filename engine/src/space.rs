@@ -8,12 +8,13 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crate::arena::{Arena, HotWord, Layout};
+use crate::error::Corrupt;
 use crate::holding;
 use crate::participant::{Claim, ProcessPhase, ProcessSlot, Slot};
 use crate::platform::{Liveness, Platform};
 use crate::recovery;
 use crate::transaction::Participant;
-use crate::word::{ParticipantId, ProcessSlotId};
+use crate::word::{ParticipantId, ProcessSlotId, Version};
 
 /// A space, joined. Shared by the threads (and interpreters) of a process.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ pub enum JoinError {
     Full(#[from] crate::error::Full),
     /// Damage.
     #[error(transparent)]
-    Corrupt(#[from] crate::error::Corrupt),
+    Corrupt(#[from] Corrupt),
 }
 
 /// Who has the slots of a table: processes, and how many each.
@@ -212,7 +213,16 @@ impl<P: Platform> Space<P> {
     }
 
     /// Somebody who can run transactions: takes a place in the participant table.
+    ///
+    /// # Errors
+    /// `Participants`, `Full`: no place, no room for its logs. `Corrupt`: they are damaged, or the version clock is.
     pub fn participant(self: &Arc<Self>) -> Result<Participant<P>, JoinError> {
+        // Here, once: who runs transactions relies on it.
+        let clock = self.arena.layout().hot(HotWord::VersionClock);
+        let word = self.arena.platform().load(clock, Relaxed);
+        if !Version::is_clock(word) {
+            return Err(Corrupt { what: "the version clock", byte_offset: clock.byte_offset(), word }.into());
+        }
         if let Some(participant) = self.claim_participant()? {
             return Ok(participant);
         }

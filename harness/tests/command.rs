@@ -88,7 +88,7 @@ fn blocks_are_counted_by_the_room_they_have() {
     let text = String::from_utf8_lossy(&output.stdout);
     let line =
         |kind: &str| text.lines().find(|line| line.trim_start().starts_with(kind)).unwrap_or_default().to_owned();
-    assert!(line("str").contains(" 100 ") && line("list").contains(" 1 ") && line("logs") != "", "{text}");
+    assert!(line("str").contains(" 100 ") && line("list").contains(" 1 ") && !line("logs").is_empty(), "{text}");
     assert!(text.contains("0 collections"), "{text}");
     tx.leave();
     space.leave();

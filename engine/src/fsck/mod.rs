@@ -77,7 +77,7 @@ fn check_all<P: Platform>(space: &Space<P>, at_rest: bool) -> Vec<Finding> {
     }
     // Relaxed: the word itself.
     let clock = arena.platform().load(arena.layout().hot(HotWord::VersionClock), Ordering::Relaxed);
-    if clock == 0 || clock >> Version::BITS != 0 {
+    if !Version::is_clock(clock) {
         findings.push(Finding::Clock { word: clock });
     }
     members::check(arena, at_rest, &mut |finding| findings.push(finding));

@@ -17,6 +17,12 @@ impl Version {
     pub const BITS: u32 = 52;
     /// Of cells that a new object starts with: older than every attempt, for the clock starts at 1.
     pub const INITIAL: Self = Self(0);
+
+    /// Whether the version clock may stand there: it starts at 1, and no space lives until half of its bits are used.
+    #[inline]
+    pub const fn is_clock(word: u64) -> bool {
+        word != 0 && word >> (Self::BITS - 1) == 0
+    }
 }
 
 /// The coarse shared time of which priority is made, in steps of about a millisecond.

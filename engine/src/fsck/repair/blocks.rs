@@ -179,14 +179,13 @@ fn is_over<P: Platform>(arena: &Arena<P>, participant: ParticipantId) -> bool {
 fn mend_clock<P: Platform>(arena: &Arena<P>, report: &mut dyn FnMut(Mended)) -> u64 {
     let (platform, at) = (arena.platform(), arena.layout().hot(HotWord::VersionClock));
     let from = platform.load(at, Acquire);
-    if from != 0 && from >> Version::BITS == 0 {
+    if Version::is_clock(from) {
         return from;
     }
     let mut to = 1;
     for_each_cell(arena, &mut |cell| {
         if let LockWord::Free { version, .. } = LockWord::unpack(platform.load(cell.lock_word(), Acquire))
-            // Half of what there is: no clock has come so far.
-            && version.0 >> (Version::BITS - 1) == 0
+            && Version::is_clock(version.0)
         {
             to = to.max(version.0);
         }
