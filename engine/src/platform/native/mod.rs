@@ -43,6 +43,8 @@ use crate::word::WordAddress;
 
 /// One space, mapped into this process. A clone is the same mapping, which ends with the last one.
 #[derive(Clone, Debug)]
+// In this order: each access begins with the base.
+#[repr(C)]
 pub struct Native {
     base: NonNull<AtomicU64>,
     words: u64,
