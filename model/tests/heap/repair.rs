@@ -118,7 +118,7 @@ fn cell(arena: &Arena<Heap>) -> CellAddress {
 type Damage = fn(&Arena<Heap>);
 
 /// Each damage that has one answer.
-const MENDABLE: [(&str, Damage); 21] = [
+const MENDABLE: [(&str, Damage); 24] = [
     ("nothing", |_| {}),
     ("a lock of an attempt that is over", |arena| {
         let by = LockedBy { participant: ParticipantId(0), entry: 0, seq: 77 };
@@ -184,6 +184,20 @@ const MENDABLE: [(&str, Damage); 21] = [
         let number = arena.layout().superblock_of(long.block()).unwrap();
         let run = (number..).find(|number| is_tail(arena, *number)).unwrap();
         arena.platform().store(arena.layout().superblock_header(run), 0x3fff_ff01, Relaxed);
+    }),
+    ("a superblock of somebody who is gone", |arena| {
+        let at = arena.layout().superblock_header(arena.layout().superblock_of(root_block(arena).block()).unwrap());
+        let state = SuperblockState::unpack(arena.platform().load(at, Relaxed), arena.layout().geometry()).unwrap();
+        let owned = SuperblockState { owner: Some(ParticipantId(9)), ..state };
+        arena.platform().store(at, owned.pack(), Relaxed);
+    }),
+    ("blocks in use among those that were never used", |arena| {
+        let at = arena.layout().superblock_header(arena.layout().superblock_of(root_block(arena).block()).unwrap());
+        arena.platform().store(at.offset(1), 0, Relaxed);
+    }),
+    ("containers where none are said to be", |arena| {
+        let at = arena.layout().superblock_header(arena.layout().superblock_of(root_block(arena).block()).unwrap());
+        arena.platform().store(at.offset(3), 0, Relaxed);
     }),
     ("a closed space", |arena| arena.platform().store(arena.layout().hot(HotWord::Poison), 3, Relaxed)),
 ];
