@@ -80,6 +80,7 @@ bench: setup
 	$(STEP) 'collections' $(PSO) bench garbage --seconds 60 --out results/garbage.json
 	$(STEP) 'kills' $(PSO) bench kill --out results/kill.json
 	$(STEP) 'engine beside locks and STMs' cargo bench --locked -p pso-harness --bench peers -- $(PEERS)
+	$(STEP) 'allocator and references' cargo bench --locked -p pso-harness --bench memory -- --out results/allocator.json
 	$(STEP) 'small transaction, criterion' cargo bench --locked -p pso-harness --bench small
 
 sweep: setup

@@ -244,7 +244,7 @@ impl<P: Platform> Space<P> {
             }
             // AcqRel: pairs with the release of the last owner or its recoverer; the slot is at rest.
             if platform.compare_exchange(slot.claim(), 0, claim, AcqRel, Relaxed).is_ok() {
-                return Participant::adopt(Arc::clone(self), id, slot).map(Some);
+                return self.look(|| Participant::adopt(Arc::clone(self), id, slot)).map(Some);
             }
         }
         Ok(None)

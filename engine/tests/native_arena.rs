@@ -4,14 +4,14 @@
 
 mod native_support;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Barrier;
 
-use native_support::{BYTES, Scratch};
-use pso_engine::arena::header::{HEADER_USED_WORDS, Header, HeaderWords};
+use native_support::{BYTES, Scratch, change_header};
+use pso_engine::arena::header::{HEADER_USED_WORDS, Header};
 use pso_engine::arena::{ArenaError, HotWord, Layout};
 use pso_engine::platform::native::{self, Native, Place};
 use pso_engine::platform::{Memory, Ordering::Relaxed, System};
@@ -34,25 +34,6 @@ macro_rules! assert_refused {
         let sentence = error.to_string();
         $(assert!(sentence.contains(&$part.to_string()), "{:?} is not in {sentence:?}", $part);)*
     };
-}
-
-fn arena_file(scratch: &Scratch, name: &str) -> File {
-    OpenOptions::new().read(true).write(true).open(scratch.path(name).join("arena")).unwrap()
-}
-
-/// Writes the header of a space anew, changed, with a good checksum.
-fn change_header(file: &File, change: impl FnOnce(&mut Header)) {
-    let mut bytes = [0; HEADER_USED_WORDS * 8];
-    file.read_exact_at(&mut bytes, 0).unwrap();
-    let mut words: HeaderWords = [0; HEADER_USED_WORDS];
-    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
-        *word = u64::from_le_bytes(*bytes);
-    }
-    let mut header = Header::decode(&words, Path::new("")).unwrap();
-    change(&mut header);
-    for (index, word) in header.encode((words[32], words[33])).iter().enumerate() {
-        file.write_all_at(&word.to_le_bytes(), index as u64 * 8).unwrap();
-    }
 }
 
 #[test]
@@ -247,21 +228,21 @@ fn each_difference_has_its_own_refusal() {
     let refused = |change: fn(&mut Header)| {
         let scratch = Scratch::new();
         scratch.space("space");
-        change_header(&arena_file(&scratch, "space"), change);
+        change_header(&scratch.arena("space"), change);
         native::attach(&scratch.place("space"))
     };
     assert_refused!(refused(|h| h.format_major = 0), ArenaError::Older { .. }, "older format 0", "reads format 1");
     assert_refused!(refused(|h| h.format_major = 9), ArenaError::Newer { .. }, "newer format 9", "reads format 1");
     assert_refused!(refused(|h| h.layout_hash = 7), ArenaError::OtherLayout { .. }, "0x0000000000000007");
     assert_refused!(refused(|h| h.features = 8), ArenaError::OtherFeatures { .. }, "0x8");
-    assert_refused!(refused(|h| h.fence_mode = 1), ArenaError::OtherFences { .. }, "fence mode 1");
+    assert_refused!(refused(|h| h.fence_mode = 2), ArenaError::OtherFences { .. }, "fence mode 2");
     assert_refused!(refused(|h| h.boot_id = 10), ArenaError::OtherBoot { .. }, "boot 0000000000000000000000000000000a");
     assert_refused!(refused(|h| h.geometry.participants = 1 << 40), ArenaError::Corrupt { .. }, "participants");
     assert_refused!(refused(|h| h.geometry.superblock_words = 8191), ArenaError::Corrupt { .. }, "superblock size");
 
     let scratch = Scratch::new();
     scratch.space("space");
-    let file = arena_file(&scratch, "space");
+    let file = scratch.arena("space");
     let attach = || native::attach(&scratch.place("space"));
     for length in [BYTES + 4096, BYTES - 4096, 4096, 100, 0] {
         file.set_len(length).unwrap();
@@ -328,7 +309,7 @@ fn random_damage_of_the_header_is_refused_or_harmless() {
     let mut random = rand::rngs::StdRng::seed_from_u64(1);
     let scratch = Scratch::new();
     scratch.space("space");
-    let file = arena_file(&scratch, "space");
+    let file = scratch.arena("space");
     let (mut refused, mut opened) = (0, 0);
     for round in 0..1000 {
         let used = round % 2 == 0;

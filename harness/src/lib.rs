@@ -5,7 +5,7 @@
 //! --repair` cannot repair the space.
 //!
 //! Public are the rooms that the benchmarks of this crate (`benches/`) work in as well: a space and a crew of processes on
-//! it, what stands beside a number, tables, and the ground that charts are drawn on.
+//! it, what stands beside a number, promises, tables, the ground that charts are drawn on, and what makes a test of a benchmark.
 
 mod bench;
 mod calibrate;
@@ -22,10 +22,12 @@ pub mod machine;
 pub mod place;
 pub mod plot;
 mod policies;
+pub mod promise;
 mod python;
 mod replay;
 mod scripts;
 mod simulator;
+pub mod smoke;
 mod sweep;
 pub mod table;
 mod top;

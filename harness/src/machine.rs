@@ -59,15 +59,20 @@ impl Provenance {
     }
 }
 
-/// Writes `numbers` with their provenance to `file`.
+/// Writes `numbers` of this process, a command `pso`, with their provenance to `file`.
 pub fn write_results(file: &Path, numbers: &impl Serialize) -> Result<(), Failure> {
+    write_results_of(Provenance::here(), file, numbers)
+}
+
+/// Writes `numbers` with their provenance to `file`.
+pub fn write_results_of(provenance: Provenance, file: &Path, numbers: &impl Serialize) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Results<'a, T> {
         provenance: Provenance,
         numbers: &'a T,
     }
     let what = format!("writing {}", file.display());
-    let mut text = serde_json::to_string_pretty(&Results { provenance: Provenance::here(), numbers })
+    let mut text = serde_json::to_string_pretty(&Results { provenance, numbers })
         .map_err(|error| Failure::Wrong(format!("{what}: {error}")))?;
     text.push('\n');
     if let Some(folder) = file.parent() {

@@ -293,8 +293,9 @@ impl Memory for Heap {
         atomic::fence(Ordering::SeqCst)
     }
     #[inline]
-    fn heavy_fence(&self) {
-        atomic::fence(Ordering::SeqCst)
+    fn heavy_fence(&self) -> bool {
+        atomic::fence(Ordering::SeqCst);
+        true
     }
 }
 

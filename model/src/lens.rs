@@ -44,6 +44,8 @@ pub enum Operation {
     Fence(Ordering),
     /// `Memory::light_fence`. Its address means nothing.
     LightFence,
+    /// `Memory::heavy_fence`. Its address means nothing; not 0: it could be had.
+    HeavyFence,
 }
 
 /// One access.
@@ -88,12 +90,13 @@ impl Access {
                 memory.light_fence();
                 Ok(0)
             }
+            Operation::HeavyFence => Ok(u64::from(memory.heavy_fence())),
         }
     }
 
     /// True for all but fences.
     pub fn touches_memory(&self) -> bool {
-        !matches!(self.operation, Operation::Fence(_) | Operation::LightFence)
+        !matches!(self.operation, Operation::Fence(_) | Operation::LightFence | Operation::HeavyFence)
     }
 }
 
@@ -242,8 +245,8 @@ impl<P: Platform, L: Lens<P>> Memory for Through<P, L> {
     fn light_fence(&self) {
         self.answer(NOWHERE, Operation::LightFence);
     }
-    fn heavy_fence(&self) {
-        self.inner.heavy_fence();
+    fn heavy_fence(&self) -> bool {
+        self.answer(NOWHERE, Operation::HeavyFence) != 0
     }
 }
 

@@ -80,8 +80,18 @@ pub fn sites(file: &str, text: &str) -> Vec<Site> {
 }
 
 /// What names an ordering, or is one.
-const ORDERING_WORDS: [&str; 9] =
-    ["load", "store", "swap", "compare_exchange", "fetch_add", "fetch_or", "fetch_and", "fence", "light_fence"];
+const ORDERING_WORDS: [&str; 10] = [
+    "load",
+    "store",
+    "swap",
+    "compare_exchange",
+    "fetch_add",
+    "fetch_or",
+    "fetch_and",
+    "fence",
+    "light_fence",
+    "heavy_fence",
+];
 /// Loads of a status with acquire.
 const ACQUIRING_WRAPPERS: [&str; 3] = ["status_of", "is_over", "still"];
 
@@ -111,6 +121,9 @@ fn strength(word: &str, arguments: &str) -> Option<String> {
     }
     if word == "light_fence" {
         return Some("light fence".into());
+    }
+    if word == "heavy_fence" {
+        return Some("heavy fence".into());
     }
     // Of a compare-exchange the first counts: what it orders when it succeeds.
     let mut words = arguments.split(|letter: char| !letter.is_alphanumeric());
@@ -213,6 +226,8 @@ impl<P: Platform> Lens<P> for Arc<Weakening> {
             Operation::FetchAnd(bits, order) => Operation::FetchAnd(bits, self.order(access.site, order)),
             Operation::Fence(order) if self.applies(access.site, || format!("{order:?} fence")) => return Ok(0),
             Operation::LightFence if self.applies(access.site, || "light fence".into()) => return Ok(0),
+            // It says that it could be had.
+            Operation::HeavyFence if self.applies(access.site, || "heavy fence".into()) => return Ok(1),
             other => other,
         };
         access.on(inner)

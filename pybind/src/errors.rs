@@ -209,6 +209,7 @@ impl Errors {
             ArenaError::NotOwner { .. } | ArenaError::Permission { .. } => {
                 return self.system(py, &self.permission, libc_errno::EACCES, error);
             }
+            ArenaError::NoMembarrier { .. } => return self.system(py, &self.permission, libc_errno::EACCES, error),
             ArenaError::System { source, .. } => {
                 return self.system(py, &self.os, source.raw_os_error().unwrap_or(0), error);
             }

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use pso_engine::collection::{Collection, Step};
+use pso_engine::transaction::{Progress, WholeCollection};
 
 use crate::ffi::{Kind, Python, Result, error, gil};
 use crate::member::Member;
@@ -163,83 +164,51 @@ pub fn collect_with(py: Python<'_>, member: &mut Member) -> Result<u64> {
 }
 
 fn run(py: Python<'_>, tx: &mut Tx) -> Result<()> {
-    let mut whole = Whole::Begins;
+    let mut whole = WholeCollection::default();
     let (mut pauses, mut waits_since) = (0, None);
     // Bounded by `PATIENCE` where it waits, by the blocks of the space where it works.
-    loop {
-        let mut waits = false;
-        let mut go_on = gil::sleep_without_lock(&mut || waits = whole.go_on(tx));
-        if !waits {
+    let (goes_on, is_over) = loop {
+        let mut progress = Progress::Went;
+        let mut goes_on = gil::sleep_without_lock(&mut || progress = tx.go_on_with(&mut whole, STEPS_AT_ONCE));
+        let is_over = matches!(progress, Progress::Over(_));
+        if matches!(progress, Progress::Went) {
             waits_since = None;
-        } else if go_on {
+        } else if goes_on && !is_over {
             waits_since.get_or_insert_with(Instant::now);
             pauses += 1;
             if pauses % PAUSES_TO_A_LOOK == 0 {
                 tx.space().recover_dead();
             }
-            go_on = gil::sleep_without_lock(&mut || std::thread::sleep(PAUSE));
+            goes_on = pause();
         }
-        let out_of_patience = waits_since.is_some_and(|since| since.elapsed() > PATIENCE);
-        if go_on && !matches!(whole, Whole::Over) && !out_of_patience {
-            continue;
+        if is_over || !goes_on || waits_since.is_some_and(|since: Instant| since.elapsed() > PATIENCE) {
+            break (goes_on, is_over);
         }
-        if let Whole::Goes(collection) = whole {
-            tx.close_collection(collection);
-        }
-        let raised = || error::taken(py).unwrap_or_else(|| Kind::Runtime.raise(py, "interrupted"));
-        return if go_on { Ok(()) } else { Err(raised()) };
+    };
+    tx.give_up(whole);
+    if goes_on && (!is_over || give_back(tx)) {
+        return Ok(());
     }
+    Err(error::taken(py).unwrap_or_else(|| Kind::Runtime.raise(py, "interrupted")))
 }
 
-/// How far a whole collection has come.
-enum Whole {
-    Begins,
-    Goes(Collection),
-    /// All is found; some may be held by those who have begun before.
-    Frees,
-    /// All is freed; so many looks more at those who keep memory from going back to the system.
-    GivesBack {
-        tries: u32,
-    },
-    Over,
+/// Gives memory back to the system, with some patience for those who are in the middle of something. False: interrupted.
+fn give_back(tx: &mut Tx) -> bool {
+    for _ in 0..GIVING_BACK_TRIES {
+        let mut is_over = false;
+        if !gil::sleep_without_lock(&mut || is_over = tx.give_back_pages()) {
+            return false;
+        }
+        if is_over {
+            break;
+        }
+        if !pause() {
+            return false;
+        }
+    }
+    true
 }
 
-impl Whole {
-    /// Goes on for some milliseconds. True: there is nothing to do but wait.
-    fn go_on(&mut self, tx: &mut Tx) -> bool {
-        match self {
-            Self::Begins => match tx.open_collection(true) {
-                Some(collection) => *self = Self::Goes(collection),
-                None => return true,
-            },
-            Self::Goes(collection) => {
-                for _ in 0..STEPS_AT_ONCE {
-                    match tx.collection_step(collection) {
-                        Step::Went => continue,
-                        Step::Waits => return true,
-                        Step::Over(_) => *self = Self::Frees,
-                        // Somebody in a hurry, too, has begun anew.
-                        Step::Lost => *self = Self::Begins,
-                    }
-                    break;
-                }
-            }
-            Self::Frees => {
-                tx.collect();
-                if tx.retired_words() != 0 {
-                    return true;
-                }
-                *self = Self::GivesBack { tries: GIVING_BACK_TRIES };
-            }
-            Self::GivesBack { tries } => {
-                *tries -= 1;
-                if !tx.give_back_pages() && *tries > 0 {
-                    return true;
-                }
-                *self = Self::Over;
-            }
-            Self::Over => {}
-        }
-        false
-    }
+fn pause() -> bool {
+    gil::sleep_without_lock(&mut || std::thread::sleep(PAUSE))
 }

@@ -10,6 +10,7 @@ import os
 import pathlib
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import textwrap
@@ -184,6 +185,38 @@ def test_a_space_for_which_there_are_no_addresses_is_refused(named_space):
         named_space.name,
     )
     assert "attached" in said and named_space.stats()["processes"] == 1
+
+
+def test_a_collection_without_memory_for_its_lists_ends_and_no_more(tmp_path):
+    """A collection's lists are this process's own: where they cannot grow it finds less, and the next one the rest."""
+    said = alone(
+        """
+        with pso.create(size="256M", dir=sys.argv[1] + "/space") as space:
+            space.root["many"] = [[[number]] for number in range(150_000)]
+            space.root["keep"] = [["kept"]]
+            used = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+            del space.root["many"]
+            resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 20), resource.RLIM_INFINITY))
+            # What the allocator of this process has kept is used up, too, but for small pieces.
+            hoard = []
+            for piece in [1 << 20, 1 << 17, 1 << 14]:
+                try:
+                    while True:
+                        hoard.append(bytearray(piece))
+                except MemoryError:
+                    pass
+            before = space.stats()["used"]
+            for _ in range(3):
+                space.collect()
+            assert space.stats()["used"] > before / 2
+            hoard.clear()
+            resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            space.collect()
+            print(space.root["keep"] == [["kept"]], space.stats()["used"] < 4 << 20, space.fsck())
+        """,
+        tmp_path,
+    )
+    assert said == "True True []\n"
 
 
 # --- Permission ------------------------------------------------------------------------------------------------------
@@ -372,3 +405,51 @@ def test_a_space_without_a_place_for_another_thread_at_work_says_who_has_them(na
 
 def test_the_limits_of_this_process_were_left_alone():
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 38, 22
+MEMBARRIER = {"x86_64": 324, "aarch64": 283}
+
+
+def forbid_membarrier():
+    """From here on the system call membarrier is EPERM, as in some sandboxes. The rest goes through."""
+    number = MEMBARRIER[os.uname().machine]
+    # Load the number of the call; is it this one? then EPERM, else allow (seccomp(2)).
+    program = struct.pack("=HBBIHBBIHBBIHBBI", 0x20, 0, 0, 0, 0x15, 0, 1, number, 6, 0, 0, 0x50001, 6, 0, 0, 0x7FFF0000)
+    rules = ctypes.create_string_buffer(program)
+    filtering = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(rules))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+    assert libc.prctl(PR_SET_SECCOMP, 2, filtering, 0, 0) == 0, ctypes.get_errno()
+
+
+def test_a_sandbox_that_forbids_membarrier(tmp_path):
+    with pso.create(dir=tmp_path / "outside") as space:
+        space.root["key"] = ["value"]
+        said = alone(
+            """
+            inside = pso.attach(dir=sys.argv[1] + "/outside")
+            limits.forbid_membarrier()
+            # Who is a member goes on: what others may hold is not found out, so it stays.
+            for number in range(2000):
+                inside.root["key"] = [str(number) * 100]
+            inside.collect()
+            print(inside.root["key"][0] == "1999" * 100, inside.fsck())
+            inside.close()
+            """,
+            tmp_path,
+        )
+        assert said == "True []\n"
+        said = alone(
+            """
+            limits.forbid_membarrier()
+            limits.refused(PermissionError, lambda: pso.attach(dir=sys.argv[1] + "/outside"), "outside", "membarrier")
+            with pso.create(dir=sys.argv[1] + "/inside") as space:
+                for number in range(2000):
+                    space.root["key"] = [str(number) * 100]
+                print(space.collect() > 0, space.fsck())
+            """,
+            tmp_path,
+        )
+        assert said == "True []\n"
+        assert space.root["key"][0] == "1999" * 100

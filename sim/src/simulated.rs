@@ -176,8 +176,9 @@ impl Memory for Simulated {
         self.fence(Ordering::SeqCst);
     }
     #[inline]
-    fn heavy_fence(&self) {
+    fn heavy_fence(&self) -> bool {
         self.fence(Ordering::SeqCst);
+        true
     }
 }
 

@@ -101,8 +101,8 @@ impl Memory for Flawed {
     fn light_fence(&self) {
         self.inner.light_fence();
     }
-    fn heavy_fence(&self) {
-        self.inner.heavy_fence();
+    fn heavy_fence(&self) -> bool {
+        self.inner.heavy_fence()
     }
 }
 

@@ -6,8 +6,9 @@
 //!            2 a few further headers, in turn: a superblock of mine with hints, or an orphan of the class to adopt
 //!            3 claim a superblock and carve it
 //!            4 the space is full: all headers, every group of mine; empty superblocks of any class are given back
-//! free       the compare-exchange to FREE; then a note of it: into the magazine if the superblock is mine, else a hint; with hints
-//!            in all groups of a superblock that is mine or nobody's: if it is empty, it is given back
+//! free       the step to FREE, a store where only I write the word, else a compare-exchange; then a note of it: into the magazine
+//!            if the superblock is mine, else a hint; with hints in all groups of a superblock that is mine or nobody's: if it is
+//!            empty, it is given back
 //! ```
 //! A magazine holds hints, as all else here: a block is allocated only if its state word says FREE, and nobody but the
 //! owner of a superblock turns FREE into PRIVATE. The one thing that must not happen is an entry that outlives my
@@ -17,7 +18,7 @@ use crate::arena::Arena;
 use crate::error::Full;
 use crate::platform::{Platform, WordKind};
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, Handle, ParticipantId, WordAddress};
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use super::class::SizeClass;
 use super::superblock::{Superblock, SuperblockState, Use, group_bit, group_shift};
@@ -95,6 +96,24 @@ impl BlockCache {
         kind: BlockKind,
         payload_words: u64,
     ) -> Result<Handle, Full> {
+        // The everyday case.
+        if let Some(class) = SizeClass::for_payload(payload_words, arena.layout().geometry())
+            && let Some(block) = self.magazines[class.number()].pop()
+            && let Some(handle) = take(arena, owner, kind, class, block)
+        {
+            return Ok(handle);
+        }
+        self.allocate_slowly(arena, owner, kind, payload_words)
+    }
+
+    #[inline(never)]
+    fn allocate_slowly<P: Platform>(
+        &mut self,
+        arena: &Arena<P>,
+        owner: ParticipantId,
+        kind: BlockKind,
+        payload_words: u64,
+    ) -> Result<Handle, Full> {
         let Some(class) = SizeClass::for_payload(payload_words, arena.layout().geometry()) else {
             return self.allocate_large(arena, owner, kind, payload_words);
         };
@@ -113,8 +132,20 @@ impl BlockCache {
     /// PRIVATE or RETIRED (by me) or LIVE to FREE with the next generation. False: the handle was stale.
     #[inline]
     pub fn free<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, handle: Handle) -> bool {
+        // The everyday case: a small block in a superblock of mine.
+        if let Some(class) = class_of_own(arena, owner, handle.block())
+            && self.magazines[class.number()].length < MAGAZINE_BLOCKS
+        {
+            let is_freed = free_own(arena, handle, owner) || set_free(arena, handle, owner);
+            return is_freed && self.magazines[class.number()].push(handle.block());
+        }
+        self.free_slowly(arena, owner, handle)
+    }
+
+    #[inline(never)]
+    fn free_slowly<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, handle: Handle) -> bool {
         let Some((superblock, state, place)) = locate(arena, handle.block()) else { return false };
-        if !set_free(arena, handle, owner) {
+        if !free_own(arena, handle, owner) && !set_free(arena, handle, owner) {
             return false;
         }
         match place {
@@ -257,6 +288,32 @@ fn take<P: Platform>(
     arena.platform().store(block.offset(1), 0, Relaxed);
     arena.platform().store(block, state.pack(), Relaxed);
     Some(Handle::new(block, generation))
+}
+
+/// The class of the superblock that a block lies in, if it is one of small blocks, and mine, and a block starts there.
+#[inline(always)]
+fn class_of_own<P: Platform>(arena: &Arena<P>, owner: ParticipantId, block: WordAddress) -> Option<SizeClass> {
+    let layout = arena.layout();
+    // As in `locate`.
+    let number = layout.superblock_of(block).filter(|number| *number < supply::committed(arena))?;
+    let superblock = Superblock::at(layout, number)?;
+    let class = SuperblockState::class_of_own(superblock.state_raw(arena), owner, layout.geometry())?;
+    let offset = block.index() - superblock.first.index();
+    let index = class.quotient(offset);
+    (index * class.words() == offset && index < class.blocks(layout.geometry())).then_some(class)
+}
+
+/// The step of a free for who lives: a block PRIVATE to me, or RETIRED by me, has no other writer, so a store does. All else, and what the
+/// dead left, is for [`set_free`].
+#[inline(always)]
+fn free_own<P: Platform>(arena: &Arena<P>, handle: Handle, owner: ParticipantId) -> bool {
+    // Relaxed: what makes the block mine I have written.
+    let is_own = BlockState::is_own(arena.platform().load(handle.block(), Relaxed), handle, owner);
+    if is_own {
+        // Release: pairs with the Acquire in `take` and in whoever looks for empty superblocks.
+        arena.platform().store(handle.block(), free_word(handle.generation() + 1), Release);
+    }
+    is_own
 }
 
 /// The one step of a free: to (generation + 1, FREE), if the block is LIVE, or PRIVATE to `owner`, or RETIRED by him, in the

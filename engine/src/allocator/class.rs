@@ -12,6 +12,8 @@ const SMALLEST_WORDS: u64 = 4;
 const LINEAR_WORDS: u64 = 16;
 /// Classes up to `LINEAR_WORDS`.
 const LINEAR_CLASSES: u64 = (LINEAR_WORDS - SMALLEST_WORDS) / 2 + 1;
+/// Payloads below this have their class in a table of a few cache lines.
+const SMALL_PAYLOAD_WORDS: usize = 128;
 /// Doublings from `LINEAR_WORDS` to the largest class.
 const DOUBLINGS: u64 = 7;
 /// Bits behind the point of a reciprocal. Exact for offsets below 2^24 words and sizes below 2^16: the error of a
@@ -27,6 +29,8 @@ impl SizeClass {
     pub const COUNT: usize = (LINEAR_CLASSES + 4 * DOUBLINGS) as usize;
     const WORDS: [u64; Self::COUNT] = Self::words_of_all();
     const RECIPROCALS: [u64; Self::COUNT] = Self::reciprocals_of_all();
+    /// By payload words: looked up, where a processor would guess wrong which side of `LINEAR_WORDS` mixed sizes are on.
+    const OF_SMALL: [u8; SMALL_PAYLOAD_WORDS] = Self::of_all_small();
 
     /// The class for a payload of `payload_words`; `None` if that takes superblocks of its own.
     #[inline]
@@ -36,15 +40,24 @@ impl SizeClass {
         if payload_words > largest - BLOCK_HEADER_WORDS {
             return None;
         }
+        let class = match Self::OF_SMALL.get(payload_words as usize) {
+            Some(class) => Self(*class),
+            None => Self::computed(payload_words),
+        };
+        (class.words() <= largest).then_some(class)
+    }
+
+    /// The smallest class that holds `payload_words`, if one does.
+    const fn computed(payload_words: u64) -> Self {
         let words = payload_words + BLOCK_HEADER_WORDS;
         let class = if words <= LINEAR_WORDS {
-            words.max(SMALLEST_WORDS).div_ceil(2) - SMALLEST_WORDS / 2
+            let words = if words < SMALLEST_WORDS { SMALLEST_WORDS } else { words };
+            words.div_ceil(2) - SMALLEST_WORDS / 2
         } else {
-            let top = u64::from((words - 1).ilog2());
+            let top = (words - 1).ilog2() as u64;
             LINEAR_CLASSES + (top - 4) * 4 + ((words - 1) >> (top - 2) & 3)
         };
-        let class = Self(class as u8);
-        (class.words() <= largest).then_some(class)
+        Self(class as u8)
     }
 
     /// The class with this number, if `geometry` has it.
@@ -97,6 +110,16 @@ impl SizeClass {
                 base + base / 4 * ((number - LINEAR_CLASSES) % 4 + 1)
             };
             class += 1;
+        }
+        all
+    }
+
+    const fn of_all_small() -> [u8; SMALL_PAYLOAD_WORDS] {
+        let mut all = [0; SMALL_PAYLOAD_WORDS];
+        let mut payload_words = 0;
+        while payload_words < all.len() {
+            all[payload_words] = Self::computed(payload_words as u64).0;
+            payload_words += 1;
         }
         all
     }

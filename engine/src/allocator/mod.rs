@@ -10,18 +10,20 @@
 //! ```
 //!
 //! A block is two header words, the state and the word for marks and links (`word::mark`), then payload. A block exists
-//! from the one store of PRIVATE on and ends with the one compare-exchange to (generation + 1, FREE). A killed allocator
-//! leaves a FREE block, or a PRIVATE block of a dead owner, and both are found by looking: there is no log. Every list,
+//! from the one store of PRIVATE on and ends with the one step to (generation + 1, FREE): a store by who lives and has it PRIVATE
+//! or has RETIRED it, else a compare-exchange. A killed allocator leaves a FREE block, or a PRIVATE block of a dead owner, and both are found by looking: there is no log. Every list,
 //! bitmap and index beside the state words is a hint whose loss costs time or memory until the next full search.
 //!
 //! Invariants:
 //! 1. A superblock has at most one owner, and only the owner turns its FREE blocks into PRIVATE ones.
 //! 2. A superblock's state word, and a block's once it is not FREE, change by compare-exchange from a word that contains
-//!    a generation. Whoever slept meanwhile fails.
+//!    a generation. Whoever slept meanwhile fails. Except: whoever lives frees by a store what is PRIVATE to him or RETIRED by him. Nobody
+//!    else changes such a word; who recovers does so only for the dead, and in another generation fails.
 //! 3. A superblock becomes Unused, and so free for other sizes, only when all its blocks are FREE; generations of later
 //!    blocks are above those of all former ones there.
 //! 4. The second header word is 0 from the allocation on until `reclamation` or `collection` writes it.
-//! 5. Words read from the arena are checked against the sizes of the space before they lead to an access. Damage costs
+//! 5. A superblock whose blocks a collector goes through is not made into something else (`for_each_block_to_mark`).
+//! 6. Words read from the arena are checked against the sizes of the space before they lead to an access. Damage costs
 //!    an error or memory, never an access outside the space.
 //!
 //! A superblock of mine, or of nobody, that became empty goes back to the space by itself, at once or with the next sweep. One of
@@ -45,12 +47,12 @@ pub use repair::Mend;
 pub(crate) use repair::{free_for_good, mend_superblocks, mend_supply};
 pub use superblock::{Pages, SuperblockState, Use};
 
-use crate::arena::{Arena, SMALL_WORDS};
+use crate::arena::{Arena, HotWord, SMALL_WORDS};
 use crate::error::{Corrupt, Stale, Stop};
 use crate::platform::Platform;
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, Handle, WordAddress};
 use class::SizeClass;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use superblock::Superblock;
 
 const PHASE_MASK: u64 = 0xff;
@@ -149,8 +151,22 @@ pub fn may_have_many_names<P: Platform>(arena: &Arena<P>, number: u64) -> bool {
     Superblock::at(arena.layout(), number).is_some_and(|superblock| superblock.has_many_names(arena))
 }
 
+/// Runs `visit`, which may change the second words of blocks, over those of one superblock that are not FREE. For one at a time in a space: the collector.
+///
+/// Meanwhile the superblock stays what it is, or becomes Unused: a hazard pointer. Whoever claims it looks at the word after the claim, we look at the
+/// header after we have stored the word, and both fence in between. One that was killed keeps that superblock from use until the next one comes.
+pub fn for_each_block_to_mark<P: Platform>(arena: &Arena<P>, number: u64, visit: &mut impl FnMut(Handle, BlockState)) {
+    let marked = arena.layout().hot(HotWord::Marked);
+    // Relaxed, and the fence.
+    arena.platform().store(marked, number + 1, Relaxed);
+    arena.platform().fence(SeqCst);
+    for_each_block_of(arena, number, visit);
+    // Release: the marks come before.
+    arena.platform().store(marked, 0, Release);
+}
+
 /// Runs `visit` over the blocks of one superblock that are not FREE.
-pub fn for_each_block_of<P: Platform>(arena: &Arena<P>, number: u64, visit: &mut impl FnMut(Handle, BlockState)) {
+fn for_each_block_of<P: Platform>(arena: &Arena<P>, number: u64, visit: &mut impl FnMut(Handle, BlockState)) {
     let mut visit_block = |block: WordAddress| {
         // Acquire: pairs with `publish`; the visitor may read the payload of what is LIVE.
         let state = BlockState::unpack(arena.platform().load(block, Acquire));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! sweep      what is empty and mine, or nobody's, becomes Unused; what is Unused and backed is written down with its state
-//! (pause)    until nobody looks who has looked since before: see `reclamation::pages`
+//! (pause)    until nobody looks who has looked since before: see `transaction::pages`
 //! punch      claim, Unsure; the system call; Punched, nobody's. If the state still is what was written down
 //! ```
 //! **Why nobody touches a punched page.** Only who holds a handle touches a block, and who checks one: reads the superblock's
@@ -96,7 +96,7 @@ impl Sweep {
         }
         match superblock.state(arena) {
             Some(state) if state.is_unclaimed() => {
-                if state.used_for != Use::Unused(Pages::Punched) {
+                if state.used_for != Use::Unused(Pages::Punched) && self.empty.try_reserve(1).is_ok() {
                     self.empty.push(Empty { number, state });
                 }
             }

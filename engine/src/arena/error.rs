@@ -121,8 +121,17 @@ pub enum ArenaError {
         /// Feature bits that this build knows.
         known: u64,
     },
+    /// The readers of the space leave their fences to `membarrier`, and the system does not let this process take part in that.
+    #[error(
+        "the members of {} rely on the system call membarrier, which this process may not use (a sandbox?): see membarrier(2)",
+        path.display()
+    )]
+    NoMembarrier {
+        /// Where.
+        path: PathBuf,
+    },
     /// The members of the space agreed on fences that this build does not know.
-    #[error("the members of {} use fence mode {found}, and this build knows only mode {known}", path.display())]
+    #[error("the members of {} use fence mode {found}, and this build knows none above {known}", path.display())]
     OtherFences {
         /// Where.
         path: PathBuf,

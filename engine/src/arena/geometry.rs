@@ -111,6 +111,8 @@ pub enum HotWord {
     FreeSuperblockHint = 10,
     /// One bit a wait bucket that may have waiters (up to 16 words).
     WaitSummary = 11,
+    /// 1 + the superblock whose blocks the collector goes through and may mark, or 0: nobody may use it for something else meanwhile.
+    Marked = 12,
 }
 
 /// No more than these are asked of a block whose place is checked by one comparison, its header included.

@@ -41,8 +41,25 @@ pub const FORMAT_MAJOR: u32 = 1;
 pub const FORMAT_MINOR: u32 = 0;
 /// Feature bits that this build knows. A bit says: do not touch this space unless you know it.
 pub const KNOWN_FEATURES: u64 = 0;
-/// Fence mode in which both sides of an asymmetric pair use full fences.
-pub const FENCES_FULL: u64 = 0;
+/// How the members of a space order a reader's log entry against its second look (`Memory::light_fence` and `heavy_fence`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Fences {
+    /// Both sides fence.
+    Full = 0,
+    /// Whoever looks at the logs makes all others fence (`membarrier`); readers pay nothing.
+    Membarrier = 1,
+}
+
+impl Fences {
+    /// The last mode that this build knows.
+    pub const KNOWN: u64 = Self::Membarrier as u64;
+
+    /// Unpacks the word.
+    pub fn from_word(word: u64) -> Option<Self> {
+        [Self::Full, Self::Membarrier].into_iter().find(|fences| *fences as u64 == word)
+    }
+}
 
 const CHECKSUM_WORD: usize = 31;
 const GEOMETRY_WORD: usize = 10;
@@ -133,7 +150,7 @@ pub type HeaderWords = [u64; HEADER_USED_WORDS];
 
 impl Header {
     /// The header of a new space.
-    pub fn new(geometry: Geometry, policy: PolicyId, uuid: u128, boot_id: u128) -> Self {
+    pub fn new(geometry: Geometry, policy: PolicyId, fences: Fences, uuid: u128, boot_id: u128) -> Self {
         Self {
             format_major: FORMAT_MAJOR,
             format_minor: FORMAT_MINOR,
@@ -142,7 +159,7 @@ impl Header {
             uuid,
             boot_id,
             maximum_bytes: geometry.space_words * 8,
-            fence_mode: FENCES_FULL,
+            fence_mode: fences as u64,
             geometry,
             policy: policy as u64,
         }
@@ -240,8 +257,8 @@ impl Header {
         if self.features & !KNOWN_FEATURES != 0 {
             return Err(ArenaError::OtherFeatures { path: path(), found: self.features, known: KNOWN_FEATURES });
         }
-        if self.fence_mode != FENCES_FULL {
-            return Err(ArenaError::OtherFences { path: path(), found: self.fence_mode, known: FENCES_FULL });
+        if Fences::from_word(self.fence_mode).is_none() {
+            return Err(ArenaError::OtherFences { path: path(), found: self.fence_mode, known: Fences::KNOWN });
         }
         if PolicyId::from_word(self.policy).is_none() {
             return Err(ArenaError::OtherPolicy { path: path(), found: self.policy });
@@ -331,7 +348,7 @@ mod tests {
     }
 
     fn header() -> Header {
-        Header::new(Geometry::for_bytes(4 << 20).unwrap(), PolicyId::WaitDie, 0x1234, BOOT)
+        Header::new(Geometry::for_bytes(4 << 20).unwrap(), PolicyId::WaitDie, Fences::Full, 0x1234, BOOT)
     }
 
     /// What an attacher makes of these words.
@@ -365,7 +382,7 @@ mod tests {
         assert!(matches!(attach(changed(|h| h.format_major += 1)), ArenaError::Newer { found: 2, expected: 1, .. }));
         assert!(matches!(attach(changed(|h| h.layout_hash ^= 1)), ArenaError::OtherLayout { .. }));
         assert!(matches!(attach(changed(|h| h.features = 4)), ArenaError::OtherFeatures { found: 4, .. }));
-        assert!(matches!(attach(changed(|h| h.fence_mode = 1)), ArenaError::OtherFences { found: 1, .. }));
+        assert!(matches!(attach(changed(|h| h.fence_mode = 2)), ArenaError::OtherFences { found: 2, .. }));
         assert!(matches!(attach(changed(|h| h.policy = 6)), ArenaError::OtherPolicy { found: 6, .. }));
         assert!(matches!(attach(changed(|h| h.boot_id = 1)), ArenaError::OtherBoot { found: 1, expected: BOOT, .. }));
         assert!(matches!(attach(changed(|h| h.geometry.superblock_words = 0)), ArenaError::Corrupt { .. }));

@@ -29,7 +29,7 @@ pub enum Step {
     Went,
     /// Somebody began before, and is not through: nothing can be done but wait.
     Waits,
-    /// This collection is over.
+    /// This collection is over. Where this process has no memory for its lists, it has found less than there is.
     Over(Collected),
     /// Somebody else has taken over while it rested, or it was begun by another process: this is its child. Nothing was done.
     Lost,
@@ -94,6 +94,8 @@ pub struct Collection {
     commits: Vec<(Slot, u64)>,
     /// Superblocks with something condemned.
     condemned: Vec<u64>,
+    /// A list could not grow: what is grey or condemned is left as it is.
+    starved: bool,
     collected: Collected,
 }
 
@@ -123,7 +125,18 @@ impl Collection {
         platform.fence(SeqCst);
         let (phase, collected, commits) = (Phase::Opening, Collected::default(), who_commits(seat.arena));
         let (objects, arrays, condemned) = (Vec::new(), Vec::new(), Vec::new());
-        Some(Self { claim, cycle, phase, objects, tracing: None, arrays, commits, condemned, collected })
+        Some(Self {
+            claim,
+            cycle,
+            phase,
+            objects,
+            tracing: None,
+            arrays,
+            commits,
+            condemned,
+            starved: false,
+            collected,
+        })
     }
 
     /// Goes on. `roots` calls what it is given with each object that a process holds.
@@ -134,6 +147,10 @@ impl Collection {
     ) -> Step {
         if !self.is_mine(seat) {
             return Step::Lost;
+        }
+        if self.starved {
+            self.close(seat);
+            return Step::Over(self.collected);
         }
         match self.phase {
             Phase::Opening => {
@@ -244,15 +261,16 @@ impl Collection {
     }
 
     fn note<P: Platform>(&mut self, arena: &Arena<P>, object: Handle) {
+        // What cannot be noted is grey all the same.
         if shade(arena, object, self.cycle) && self.objects.len() < MOST_PENDING {
-            self.objects.push(object);
+            push(&mut self.objects, object);
         }
     }
 
     /// Notes the ends of the ways from a word.
     fn reach<P: Platform>(&mut self, arena: &Arena<P>, word: u64) {
         reach(arena, word, &mut |found| match found {
-            Found::Array(array) => self.arrays.push(array),
+            Found::Array(array) => self.starved |= !push(&mut self.arrays, array),
             Found::ManyNames(object) => self.note(arena, object),
         });
     }
@@ -301,7 +319,7 @@ impl Collection {
             let before = self.objects.len();
             for_each_of_many_names(arena, superblock, |handle| {
                 if colour(arena, handle, self.cycle) == Colour::Grey {
-                    self.objects.push(handle);
+                    self.starved |= !push(&mut self.objects, handle);
                 }
             });
             let clean = clean && self.objects.len() == before;
@@ -330,7 +348,7 @@ impl Collection {
             seat.leave();
             if condemned > 0 {
                 self.collected.objects += condemned;
-                self.condemned.push(superblock);
+                self.starved |= !push(&mut self.condemned, superblock);
             }
             self.phase = Phase::Condemning { superblock: superblock + 1 };
         } else {
@@ -339,19 +357,29 @@ impl Collection {
     }
 
     /// Its second half.
-    fn retire<P: Platform>(&self, seat: &mut Seat<'_, P>, superblock: u64) {
+    fn retire<P: Platform>(&mut self, seat: &mut Seat<'_, P>, superblock: u64) {
         let arena = seat.arena;
         seat.enter();
         for_each_of_many_names(arena, superblock, |handle| {
             if colour(arena, handle, self.cycle) == Colour::Condemned {
-                seat.limbo.reserve(1);
-                if reclamation::retire_whole(arena, seat.slot, seat.id, handle) {
+                // What stays condemned is white for the next collection.
+                self.starved |= !seat.limbo.reserve(1);
+                if !self.starved && reclamation::retire_whole(arena, seat.slot, seat.id, handle) {
                     seat.limbo.push(arena, reclamation::stamp(arena), handle, true);
                 }
             }
         });
         seat.leave();
     }
+}
+
+/// Puts a word on a list. False: this process has no memory for that.
+fn push<T>(list: &mut Vec<T>, item: T) -> bool {
+    let has_room = list.try_reserve(1).is_ok();
+    if has_room {
+        list.push(item);
+    }
+    has_room
 }
 
 /// All who are COMMITTED and not through with it.
@@ -365,7 +393,7 @@ fn who_commits<P: Platform>(arena: &Arena<P>) -> Vec<(Slot, u64)> {
 
 /// The LIVE blocks of a superblock that may have many names.
 fn for_each_of_many_names<P: Platform>(arena: &Arena<P>, superblock: u64, mut visit: impl FnMut(Handle)) {
-    allocator::for_each_block_of(arena, superblock, &mut |handle, state| {
+    allocator::for_each_block_to_mark(arena, superblock, &mut |handle, state| {
         if state.phase == BlockPhase::Live && has_many_names(arena, handle, state.kind) {
             visit(handle);
         }

@@ -24,9 +24,10 @@ pub fn discard<P: Platform>(tx: &mut Participant<P>, value: Value) -> Result<(),
 
 #[inline(never)]
 fn discard_blocks<P: Platform>(tx: &mut Participant<P>, first: Handle) -> Result<(), Stop> {
-    let mut left = vec![first];
+    // Nearly always the first is the only one: then nothing is allocated.
+    let (mut next, mut left) = (Some(first), Vec::new());
     // Bound: tuples name what was there before them; a ring that damage made ends when the record is full.
-    while let Some(handle) = left.pop() {
+    while let Some(handle) = next.take().or_else(|| left.pop()) {
         match tx.kind(handle)? {
             _ if tx.is_shared(handle) => continue,
             BlockKind::Tuple => {

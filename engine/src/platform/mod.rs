@@ -49,6 +49,10 @@ pub trait Memory {
     #[track_caller]
     fn fetch_and(&self, address: WordAddress, bits: u64, order: Ordering) -> u64;
 
+    /// Says that the word will be changed soon: whoever changes many asks for their lines some ahead. Never fails, touches nothing.
+    #[inline(always)]
+    fn prefetch(&self, _address: WordAddress) {}
+
     /// Reads one plain word that a release store published (immutable payload).
     #[track_caller]
     fn load_plain(&self, address: WordAddress) -> u64;
@@ -74,9 +78,11 @@ pub trait Memory {
     /// The cheap side of an asymmetric pair: orders my store before my load as seen by whoever calls [`Memory::heavy_fence`].
     #[track_caller]
     fn light_fence(&self);
-    /// The dear side of the pair.
+    /// The dear side of the pair, and a `SeqCst` fence besides. False: it could not be had, and nothing is known of what others have stored before
+    /// their light fences.
     #[track_caller]
-    fn heavy_fence(&self);
+    #[must_use]
+    fn heavy_fence(&self) -> bool;
 }
 
 /// What a word is used for.

@@ -17,6 +17,9 @@ const BLOCKS: usize = 128;
 /// The same in words: 256 KiB.
 const WORDS: u64 = 32 * 1024;
 
+/// Blocks that leave the list together, at most.
+const FREED_TOGETHER: usize = 1024;
+
 /// Entries of read logs that are looked at for each block that waits, at most.
 const LOOKS_PER_BLOCK: u64 = 8;
 
@@ -77,10 +80,10 @@ impl Limbo {
         limbo
     }
 
-    /// Makes room for one more, so that nothing is allocated between COMMITTED and the end of an attempt.
+    /// Makes room for more, so that nothing is allocated between COMMITTED and the end of an attempt. False: this process has no memory for it.
     #[inline]
-    pub fn reserve(&mut self, more: usize) {
-        self.waiting.reserve(more);
+    pub fn reserve(&mut self, more: usize) -> bool {
+        self.waiting.try_reserve(more).is_ok()
     }
 
     /// Notes a block that was retired.
@@ -159,17 +162,20 @@ impl Limbo {
         // Those that were looked at and stay: they are older than all in `waiting`.
         let mut stay = VecDeque::new();
         while freed < most && left > 0 {
-            let run = self.run(left.min((most - freed) as usize), &may_go);
-            if run == 0 {
-                stay.extend(self.waiting.pop_front());
-            } else {
+            let run = self.run(left.min((most - freed) as usize).min(FREED_TOGETHER), &may_go);
+            if run > 0 {
                 let run: Vec<Retired> = self.waiting.drain(..run).collect();
                 freed += self.free_run(means, &run, stay.back().copied());
+            } else if stay.try_reserve(1).is_ok() {
+                stay.extend(self.waiting.pop_front());
+            } else {
+                // No memory in this process to look at more.
+                break;
             }
             left -= run.max(1);
         }
-        stay.append(&mut self.waiting);
-        self.waiting = stay;
+        // Their room is there: nothing was added meanwhile.
+        stay.into_iter().rev().for_each(|retired| self.waiting.push_front(retired));
         freed
     }
 

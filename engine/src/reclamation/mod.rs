@@ -21,7 +21,7 @@
 //! had loaded as the batch number before F1 is no newer than what is loaded as the stamp after F2: its start is at most the stamp;
 //! and (b) whoever looks at the starts after F2 finds that start, or the 0 that says that the attempt has ended. Recovery and
 //! who takes a list over come after F2 through the status and the claim. For step 4 it is the fence after a handle was logged, and one
-//! before the logs are looked at: a reader that has missed the commit finds the cell changed at its second look, or its entry is seen.
+//! before the logs are looked at (the light and the heavy one of `Memory`): a reader that has missed the commit finds the cell changed at its second look, or its entry is seen.
 //!
 //! **Killed at any step.** The list hangs in the participant's slot, link by link in the second words of its blocks, the youngest
 //! first. The link is stored before the head is, the head before RETIRED: whoever finishes a commit again finds out which of
@@ -32,17 +32,16 @@
 //!
 //! **Who else touches these words**: `recovery` retires into the list of the dead. `fsck` walks all lists.
 //!
-//! *Not done here.* What may have many names, `collection` finds and retires. What is free and empty goes back to the system (`pages`).
+//! *Not done here.* What may have many names, `collection` finds and retires. What is free and empty goes back to the system (`transaction::pages`).
 
 mod dismantle;
 mod hazards;
 mod limbo;
-mod pages;
 mod retire;
 
 pub use dismantle::for_each_part;
 pub(crate) use hazards::{NOTHING_ELSE, look_at_logs};
 pub use limbo::Limbo;
-pub use pages::Pages;
+pub(crate) use limbo::{advance, oldest_start};
 pub(crate) use retire::{finish_retiring, retire, retire_whole};
 pub use retire::{for_each_retired, is_shared, stamp};

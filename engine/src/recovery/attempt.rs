@@ -140,8 +140,8 @@ struct Held {
     entry: Entry,
 }
 
-/// New blocks of a commit of the dead, made LIVE some at a time: the words of all are read before the first is changed. A changed word holds up the
-/// reads behind it, and each of these waits for memory that another processor has written.
+/// New blocks of a commit of the dead, made LIVE some at a time: the lines of all are asked for before the first is changed. A changed word holds up
+/// the reads behind it, and each of these waits for memory that another processor has written.
 struct Blocks {
     handles: [Option<Handle>; Self::TOGETHER],
     count: usize,
@@ -151,18 +151,19 @@ impl Blocks {
     const TOGETHER: usize = 32;
 
     fn add<P: Platform>(&mut self, arena: &Arena<P>, handle: Handle) {
-        if allocator::check_fully(arena, handle).is_ok() {
-            self.handles[self.count] = Some(handle);
-            self.count += 1;
-            if self.count == Self::TOGETHER {
-                self.publish(arena);
-            }
+        arena.platform().prefetch(handle.block());
+        self.handles[self.count] = Some(handle);
+        self.count += 1;
+        if self.count == Self::TOGETHER {
+            self.publish(arena);
         }
     }
 
     fn publish<P: Platform>(&mut self, arena: &Arena<P>) {
         for handle in self.handles[..self.count].iter_mut().filter_map(Option::take) {
-            allocator::publish(arena, handle);
+            if allocator::check_fully(arena, handle).is_ok() {
+                allocator::publish(arena, handle);
+            }
         }
         self.count = 0;
     }

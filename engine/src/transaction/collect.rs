@@ -21,6 +21,34 @@ pub enum CollectionEnd {
     Unfinished,
 }
 
+/// A collection from its begin to the end of what it frees. Whoever drops it without [`Participant::give_up`] leaves it to the next one after the death of
+/// this process.
+#[derive(Debug, Default)]
+pub struct WholeCollection(Stage);
+
+/// How far it has come.
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Begins,
+    Goes(Collection),
+    /// All is found; some may be held by those who have begun before.
+    Frees(Collected),
+}
+
+/// What a piece of a whole collection has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more to do.
+    Went,
+    /// Somebody who has begun before is in the middle of an attempt: nothing can be done but wait.
+    Waits,
+    /// Somebody else collects, or has taken over: it begins anew with the next piece.
+    Busy,
+    /// All is freed.
+    Over(Collected),
+}
+
 /// A pause of whoever waits for those who began before.
 const PAUSE_NS: u64 = 100_000;
 /// Pauses between two looks for the dead.
@@ -36,29 +64,25 @@ impl<P: Platform> Participant<P> {
     /// # Errors
     /// `Interrupted` from a wait.
     pub fn collect_objects(&mut self, patience_ns: u64) -> Result<CollectionEnd, Stop> {
-        let Some(mut collection) = self.open_collection(true) else { return Ok(CollectionEnd::Busy) };
+        let mut whole = WholeCollection::default();
         let (mut pauses, mut waits_since) = (0, None);
         // Bound: a step that went is one of finitely many (see `passes`), one that waits is under the caller's patience.
         loop {
-            match self.collection_step(&mut collection) {
-                Step::Went => waits_since = None,
-                Step::Over(collected) => {
-                    self.collect_all(patience_ns)?;
-                    return Ok(CollectionEnd::Finished(collected));
-                }
-                Step::Lost => return Ok(CollectionEnd::Busy),
-                Step::Waits => {
+            match self.go_on_with(&mut whole, 1) {
+                Progress::Went => waits_since = None,
+                Progress::Over(collected) => return Ok(CollectionEnd::Finished(collected)),
+                Progress::Busy => return Ok(CollectionEnd::Busy),
+                Progress::Waits => {
                     let now = self.platform().now_ns();
                     if now.saturating_sub(*waits_since.get_or_insert(now)) > patience_ns {
-                        self.close_collection(collection);
-                        return Ok(CollectionEnd::Unfinished);
+                        return Ok(self.give_up(whole).map_or(CollectionEnd::Unfinished, CollectionEnd::Finished));
                     }
                     pauses += 1;
                     if pauses % PAUSES_TO_A_LOOK == 0 {
                         recovery::recover_dead(&self.space);
                     }
                     if let Err(stop) = self.pause_for(PAUSE_NS) {
-                        self.close_collection(collection);
+                        self.give_up(whole);
                         return Err(stop);
                     }
                 }
@@ -66,15 +90,47 @@ impl<P: Platform> Participant<P> {
         }
     }
 
-    /// Frees what this participant has taken out of the space, and waits for those who may hold it.
-    fn collect_all(&mut self, patience_ns: u64) -> Result<(), Stop> {
-        let began = self.platform().now_ns();
-        self.collect();
-        while self.retired_words() != 0 && self.platform().now_ns().saturating_sub(began) < patience_ns {
-            self.pause_for(PAUSE_NS)?;
-            self.collect();
+    /// Goes on with a whole collection: up to `steps` steps of some tens of microseconds. The caller pauses where it waits, looks for the dead now and
+    /// then, and does not wait for ever.
+    pub fn go_on_with(&mut self, whole: &mut WholeCollection, steps: u32) -> Progress {
+        match &mut whole.0 {
+            Stage::Begins => match self.open_collection(true) {
+                Some(collection) => whole.0 = Stage::Goes(collection),
+                None => return Progress::Busy,
+            },
+            Stage::Goes(collection) => {
+                for _ in 0..steps {
+                    match self.collection_step(collection) {
+                        Step::Went => continue,
+                        Step::Waits => return Progress::Waits,
+                        Step::Over(collected) => whole.0 = Stage::Frees(collected),
+                        Step::Lost => {
+                            *whole = WholeCollection::default();
+                            return Progress::Busy;
+                        }
+                    }
+                    break;
+                }
+            }
+            Stage::Frees(collected) => {
+                let collected = *collected;
+                self.collect();
+                return if self.retired_words() == 0 { Progress::Over(collected) } else { Progress::Waits };
+            }
         }
-        Ok(())
+        Progress::Went
+    }
+
+    /// Ends one that is not over. Gives what it found, if it has found all, and could not free all of it.
+    pub fn give_up(&mut self, whole: WholeCollection) -> Option<Collected> {
+        match whole.0 {
+            Stage::Begins => None,
+            Stage::Goes(collection) => {
+                self.close_collection(collection);
+                None
+            }
+            Stage::Frees(collected) => Some(collected),
+        }
     }
 
     /// Begins a collection, to be gone on with by [`Self::collection_step`]. In a `hurry` it is taken from somebody who rests just now. `None`:

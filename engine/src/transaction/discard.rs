@@ -6,7 +6,7 @@ use super::Participant;
 use crate::collection;
 use crate::error::Stop;
 use crate::participant::{Entry, EntryKind};
-use crate::platform::Platform;
+use crate::platform::{OutOfPages, Platform};
 use crate::reclamation;
 use crate::recovery;
 use crate::word::{CellAddress, Handle, WordAddress};
@@ -44,7 +44,10 @@ impl<P: Platform> Participant<P> {
         self.discards += 1;
         // Release: recovery that reads the count finds the entry filled.
         self.platform().store(self.slot.entries_reserved(), self.entries, Release);
-        self.limbo.reserve(self.discards);
+        if !self.limbo.reserve(self.discards) {
+            let bytes = self.discards as u64 * 64;
+            return Err(self.fail(Stop::Full(OutOfPages { bytes, errno: libc::ENOMEM }.into())));
+        }
         Ok(())
     }
 
@@ -110,11 +113,11 @@ impl<P: Platform> Participant<P> {
             return 0;
         }
         let words_before = self.limbo.freed_words();
-        let mut freed = self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache, most);
+        let mut freed = self.free_retired(most);
         if freed == 0 && self.limbo.words() != 0 {
             // Somebody who began before all of it is still at work; or dead: then nobody but us may ever look.
             recovery::recover_dead(&self.space);
-            freed = self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache, most);
+            freed = self.free_retired(most);
         }
         // Relaxed: a number for people.
         self.platform().store(self.slot.retired_words(), self.limbo.words(), Relaxed);
@@ -123,9 +126,15 @@ impl<P: Platform> Participant<P> {
         freed
     }
 
+    /// In a look: what is free and nobody's may be given back by others while it is still looked at here.
+    pub(super) fn free_retired(&mut self, most: u64) -> u64 {
+        let Self { space, limbo, arena, slot, id, cache, .. } = self;
+        space.look(|| limbo.collect(arena, *slot, *id, cache, most))
+    }
+
     /// Goes on with giving memory back to the system, in proportion to what was freed.
     fn give_back(&mut self, freed_words: u64, most: u64) {
-        if self.pages.go_on(&self.arena, self.id, &mut self.cache, freed_words, most) {
+        if self.pages.go_on(&self.space, self.id, &mut self.cache, freed_words, most) {
             self.waits_for_pages += 1;
             if self.waits_for_pages.is_multiple_of(WAITS_TO_A_LOOK) {
                 recovery::recover_dead(&self.space);
@@ -139,6 +148,6 @@ impl<P: Platform> Participant<P> {
     ///
     /// Cost: three loads or so for each 64 KiB of the space, and some 10 us for each that goes back.
     pub fn give_back_pages(&mut self) -> bool {
-        self.is_foreign() || self.pages.finish(&self.arena, self.id, &mut self.cache)
+        self.is_foreign() || self.pages.finish(&self.space, self.id, &mut self.cache)
     }
 }

@@ -41,6 +41,7 @@ mod hooks;
 mod logs;
 mod lull;
 mod observe;
+mod pages;
 mod privilege;
 mod read;
 mod run;
@@ -61,7 +62,7 @@ use crate::error::{Corrupt, Full, Stop};
 use crate::holding;
 use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
 use crate::platform::Platform;
-use crate::reclamation::{Limbo, Pages};
+use crate::reclamation::Limbo;
 use crate::recovery;
 use crate::space::Space;
 use crate::waiting::Bell;
@@ -71,7 +72,7 @@ use crate::word::{
 };
 
 pub use alternatives::Savepoint;
-pub use collect::CollectionEnd;
+pub use collect::{CollectionEnd, Progress, WholeCollection};
 pub use hooks::{Hooks, HooksMark};
 pub use observe::{Attempt, Observer, Outcome};
 pub use run::Sleeper;
@@ -114,7 +115,7 @@ pub struct Participant<P: Platform> {
     discards: usize,
     /// What was taken out, and is not freed yet.
     limbo: Limbo,
-    pages: Pages,
+    pages: pages::Pages,
     waits_for_pages: u32,
     /// Containers made so far, for whoever decides when to collect.
     objects_made: u64,
@@ -200,7 +201,7 @@ impl<P: Platform> Participant<P> {
         }
         arena.platform().store(slot.thread_number(), arena.platform().thread_number(), Relaxed);
         arena.platform().store(slot.hung_limit(), Limits::default().hung_ns, Relaxed);
-        let limbo = space.look(|| Limbo::adopt(arena, slot, id));
+        let limbo = Limbo::adopt(arena, slot, id);
         // The slot's last owner may have been killed in its sleep.
         crate::waiting::reset(arena, slot);
         Ok(Self {
@@ -224,7 +225,7 @@ impl<P: Platform> Participant<P> {
             spare_holds: holding::Spare::default(),
             discards: 0,
             limbo,
-            pages: Pages::default(),
+            pages: pages::Pages::default(),
             waits_for_pages: 0,
             objects_made: 0,
             priority: None,
@@ -440,12 +441,12 @@ impl<P: Platform> Participant<P> {
         if self.has_large_logs {
             self.shrink_logs();
         }
-        self.limbo.collect(&self.arena, self.slot, self.id, &mut self.cache, u64::MAX);
+        self.free_retired(u64::MAX);
         self.write_counters();
         let arena = &self.arena;
-        let empty = allocator::recover(arena, self.id);
+        let empty = self.space.look(|| allocator::recover(arena, self.id));
         if self.pages.is_due(arena, empty) {
-            self.pages.finish(arena, self.id, &mut self.cache);
+            self.pages.finish(&self.space, self.id, &mut self.cache);
         }
         // Release: pairs with the acquire of the next claim; the slot is at rest.
         let _ = arena.platform().compare_exchange(self.slot.claim(), self.claim.pack(), 0, Release, Relaxed);

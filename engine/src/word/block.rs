@@ -114,6 +114,19 @@ impl BlockState {
         (word ^ handle.raw()) >> 40 == 0 && (word as u32 & KIND_AND_PHASE).wrapping_sub(first) < 3
     }
 
+    /// Whether `word` is the state of a block that is PRIVATE to `owner`, or was RETIRED by him, in the generation that `handle` names. A
+    /// kind that does not exist is none.
+    #[inline]
+    pub const fn is_own(word: u64, handle: Handle, owner: ParticipantId) -> bool {
+        const KIND: u64 = 0xffff << 8;
+        // PRIVATE and RETIRED are the odd phases of those that exist.
+        const EITHER: u64 = BlockPhase::Private as u64 ^ BlockPhase::Retired as u64;
+        let private = handle.generation() << 40 | (owner.0 as u64) << 24 | BlockPhase::Private as u64;
+        (word ^ private) & !(KIND | EITHER) == 0 && (word & KIND) >> 8 < Self::KINDS
+    }
+
+    const KINDS: u64 = BlockKind::ALL.len() as u64;
+
     /// Unpacks the word; `None` for a kind or phase that does not exist.
     #[inline]
     pub fn unpack(word: u64) -> Option<Self> {
@@ -141,6 +154,22 @@ mod tests {
             let phase = phases[phase as usize];
             let state = BlockState { generation, owner: ParticipantId(owner), kind: BlockKind::ALL[kind], phase };
             prop_assert_eq!(BlockState::unpack(state.pack()), Some(state));
+        }
+
+        #[test]
+        fn a_block_of_mine_is_known_by_owner_and_phase(
+            generation in 0u64..2,
+            owner in 0u16..2,
+            kind in 0u64..20,
+            phase in 0u64..256,
+        ) {
+            let word = generation << 40 | u64::from(owner) << 24 | kind << 8 | phase;
+            let handle = Handle::new(crate::word::WordAddress::new(4096), 1);
+            let mine = BlockState::unpack(word).is_some_and(|state| {
+                let phase = matches!(state.phase, BlockPhase::Private | BlockPhase::Retired);
+                state.generation == 1 && state.owner == ParticipantId(1) && phase
+            });
+            prop_assert_eq!(BlockState::is_own(word, handle, ParticipantId(1)), mine);
         }
 
         #[test]

@@ -4,12 +4,15 @@
 
 pub mod damage;
 
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pso_engine::arena::Layout;
+use pso_engine::arena::header::{HEADER_USED_WORDS, Header, HeaderWords};
 use pso_engine::platform::native::{self, Native, Place};
 
 /// How long a test waits for what must happen before it calls it lost. Far above every expected time.
@@ -36,9 +39,28 @@ impl Scratch {
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
+    /// The arena of a space in it.
+    pub fn arena(&self, name: &str) -> File {
+        OpenOptions::new().read(true).write(true).open(self.path(name).join("arena")).unwrap()
+    }
     /// A new space in it.
     pub fn space(&self, name: &str) -> (Native, Layout) {
         native::create(&self.place(name), BYTES).unwrap()
+    }
+}
+
+/// Writes the header of a space anew, changed, with a good checksum.
+pub fn change_header(file: &File, change: impl FnOnce(&mut Header)) {
+    let mut bytes = [0; HEADER_USED_WORDS * 8];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    let mut words: HeaderWords = [0; HEADER_USED_WORDS];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u64::from_le_bytes(*bytes);
+    }
+    let mut header = Header::decode(&words, Path::new("")).unwrap();
+    change(&mut header);
+    for (index, word) in header.encode((words[32], words[33])).iter().enumerate() {
+        file.write_all_at(&word.to_le_bytes(), index as u64 * 8).unwrap();
     }
 }
 

@@ -27,6 +27,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use pso_harness::failure::Failure;
 use pso_harness::interrupt;
 use pso_harness::machine::Provenance;
+use pso_harness::promise;
 use pso_harness::table::{Table, duration, thousands};
 
 use contestant::{AsyncStm, Engine, FastStm, ParkingLotMutex, ParkingLotRwLock, StdMutex, StmCore};
@@ -129,7 +130,7 @@ fn bench(options: &Options, arguments: &[String]) -> Result<(), Failure> {
     if let Some(folder) = &options.plot {
         chart::write(&sections, folder)?;
     }
-    println!("\n{}", targets::table(&targets::targets(&sections)));
+    println!("\n{}", promise::table(&targets::targets(&sections)));
     Ok(())
 }
 

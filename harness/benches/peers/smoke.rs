@@ -1,7 +1,4 @@
 //! The benchmark as a test, so that it cannot rot: all contestants and workloads for a moment, and that its checks can fail.
-//!
-//! `cargo test` and `cargo nextest` call this executable as they call any other: `--list` names the tests, anything else that
-//! is not an option chooses among them.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -9,6 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use clap::ValueEnum;
 use pso_harness::failure::Failure;
 use pso_harness::machine::Provenance;
+use pso_harness::promise;
+use pso_harness::smoke::{self, Test, expect};
 
 use crate::contestant::{Actor, World};
 use crate::figures::{self, Figures, Section};
@@ -18,10 +17,6 @@ use crate::{CONTESTANTS, ENGINE_PROCESSES, FAST_STM, chart, store, targets};
 
 /// Long enough for every contestant to commit something.
 const SECONDS: f64 = 0.05;
-/// Options of the test harness of Rust that have a value.
-const WITH_VALUE: [&str; 6] = ["--format", "--color", "--skip", "--test-threads", "--logfile", "-Z"];
-
-type Test = (&'static str, fn() -> Result<(), Failure>);
 
 const TESTS: [Test; 4] = [
     ("every_contestant_does_every_workload_and_keeps_what_must_hold", everybody_everything),
@@ -32,38 +27,7 @@ const TESTS: [Test; 4] = [
 
 /// Lists or runs the tests that `arguments` choose.
 pub fn main(arguments: &[String]) -> ExitCode {
-    let mut chosen = Vec::new();
-    let mut after = "";
-    for argument in arguments {
-        if !argument.starts_with('-') && !WITH_VALUE.contains(&after) {
-            chosen.push(argument.as_str());
-        }
-        after = argument;
-    }
-    let has = |option: &str| arguments.iter().any(|argument| argument == option);
-    let is_chosen = |name: &str| {
-        let fits = |word: &&str| if has("--exact") { name == *word } else { name.contains(*word) };
-        !has("--ignored") && (chosen.is_empty() || chosen.iter().any(fits))
-    };
-    let mut exit = ExitCode::SUCCESS;
-    for (name, test) in TESTS.into_iter().filter(|(name, _)| is_chosen(name)) {
-        if has("--list") {
-            println!("{name}: test");
-            continue;
-        }
-        match test() {
-            Ok(()) => println!("test {name} ... ok"),
-            Err(failure) => {
-                println!("test {name} ... FAILED\n{failure}");
-                exit = ExitCode::FAILURE;
-            }
-        }
-    }
-    exit
-}
-
-fn expect(holds: bool, what: impl Into<String>) -> Result<(), Failure> {
-    if holds { Ok(()) } else { Err(Failure::Wrong(what.into())) }
+    smoke::main(&TESTS, arguments)
 }
 
 /// Two participants, or one where more make no sense. What it gave is written, read and drawn, as after any measurement.
@@ -92,7 +56,7 @@ fn everybody_everything() -> Result<(), Failure> {
     chart::write(&sections, folder.path())?;
     let svg = std::fs::read_to_string(folder.path().join("counter.svg")).map_err(Failure::system("reading a chart"))?;
     expect(CONTESTANTS.iter().all(|(name, _)| svg.contains(name)), "a contestant is not on the chart")?;
-    let promises = targets::table(&targets::targets(&sections)).to_string();
+    let promises = promise::table(&targets::targets(&sections)).to_string();
     expect(promises.contains("small transaction") && promises.contains("wake-ups"), promises)
 }
 
@@ -179,7 +143,7 @@ fn a_broken_promise_is_said() -> Result<(), Failure> {
             counter.add(ENGINE_PROCESSES, 2, vec![(Kind::Alike, figures(engine))]);
             counter.add(FAST_STM, 2, vec![(Kind::Alike, figures(peer))]);
         }
-        let said = targets::table(&targets::targets(&[counter])).to_string();
+        let said = promise::table(&targets::targets(&[counter])).to_string();
         let line = said.lines().find(|line| line.contains("counter")).unwrap_or_default();
         expect(line.ends_with(word), said.clone())?;
     }

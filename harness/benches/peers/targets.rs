@@ -1,7 +1,7 @@
 //! What the project has promised itself, set beside what was measured. Ratios are taken within a round, and then their median.
 
 use pso_harness::machine::median;
-use pso_harness::table::Table;
+use pso_harness::promise::{Bound, Promise};
 
 use crate::figures::{Figures, Row, Section};
 use crate::workload::{Kind, Workload};
@@ -11,34 +11,11 @@ use crate::{ENGINE_PROCESSES, ENGINE_THREADS, FAST_STM, STD_MUTEX, STM_CRATES};
 const CROWD: u32 = 8;
 const FEW: u32 = 2;
 
-/// One promise.
-pub struct Target {
-    what: String,
-    wanted: Bound,
-    measured: f64,
-}
-
-/// Where a number has to lie.
-#[derive(Clone, Copy)]
-enum Bound {
-    AtLeast(f64),
-    AtMost(f64),
-}
-
-impl Target {
-    fn holds(&self) -> bool {
-        match self.wanted {
-            Bound::AtLeast(least) => self.measured >= least,
-            Bound::AtMost(most) => self.measured <= most,
-        }
-    }
-}
-
 /// All promises of which `sections` say anything.
-pub fn targets(sections: &[Section]) -> Vec<Target> {
+pub fn targets(sections: &[Section]) -> Vec<Promise> {
     let mut targets = Vec::new();
     let mut add = |what: String, wanted: Bound, measured: Option<f64>| {
-        targets.extend(measured.map(|measured| Target { what, wanted, measured }));
+        targets.extend(measured.map(|measured| Promise { what, wanted, measured }));
     };
     let of = |workload: Workload| sections.iter().find(|section| section.workload == workload);
     let rate = |figures: &Figures| figures.per_second;
@@ -103,19 +80,4 @@ fn ratio_to_best(section: &Section, contestant: &str, participants: u32, rivals:
 fn ratio(own: &Row, other: &Row, figure: impl Fn(&Figures) -> f64) -> Option<f64> {
     let ratios: Vec<f64> = own.runs.iter().zip(&other.runs).map(|(own, other)| figure(own) / figure(other)).collect();
     (!ratios.is_empty()).then(|| median(&ratios))
-}
-
-/// A line for each.
-pub fn table(targets: &[Target]) -> Table {
-    let mut table = Table::new(["promise", "wanted", "measured", ""]);
-    for target in targets {
-        let wanted = match target.wanted {
-            Bound::AtLeast(least) => format!(">= {least}"),
-            Bound::AtMost(most) => format!("<= {most}"),
-        };
-        let measured =
-            if target.measured < 0.1 { format!("{:.4}", target.measured) } else { format!("{:.2}", target.measured) };
-        table.row([target.what.clone(), wanted, measured, if target.holds() { "ok" } else { "MISSED" }.into()]);
-    }
-    table
 }

@@ -131,7 +131,7 @@ impl Memo {
         let place = Place::of(layout, access.address);
         let file = |name| access.site.file().ends_with(name);
         match (place, access.operation) {
-            (_, Operation::Fence(_) | Operation::LightFence) => return,
+            (_, Operation::Fence(_) | Operation::LightFence | Operation::HeavyFence) => return,
             (Place::STATUS, Operation::Store(value, _)) => {
                 self.own = Some(access.address);
                 self.becomes(value);

@@ -360,8 +360,7 @@ fn dies_in_repair(heap: &Heap, layout: Layout, step: u64) -> Option<Repaired> {
 
 #[test]
 fn a_killed_repairer_leaves_what_fsck_knows_and_the_next_one_mends() {
-    let mut kills = 0;
-    for step in (0..).step_by(389) {
+    for (kills, step) in (0..).step_by(389).enumerate() {
         let (heap, layout) = closed();
         let survived = dies_in_repair(&heap, layout, step).is_some();
         // A run that was freed and is not taken apart yet is a finding: who died is no participant, whom somebody would recover.
@@ -375,7 +374,6 @@ fn a_killed_repairer_leaves_what_fsck_knows_and_the_next_one_mends() {
             assert!(kills > 50, "only {kills} kills");
             return;
         }
-        kills += 1;
     }
 }
 

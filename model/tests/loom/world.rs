@@ -395,8 +395,9 @@ impl Memory for Loom {
     fn light_fence(&self) {
         self.fence(Ordering::SeqCst);
     }
-    fn heavy_fence(&self) {
+    fn heavy_fence(&self) -> bool {
         self.fence(Ordering::SeqCst);
+        true
     }
 }
 

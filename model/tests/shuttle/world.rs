@@ -166,8 +166,8 @@ impl Memory for Shuttle {
     fn light_fence(&self) {
         self.heap.light_fence();
     }
-    fn heavy_fence(&self) {
-        self.heap.heavy_fence();
+    fn heavy_fence(&self) -> bool {
+        self.heap.heavy_fence()
     }
 }
 

@@ -131,6 +131,7 @@ fn mend_hot_words<P: Platform>(space: &Space<P>, report: &mut dyn FnMut(Mended))
     let (layout, platform) = (space.arena().layout(), space.arena().platform());
     let words = [
         (layout.hot(HotWord::Collector), "who collects"),
+        (layout.hot(HotWord::Marked), "the superblock that is being marked"),
         (layout.collection(), "the collection under way"),
         (layout.hot(HotWord::PrivilegeToken), "who must not be stopped"),
         (layout.lull(), "who asks for a lull"),

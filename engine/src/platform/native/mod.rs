@@ -17,6 +17,7 @@
 //! 3. Fences are full on both sides: the header says so, and a member that fences otherwise refuses the space.
 
 pub mod children;
+mod fences;
 mod fork;
 mod limit;
 mod live;
@@ -33,18 +34,22 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
 use crate::arena::ArenaError;
+use crate::arena::header::Fences;
 use crate::platform::{Memory, ProcessIdentity, WordKind};
 use crate::word::WordAddress;
 
 /// One space, mapped into this process. A clone is the same mapping, which ends with the last one.
 #[derive(Clone, Debug)]
+// In this order: each access begins with the base.
+#[repr(C)]
 pub struct Native {
     base: NonNull<AtomicU64>,
     words: u64,
     fork: fork::Page,
+    fences: Fences,
     joined: Arc<Joined>,
 }
 
@@ -97,6 +102,9 @@ impl Native {
     pub fn rejoin_after_fork(&self) -> Result<(), ArenaError> {
         let failed = |error| ArenaError::from_system("join, after a fork,", &self.joined.path, error);
         let identity = process::myself().map_err(failed)?;
+        if !fences::is_ready_for(self.fences) {
+            return Err(ArenaError::NoMembarrier { path: self.joined.path.clone() });
+        }
         self.joined.live.rejoin().map_err(failed)?;
         self.set_identity(identity);
         self.joined.fork.arm();
@@ -177,6 +185,18 @@ impl Memory for Native {
     }
 
     #[inline(always)]
+    fn prefetch(&self, address: WordAddress) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            // SAFETY: a hint: of an address that is not mapped it does nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(self.base.as_ptr().wrapping_add(address.index() as usize).cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = address;
+    }
+
+    #[inline(always)]
     fn load_plain(&self, address: WordAddress) -> u64 {
         // Relaxed and not plain, for the same instruction: a reader with a stale handle may look at a word that its new
         // owner writes. It throws away what it read, but a plain access would have been undefined before that.
@@ -212,10 +232,14 @@ impl Memory for Native {
     }
     #[inline(always)]
     fn light_fence(&self) {
-        fence(Ordering::SeqCst);
+        match self.fences {
+            Fences::Full => fence(Ordering::SeqCst),
+            Fences::Membarrier => compiler_fence(Ordering::SeqCst),
+        }
     }
     #[inline(always)]
-    fn heavy_fence(&self) {
+    fn heavy_fence(&self) -> bool {
         fence(Ordering::SeqCst);
+        self.fences == Fences::Full || fences::everywhere()
     }
 }

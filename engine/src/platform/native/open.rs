@@ -21,8 +21,8 @@ use rustix::process::Resource;
 
 use super::live::{self, Membership};
 use super::place::{ARENA, Draft, LIVE, Place, check_owner, open_directory};
-use super::{Joined, Native, fork, limit, mapping, process, system};
-use crate::arena::header::{HEADER_USED_WORDS, Header, HeaderWords};
+use super::{Joined, Native, fences, fork, limit, mapping, process, system};
+use crate::arena::header::{Fences, HEADER_USED_WORDS, Header, HeaderWords};
 use crate::arena::{self, ArenaError, Geometry, HASH_KEY_WORD, HEADER_WORDS, Layout, MAXIMUM_BYTES, MINIMUM_BYTES};
 use crate::contention::PolicyId;
 use crate::platform::{Memory, System};
@@ -83,7 +83,7 @@ pub fn attach(place: &Place) -> Result<(Native, Layout), ArenaError> {
         Ok(open(name, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
     };
     let live = Membership::join(key, reopen).map_err(failed("open", &live_path))?;
-    Ok((map(Some(arena), live, &layout, header.uuid, path)?, layout))
+    Ok((join(Some(arena), live, &layout, &header, path)?, layout))
 }
 
 /// Makes a new space without a name, to be handed over by [`Native::descriptor`].
@@ -115,7 +115,7 @@ pub fn attach_descriptor(descriptor: OwnedFd) -> Result<(Native, Layout), ArenaE
     }
     fcntl_setfd(file, FdFlags::CLOEXEC).map_err(|errno| failed("open", path)(errno.into()))?;
     let (header, layout) = read_header(file, path)?;
-    Ok((map(None, live, &layout, header.uuid, path.to_path_buf())?, layout))
+    Ok((join(None, live, &layout, &header, path.to_path_buf())?, layout))
 }
 
 fn layout_for(bytes: u64) -> Result<Layout, ArenaError> {
@@ -168,12 +168,28 @@ fn read_header(file: BorrowedFd<'_>, path: &Path) -> Result<(Header, Layout), Ar
     Ok((header, layout))
 }
 
+/// Maps the file of a space that exists.
+fn join(
+    arena: Option<OwnedFd>,
+    live: Membership,
+    layout: &Layout,
+    header: &Header,
+    path: PathBuf,
+) -> Result<Native, ArenaError> {
+    // Checked with the header.
+    let fences = Fences::from_word(header.fence_mode).unwrap_or(Fences::Full);
+    if !fences::is_ready_for(fences) {
+        return Err(ArenaError::NoMembarrier { path });
+    }
+    map(arena, live, layout, (header.uuid, fences), path)
+}
+
 /// Maps a file of the right length.
 fn map(
     arena: Option<OwnedFd>,
     live: Membership,
     layout: &Layout,
-    uuid: u128,
+    (uuid, fences): (u128, Fences),
     path: PathBuf,
 ) -> Result<Native, ArenaError> {
     let words = layout.geometry().space_words;
@@ -197,7 +213,7 @@ fn map(
         live,
         _mapping: mapping,
     };
-    let native = Native { base, words, fork: page, joined: Arc::new(joined) };
+    let native = Native { base, words, fork: page, fences, joined: Arc::new(joined) };
     native.set_identity(identity);
     Ok(native)
 }
@@ -210,9 +226,9 @@ fn fill(
     policy: PolicyId,
     path: PathBuf,
 ) -> Result<Native, ArenaError> {
-    let uuid = random_uuid();
-    let header = Header::new(*layout.geometry(), policy, uuid, boot_id()?);
-    let native = map(arena, live, layout, uuid, path)?;
+    let (uuid, fences) = (random_uuid(), fences::best());
+    let header = Header::new(*layout.geometry(), policy, fences, uuid, boot_id()?);
+    let native = map(arena, live, layout, (uuid, fences), path)?;
     let commit = |address, words| {
         let committed = native.commit_pages(address, words);
         committed.map_err(|error| failed("allocate", &native.joined.path)(io::Error::from_raw_os_error(error.errno)))

@@ -1,5 +1,6 @@
 //! What nothing names any more goes, rings and all; what something names stays: whoever moves it meanwhile, whoever dies.
 
+mod anew;
 mod moves;
 
 use std::sync::{Arc, Mutex};

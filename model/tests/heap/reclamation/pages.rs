@@ -4,6 +4,8 @@
 use std::ops::Range;
 
 use super::*;
+use pso_engine::arena::Geometry;
+use pso_model::heap::hide_deaths;
 
 /// Texts of their own kind: 16 to 24 KiB.
 const LONG_TEXT: usize = 2000;
@@ -160,6 +162,80 @@ fn large_logs_go_when_their_transaction_is_over() {
         assert_eq!(fsck_at_rest(&space), vec![], "killed at step {step}");
         if through {
             assert!(tried > 10, "{tried} deaths");
+            return;
+        }
+    }
+}
+
+/// Somebody checks a handle that nothing keeps, in a look: whatever access of his another squeezes the whole way back of that memory in before, from
+/// its use to the system, he touches nothing that is not there. Without the look he does: the checker can fail.
+#[test]
+fn who_checks_a_handle_in_a_look_meets_no_page_that_is_gone() {
+    use pso_model::interpose::Interposed;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Mutex;
+
+    hide_deaths();
+    for with_look in [true, false] {
+        let mut touched = 0;
+        for step in 0.. {
+            let (heap, layout) = Heap::space(Geometry::for_bytes(4 * MIB).unwrap());
+            heap.watch_pages();
+            let space = Space::join(Interposed::new(heap.clone()), layout).unwrap();
+            let other = Space::join(heap.process(), layout).unwrap();
+            let mut tx = other.participant().unwrap();
+            let list = texts(&mut tx, 0);
+            push(&mut tx, list, 0..300);
+            let handle = tx.run(|tx| Ok(list::get(tx, list, 150)?.unwrap().as_handle().unwrap())).unwrap();
+            let tx = Mutex::new(tx);
+            space.arena().platform().at(step, move || {
+                let mut tx = tx.lock().unwrap();
+                tx.run(|tx| list::truncate(tx, list, 0)).unwrap();
+                tx.collect();
+                tx.give_back_pages();
+            });
+            let check = || allocator::check_fully(space.arena(), handle).is_ok();
+            let checked = catch_unwind(AssertUnwindSafe(|| if with_look { space.look(check) } else { check() }));
+            touched += usize::from(checked.is_err());
+            if space.arena().platform().forget() {
+                break;
+            }
+        }
+        assert_eq!(touched > 0, !with_look, "{touched} pages were touched that were gone");
+    }
+}
+
+/// Somebody frees the last blocks of a superblock that is nobody's. Whatever access of his another squeezes the sweep and the punching in before: what he
+/// still looks at there is there.
+#[test]
+fn who_frees_in_a_superblock_of_the_dead_meets_no_page_that_is_gone() {
+    use pso_model::interpose::Interposed;
+    use std::sync::Mutex;
+
+    for step in 0.. {
+        let (heap, layout) = Heap::space(Geometry::for_bytes(4 * MIB).unwrap());
+        heap.watch_pages();
+        let space = Space::join(Interposed::new(heap.clone()), layout).unwrap();
+        let other = Space::join(heap.process(), layout).unwrap();
+        let mut tx = other.participant().unwrap();
+        let list = texts(&mut tx, 0);
+        // Of whoever is dead: all superblocks of these texts.
+        let process = Space::join(heap.process(), layout).unwrap();
+        let mut dead = process.participant().unwrap();
+        push(&mut dead, list, 0..70);
+        std::mem::forget(dead);
+        heap.kill_process(process.process());
+        other.recover_dead();
+        let mut freer = space.participant().unwrap();
+        freer.run(|tx| list::truncate(tx, list, 0)).unwrap();
+        let tx = Mutex::new(tx);
+        space.arena().platform().at(step, move || {
+            tx.lock().unwrap().give_back_pages();
+        });
+        freer.collect();
+        if space.arena().platform().forget() {
+            assert!(step > 500, "{step} accesses");
+            drop(freer);
             return;
         }
     }

@@ -2,18 +2,19 @@
 //!
 //! Empty superblocks are found and punched by the allocator (`allocator::Sweep`). In between everybody is waited for who may be checking a handle
 //! to a block there that is long free: who is in an attempt says so by his start, who checks handles outside of attempts (collections,
-//! recovery, `fsck`) by the count of lookers in his process's slot. After the sweep the batch number goes on; an attempt with a later start has begun
-//! after it, and finds that the superblock is Unused. The argument is that of the module above, with the last header that the sweep has read in place of F2.
+//! recovery, `fsck`, whoever frees) by the count of lookers in his process's slot. After the sweep the batch number goes on; an attempt with a later start has begun
+//! after it, and finds that the superblock is Unused. The argument is that of `reclamation`, with the last header that the sweep has read in place of F2.
 //!
 //! Whoever stands still in the middle of an attempt or of a look keeps memory from going back to the system. It can be used again meanwhile.
 
 use std::sync::atomic::Ordering::{Acquire, SeqCst};
 
-use super::limbo::{advance, oldest_start};
 use crate::allocator::{self, BlockCache, Sweep};
 use crate::arena::{Arena, HotWord};
 use crate::participant::ProcessSlot;
 use crate::platform::Platform;
+use crate::reclamation::{advance, oldest_start};
+use crate::space::Space;
 use crate::word::{ParticipantId, ProcessSlotId};
 
 /// Superblocks' worth of memory that is freed between two sweeps, at least: 4 MiB (of a small space less); and of all that are used one in so many.
@@ -26,7 +27,7 @@ const PUNCHED: u64 = 2;
 
 /// How far a participant has come with giving memory back.
 #[derive(Debug, Default)]
-pub struct Pages {
+pub(super) struct Pages {
     /// Words freed since the last sweep began.
     freed_words: u64,
     /// Words freed for which nothing was done yet.
@@ -52,7 +53,7 @@ impl Pages {
     /// waited for.
     pub fn go_on<P: Platform>(
         &mut self,
-        arena: &Arena<P>,
+        space: &Space<P>,
         owner: ParticipantId,
         cache: &mut BlockCache,
         freed_words: u64,
@@ -60,6 +61,7 @@ impl Pages {
     ) -> bool {
         self.freed_words += freed_words;
         self.credit += freed_words;
+        let arena = space.arena();
         let superblock_words = arena.layout().geometry().superblock_words;
         let budget = (self.credit / superblock_words).min(most);
         if budget > 0 {
@@ -68,7 +70,7 @@ impl Pages {
                 self.begin();
             }
             // Bound: a step is the last one, or the next phase; the sweep ends at the frontier.
-            while self.step(arena, owner, cache, budget) {}
+            while self.step(space, owner, cache, budget) {}
         }
         budget > 0 && matches!(self.phase, Phase::Waits { .. })
     }
@@ -77,14 +79,14 @@ impl Pages {
     /// yet; again later.
     ///
     /// Cost: three loads or so for each superblock of the space; 10 us for each that goes back.
-    pub fn finish<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, cache: &mut BlockCache) -> bool {
+    pub fn finish<P: Platform>(&mut self, space: &Space<P>, owner: ParticipantId, cache: &mut BlockCache) -> bool {
         // What was begun before has not seen what was freed since.
         let mut is_last = matches!(self.phase, Phase::Rests);
         loop {
             if matches!(self.phase, Phase::Rests) {
                 self.begin();
             }
-            while self.step(arena, owner, cache, u64::MAX / HEADERS) {}
+            while self.step(space, owner, cache, u64::MAX / HEADERS) {}
             if is_last || !matches!(self.phase, Phase::Rests) {
                 return matches!(self.phase, Phase::Rests);
             }
@@ -105,14 +107,16 @@ impl Pages {
     /// True: there may be more to do at once.
     fn step<P: Platform>(
         &mut self,
-        arena: &Arena<P>,
+        space: &Space<P>,
         owner: ParticipantId,
         cache: &mut BlockCache,
         budget: u64,
     ) -> bool {
+        let arena = space.arena();
         let (phase, goes_on) = match std::mem::take(&mut self.phase) {
             Phase::Rests => (Phase::Rests, false),
-            Phase::Sweeps(mut sweep) => match sweep.go_on(arena, owner, cache, budget * HEADERS) {
+            // In a look: what is nobody's may be given back by others while its blocks are looked at.
+            Phase::Sweeps(mut sweep) => match space.look(|| sweep.go_on(arena, owner, cache, budget * HEADERS)) {
                 false => (Phase::Sweeps(sweep), false),
                 true if sweep.found() > 0 => (Phase::Waits { sweep, stamp: after(arena) }, true),
                 true => next_part(arena, sweep),

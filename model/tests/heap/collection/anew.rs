@@ -1,0 +1,60 @@
+//! Memory that becomes something else while a collector looks at it.
+
+use pso_engine::platform::Memory;
+use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, BlockState, ParticipantId};
+
+use super::*;
+
+/// While a collector goes through the blocks of a superblock, that becomes empty and is made into another one, whose payload looks like objects that nothing
+/// names. Before whatever access of his that comes: not a word of it is marked.
+#[test]
+fn a_superblock_that_is_used_anew_under_a_collectors_eyes_is_not_marked() {
+    const WORDS: u64 = 1000;
+    let trap = BlockState { generation: 3, owner: ParticipantId(0), kind: BlockKind::Dict, phase: BlockPhase::Live };
+    let mut anew = 0;
+    for step in (0..).step_by(3) {
+        let (heap, layout) = Heap::space(Geometry::for_bytes(MIB).unwrap());
+        let space = Space::join(Interposed::new(heap.clone()), layout).unwrap();
+        let mut collector = space.participant().unwrap();
+        let other = Space::join(heap.process(), layout).unwrap();
+        // A superblock of dicts, in which none is left; and free memory is scarce, so that it is what is used next.
+        let mut maker = other.participant().unwrap();
+        let dicts = maker.run(|tx| (0..20).map(|_| dict::create(tx)).collect::<Result<Vec<_>, _>>()).unwrap();
+        maker.collect_objects(NO_PATIENCE).unwrap();
+        let superblock = layout.superblock_of(dicts[0].block()).unwrap();
+        let mut user = other.participant().unwrap();
+        let (maker, used) = (Mutex::new(Some(maker)), Arc::new(Mutex::new(None)));
+        let taken = Arc::clone(&used);
+        space.arena().platform().at(step, move || {
+            // All its superblocks are empty, and go back.
+            maker.lock().unwrap().take().unwrap().leave();
+            user.begin().unwrap();
+            let mut made = Vec::new();
+            while let Ok(handle) = user.allocate(BlockKind::Bytes, WORDS) {
+                for word in 0..WORDS {
+                    let value = if word % 2 == 0 { trap.pack() } else { 0 };
+                    user.arena().platform().store_plain(handle.block().offset(BLOCK_HEADER_WORDS + word), value);
+                }
+                made.push(handle);
+                if made.len() > 30 {
+                    break;
+                }
+            }
+            *taken.lock().unwrap() = Some((user, made));
+        });
+        let _ = collector.collect_objects(NO_PATIENCE);
+        if space.arena().platform().forget() {
+            break;
+        }
+        let (user, made) = used.lock().unwrap().take().unwrap();
+        for handle in &made {
+            anew += usize::from(layout.superblock_of(handle.block()) == Some(superblock));
+            for word in (1..WORDS).step_by(2) {
+                let value = heap.load_plain(handle.block().offset(BLOCK_HEADER_WORDS + word));
+                assert_eq!(value, 0, "step {step}: a word of {handle:?} was marked");
+            }
+        }
+        assert!(allocator::check_fully(user.arena(), made[0]).is_ok());
+    }
+    assert!(anew > 10, "the superblock was used anew in {anew} blocks only");
+}
