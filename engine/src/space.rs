@@ -28,6 +28,19 @@ pub struct Space<P: Platform> {
     disinherited: AtomicBool,
 }
 
+/// Ends a look, come what may.
+struct Look<'a, P: Platform> {
+    arena: &'a Arena<P>,
+    slot: ProcessSlot,
+    generation: u64,
+}
+
+impl<P: Platform> Drop for Look<'_, P> {
+    fn drop(&mut self) {
+        self.slot.end_look(self.arena, self.generation);
+    }
+}
+
 /// Why a process or a thread cannot take part.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -244,7 +257,8 @@ impl<P: Platform> Space<P> {
             }
             // AcqRel: pairs with the release of the last owner or its recoverer; the slot is at rest.
             if platform.compare_exchange(slot.claim(), 0, claim, AcqRel, Relaxed).is_ok() {
-                return self.look(|| Participant::adopt(Arc::clone(self), id, slot)).map(Some);
+                let _look = self.begin_look();
+                return Participant::adopt(Arc::clone(self), id, slot).map(Some);
             }
         }
         Ok(None)
@@ -253,23 +267,17 @@ impl<P: Platform> Space<P> {
     /// While this runs, memory that is in use now does not go back to the system: for whoever checks handles that nothing keeps, or visits
     /// all blocks, and is in no attempt. Whoever is stopped in it keeps others from giving memory back, not from using it again.
     pub fn look<R>(&self, look: impl FnOnce() -> R) -> R {
-        /// Ends the look, come what may.
-        struct Look<'a, P: Platform>(&'a Arena<P>, Claim);
-        impl<P: Platform> Drop for Look<'_, P> {
-            fn drop(&mut self) {
-                if let Some(slot) = ProcessSlot::of(self.0, self.1.process) {
-                    slot.end_look(self.0, self.1.generation);
-                }
-            }
-        }
+        let _look = self.begin_look();
+        look()
+    }
+
+    /// The same, until what it gives is dropped.
+    fn begin_look(&self) -> Option<Look<'_, P>> {
         let claim = self.claim();
         // In a fork the parent's slot is not ours to count in; what the parent does not hold either the child does not look at.
-        let slot = ProcessSlot::of(&self.arena, claim.process).filter(|_| !self.arena.platform().forked());
-        let _look = slot.map(|slot| {
-            slot.begin_look(&self.arena, claim.generation);
-            Look(&self.arena, claim)
-        });
-        look()
+        let slot = ProcessSlot::of(&self.arena, claim.process).filter(|_| !self.arena.platform().forked())?;
+        slot.begin_look(&self.arena, claim.generation);
+        Some(Look { arena: &self.arena, slot, generation: claim.generation })
     }
 
     /// Clears up after dead processes. Returns how many participants were freed.

@@ -50,8 +50,10 @@ struct Magazine {
 
 impl Default for BlockCache {
     fn default() -> Self {
-        let empty = |_| Magazine { length: 0, blocks: [WordAddress::new(0); MAGAZINE_BLOCKS], current: None, place: 0 };
-        Self { magazines: Box::new(std::array::from_fn(empty)) }
+        let empty = || Magazine { length: 0, blocks: [WordAddress::new(0); MAGAZINE_BLOCKS], current: None, place: 0 };
+        // Made where it stays: 10 KiB are much for the stacks of some.
+        let magazines: Box<[Magazine]> = std::iter::repeat_with(empty).take(SizeClass::COUNT).collect();
+        Self { magazines: magazines.try_into().unwrap_or_else(|_| unreachable!("one for each class")) }
     }
 }
 
