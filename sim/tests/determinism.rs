@@ -64,20 +64,20 @@ fn every_build_gives_the_golden_runs() {
 
 /// Kind of trace, memory operations, fingerprint of all of them in their order.
 const GOLDEN: [&str; 6] = [
-    "counter 18349 1367d088f8a0f2e5",
-    "bank-1000 23711 baafad27188f7992",
-    "bank-4 27000 843ccd45ff479789",
-    "long-reader 75615 e94f4aeaa10f6189",
-    "crossing-pairs 75413 ca7e6f2574c64f5c",
-    "queue 21123 d5a1863d19964864",
+    "counter 18403 38ae716fc805a5aa",
+    "bank-1000 23789 52627332dd67bf4b",
+    "bank-4 26831 a8722d5313b40fcd",
+    "long-reader 80387 a1b915c1569bd883",
+    "crossing-pairs 75393 c42ab92ca425c5bb",
+    "queue 21201 bdf91f35052ccf49",
 ];
 
 /// The same on the machine with differing transfers.
 const GOLDEN_CALIBRATED: [&str; 6] = [
-    "counter 18411 9c301d44a5b1a0b5",
-    "bank-1000 23711 d5e7f4624ece9a2e",
-    "bank-4 26917 e1cb7bb5eeced039",
-    "long-reader 77018 a3df9770a916d67b",
-    "crossing-pairs 76364 47487b5bd9ba9931",
-    "queue 21220 a57b78af6f0b6ce5",
+    "counter 18494 9235a5a391bd1832",
+    "bank-1000 23789 2ace1de56146bc67",
+    "bank-4 26907 a6dd9c1a7aa54e0a",
+    "long-reader 83177 7038138819764c16",
+    "crossing-pairs 74873 4a7e76d414f438a3",
+    "queue 21216 2cadda1d4535ff06",
 ];

@@ -64,7 +64,7 @@ impl Sweep {
             self.look(arena, owner, cache, self.place);
             self.place += 1;
         }
-        let is_over = self.is_over(arena) || self.empty.len() == MOST_EMPTY;
+        let is_over = self.is_through(arena) || self.empty.len() == MOST_EMPTY;
         if is_over {
             // The lowest ones, which are claimed first.
             let least = KEPT.min(arena.layout().superblocks() / KEPT_OF_ALL);
@@ -77,7 +77,7 @@ impl Sweep {
     }
 
     /// Whether it has come to the end.
-    pub fn is_over<P: Platform>(&self, arena: &Arena<P>) -> bool {
+    pub fn is_through<P: Platform>(&self, arena: &Arena<P>) -> bool {
         self.place >= supply::frontier(arena)
     }
 

@@ -7,7 +7,7 @@
 //!
 //! Whoever stands still in the middle of an attempt or of a look keeps memory from going back to the system. It can be used again meanwhile.
 
-use std::sync::atomic::Ordering::{Acquire, SeqCst};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use crate::allocator::{self, BlockCache, Sweep};
 use crate::arena::{Arena, HotWord};
@@ -136,7 +136,7 @@ impl Pages {
 }
 
 fn next_part<P: Platform>(arena: &Arena<P>, sweep: Sweep) -> (Phase, bool) {
-    if sweep.is_over(arena) { (Phase::Rests, false) } else { (Phase::Sweeps(sweep), true) }
+    if sweep.is_through(arena) { (Phase::Rests, false) } else { (Phase::Sweeps(sweep), true) }
 }
 
 /// Superblocks' worth of memory freed that makes a sweep due.
@@ -149,8 +149,8 @@ fn due<P: Platform>(arena: &Arena<P>) -> u64 {
 fn after<P: Platform>(arena: &Arena<P>) -> u64 {
     let platform = arena.platform();
     platform.fence(SeqCst);
-    // Acquire: no matter, it is read behind the fence.
-    let stamp = platform.load(arena.layout().hot(HotWord::Batch), Acquire);
+    // Relaxed: it is read behind the fence.
+    let stamp = platform.load(arena.layout().hot(HotWord::Batch), Relaxed);
     advance(arena, stamp);
     stamp
 }
