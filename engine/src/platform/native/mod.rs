@@ -14,7 +14,7 @@
 //!    here lies inside (rule 4 of [`crate::platform`]), which debug builds check.
 //! 2. Words, atomic or plain, are accessed by atomic instructions of one width. Payload bytes are not; they are immutable
 //!    once published.
-//! 3. Fences are full on both sides: the header says so, and a member that fences otherwise refuses the space.
+//! 3. All members of a space fence as its header says (`fences`): a process that cannot is refused.
 
 pub mod children;
 mod fences;
