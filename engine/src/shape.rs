@@ -42,6 +42,17 @@ pub enum Reference {
     Value(WordAddress),
 }
 
+impl Reference {
+    /// Where the value stands.
+    #[inline]
+    pub fn word(self) -> WordAddress {
+        match self {
+            Self::Cell(cell) => cell.value_word(),
+            Self::Value(word) => word,
+        }
+    }
+}
+
 /// A block whose room is known.
 struct Block<'a, P> {
     arena: &'a Arena<P>,
@@ -65,7 +76,8 @@ impl<P: Platform> Block<'_, P> {
     /// The first payload word: a length or a count, where the kind has one.
     fn count(&self) -> Result<u64, Corrupt> {
         self.has(Some(1))?;
-        Ok(self.arena.platform().load_plain(self.payload))
+        // Whoever walks along may be nobody who holds the block.
+        Ok(self.arena.platform().load_optimistic(self.payload))
     }
 
     fn cells(&self, prefix: u64, cells: u64, visit: &mut dyn FnMut(Reference)) -> Result<(), Corrupt> {

@@ -9,8 +9,9 @@ use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 use pso_engine::allocator;
-use pso_engine::arena::{Arena, HotWord};
+use pso_engine::arena::Arena;
 use pso_engine::census::{Class, census};
+use pso_engine::collection;
 use pso_engine::participant::{Claim, ProcessPhase, ProcessSlot, Slot};
 use pso_engine::platform::native::Native;
 use pso_engine::platform::{Liveness, Memory as _, Ordering, System as _};
@@ -97,6 +98,7 @@ fn look(arena: &Arena<Native>) -> Look {
     let usage = allocator::usage(arena);
     let superblock = geometry.superblock_words * 8;
     let used = usage.small + usage.large;
+    let cycle = collection::last(arena);
     let mut held = 0;
     pso_engine::holding::for_each_held(arena, &mut |_| held += 1);
     Look {
@@ -106,8 +108,8 @@ fn look(arena: &Arena<Native>) -> Look {
         free: (usage.superblocks - used) * superblock,
         garbage,
         held,
-        collections: load(arena, arena.layout().hot(HotWord::LastCollection)),
-        collecting: load(arena, arena.layout().collection()) != 0,
+        collections: cycle.number,
+        collecting: cycle.under_way,
     }
 }
 
@@ -190,8 +192,9 @@ pub fn kinds(arena: &Arena<Native>) -> String {
             table.row([class.name().to_owned()].into_iter().chain(numbers));
         }
     }
-    let collections = thousands(load(arena, arena.layout().hot(HotWord::LastCollection)));
-    let under_way = if load(arena, arena.layout().collection()) == 0 { "" } else { ", one under way" };
+    let cycle = collection::last(arena);
+    let collections = thousands(cycle.number);
+    let under_way = if cycle.under_way { ", one under way" } else { "" };
     format!("{table}\n{collections} collections{under_way}\n")
 }
 

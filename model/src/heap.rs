@@ -263,6 +263,10 @@ impl Memory for Heap {
         self.word(address).load(Relaxed)
     }
     #[inline]
+    fn load_optimistic(&self, address: WordAddress) -> u64 {
+        self.word(address).load(atomic::Ordering::Acquire)
+    }
+    #[inline]
     fn store_plain(&self, address: WordAddress, value: u64) {
         self.word(address).store(value, Relaxed)
     }

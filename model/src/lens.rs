@@ -35,6 +35,8 @@ pub enum Operation {
     FetchAnd(u64, Ordering),
     /// `Memory::load_plain`.
     LoadPlain,
+    /// `Memory::load_optimistic`.
+    LoadOptimistic,
     /// `Memory::store_plain` of a value.
     StorePlain(u64),
     /// Payload is about to be read or written, so many bytes. The answer `Err` swallows it: zeros are read, nothing is
@@ -77,6 +79,7 @@ impl Access {
             Operation::FetchOr(bits, order) => Ok(memory.fetch_or(address, bits, order)),
             Operation::FetchAnd(bits, order) => Ok(memory.fetch_and(address, bits, order)),
             Operation::LoadPlain => Ok(memory.load_plain(address)),
+            Operation::LoadOptimistic => Ok(memory.load_optimistic(address)),
             Operation::StorePlain(value) => {
                 memory.store_plain(address, value);
                 Ok(0)
@@ -221,6 +224,9 @@ impl<P: Platform, L: Lens<P>> Memory for Through<P, L> {
     }
     fn load_plain(&self, address: WordAddress) -> u64 {
         self.answer(address, Operation::LoadPlain)
+    }
+    fn load_optimistic(&self, address: WordAddress) -> u64 {
+        self.answer(address, Operation::LoadOptimistic)
     }
     fn store_plain(&self, address: WordAddress, value: u64) {
         self.answer(address, Operation::StorePlain(value));

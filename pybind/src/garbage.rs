@@ -6,7 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use pso_engine::collection::{Collection, Step};
+use pso_engine::collection::{Collection, Patience, Step};
 use pso_engine::transaction::{Progress, WholeCollection};
 
 use crate::ffi::{Kind, Python, Result, error, gil};
@@ -25,10 +25,6 @@ const MADE_BETWEEN_PAUSES: u64 = 8;
 const MOST_PAUSES: u32 = 256;
 /// What a participant may have retired and not freed before it retires more: 1 MiB.
 const MOST_RETIRED_WORDS: u64 = 1 << 17;
-/// Containers made between two looks at somebody who is waited for: 1 at first, then twice as many each time, up to two to this.
-const LONGEST_WAIT_BITS: u32 = 8;
-/// Waits by the way before it is worth looking for the dead.
-const WAITS_TO_A_LOOK: u32 = 256;
 /// Pauses before it is worth looking for the dead.
 const PAUSES_TO_A_LOOK: u32 = 16;
 /// Steps between two looks at Python's signals.
@@ -50,8 +46,6 @@ pub struct Garbage {
     seen: Cell<u64>,
     /// Pauses for a collection of somebody else.
     pauses: Cell<u32>,
-    /// How often in a row it has waited for somebody.
-    waits: Cell<u32>,
 }
 
 impl Garbage {
@@ -64,7 +58,6 @@ impl Garbage {
     pub fn forget(&self) {
         drop(self.resting.take());
         self.due.set(FIRST_DUE);
-        self.waits.set(0);
     }
 
     /// Whether the member has made so many containers that it is time to go on with a collection.
@@ -85,7 +78,7 @@ impl Garbage {
                     // Somebody else has been through meanwhile.
                     return self.look_later(member, FIRST_DUE);
                 }
-                tx.open_collection(false)
+                tx.open_collection(Patience::BY_THE_WAY)
             }
         };
         let Some(mut collection) = mine else { return self.give_way(member) };
@@ -97,11 +90,7 @@ impl Garbage {
                 break;
             }
             match tx.collection_step(&mut collection) {
-                Step::Went => self.waits.set(0),
-                Step::Waits => {
-                    self.wait(member);
-                    break;
-                }
+                Step::Went => {}
                 Step::Over(collected) => {
                     tx.collect_at_most(FREED_BY_THE_WAY);
                     return self.look_later(member, collected.kept / 2);
@@ -112,8 +101,8 @@ impl Garbage {
         let tx = &mut member.participant;
         tx.rest_collection(&collection);
         tx.collect_at_most(FREED_BY_THE_WAY);
-        // Again with the next container that is made; less often while there is somebody to wait for.
-        self.due.set(tx.objects_made() + (1 << self.waits.get().min(LONGEST_WAIT_BITS)));
+        // Again with the next container that is made.
+        self.due.set(tx.objects_made() + 1);
         self.resting.replace(Some(collection));
     }
 
@@ -127,14 +116,6 @@ impl Garbage {
         }
         self.due.set(member.participant.objects_made() + MADE_BETWEEN_PAUSES);
         gil::pause_without_lock(&mut || std::thread::sleep(PAUSE_FOR_OTHERS));
-    }
-
-    /// Somebody is in the middle of a transaction, or died there.
-    fn wait(&self, member: &Member) {
-        self.waits.set(self.waits.get() + 1);
-        if self.waits.get().is_multiple_of(WAITS_TO_A_LOOK) {
-            member.participant.space().recover_dead();
-        }
     }
 
     fn look_later(&self, member: &mut Member, containers: u64) {

@@ -142,6 +142,10 @@ impl Memory for Simulated {
         self.access(Access::Load, address, |word| *word)
     }
     #[inline]
+    fn load_optimistic(&self, address: WordAddress) -> u64 {
+        self.load_plain(address)
+    }
+    #[inline]
     fn store_plain(&self, address: WordAddress, value: u64) {
         self.access(Access::Store, address, |word| *word = value);
     }

@@ -83,6 +83,9 @@ impl Memory for Flawed {
     fn load_plain(&self, address: WordAddress) -> u64 {
         self.inner.load_plain(address)
     }
+    fn load_optimistic(&self, address: WordAddress) -> u64 {
+        self.inner.load_optimistic(address)
+    }
     fn store_plain(&self, address: WordAddress, value: u64) {
         self.inner.store_plain(address, value);
     }

@@ -47,12 +47,12 @@ pub use repair::Mend;
 pub(crate) use repair::{free_for_good, mend_superblocks, mend_supply};
 pub use superblock::{Pages, SuperblockState, Use};
 
-use crate::arena::{Arena, HotWord, SMALL_WORDS};
+use crate::arena::{Arena, SMALL_WORDS};
 use crate::error::{Corrupt, Stale, Stop};
 use crate::platform::Platform;
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, Handle, WordAddress};
 use class::SizeClass;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use superblock::Superblock;
 
 const PHASE_MASK: u64 = 0xff;
@@ -129,7 +129,7 @@ pub fn payload_words<P: Platform>(arena: &Arena<P>, handle: Handle) -> Result<u6
 
 /// Runs `visit` over all blocks that are not FREE.
 pub fn for_each_block<P: Platform>(arena: &Arena<P>, mut visit: impl FnMut(Handle, BlockState)) {
-    (0..superblocks_used(arena)).for_each(|number| for_each_block_of(arena, number, &mut visit));
+    (0..superblocks_used(arena)).for_each(|number| for_each_block_in(arena, number, &mut visit));
 }
 
 /// Superblocks that were ever used: there are no blocks in those from here on.
@@ -151,22 +151,8 @@ pub fn may_have_many_names<P: Platform>(arena: &Arena<P>, number: u64) -> bool {
     Superblock::at(arena.layout(), number).is_some_and(|superblock| superblock.has_many_names(arena))
 }
 
-/// Runs `visit`, which may change the second words of blocks, over those of one superblock that are not FREE. For one at a time in a space: the collector.
-///
-/// Meanwhile the superblock stays what it is, or becomes Unused: a hazard pointer. Whoever claims it looks at the word after the claim, we look at the
-/// header after we have stored the word, and both fence in between. One that was killed keeps that superblock from use until the next one comes.
-pub fn for_each_block_to_mark<P: Platform>(arena: &Arena<P>, number: u64, visit: &mut impl FnMut(Handle, BlockState)) {
-    let marked = arena.layout().hot(HotWord::Marked);
-    // Relaxed, and the fence.
-    arena.platform().store(marked, number + 1, Relaxed);
-    arena.platform().fence(SeqCst);
-    for_each_block_of(arena, number, visit);
-    // Release: the marks come before.
-    arena.platform().store(marked, 0, Release);
-}
-
-/// Runs `visit` over the blocks of one superblock that are not FREE.
-fn for_each_block_of<P: Platform>(arena: &Arena<P>, number: u64, visit: &mut impl FnMut(Handle, BlockState)) {
+/// Runs `visit` over the blocks of one superblock that are not FREE. If it becomes another one meanwhile some of that may mean nothing.
+pub fn for_each_block_in<P: Platform>(arena: &Arena<P>, number: u64, visit: &mut impl FnMut(Handle, BlockState)) {
     let mut visit_block = |block: WordAddress| {
         // Acquire: pairs with `publish`; the visitor may read the payload of what is LIVE.
         let state = BlockState::unpack(arena.platform().load(block, Acquire));

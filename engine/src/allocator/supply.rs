@@ -13,7 +13,7 @@ use crate::error::Full;
 use crate::platform::{OutOfPages, Platform};
 use crate::word::ParticipantId;
 use std::ops::Range;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use super::superblock::{Pages, Superblock, Use};
 
@@ -187,17 +187,7 @@ fn claim_one<P: Platform>(arena: &Arena<P>, owner: ParticipantId, number: u64) -
     let superblock = Superblock::at(arena.layout(), number)?;
     let state = superblock.state(arena).filter(|state| state.is_unclaimed())?;
     let pages = if state.used_for == Use::Unused(Pages::Backed) { Pages::Backed } else { Pages::Unsure };
-    let claimed = superblock.change(arena, state, Use::Unused(pages), Some(owner))?;
-    // The claim comes before the look: a collector finds that the superblock is nothing to it, or we find his word.
-    if !P::EXCHANGE_IS_FENCE {
-        arena.platform().fence(SeqCst);
-    }
-    // Acquire: pairs with the release of the word; his marks are set.
-    if arena.platform().load(arena.layout().hot(HotWord::Marked), Acquire) == number + 1 {
-        superblock.change(arena, claimed, Use::Unused(pages), None);
-        return None;
-    }
-    Some(pages)
+    superblock.change(arena, state, Use::Unused(pages), Some(owner)).map(|_| pages)
 }
 
 /// Gets the pages of a run that `owner` has claimed.

@@ -93,9 +93,7 @@ pub enum HotWord {
     Tick = 1,
     /// Batch number of reclamation.
     Batch = 2,
-    /// Number of the last collection that has begun.
-    LastCollection = 3,
-    /// Whose process collects (a claim), or 0.
+    /// Whose process collects (a claim), or did last; then since when nothing was heard of it.
     Collector = 4,
     /// The privilege token.
     PrivilegeToken = 5,
@@ -111,8 +109,6 @@ pub enum HotWord {
     FreeSuperblockHint = 10,
     /// One bit a wait bucket that may have waiters (up to 16 words).
     WaitSummary = 11,
-    /// 1 + the superblock whose blocks the collector goes through and may mark, or 0: nobody may use it for something else meanwhile.
-    Marked = 12,
 }
 
 /// No more than these are asked of a block whose place is checked by one comparison, its header included.
@@ -165,7 +161,7 @@ impl Layout {
     pub fn lull(&self) -> WordAddress {
         self.hot(HotWord::VersionClock).offset(1)
     }
-    /// Number of the collection under way, 0: none. In the same line, for whoever commits looks at it next.
+    /// Number of the last collection, and whether it is under way (`word::Cycle`). In the same line, for whoever commits looks at it next.
     #[inline]
     pub fn collection(&self) -> WordAddress {
         self.hot(HotWord::VersionClock).offset(2)

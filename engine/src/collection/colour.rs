@@ -6,7 +6,7 @@ use super::reach::{Found, reach};
 use crate::allocator;
 use crate::arena::Arena;
 use crate::platform::Platform;
-use crate::word::{BlockKind, Colour, Handle, Link, Mark, Value, WordAddress};
+use crate::word::{BlockKind, Colour, Cycle, Handle, Link, Mark, Value, WordAddress};
 
 /// Where a block has its mark.
 #[inline]
@@ -18,7 +18,7 @@ pub(super) fn mark_word(handle: Handle) -> WordAddress {
 #[inline]
 #[track_caller]
 pub(super) fn under_way<P: Platform>(arena: &Arena<P>) -> u64 {
-    arena.platform().load(arena.layout().collection(), Relaxed)
+    Cycle::of_one_under_way(arena.platform().load(arena.layout().collection(), Relaxed))
 }
 
 /// Whether a block in use may have many names. One whose collector was killed while it retired it may have a link for its mark already.
@@ -107,13 +107,18 @@ pub fn note_held<P: Platform>(arena: &Arena<P>, handle: Handle) {
     note_released(arena, handle);
 }
 
+/// Whether a block of many names was condemned by a collection, this one or one that did not come to its end; or is being retired.
+pub(super) fn is_condemned<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
+    let word = arena.platform().load(mark_word(handle), Relaxed);
+    Mark::unpack(word).map_or(Link::unpack(word).whole, |mark| mark.colour == Colour::Condemned)
+}
+
 /// Whether a name that comes neither from a cell nor from something held (an old pickle, say) may be taken up. In an attempt, of a block that
 /// is in use. Not if it is garbage that is being freed, or may be: where a collection is under way only what it has reached is known to be none.
 pub fn is_beyond_doubt<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
     let cycle = under_way(arena);
     let word = arena.platform().load(mark_word(handle), Relaxed);
-    let condemned = Mark::unpack(word).is_some_and(|mark| mark.colour == Colour::Condemned);
-    !condemned && (cycle == 0 || matches!(Mark::colour_in(word, cycle), Colour::Grey | Colour::Black))
+    !is_condemned(arena, handle) && (cycle == 0 || matches!(Mark::colour_in(word, cycle), Colour::Grey | Colour::Black))
 }
 
 /// A process lets go of an object; its entry still stands in the table.

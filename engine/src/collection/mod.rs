@@ -55,8 +55,11 @@
 mod colour;
 mod passes;
 mod reach;
+mod role;
+mod roots;
 
 pub(crate) use colour::{born, note_commit};
 pub use colour::{is_beyond_doubt, note_held, note_released};
-pub(crate) use passes::Seat;
 pub use passes::{Collected, Collection, Step};
+pub(crate) use role::Seat;
+pub use role::{Patience, last};

@@ -1,34 +1,25 @@
 //! One collection, in steps of some tens of microseconds, from its begin to its end.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-
-use super::colour::{colour, has_many_names, recolour, shade};
+use super::colour::{colour, has_many_names};
 use super::reach::{Found, each_word, reach};
+use super::role::{Patience, Role, Seat};
+use super::roots::Commit;
 use crate::allocator;
-use crate::arena::{Arena, HotWord};
-use crate::participant::{Claim, NO_LOG, Slot};
+use crate::arena::Arena;
+use crate::participant::Claim;
 use crate::platform::Platform;
-use crate::reclamation::{self, Limbo};
-use crate::word::{BlockPhase, Colour, Handle, ParticipantId, State, Status};
+use crate::reclamation;
+use crate::word::{BlockPhase, Colour, Handle};
 
 /// Names that wait to be traced, at most: 512 KiB. What is not noted is grey all the same, and found in a look over all blocks.
 pub const MOST_PENDING: usize = 1 << 16;
 /// Words that one step traces, or somewhat more.
 const TRACED_AT_ONCE: u64 = 1024;
-/// In the collector's word beside the claim: nobody is at it just now, and others may begin anew.
-const RESTS: u64 = 1 << 62;
-/// How long whoever is in no hurry lets another one rest.
-const REST_NS: u64 = 500_000_000;
-/// Numbers of collections: the bits of a mark. 0 is none.
-const CYCLES: u64 = (1 << 56) - 1;
-
 /// What one step has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// There is more to do.
     Went,
-    /// Somebody began before, and is not through: nothing can be done but wait.
-    Waits,
     /// This collection is over. Where this process has no memory for its lists, it has found less than there is.
     Over(Collected),
     /// Somebody else has taken over while it rested, or it was begun by another process: this is its child. Nothing was done.
@@ -44,33 +35,11 @@ pub struct Collected {
     pub kept: u64,
 }
 
-/// Who collects: a participant that is in no attempt.
-pub struct Seat<'a, P: Platform> {
-    pub(crate) arena: &'a Arena<P>,
-    pub(crate) id: ParticipantId,
-    pub(crate) slot: Slot,
-    pub(crate) claim: Claim,
-    pub(crate) limbo: &'a mut Limbo,
-}
-
-impl<P: Platform> Seat<'_, P> {
-    /// What is named from here on is not freed by others before [`Self::leave`]: as in an attempt.
-    fn enter(&self) {
-        // Relaxed, and the fence: as in `begin`.
-        self.arena.platform().store(self.slot.start(), reclamation::stamp(self.arena) | NO_LOG, Relaxed);
-        self.arena.platform().fence(SeqCst);
-    }
-
-    fn leave(&self) {
-        // Release: what was read is read before anybody frees it.
-        self.arena.platform().store(self.slot.start(), 0, Release);
-    }
-}
-
 /// How far it has come (the numbers of the module's protocol). The numbers of superblocks say where a look over all blocks is.
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     Opening,
+    Commits,
     Logs,
     Marking,
     Looking { superblock: u64, clean: bool },
@@ -82,16 +51,17 @@ enum Phase {
 /// process.
 #[derive(Debug)]
 pub struct Collection {
-    claim: u64,
-    cycle: u64,
+    pub(super) role: Role,
     phase: Phase,
     /// Grey blocks.
     objects: Vec<Handle>,
     /// The one that is being traced, and its arrays of cells that are not traced yet.
     tracing: Option<Handle>,
     arrays: Vec<Handle>,
-    /// Those who were COMMITTED when it began, and their statuses.
-    commits: Vec<(Slot, u64)>,
+    /// Those who were COMMITTED when it began.
+    commits: Vec<Commit>,
+    /// What somebody from whom this collection was taken over is about to retire.
+    left_alone: Vec<Handle>,
     /// Superblocks with something condemned.
     condemned: Vec<u64>,
     /// A list could not grow: what is grey or condemned is left as it is.
@@ -100,42 +70,25 @@ pub struct Collection {
 }
 
 impl Collection {
-    /// Step 1 of the protocol. `None`: somebody living collects, and does not rest; or not for long, and there is no `hurry`.
+    /// Step 1 of the protocol. `None`: somebody living collects, and has to be left to it.
     pub(crate) fn open<P: Platform>(
         seat: &Seat<'_, P>,
-        hurry: bool,
+        patience: Patience,
         is_dead: impl FnOnce(Claim) -> bool,
     ) -> Option<Self> {
-        let (platform, layout, claim) = (seat.arena.platform(), seat.arena.layout(), seat.claim.pack());
-        let word = layout.hot(HotWord::Collector);
-        // Acquire: pairs with the release of the last collector.
-        let holder = platform.load(word, Acquire);
-        // Relaxed: only how long somebody waits hangs on it.
-        let rested_ns = || platform.coarse_ns().saturating_sub(platform.load(word.offset(1), Relaxed));
-        let rests = holder & RESTS != 0 && (hurry || rested_ns() > REST_NS);
-        if holder != 0 && !rests && !Claim::unpack(holder).is_none_or(is_dead) {
-            return None;
-        }
-        platform.compare_exchange(word, holder, claim, AcqRel, Relaxed).ok()?;
-        // Relaxed: only whoever has the word above writes these; those who have to see the second see it by the fence.
-        let cycle = (platform.load(layout.hot(HotWord::LastCollection), Relaxed) % CYCLES) + 1;
-        platform.store(layout.hot(HotWord::LastCollection), cycle, Relaxed);
-        platform.store(layout.collection(), cycle, Relaxed);
-        // Pairs with the fence behind COMMITTED: whoever is not COMMITTED yet finds the number when he is.
-        platform.fence(SeqCst);
-        let (phase, collected, commits) = (Phase::Opening, Collected::default(), who_commits(seat.arena));
-        let (objects, arrays, condemned) = (Vec::new(), Vec::new(), Vec::new());
+        let role = Role::take(seat, patience, is_dead)?;
+        let commits = Commit::all(seat.arena);
         Some(Self {
-            claim,
-            cycle,
-            phase,
-            objects,
+            role,
+            phase: Phase::Opening,
+            objects: Vec::new(),
             tracing: None,
-            arrays,
+            arrays: Vec::new(),
             commits,
-            condemned,
+            left_alone: Vec::new(),
+            condemned: Vec::new(),
             starved: false,
-            collected,
+            collected: Collected::default(),
         })
     }
 
@@ -145,133 +98,86 @@ impl Collection {
         seat: &mut Seat<'_, P>,
         roots: impl FnOnce(&mut dyn FnMut(Handle)),
     ) -> Step {
-        if !self.is_mine(seat) {
+        if !self.role.is_mine(seat) {
             return Step::Lost;
         }
-        if self.starved {
-            self.close(seat);
+        self.role.show_life(seat);
+        seat.enter();
+        let is_over = self.starved || self.go_on(seat, roots);
+        seat.leave();
+        if is_over {
+            self.role.close(seat);
             return Step::Over(self.collected);
         }
+        Step::Went
+    }
+
+    /// True: it is over.
+    fn go_on<P: Platform>(&mut self, seat: &mut Seat<'_, P>, roots: impl FnOnce(&mut dyn FnMut(Handle))) -> bool {
         match self.phase {
             Phase::Opening => {
-                // Acquire: what he has written back is seen.
-                self.commits.retain(|(slot, status)| seat.arena.platform().load(slot.status(), Acquire) == *status);
-                if !self.commits.is_empty() {
-                    return Step::Waits;
-                }
                 self.mark_roots(seat, roots);
-                self.phase = Phase::Logs;
+                self.phase = Phase::Commits;
             }
+            Phase::Commits => match self.commits.pop() {
+                Some(commit) => self.mark_commit(seat, commit),
+                None => self.phase = Phase::Logs,
+            },
             Phase::Logs => {
-                if !self.mark_logs(seat) {
-                    return Step::Waits;
-                }
+                self.starved |= !self.mark_logs(seat);
                 self.phase = Phase::Marking;
             }
             Phase::Marking => {
-                seat.enter();
-                self.trace(seat.arena);
-                seat.leave();
+                self.trace(seat);
                 if self.is_all_traced() {
                     self.phase = Phase::Looking { superblock: 0, clean: true };
                 }
             }
             Phase::Looking { superblock, clean } => self.look(seat, superblock, clean),
             Phase::Condemning { superblock } => self.condemn(seat, superblock),
-            Phase::Retiring => {
-                let Some(superblock) = self.condemned.pop() else {
-                    self.close(seat);
-                    return Step::Over(self.collected);
-                };
-                self.retire(seat, superblock);
-            }
+            Phase::Retiring => match self.condemned.pop() {
+                Some(superblock) => self.retire(seat, superblock),
+                None => return true,
+            },
         }
-        Step::Went
+        false
     }
 
     /// Lets others take over from here on. Between steps.
     pub(crate) fn rest<P: Platform>(&self, seat: &Seat<'_, P>) {
-        let arena = seat.arena;
-        if self.is_mine(seat) {
-            let since = arena.layout().hot(HotWord::Collector).offset(1);
-            arena.platform().store(since, arena.platform().coarse_ns(), Relaxed);
-            self.change_holder(arena, self.claim, self.claim | RESTS);
-        }
+        self.role.rest(seat);
     }
 
     /// After [`Self::rest`]. False: it is lost.
     pub(crate) fn resume<P: Platform>(&self, seat: &Seat<'_, P>) -> bool {
-        let arena = seat.arena;
-        if self.claim != seat.claim.pack() || !self.change_holder(arena, self.claim | RESTS, self.claim) {
-            return false;
-        }
-        // Relaxed: written before the word that was just acquired. Another one of this process may have taken over and rest now.
-        let is_same = arena.platform().load(arena.layout().collection(), Relaxed) == self.cycle;
-        if !is_same {
-            self.change_holder(arena, self.claim, self.claim | RESTS);
-        }
-        is_same
-    }
-
-    fn change_holder<P: Platform>(&self, arena: &Arena<P>, from: u64, to: u64) -> bool {
-        let word = arena.layout().hot(HotWord::Collector);
-        // AcqRel: what was done is passed on to whoever has the word next.
-        arena.platform().compare_exchange(word, from, to, AcqRel, Relaxed).is_ok()
+        self.role.is_mine(seat)
     }
 
     /// Ends it, finished or not.
     pub(crate) fn close<P: Platform>(&mut self, seat: &Seat<'_, P>) {
-        let arena = seat.arena;
-        if self.is_mine(seat) {
-            // Relaxed: whoever still sees the number does some work in vain.
-            arena.platform().store(arena.layout().collection(), 0, Relaxed);
-            self.change_holder(arena, self.claim, 0);
-        }
+        self.role.close(seat);
     }
 
-    /// The child of a fork has a copy of it, and another claim; so has a process that has left and joined again.
-    fn is_mine<P: Platform>(&self, seat: &Seat<'_, P>) -> bool {
-        let holder = seat.arena.platform().load(seat.arena.layout().hot(HotWord::Collector), Relaxed);
-        holder == self.claim && self.claim == seat.claim.pack()
-    }
-
-    fn mark_roots<P: Platform>(&mut self, seat: &Seat<'_, P>, roots: impl FnOnce(&mut dyn FnMut(Handle))) {
-        let arena = seat.arena;
-        seat.enter();
-        // Acquire: as a tracer's.
-        let root = arena.platform().load(arena.root().value_word(), Acquire);
-        self.reach(arena, root);
-        roots(&mut |held| self.reach(arena, held.raw()));
-        seat.leave();
-    }
-
-    /// What those who are in an attempt have read and named. False: of somebody it cannot be said now.
-    fn mark_logs<P: Platform>(&mut self, seat: &Seat<'_, P>) -> bool {
-        let arena = seat.arena;
-        let since = reclamation::look_at_logs(arena, seat.id, &mut |handle| {
-            // Relaxed, in the check: whoever looked has acquired it. What is RETIRED has one name, and was followed.
-            if let Ok(state) = allocator::check_fully(arena, handle)
-                && state.phase == BlockPhase::Live
-                && has_many_names(arena, handle, state.kind)
-            {
-                self.note(arena, handle);
-            }
-        });
-        since == reclamation::NOTHING_ELSE
-    }
-
-    fn note<P: Platform>(&mut self, arena: &Arena<P>, object: Handle) {
+    pub(super) fn note<P: Platform>(&mut self, seat: &Seat<'_, P>, object: Handle) {
         // What cannot be noted is grey all the same.
-        if shade(arena, object, self.cycle) && self.objects.len() < MOST_PENDING {
+        if colour(seat.arena, object, self.role.cycle) == Colour::White
+            && self.role.change(seat, object, Colour::White, Colour::Grey)
+            && self.objects.len() < MOST_PENDING
+        {
             push(&mut self.objects, object);
         }
     }
 
+    /// It is not condemned by this collection.
+    pub(super) fn leave_alone(&mut self, object: Handle) {
+        self.starved |= !push(&mut self.left_alone, object);
+    }
+
     /// Notes the ends of the ways from a word.
-    fn reach<P: Platform>(&mut self, arena: &Arena<P>, word: u64) {
-        reach(arena, word, &mut |found| match found {
+    pub(super) fn reach<P: Platform>(&mut self, seat: &Seat<'_, P>, word: u64) {
+        reach(seat.arena, word, &mut |found| match found {
             Found::Array(array) => self.starved |= !push(&mut self.arrays, array),
-            Found::ManyNames(object) => self.note(arena, object),
+            Found::ManyNames(object) => self.note(seat, object),
         });
     }
 
@@ -280,23 +186,23 @@ impl Collection {
     }
 
     /// Traces some of what is grey.
-    fn trace<P: Platform>(&mut self, arena: &Arena<P>) {
+    fn trace<P: Platform>(&mut self, seat: &Seat<'_, P>) {
         let mut words = 0;
         while words < TRACED_AT_ONCE {
             // Arrays first: a block is black once all its arrays are traced, and not before.
             let next = self.arrays.pop().or_else(|| {
                 if let Some(traced) = self.tracing.take() {
-                    recolour(arena, traced, self.cycle, Colour::Grey, Colour::Black);
+                    self.role.change(seat, traced, Colour::Grey, Colour::Black);
                 }
                 self.tracing = self.objects.pop();
                 self.tracing
             });
             let Some(next) = next else { return };
-            if let Ok(state) = allocator::check(arena, next) {
+            if let Ok(state) = allocator::check(seat.arena, next) {
                 words += 1;
-                each_word(arena, next, state.kind, &mut |word| {
+                each_word(seat.arena, next, state.kind, &mut |word| {
                     words += 1;
-                    self.reach(arena, word);
+                    self.reach(seat, word);
                 });
             }
         }
@@ -311,14 +217,13 @@ impl Collection {
     /// Step 5: one superblock, or some of what was found there.
     fn look<P: Platform>(&mut self, seat: &Seat<'_, P>, from: u64, clean: bool) {
         let arena = seat.arena;
-        seat.enter();
         let superblock = Self::next_superblock(arena, from);
         if !self.is_all_traced() {
-            self.trace(arena);
+            self.trace(seat);
         } else if superblock < allocator::superblocks_used(arena) {
             let before = self.objects.len();
             for_each_of_many_names(arena, superblock, |handle| {
-                if colour(arena, handle, self.cycle) == Colour::Grey {
+                if colour(arena, handle, self.role.cycle) == Colour::Grey {
                     self.starved |= !push(&mut self.objects, handle);
                 }
             });
@@ -329,7 +234,6 @@ impl Collection {
         } else {
             self.phase = Phase::Looking { superblock: 0, clean: true };
         }
-        seat.leave();
     }
 
     /// Step 6, its first half.
@@ -337,15 +241,14 @@ impl Collection {
         let arena = seat.arena;
         let superblock = Self::next_superblock(arena, from);
         if superblock < allocator::superblocks_used(arena) {
-            // As in a look: a block that others free meanwhile must not become something else under our eyes.
-            seat.enter();
             let mut condemned = 0;
             for_each_of_many_names(arena, superblock, |handle| {
-                let is_white = recolour(arena, handle, self.cycle, Colour::White, Colour::Condemned);
+                let is_white = colour(arena, handle, self.role.cycle) == Colour::White
+                    && !self.left_alone.contains(&handle)
+                    && self.role.change(seat, handle, Colour::White, Colour::Condemned);
                 condemned += u64::from(is_white);
                 self.collected.kept += u64::from(!is_white);
             });
-            seat.leave();
             if condemned > 0 {
                 self.collected.objects += condemned;
                 self.starved |= !push(&mut self.condemned, superblock);
@@ -359,17 +262,19 @@ impl Collection {
     /// Its second half.
     fn retire<P: Platform>(&mut self, seat: &mut Seat<'_, P>, superblock: u64) {
         let arena = seat.arena;
-        seat.enter();
         for_each_of_many_names(arena, superblock, |handle| {
-            if colour(arena, handle, self.cycle) == Colour::Condemned {
-                // What stays condemned is white for the next collection.
-                self.starved |= !seat.limbo.reserve(1);
-                if !self.starved && reclamation::retire_whole(arena, seat.slot, seat.id, handle) {
-                    seat.limbo.push(arena, reclamation::stamp(arena), handle, true);
-                }
+            if colour(arena, handle, self.role.cycle) != Colour::Condemned {
+                return;
+            }
+            // What stays condemned is white for the next collection.
+            self.starved |= !seat.limbo.reserve(1);
+            if !self.starved
+                && self.role.may_retire(seat, handle)
+                && reclamation::retire_whole(arena, seat.slot, seat.id, handle)
+            {
+                seat.limbo.push(arena, reclamation::stamp(arena), handle, true);
             }
         });
-        seat.leave();
     }
 }
 
@@ -382,18 +287,9 @@ fn push<T>(list: &mut Vec<T>, item: T) -> bool {
     has_room
 }
 
-/// All who are COMMITTED and not through with it.
-fn who_commits<P: Platform>(arena: &Arena<P>) -> Vec<(Slot, u64)> {
-    let slots = (0..arena.layout().geometry().participants).filter_map(|id| Slot::of(arena, ParticipantId(id as u16)));
-    // Relaxed: after the fence of the caller.
-    let statuses = slots.map(|slot| (slot, arena.platform().load(slot.status(), Relaxed)));
-    let commits = |word| Status::unpack(word).is_some_and(|status| status.state == State::Committed);
-    statuses.filter(|(_, word)| commits(*word)).collect()
-}
-
 /// The LIVE blocks of a superblock that may have many names.
 fn for_each_of_many_names<P: Platform>(arena: &Arena<P>, superblock: u64, mut visit: impl FnMut(Handle)) {
-    allocator::for_each_block_to_mark(arena, superblock, &mut |handle, state| {
+    allocator::for_each_block_in(arena, superblock, &mut |handle, state| {
         if state.phase == BlockPhase::Live && has_many_names(arena, handle, state.kind) {
             visit(handle);
         }

@@ -1,12 +1,10 @@
 //! From a word to the blocks of many names that it leads to, through those of one name.
 
-use std::sync::atomic::Ordering::Acquire;
-
 use super::colour::has_many_names;
 use crate::allocator;
 use crate::arena::Arena;
 use crate::platform::Platform;
-use crate::shape::{DICT_PLACES, Reference, SPINE_CELLS, references};
+use crate::shape::{DICT_PLACES, SPINE_CELLS, references};
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, CellAddress, Handle, Value};
 
 /// Where a way ends.
@@ -17,7 +15,7 @@ pub(super) enum Found {
     Array(Handle),
 }
 
-/// Calls `found` for each end of the ways from `word`. The caller is in an attempt, or may read all that `word` names for another reason.
+/// Calls `found` for each end of the ways from `word`. Of what is freed meanwhile nothing is found, or something that the word does not lead to.
 pub(super) fn reach<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl FnMut(Found)) {
     // One word, one block of one name, is nearly all there is: no list for them.
     let Some(first) = step(arena, word, found) else { return };
@@ -55,16 +53,12 @@ fn step<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl FnMut(Found))
 /// Calls `visit` with each word of a block that may lead on.
 pub(super) fn each_word<P: Platform>(arena: &Arena<P>, handle: Handle, kind: BlockKind, visit: &mut impl FnMut(u64)) {
     let platform = arena.platform();
-    // Acquire: what the word names is seen, and what its committer shaded before he stored it.
-    let mut cell = |cell: CellAddress| visit(platform.load(cell.value_word(), Acquire));
+    // Acquire, in the loads: what the word names is seen, and what its committer shaded before he stored it.
     if kind == BlockKind::Dict {
         let first = CellAddress::new(handle.block().offset(BLOCK_HEADER_WORDS)).offset(DICT_PLACES);
-        return (0..SPINE_CELLS).for_each(|index| cell(first.offset(index)));
+        return (0..SPINE_CELLS).for_each(|index| visit(platform.load_optimistic(first.offset(index).value_word())));
     }
     let Ok(room) = allocator::payload_words(arena, handle) else { return };
     // Of a block whose counts contradict its room nothing is looked at; `fsck` reports it.
-    let _ = references(arena, handle, kind, room, &mut |reference| match reference {
-        Reference::Cell(found) => visit(platform.load(found.value_word(), Acquire)),
-        Reference::Value(at) => visit(platform.load_plain(at)),
-    });
+    let _ = references(arena, handle, kind, room, &mut |reference| visit(platform.load_optimistic(reference.word())));
 }

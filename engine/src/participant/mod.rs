@@ -22,4 +22,4 @@ mod slot;
 pub use log::{ENTRY_WORDS, Entry, EntryKind, HELD, Pieces, READ_WORDS, foreign_entry};
 pub(crate) use log::{entries, foreign_reads, locate, piece_start};
 pub use process::{ProcessPhase, ProcessSlot, ProcessState};
-pub use slot::{Claim, NO_LOG, PIECES, Slot, WaitingFor, is_over, participant_is_dead, status_of};
+pub use slot::{Claim, PIECES, Slot, WaitingFor, is_over, participant_is_dead, status_of};

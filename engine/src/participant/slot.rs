@@ -11,9 +11,6 @@ use crate::word::{AttemptId, ParticipantId, ProcessSlotId, State, Status, WordAd
 /// Pieces of a record ring or of a read log at most. They double: 24 of them are more than any space holds.
 pub const PIECES: u64 = 24;
 
-/// In a start: what this participant holds stands in no log, so it may hold all that was taken out since.
-pub const NO_LOG: u64 = 1 << 63;
-
 /// Where one participant's words are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot(WordAddress);
@@ -39,7 +36,7 @@ impl Slot {
     pub fn commit_version(self) -> WordAddress {
         self.0.offset(2)
     }
-    /// Batch number at which the attempt began; 0 between attempts. With [`NO_LOG`]: no log says what is held.
+    /// Batch number at which the attempt began, or the step of a collection; 0 in between.
     #[inline]
     pub fn start(self) -> WordAddress {
         self.0.offset(3)
@@ -48,6 +45,11 @@ impl Slot {
     #[inline]
     pub fn starving(self) -> WordAddress {
         self.0.offset(4)
+    }
+    /// Handle of the block whose mark this participant's collection is about to change: a hazard pointer, valid while there is a start.
+    #[inline]
+    pub fn hazard(self) -> WordAddress {
+        self.0.offset(5)
     }
     /// Which attempt waits for this one. Others write.
     #[inline]

@@ -56,6 +56,10 @@ pub trait Memory {
     /// Reads one plain word that a release store published (immutable payload).
     #[track_caller]
     fn load_plain(&self, address: WordAddress) -> u64;
+    /// Reads one word, of whatever kind, of a block that somebody may free meanwhile and use for something else; `Acquire`. Nothing may hang on the
+    /// answer but what is right if the block is still what it was.
+    #[track_caller]
+    fn load_optimistic(&self, address: WordAddress) -> u64;
     /// Writes one plain word that nobody else can reach yet.
     #[track_caller]
     fn store_plain(&self, address: WordAddress, value: u64);

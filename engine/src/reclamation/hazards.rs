@@ -4,35 +4,33 @@
 //! pointer (Michael, IEEE TPDS 2004) for each read, all of which stay until the attempt is through. What is counted was in the space after its
 //! entry stood in the log; so whoever takes it out later, and looks at the log after a fence of his own, finds it. From a counted name
 //! the attempt may go on without further reads that are noted: to the parts of a tuple, to key and value of an entry of a
-//! dict, from a bucket to its entries. Whoever looks at the log has to go the same ways, over blocks that may have been taken
-//! out long ago, by somebody else, who may free them just when the attempt is through. So he *stands in* for it:
+//! dict, from a bucket to its entries. Whoever looks at the log goes the same ways, over blocks that may have been taken
+//! out long ago, by somebody else, who may free them as soon as the attempt is through.
 //!
-//! 1. He stores the oldest start of all attempts under way, his own among them, as his own, with `NO_LOG`: who says so may hold all that was taken out since.
-//!    Then he fences.
-//! 2. For each attempt: some names of its log, then whether it is the same attempt still, then the ways from these names. A name that was
-//!    in the log when he had already stored his start stays as long as he does: whoever frees it has found the attempt
-//!    through, and looks for `NO_LOG` after that, behind a fence (step 3).
-//! 3. He fences, and looks at all starts for `NO_LOG`.
-//! 4. He stores the start that he had.
+//! *He holds nothing for that*: he reads *optimistically* (as under a sequence lock: Boehm, MSPC 2012). A block on a way from a name that an attempt holds is not freed while
+//! it holds it, so what he reads there is right. If it is freed the attempt is through, and whatever he reads means nothing: a name too many, of a
+//! block that is in use, is held a little longer than it would have to be. Hence no look keeps anybody from freeing anything, however long it stands still;
+//! memory that is being looked at stays backed (`Space::look`).
 //!
-//! *The entry behind the last one counted* may be one that is being noted, or is left from an earlier attempt. Its name counts; the ways from it are gone
-//! only if the block is LIVE: it was in use when he stood in already, and stays. If it is RETIRED it may be free any moment, and what lies behind it is
-//! *in doubt*: then the attempt holds all since its start, as ever. The same if somebody is COMMITTED meanwhile, and has taken the block out and
-//! not come to saying so. An attempt that is stopped just there is rare, and loses nobody anything but memory for a time.
+//! *Why nobody frees what is held.* Take the first free that does, of a block `b` that an attempt had come to. Until then no block on its way there was freed.
+//! The name at the begin of the way was counted, or noted and looked at again, before the fence of whoever freed `b`, or else that second look came after it, and
+//! after `b` was taken out with all that leads to it. So he has read the name, found all blocks on the way as they were, and `b` among them.
 //!
-//! *Killed anywhere here*: the start is left with the dead, who are recovered; nothing else is written.
+//! *The entry behind the last one counted* may be one that is being noted, or is left from an earlier attempt. It counts like the others.
+//!
+//! *Who collects* (`collection`) is in no attempt and has no log. It has a start while it goes on, and one hazard pointer: the block whose mark it is about to change.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::is_shared;
 use super::limbo::others;
 use super::retire::link;
 use crate::allocator;
 use crate::arena::Arena;
-use crate::participant::{NO_LOG, Slot, foreign_reads, status_of};
+use crate::participant::{Slot, foreign_reads, status_of};
 use crate::platform::Platform;
-use crate::shape::{Reference, references};
+use crate::shape::references;
 use crate::word::{BlockKind, BlockPhase, BlockState, Handle, Link, ParticipantId, State, Value};
 
 /// Names of a log that are looked at together.
@@ -40,101 +38,63 @@ const CHUNK: usize = 64;
 
 /// What those who are in an attempt may hold.
 #[derive(Debug)]
-pub(super) struct Held {
-    /// All that was retired at this stamp or a later one.
-    since: u64,
-    /// And these.
-    names: HashSet<u64>,
-}
+pub(super) struct Held(HashSet<u64>);
 
 impl Held {
-    /// Looks at all attempts but the caller's, who is `me`.
-    pub(super) fn look<P: Platform>(arena: &Arena<P>, me: ParticipantId) -> Self {
+    /// Looks at all attempts but the caller's, who is `me`. `None`: it cannot be known (see [`look_at_logs`]), or this process has no memory to write it down.
+    pub(super) fn look<P: Platform>(arena: &Arena<P>, me: ParticipantId) -> Option<Self> {
         let (mut names, mut starved) = (HashSet::new(), false);
-        let since = look_at_logs(arena, me, &mut |handle| match names.try_reserve(1) {
+        let has_looked = look_at_logs(arena, me, &mut |handle| match names.try_reserve(1) {
             Ok(()) => {
                 names.insert(handle.raw());
             }
             Err(_) => starved = true,
         });
-        // Without memory to write down what is held, all is.
-        Self { since: if starved { 0 } else { since }, names }
+        (has_looked && !starved).then_some(Self(names))
     }
 
-    /// Whether a block that was retired at `stamp` must stay.
-    pub(super) fn holds(&self, stamp: u64, handle: Handle) -> bool {
-        stamp >= self.since || self.names.contains(&handle.raw())
+    /// Whether a block must stay.
+    pub(super) fn holds(&self, handle: Handle) -> bool {
+        self.0.contains(&handle.raw())
     }
 }
-
-/// Where nothing but names is held.
-pub(crate) const NOTHING_ELSE: u64 = u64::MAX;
 
 /// Visits all blocks that others than `me` can come to from their read logs without noting it, as far as the first of many names, and that one,
-/// too; some more than once. While `visit` runs they stay. Gives the stamp from which on all may be held besides.
-pub(crate) fn look_at_logs<P: Platform>(arena: &Arena<P>, me: ParticipantId, visit: &mut impl FnMut(Handle)) -> u64 {
+/// too; some more than once, and some that nobody holds any more. False: the system does not let this process make others fence, or it has no memory
+/// for its list; then some may be missing.
+///
+/// Cost: a fence on all processors, three loads for each entry of a log and for each word on the ways from it.
+pub(crate) fn look_at_logs<P: Platform>(arena: &Arena<P>, me: ParticipantId, visit: &mut impl FnMut(Handle)) -> bool {
     let platform = arena.platform();
-    let Some(mine) = Slot::of(arena, me) else { return 0 };
-    let others = || others(arena, me);
-    // Acquire, here and below: pairs with the release that clears a start.
-    let start = |slot: &Slot| platform.load(slot.start(), Acquire);
     // Who had begun before the caller's last look at anything is seen; and of who goes on with what he has found at his second look, the entry in his log.
-    if !platform.heavy_fence() {
-        return 0;
-    }
-    let oldest = others().map(|slot| start(&slot)).filter(|start| *start != 0 && start & NO_LOG == 0).min();
-    // Relaxed: the caller's own.
-    let own = platform.load(mine.start(), Relaxed);
-    if let Some(oldest) = oldest {
-        // In an attempt of its own that is older the caller goes on to hold what that may hold.
-        let oldest = if own == 0 { oldest } else { oldest.min(own & !NO_LOG) };
-        // Relaxed, and the fence: as in `begin`.
-        platform.store(mine.start(), oldest | NO_LOG, Relaxed);
-        platform.fence(SeqCst);
-    }
-    let (mut doubts, mut since) = (Vec::new(), NOTHING_ELSE);
-    for slot in others().filter(|_| oldest.is_some()) {
-        let began = start(&slot);
-        if began != 0 && began & NO_LOG == 0 {
-            doubts.extend(look_at_log(arena, slot, began, visit).map(|handle| (began, handle)));
-        }
-        // He stands in for others just now, or did meanwhile, and may be in an attempt whose log was not looked at.
-        let now = start(&slot);
-        for unlogged in [began, now].into_iter().filter(|start| start & NO_LOG != 0) {
-            since = since.min(unlogged & !NO_LOG);
-        }
-    }
-    // Either we find who has gone over to `NO_LOG` meanwhile, or he finds us in the attempt that he looks at.
-    platform.fence(SeqCst);
-    let unlogged = others().map(|slot| start(&slot)).filter(|start| start & NO_LOG != 0).map(|start| start & !NO_LOG);
-    since = since.min(unlogged.min().unwrap_or(NOTHING_ELSE));
-    if !doubts.is_empty() {
-        let commits = |slot| status_of(arena, slot).is_ok_and(|status| status.state == State::Committed);
-        let anybody_commits = others().any(commits);
-        let is_out = |handle| check(arena, handle).is_some_and(|state| state.phase == BlockPhase::Retired);
-        let doubtful = doubts.iter().filter(|(_, handle)| anybody_commits || is_out(*handle)).map(|(began, _)| *began);
-        since = since.min(doubtful.min().unwrap_or(NOTHING_ELSE));
-    }
-    if oldest.is_some() {
-        // Release: what was looked at was looked at before anybody frees it.
-        platform.store(mine.start(), own, Release);
-    }
-    since
+    platform.heavy_fence()
+        && others(arena, me).all(|slot| {
+            // Acquire, here and below: pairs with the release that clears a start.
+            let began = platform.load(slot.start(), Acquire);
+            if began == 0 {
+                return true;
+            }
+            hazard(arena, slot).into_iter().for_each(&mut *visit);
+            look_at_log(arena, slot, began, visit)
+        })
 }
 
-/// Step 2 for one attempt. Gives a name that is in doubt.
-fn look_at_log<P: Platform>(
-    arena: &Arena<P>,
-    slot: Slot,
-    began: u64,
-    visit: &mut impl FnMut(Handle),
-) -> Option<Handle> {
+fn hazard<P: Platform>(arena: &Arena<P>, slot: Slot) -> Option<Handle> {
+    // Acquire: who has gone on to the next one is through with the last.
+    Handle::from_raw(arena.platform().load(slot.hazard(), Acquire))
+}
+
+/// Of one attempt. False: no memory for the list.
+fn look_at_log<P: Platform>(arena: &Arena<P>, slot: Slot, began: u64, visit: &mut impl FnMut(Handle)) -> bool {
     let platform = arena.platform();
-    let status = status_of(arena, slot).ok().filter(|status| status.state != State::Idle)?;
+    let Ok(status) = status_of(arena, slot) else { return true };
+    if status.state == State::Idle {
+        return true;
+    }
     // Acquire: the entries that it counts are seen.
     let counted = platform.load(slot.read_log_length(), Acquire);
     let mut first = 0;
-    // Bound: the log had so many entries.
+    // Bound: the log had so many entries, and one is noted behind them.
     while first <= counted {
         let mut chunk = [(0, 0); CHUNK];
         let wanted = (counted + 1 - first).min(CHUNK as u64) as usize;
@@ -143,29 +103,20 @@ fn look_at_log<P: Platform>(
         platform.fence(Acquire);
         let is_same = status_of(arena, slot).is_ok_and(|now| now.seq == status.seq);
         if !is_same || platform.load(slot.start(), Acquire) != began {
-            return None;
+            return true;
         }
-        for (number, (_, value)) in (first..).zip(&chunk[..found]) {
-            let Some(handle) = Value::from_raw(*value).as_handle() else { continue };
-            if number < counted {
-                follow(arena, handle, visit);
-            } else if let Some(state) = check(arena, handle) {
-                visit(handle);
-                if !leads_on(arena, handle, state) {
-                    return None;
-                }
-                if state.phase == BlockPhase::Live {
-                    follow(arena, handle, visit);
-                }
-                return Some(handle);
+        let handles = chunk[..found].iter().filter_map(|(_, value)| Value::from_raw(*value).as_handle());
+        for handle in handles {
+            if !follow(arena, handle, visit) {
+                return false;
             }
         }
         if found < wanted {
-            return None;
+            return true;
         }
         first += found as u64;
     }
-    None
+    true
 }
 
 /// The state of a block that is in use, or waits to be freed.
@@ -184,25 +135,29 @@ fn leads_on<P: Platform>(arena: &Arena<P>, handle: Handle, state: BlockState) ->
     matches!(state.kind, BlockKind::Tuple | BlockKind::DictEntry | BlockKind::DictBucket) && !many_names
 }
 
-/// All ways from a block that stays as long as the caller stands in.
-fn follow<P: Platform>(arena: &Arena<P>, first: Handle, visit: &mut impl FnMut(Handle)) {
-    let platform = arena.platform();
-    let mut pending = vec![first];
+/// All ways from a name, if it is one of a block that is in use. False: no memory for the list.
+fn follow<P: Platform>(arena: &Arena<P>, first: Handle, visit: &mut impl FnMut(Handle)) -> bool {
+    let mut pending = Vec::new();
+    let mut next = Some(first);
+    let mut has_memory = true;
     // Bound: a space has no more blocks; damage may close them to a ring.
     for _ in 0..arena.layout().geometry().space_words / 4 {
-        let Some(handle) = pending.pop() else { return };
+        let Some(handle) = next.take().or_else(|| pending.pop()) else { break };
         let Some(state) = check(arena, handle) else { continue };
         visit(handle);
         if !leads_on(arena, handle, state) {
             continue;
         }
         let Ok(room) = allocator::payload_words(arena, handle) else { continue };
-        let mut note = |word: u64| pending.extend(Value::from_raw(word).as_handle());
         // A block whose counts contradict its room leads nowhere: `fsck` says so.
-        let _ = references(arena, handle, state.kind, room, &mut |reference| match reference {
-            // Acquire: what the word names is seen.
-            Reference::Cell(cell) => note(platform.load(cell.value_word(), Acquire)),
-            Reference::Value(at) => note(platform.load_plain(at)),
+        let _ = references(arena, handle, state.kind, room, &mut |reference| {
+            if let Some(part) = Value::from_raw(arena.platform().load_optimistic(reference.word())).as_handle() {
+                match pending.try_reserve(1) {
+                    Ok(()) => pending.push(part),
+                    Err(_) => has_memory = false,
+                }
+            }
         });
     }
+    has_memory
 }

@@ -8,7 +8,7 @@ use super::hazards::Held;
 use super::retire::{for_each_retired, link, stitch};
 use crate::allocator::{self, BlockCache};
 use crate::arena::{Arena, HotWord};
-use crate::participant::{NO_LOG, Slot};
+use crate::participant::Slot;
 use crate::platform::Platform;
 use crate::word::{Handle, Link, ParticipantId};
 
@@ -128,9 +128,10 @@ impl Limbo {
         let old = self.waiting.partition_point(|retired| retired.stamp < oldest);
         let mut freed = self.free(&mut means, most, old, |_| true);
         if freed < most && (most == u64::MAX || self.is_worth_a_look(arena, owner)) {
-            let held = Held::look(arena, owner);
             let all = self.waiting.len();
-            freed += self.free(&mut means, most - freed, all, |retired| !held.holds(retired.stamp, retired.handle));
+            if let Some(held) = Held::look(arena, owner) {
+                freed += self.free(&mut means, most - freed, all, |retired| !held.holds(retired.handle));
+            }
         }
         // What could go and was too much for once goes with the next commit that takes something out.
         let (blocks, words) = if freed < most { (2 * self.waiting.len(), 2 * self.words) } else { (0, 0) };
@@ -264,7 +265,7 @@ pub(crate) fn oldest_start<P: Platform>(arena: &Arena<P>, me: ParticipantId) -> 
     let starts = others(arena, me)
         // Acquire: pairs with the release that clears a start; what was read in that attempt is read before we free.
         .map(|slot| arena.platform().load(slot.start(), Acquire));
-    starts.filter(|start| *start != 0).map(|start| start & !NO_LOG).min().unwrap_or(u64::MAX)
+    starts.filter(|start| *start != 0).min().unwrap_or(u64::MAX)
 }
 
 /// The slots of all participants but one.

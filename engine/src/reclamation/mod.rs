@@ -40,7 +40,7 @@ mod limbo;
 mod retire;
 
 pub use dismantle::for_each_part;
-pub(crate) use hazards::{NOTHING_ELSE, look_at_logs};
+pub(crate) use hazards::look_at_logs;
 pub use limbo::Limbo;
 pub(crate) use limbo::{advance, oldest_start};
 pub(crate) use retire::{finish_retiring, retire, retire_whole};

@@ -1,10 +1,7 @@
 //! A participant's part in collections (see `collection`).
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use super::Participant;
-use crate::arena::HotWord;
-use crate::collection::{Collected, Collection, Seat, Step};
+use crate::collection::{self, Collected, Collection, Patience, Seat, Step};
 use crate::error::Stop;
 use crate::holding;
 use crate::platform::Platform;
@@ -17,7 +14,7 @@ pub enum CollectionEnd {
     Finished(Collected),
     /// Somebody else collects.
     Busy,
-    /// Somebody who had begun before did not come to an end in time.
+    /// Nobody says any more what becomes of it.
     Unfinished,
 }
 
@@ -41,7 +38,7 @@ enum Stage {
 pub enum Progress {
     /// There is more to do.
     Went,
-    /// Somebody who has begun before is in the middle of an attempt: nothing can be done but wait.
+    /// Somebody in the middle of an attempt holds what was found: nothing can be done but wait.
     Waits,
     /// Somebody else collects, or has taken over: it begins anew with the next piece.
     Busy,
@@ -94,7 +91,7 @@ impl<P: Platform> Participant<P> {
     /// then, and does not wait for ever.
     pub fn go_on_with(&mut self, whole: &mut WholeCollection, steps: u32) -> Progress {
         match &mut whole.0 {
-            Stage::Begins => match self.open_collection(true) {
+            Stage::Begins => match self.open_collection(Patience::IN_A_HURRY) {
                 Some(collection) => whole.0 = Stage::Goes(collection),
                 None => return Progress::Busy,
             },
@@ -102,7 +99,6 @@ impl<P: Platform> Participant<P> {
                 for _ in 0..steps {
                     match self.collection_step(collection) {
                         Step::Went => continue,
-                        Step::Waits => return Progress::Waits,
                         Step::Over(collected) => whole.0 = Stage::Frees(collected),
                         Step::Lost => {
                             *whole = WholeCollection::default();
@@ -133,15 +129,15 @@ impl<P: Platform> Participant<P> {
         }
     }
 
-    /// Begins a collection, to be gone on with by [`Self::collection_step`]. In a `hurry` it is taken from somebody who rests just now. `None`:
-    /// somebody else collects, or this participant is in an attempt.
-    pub fn open_collection(&mut self, hurry: bool) -> Option<Collection> {
+    /// Begins a collection, to be gone on with by [`Self::collection_step`]. From somebody who collects it is taken as `patience` says. `None`:
+    /// it is to be left to somebody else, or this participant is in an attempt.
+    pub fn open_collection(&mut self, patience: Patience) -> Option<Collection> {
         if self.active != 0 || self.is_foreign() {
             return None;
         }
         let space = std::sync::Arc::clone(&self.space);
-        Collection::open(&self.seat(), hurry, |claim| {
-            // Its participants first: one may have been killed while it retired something, and only recovery mends that list.
+        Collection::open(&self.seat(), patience, |claim| {
+            // Its participants first: what one was about to retire is left alone as long as it seems to be at it.
             recovery::process_is_dead(space.arena(), claim) && {
                 recovery::recover_dead(&space);
                 !recovery::anybody_claims(space.arena(), claim)
@@ -163,10 +159,8 @@ impl<P: Platform> Participant<P> {
 
     /// Number of the last collection that was begun, by anybody; and whether one is under way.
     pub fn last_collection(&self) -> (u64, bool) {
-        let layout = self.arena().layout();
-        // Relaxed: for whoever decides when to collect.
-        let last = self.platform().load(layout.hot(HotWord::LastCollection), Relaxed);
-        (last, self.platform().load(layout.collection(), Relaxed) != 0)
+        let last = collection::last(self.arena());
+        (last.number, last.under_way)
     }
 
     /// How many objects this participant has made since [`Self::forget_objects_made`]: containers, whether or not their attempt committed.

@@ -70,6 +70,41 @@ impl Mark {
     }
 }
 
+/// The word that says which collection is under way: `under way:1 | 0 | number:56`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cycle {
+    /// Number of the last collection that was begun; 0: none yet. The bits of a mark, and never 0 again.
+    pub number: u64,
+    /// It is not over.
+    pub under_way: bool,
+}
+
+impl Cycle {
+    const UNDER_WAY: u64 = 1 << 63;
+    const NUMBERS: u64 = (1 << (u64::BITS - CYCLE_SHIFT)) - 1;
+
+    /// Packs the word.
+    #[inline]
+    pub const fn pack(self) -> u64 {
+        if self.under_way { self.number | Self::UNDER_WAY } else { self.number }
+    }
+    /// Unpacks the word.
+    #[inline]
+    pub const fn unpack(word: u64) -> Self {
+        Self { number: word & Self::NUMBERS, under_way: word & Self::UNDER_WAY != 0 }
+    }
+    /// The next one, which begins.
+    pub const fn next(self) -> Self {
+        Self { number: self.number % Self::NUMBERS + 1, under_way: true }
+    }
+    /// Number of the collection under way, 0: none.
+    #[inline]
+    pub const fn of_one_under_way(word: u64) -> u64 {
+        let cycle = Self::unpack(word);
+        if cycle.under_way { cycle.number } else { 0 }
+    }
+}
+
 /// The link of a retired block: which one was retired before it, and whether it takes along what it owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {

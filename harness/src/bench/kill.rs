@@ -17,12 +17,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pso_engine::arena::Arena;
+use pso_engine::collection;
 use pso_engine::contention::Limits;
 use pso_engine::fsck::fsck_after_deaths;
 use pso_engine::object::{list, text};
 use pso_engine::participant::{Slot, status_of};
 use pso_engine::platform::native::{Native, Place};
-use pso_engine::platform::{Memory, Ordering, System};
+use pso_engine::platform::System;
 use pso_engine::transaction::Participant;
 use pso_engine::waits::{Holdings, wait_for};
 use pso_engine::word::{Handle, ParticipantId, State, Value};
@@ -251,7 +252,7 @@ impl Kill {
                 std::hint::spin_loop();
             }
         }
-        let collects = arena.platform().load(arena.layout().collection(), Ordering::Relaxed) != 0;
+        let collects = collection::last(arena).under_way;
         let met = match self.deed {
             KillDeed::Transaction => state() == Some(State::Active),
             KillDeed::Commit => state() == Some(State::Committed),
@@ -343,8 +344,7 @@ pub fn work(options: &KillVictim) -> Result<(), Failure> {
             while tx.collect_objects(PATIENCE.as_nanos() as u64).is_ok() {}
         });
         // The transaction begins when the collection has begun: it could not before.
-        let under_way = tx.arena().layout().collection();
-        while tx.arena().platform().load(under_way, Ordering::Relaxed) == 0 {
+        while !collection::last(tx.arena()).under_way {
             std::hint::spin_loop();
         }
     }

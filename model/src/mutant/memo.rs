@@ -23,6 +23,8 @@ pub(super) enum Place {
 impl Place {
     pub const STATUS: Self = Self::Slot(0);
     pub const START: Self = Self::Slot(3);
+    /// The hazard pointer of whoever collects.
+    pub const HAZARD: Self = Self::Slot(5);
     pub const QUEUE: Self = Self::Slot(8);
     pub const STOPPED_BY: Self = Self::Slot(9);
     pub const RECOVERER: Self = Self::Slot(11);

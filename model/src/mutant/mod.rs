@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use memo::{Kept, Memo, Place};
 use pso_engine::arena::{HotWord, Layout};
-use pso_engine::participant::{HELD, NO_LOG};
+use pso_engine::participant::HELD;
 use pso_engine::platform::{Liveness, Ordering, Platform, ProcessIdentity, WaitOutcome};
 use pso_engine::word::{Colour, LockWord, Mark, ProcessSlotId, State, Status, Version, WordAddress};
 
@@ -80,10 +80,10 @@ pub enum Fault {
     MadeWhite,
     /// 32: whoever frees looks at no log.
     LogsUnread,
-    /// Whoever goes along a log does not see who has taken the place of an attempt.
-    StandInUnseen,
-    /// Whoever collects waits for no commit.
-    CommitsUnwaited,
+    /// Whoever collects and takes over does not see what the other one is about to change.
+    HazardUnseen,
+    /// Whoever collects looks at no commit that may not know of it.
+    CommitsUnread,
     /// No fence between COMMITTED and the look whether somebody collects.
     NoFenceWhenCommitted,
     /// 34: the own status is looked at before the cell, not after it.
@@ -133,8 +133,8 @@ impl Fault {
         Self::OverwritesUnshaded,
         Self::MadeWhite,
         Self::LogsUnread,
-        Self::StandInUnseen,
-        Self::CommitsUnwaited,
+        Self::HazardUnseen,
+        Self::CommitsUnread,
         Self::NoFenceWhenCommitted,
         Self::StatusBeforeLoads,
         Self::NoRingAfterIdle,
@@ -270,10 +270,8 @@ impl Mutant {
                 Ok(0)
             }
             Fault::LogsUnread if place == Place::STATUS && !own && file("reclamation/hazards.rs") => Ok(0),
-            Fault::StandInUnseen if place == Place::START && !own => {
-                pass().map(|start| if start & NO_LOG == 0 { start } else { 0 })
-            }
-            Fault::CommitsUnwaited if place == Place::STATUS && file("collection/passes.rs") => Ok(0),
+            Fault::HazardUnseen if place == Place::HAZARD && !own => Ok(0),
+            Fault::CommitsUnread if place == Place::STATUS && file("collection/roots.rs") => Ok(0),
             Fault::ManyRecoverers if place == Place::RECOVERER => Ok(0),
             Fault::PreparedWaitsForPrepared if place == Place::STATUS && !own && self.memo().prepared => {
                 // For ever, if the other waits for us: that is the fault.

@@ -348,13 +348,18 @@ impl Memory for Loom {
             None => self.heap.load_plain(address),
         }
     }
+    fn load_optimistic(&self, address: WordAddress) -> u64 {
+        // No race: of a plain word the newest value, which `store_plain` leaves in the heap, too.
+        if self.is_plain(address) { self.heap.load_plain(address) } else { self.load(address, Ordering::Acquire) }
+    }
     fn store_plain(&self, address: WordAddress, value: u64) {
+        self.heap.store_plain(address, value);
         match self.stage().and_then(|stage| self.plain(stage, address, Deed::Change)) {
             Some(word) => word.0.with_mut(|word| {
                 // SAFETY: loom has checked that nobody reads or writes at once.
                 unsafe { *word = value }
             }),
-            None => self.heap.store_plain(address, value),
+            None => {}
         }
     }
     fn with_payload<R>(&self, address: WordAddress, length: usize, reader: impl FnOnce(&[u8]) -> R) -> R {

@@ -150,6 +150,9 @@ impl Memory for Shuttle {
     fn load_plain(&self, address: WordAddress) -> u64 {
         self.step().load_plain(address)
     }
+    fn load_optimistic(&self, address: WordAddress) -> u64 {
+        self.step().load_optimistic(address)
+    }
     fn store_plain(&self, address: WordAddress, value: u64) {
         self.step().store_plain(address, value);
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pso_engine::arena::HotWord;
 use pso_engine::census::census;
+use pso_engine::collection;
 use pso_engine::participant::{Claim, Slot as ParticipantSlot};
 use pso_engine::platform::Memory;
 use pso_engine::platform::Ordering::Relaxed;
@@ -149,7 +150,7 @@ impl Space {
                     *sum += arena.platform().load(word, Relaxed);
                 }
             }
-            let collections = arena.platform().load(arena.layout().hot(HotWord::LastCollection), Relaxed);
+            let collections = collection::last(arena).number;
             let mut held = 0;
             pso_engine::holding::for_each_held(arena, &mut |_| held += 1);
             let clock = arena.platform().load(arena.layout().hot(HotWord::VersionClock), Relaxed);

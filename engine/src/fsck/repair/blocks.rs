@@ -7,6 +7,7 @@ use super::reach::Reached;
 use super::{Mended, Unnamed};
 use crate::allocator;
 use crate::arena::{Arena, HotWord};
+use crate::collection;
 use crate::fsck::cells::has_noted_names;
 use crate::fsck::doomed::second_word;
 use crate::participant::{Slot, status_of};
@@ -26,7 +27,7 @@ pub(super) fn publish<P: Platform>(arena: &Arena<P>, reached: &Reached, report: 
             report(Mended::Published { at: handle.block(), owner: state.owner });
         }
     });
-    let last = arena.platform().load(arena.layout().hot(HotWord::LastCollection), Relaxed);
+    let last = collection::last(arena).number;
     allocator::for_each_block(arena, |handle, state| {
         if state.phase == BlockPhase::Live && reached.blocks.contains(&handle.raw()) {
             renew_mark(arena, handle, state, last, report);

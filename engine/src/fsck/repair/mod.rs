@@ -29,9 +29,10 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use super::{Finding, check};
 use crate::allocator;
 use crate::arena::{HotWord, Layout};
+use crate::collection;
 use crate::platform::{OutOfPages, Platform};
 use crate::space::{JoinError, Space};
-use crate::word::ProcessSlotId;
+use crate::word::{Cycle, ProcessSlotId};
 use alone::Alone;
 pub(super) use reach::Reached;
 
@@ -131,14 +132,15 @@ fn mend_hot_words<P: Platform>(space: &Space<P>, report: &mut dyn FnMut(Mended))
     let (layout, platform) = (space.arena().layout(), space.arena().platform());
     let words = [
         (layout.hot(HotWord::Collector), "who collects"),
-        (layout.hot(HotWord::Marked), "the superblock that is being marked"),
-        (layout.collection(), "the collection under way"),
         (layout.hot(HotWord::PrivilegeToken), "who must not be stopped"),
         (layout.lull(), "who asks for a lull"),
     ];
-    for (at, what) in words {
+    let nobody = words.map(|(at, what)| (at, what, 0));
+    let at = layout.collection();
+    let last = Cycle { under_way: false, ..collection::last(space.arena()) };
+    for (at, what, nobody) in nobody.into_iter().chain([(at, "the collection under way", last.pack())]) {
         let word = platform.load(at, Acquire);
-        if word != 0 && platform.compare_exchange(at, word, 0, AcqRel, Relaxed).is_ok() {
+        if word != nobody && platform.compare_exchange(at, word, nobody, AcqRel, Relaxed).is_ok() {
             report(Mended::Nobody { at, what, word });
         }
     }

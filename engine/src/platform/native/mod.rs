@@ -203,6 +203,10 @@ impl Memory for Native {
         self.word(address).load(Ordering::Relaxed)
     }
     #[inline(always)]
+    fn load_optimistic(&self, address: WordAddress) -> u64 {
+        self.word(address).load(Ordering::Acquire)
+    }
+    #[inline(always)]
     fn store_plain(&self, address: WordAddress, value: u64) {
         // Relaxed: see `load_plain`; whoever publishes the block does so by a release store.
         self.word(address).store(value, Ordering::Relaxed);

@@ -1,6 +1,5 @@
 //! An attempt that stands still holds back what its read log leads to, and nothing else; what is freed around it is lost to no kill.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use super::{in_phase, live_after_a_kill, long, replace, texts};
@@ -11,8 +10,6 @@ use pso_engine::error::Stop;
 use pso_engine::fsck::{fsck, fsck_at_rest};
 use pso_engine::object::key::{Key, KeyView};
 use pso_engine::object::{self, dict, list, text, tuple};
-use pso_engine::participant::{NO_LOG, Slot};
-use pso_engine::platform::Memory;
 use pso_engine::space::Space;
 use pso_engine::word::{BlockKind, BlockPhase, Handle, Value};
 use pso_model::heap::Heap;
@@ -305,54 +302,43 @@ fn joins_and_dies_at(heap: &Heap, space: &Arc<Space<Heap>>, step: u64) -> bool {
     through
 }
 
-/// Somebody collects inside an attempt (a space is full, say), and stands in for one that is younger than it: what it has read itself it goes
-/// on to hold, at each step of that.
+/// Somebody stands still in the middle of a look at the logs: others free all but what the attempt holds that he was looking at, and it goes on to hold that.
 #[test]
-fn who_stands_in_for_a_younger_one_goes_on_to_hold_what_it_has_read() {
+fn who_stands_still_in_a_look_keeps_nobody_from_freeing() {
     let (heap, layout) = Heap::space(Geometry::for_bytes(2 * MIB).unwrap());
     let space = Space::join(heap.clone(), layout).unwrap();
     let watched = Space::join(Interposed::new(heap.process()), layout).unwrap();
-    let mut reader = watched.participant().unwrap();
+    let mut looker = watched.participant().unwrap();
     let writer = Arc::new(Mutex::new(space.participant().unwrap()));
-    let mut younger = another(&heap, &space).participant().unwrap();
-    let unlogged = another(&heap, &space).participant().unwrap();
-    let slot = Slot::of(space.arena(), unlogged.id()).unwrap();
+    let mut reader = another(&heap, &space).participant().unwrap();
     let list = texts(&mut writer.lock().unwrap(), 3);
     for step in 0.. {
-        // What the reader has taken out waits, for somebody says that he may hold it, and does not say what he holds.
-        heap.store(slot.start(), 1 | NO_LOG, Relaxed);
-        let taken = reader.run(|tx| {
-            let value = text::encode(tx, &long(step))?;
-            assert!(list::set(tx, list, 1, value)?);
-            Ok(())
-        });
-        taken.unwrap();
         reader.begin().unwrap();
         let value = list::get(&mut reader, list, 0).unwrap().and_then(Value::as_handle).unwrap();
-        {
-            let mut writer = writer.lock().unwrap();
-            (0..2).for_each(|turn| {
-                writer.run(|tx| replace(tx, list, 0, step + turn)).unwrap();
-                writer.collect();
-            });
-        }
-        younger.begin().unwrap();
-        assert!(list::get(&mut younger, list, 2).unwrap().is_some());
-        let writer_of = Arc::clone(&writer);
-        let word = slot.start();
-        let clears = heap.clone();
-        watched.arena().platform().at(step, move || {
-            clears.store(word, 0, Relaxed);
-            writer_of.lock().unwrap().collect();
+        // Both have taken out what the reader does not hold.
+        writer.lock().unwrap().run(|tx| replace(tx, list, 0, step)).unwrap();
+        let taken = looker.run(|tx| {
+            let value = text::encode(tx, &long(step))?;
+            list::set(tx, list, 1, value)
         });
-        reader.collect();
+        assert_eq!(taken, Ok(true));
+        let writer_of = Arc::clone(&writer);
+        watched.arena().platform().at(step, move || {
+            let mut writer = writer_of.lock().unwrap();
+            (0..3).for_each(|turn| writer.run(|tx| replace(tx, list, 2, step + turn)).unwrap());
+            let before = writer.freed_words();
+            writer.collect();
+            assert!(writer.freed_words() > before, "step {step}");
+        });
+        looker.collect();
         let through = watched.arena().platform().forget();
+        assert_eq!(looker.retired_words(), 0, "step {step}");
         let state = allocator::check(space.arena(), value).map(|state| state.phase);
-        assert!(matches!(state, Ok(BlockPhase::Live | BlockPhase::Retired)), "step {step}: {state:?}");
+        assert!(matches!(state, Ok(BlockPhase::Retired)), "step {step}: {state:?}");
         reader.abort();
-        younger.abort();
-        heap.store(slot.start(), 0, Relaxed);
         writer.lock().unwrap().collect();
+        assert_eq!(fsck_at_rest(&space), vec![], "step {step}");
+        assert_eq!(in_phase(&space, BlockPhase::Retired), 0, "step {step}");
         if through {
             assert!(step > 20, "only {step} steps");
             return;

@@ -1,0 +1,131 @@
+//! Where marking begins: at the root cell, at what processes hold, at what attempts know, and at commits that may not know of the collection.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+use super::colour::{has_many_names, is_condemned, recolour};
+use super::passes::Collection;
+use super::reach::each_word;
+use super::role::{Seat, is_in_use};
+use crate::allocator;
+use crate::arena::Arena;
+use crate::participant::{Entry, EntryKind, Slot, entries};
+use crate::platform::Platform;
+use crate::reclamation;
+use crate::word::{Colour, Handle, ParticipantId, State, Status};
+
+/// Entries of a record that are looked at together.
+const CHUNK: usize = 32;
+
+/// A commit that was under way when a collection began: its owner may not have seen it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Commit {
+    slot: Slot,
+    status: u64,
+}
+
+impl Commit {
+    /// All who are COMMITTED and not through with it. Behind the fence of the caller.
+    pub fn all<P: Platform>(arena: &Arena<P>) -> Vec<Self> {
+        let slots =
+            (0..arena.layout().geometry().participants).filter_map(|id| Slot::of(arena, ParticipantId(id as u16)));
+        // Acquire: the record is seen.
+        let commits = slots.map(|slot| Self { slot, status: arena.platform().load(slot.status(), Acquire) });
+        commits
+            .filter(|commit| Status::unpack(commit.status).is_some_and(|status| status.state == State::Committed))
+            .collect()
+    }
+
+    /// False: all that it does is done.
+    fn is_under_way<P: Platform>(&self, arena: &Arena<P>) -> bool {
+        arena.platform().load(self.slot.status(), Acquire) == self.status
+    }
+
+    /// Calls `visit` with its entries. An entry that is visited is what it was when the commit was under way.
+    fn for_each_entry<P: Platform>(&self, arena: &Arena<P>, mut visit: impl FnMut(Said)) {
+        let platform = arena.platform();
+        // Relaxed: acquired with the status.
+        let start = platform.load(self.slot.record_start(), Relaxed);
+        let reserved = platform.load(self.slot.entries_reserved(), Relaxed);
+        let mut entries = entries(arena, self.slot, start, reserved).map(|(_, entry)| Said::by(arena, entry));
+        // Bound: the record has so many entries.
+        loop {
+            let mut chunk = [Said::Nothing; CHUNK];
+            let mut count = 0;
+            for said in entries.by_ref().take(CHUNK) {
+                chunk[count] = said;
+                count += 1;
+            }
+            // The entries are read before it is asked whose they were.
+            platform.fence(Acquire);
+            if count == 0 || !self.is_under_way(arena) {
+                return;
+            }
+            chunk[..count].iter().for_each(|said| visit(*said));
+        }
+    }
+}
+
+/// What an entry of a record means to a collection.
+#[derive(Clone, Copy, Debug)]
+enum Said {
+    Nothing,
+    /// A cell has the one value, or the other by now.
+    Writes(u64, u64),
+    Makes(Handle),
+}
+
+impl Said {
+    fn by<P: Platform>(arena: &Arena<P>, entry: Entry) -> Self {
+        match entry.target(arena) {
+            Some((EntryKind::Write, _)) => Self::Writes(entry.old_value(arena), entry.new_value(arena)),
+            Some((EntryKind::Allocation, _)) => {
+                Handle::from_raw(entry.old_version(arena)).map_or(Self::Nothing, Self::Makes)
+            }
+            _ => Self::Nothing,
+        }
+    }
+}
+
+impl Collection {
+    /// The root cell, and what processes hold.
+    pub(super) fn mark_roots<P: Platform>(&mut self, seat: &Seat<'_, P>, roots: impl FnOnce(&mut dyn FnMut(Handle))) {
+        // Acquire: as a tracer's.
+        let root = seat.arena.platform().load(seat.arena.root().value_word(), Acquire);
+        self.reach(seat, root);
+        roots(&mut |held| self.reach(seat, held.raw()));
+    }
+
+    /// What somebody who was COMMITTED at the begin overwrites, stores and has made.
+    pub(super) fn mark_commit<P: Platform>(&mut self, seat: &Seat<'_, P>, commit: Commit) {
+        commit.for_each_entry(seat.arena, |said| match said {
+            Said::Nothing => {}
+            Said::Writes(old, new) => [old, new].into_iter().for_each(|word| self.reach(seat, word)),
+            Said::Makes(handle) => self.mark_made(seat, commit, handle),
+        });
+    }
+
+    /// A block that becomes LIVE with the commit, or has: black, and what it names is grey.
+    fn mark_made<P: Platform>(&mut self, seat: &Seat<'_, P>, commit: Commit, handle: Handle) {
+        let arena = seat.arena;
+        let Ok(state) = allocator::check_fully(arena, handle) else { return };
+        each_word(arena, handle, state.kind, &mut |word| self.reach(seat, word));
+        seat.protect(handle);
+        // While the commit is under way nobody frees the block; and from then on only who has taken over, and sees its name.
+        if commit.is_under_way(arena) && self.role.is_mine(seat) && has_many_names(arena, handle, state.kind) {
+            recolour(arena, handle, self.role.cycle, Colour::White, Colour::Black);
+        }
+    }
+
+    /// What those who are in an attempt have read and named, and what somebody from whom this collection was taken over is about to change. False: it cannot
+    /// be known.
+    pub(super) fn mark_logs<P: Platform>(&mut self, seat: &Seat<'_, P>) -> bool {
+        let arena = seat.arena;
+        reclamation::look_at_logs(arena, seat.id, &mut |handle| match is_in_use(arena, handle) {
+            // It may be about to be retired, and name what is gone. No attempt has read such a name.
+            true if is_condemned(arena, handle) => self.leave_alone(handle),
+            true => self.note(seat, handle),
+            // What is RETIRED has one name, and was followed.
+            false => {}
+        })
+    }
+}
