@@ -1,34 +1,32 @@
 //! What nothing names any more, and had more than one name: containers, and tuples that were made to be shared. Rings among them,
 //! too. Found by marking from a snapshot at the beginning (Yuasa, 1990), by one process at a time, while all others go on; nobody
-//! is stopped, and reading writes nothing.
+//! is stopped, reading writes nothing, and nobody is waited for.
 //!
 //! ```text
-//! colour     the mark of a block, and who sets it        reach     from a word to the next blocks of many names
+//! colour     the mark of a block, and the barriers of those who do not collect     role      who collects, and who takes over
+//! reach      from a word to the next blocks of many names                          roots     where marking begins
 //! passes     one collection, from its begin to its end
 //! ```
 //!
-//! **Protocol.** A collection has a number `n`. The mark of a block (`word::Mark`) is white, grey or black in `n`; what has an older number is
-//! white. The marks are the only truth: whoever is killed, and whatever list is lost, the next one finds out from them or begins with `n + 1`.
+//! **Protocol.** A collection has a number `n`. The mark of a block (`word::Mark`) is white, grey, black or condemned in `n`; what has an older number is
+//! white. The marks are the only truth: whoever is killed or stopped, and whatever list is lost, the next one finds out from them and begins with `n + 1`.
 //!
-//! 1. *Open.* Take the collector's word, by compare-exchange from 0 or from the dead. Store `n` in the word beside the clock; fence; wait until
-//!    those who are COMMITTED then are through. A commit fences behind COMMITTED and looks at the word: from here (T0) on every commit
-//!    that exists knows of `n`. Who is in an attempt goes on, and may stand still for ever.
+//! 1. *Open.* The word beside the clock, by compare-exchange from `n - 1`, over or not, to `n`, under way (T0). Fence. Note who is COMMITTED.
+//!    A commit fences behind COMMITTED and looks at the word: every one that is not noted knows of `n`, or of a later one. Nobody is waited for.
 //! 2. *Meanwhile*, a commit that sees `n`, before it stores anything: **shades** (white to grey) what leads from the old value of each cell
 //!    that it overwrites, and what its attempt has named; makes black what it has made. Whoever begins to hold an object, or lets go of it, shades it.
-//! 3. *Roots.* The root cell; what processes hold (`holding`); then the read logs of all who are in an attempt, and what they lead to
-//!    (`reclamation::hazards`). Of somebody it may not be said just then: wait, and look at the logs again.
+//! 3. *Roots.* Of those who were noted and are COMMITTED still: the values that they store, and the ones before; what they
+//!    have made is black. Then the root cell, and what processes hold (`holding`). Then the read logs of all who are in an attempt, and what they lead to (`reclamation::hazards`).
 //! 4. *Mark.* Each grey block is traced and made black.
 //! 5. *Look.* Over all blocks: what is grey is traced. Again, until one look has found none.
 //! 6. *Condemn* all that is LIVE and white, then *retire* what is condemned (`reclamation`), with all that it owns. None is retired before all are
 //!    condemned: what is condemned may name what is gone, nothing else may.
-//! 7. *Close*: 0 in the word beside the clock, 0 in the collector's.
+//! 7. *Close*: `n`, over.
 //!
-//! Between two steps a collector may *rest* (it collects by the way, and may not come back soon): whoever is in a hurry, or finds it resting for
-//! long, takes the word from it, and begins with `n + 1`.
-//!
-//! **Why nothing is freed that somebody can reach.** *By cells.* Say that at T0 a path of cells leads from a root to a block; then it is black at
-//! the end. For take the first block of the path that is not: the one before it was traced, and its cell did not name
-//! the next one then. So a commit had overwritten that cell after T0; it had shaded the old value before it stored the new
+//! **Why nothing is freed that somebody can reach.** Take the state at T0 with the commits that were noted as done. *By cells.* Say that a path of cells leads from a root
+//! to a block in it; then it is black at the end. For take the first block of the path that is not: the one before it was traced, and its cell did not name
+//! the next one then. If it did not yet, a commit that was noted has stored it since, or not even that: it stands among the values that were traced as roots, or the commit was through before
+//! its record was looked at, and before anything was traced. If it did not any more, a commit had overwritten the cell after T0, and had shaded the old value before it stored the new
 //! one, which the tracer acquired; so the block was grey when the last look began, and would have been found. The path may begin
 //! at a name in the log of an attempt, which is traced like a root.
 //! *By what attempts know.* What an attempt has read before T0 stands in its log when the logs are looked at, unless it is through by then: then
@@ -37,20 +35,25 @@
 //! (`Participant::name`), and the commit has shaded it. What is read after T0 comes from a path at T0, from such a commit, or was
 //! made since. An entry of a log that the collector does not find was looked at a second time after the collector's fence: the
 //! cell named the block after T0.
-//! *What is made.* PRIVATE until its commit, which makes it black before it is LIVE. What it names its attempt knew: see above.
+//! *What is made.* PRIVATE until its commit, which makes it black before it is LIVE, or is noted, and then the collector does. What it names its attempt knew: see above;
+//! and of a noted commit each block that it has made is traced.
 //! And what nobody reached by then nobody comes to reach: no grey is left, and all names that anybody knows are black.
 //!
 //! Every name comes from a cell, from what a process holds, or from an export whose ticket stands. Where that is not sure (a pickle that is
 //! loaded twice), whoever takes the name up asks [`is_beyond_doubt`].
 //!
-//! **Killed at any step.** A collector: the word beside the clock stays `n`, which costs commits some work until the next one takes over;
-//! no mark of `n` counts for `n + 1`. Before it takes over, the dead one's participants are recovered: the list of what was retired may have lost
-//! its last step. Condemned blocks that were not retired are white again, and nobody can reach them; that they name what is gone, `fsck`
+//! **Taken over at any access.** A collector reads optimistically (`Memory::load_optimistic`): of a block that is freed under his eyes what he reads means nothing, and does no harm but that something is kept. What he
+//! *changes* he protects: he stores the name as his hazard pointer, fences, and looks whether the word beside the clock is still his, and the block still in use. Whoever takes over changes
+//! that word, fences, and looks at the hazard pointers with the logs. Either the first one finds that he has lost, or the second one finds the name: what it names is a root; or, if
+//! it is condemned, he leaves it alone, for it is about to be retired by the other, and may name what is gone. So at most one block for each who stands still is kept too long.
+//! Who rests between two steps, has gone no step further for a while ([`Patience`]), or is dead is taken over from. A mark of a later number is changed by nobody with an earlier one.
+//!
+//! **Killed at any step.** A collector: the word says `n`, which costs commits some work until somebody takes over. The list of what was retired may have lost
+//! its last step; recovery mends that, and until then his hazard pointer stands. Condemned blocks that were not retired are white again, and nobody can reach them; that they name what is gone, `fsck`
 //! knows. Whoever is killed in a commit has shaded before any store; else his recoverer finds all locks, and his log, and shades.
 //!
 //! *Bounds.* A look is a load for each block of the superblocks in which blocks of many names were made. Memory of the collector:
-//! `passes::MOST_PENDING` names. A collector under SIGSTOP keeps others from collecting; so does somebody who stands still between COMMITTED
-//! and the end of its write-back, or in the middle of a look at the logs. What processes hold is looked at in one step, so are the logs, and so is each array of cells.
+//! `passes::MOST_PENDING` names. What processes hold is looked at in one step, so are the logs, so is each record of a commit, and so is each array of cells.
 
 mod colour;
 mod passes;

@@ -38,8 +38,8 @@ pub struct Collected {
 /// How far it has come (the numbers of the module's protocol). The numbers of superblocks say where a look over all blocks is.
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    Opening,
     Commits,
+    Roots,
     Logs,
     Marking,
     Looking { superblock: u64, clean: bool },
@@ -80,7 +80,7 @@ impl Collection {
         let commits = Commit::all(seat.arena);
         Some(Self {
             role,
-            phase: Phase::Opening,
+            phase: Phase::Commits,
             objects: Vec::new(),
             tracing: None,
             arrays: Vec::new(),
@@ -115,14 +115,15 @@ impl Collection {
     /// True: it is over.
     fn go_on<P: Platform>(&mut self, seat: &mut Seat<'_, P>, roots: impl FnOnce(&mut dyn FnMut(Handle))) -> bool {
         match self.phase {
-            Phase::Opening => {
-                self.mark_roots(seat, roots);
-                self.phase = Phase::Commits;
-            }
+            // First of all: of whoever is through by now all is done before anything is traced.
             Phase::Commits => match self.commits.pop() {
                 Some(commit) => self.mark_commit(seat, commit),
-                None => self.phase = Phase::Logs,
+                None => self.phase = Phase::Roots,
             },
+            Phase::Roots => {
+                self.mark_roots(seat, roots);
+                self.phase = Phase::Logs;
+            }
             Phase::Logs => {
                 self.starved |= !self.mark_logs(seat);
                 self.phase = Phase::Marking;

@@ -70,7 +70,7 @@ impl<P: Platform> Participant<P> {
             self.platform().store(self.slot.commit_version(), version.0, Relaxed);
             // The moment at which the writes exist. AcqRel: releases record and version to whoever reads through the lock.
             if self.platform().compare_exchange(self.slot.status(), prepared, committed, AcqRel, Relaxed).is_ok() {
-                // Whoever begins a collection either finds us COMMITTED and waits, or we find its number.
+                // Whoever begins a collection either finds us COMMITTED, and our record, or we find its number.
                 if !P::EXCHANGE_IS_FENCE {
                     self.platform().fence(SeqCst);
                 }

@@ -1,24 +1,29 @@
 //! Scenes of a collection beside those who change who names what (see `collection` in the engine).
 
 use super::{Actor, Bank, Play, Scene, Setting, World};
+use pso_engine::collection::{Collection, Patience, Step};
 use pso_engine::error::Stop;
+use pso_engine::fsck::fsck_at_rest;
 use pso_engine::shape::LIST_CELLS;
 use pso_engine::transaction::{CollectionEnd, Participant};
 use pso_engine::word::{BlockKind, CELL_WORDS, CellAddress, Handle, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
     [
         Scene { name: "collected_beside_a_move", write: collected_beside_a_move },
         Scene { name: "collected_beside_a_birth", write: collected_beside_a_birth },
         Scene { name: "collected_beside_a_reader", write: collected_beside_a_reader },
         Scene { name: "collected_beside_an_older_birth", write: collected_beside_an_older_birth },
         Scene { name: "collected_beside_a_hold", write: collected_beside_a_hold },
+        Scene { name: "collected_and_taken_over", write: collected_and_taken_over },
     ]
 }
 
 /// What is in the object that a scene is about. A list of that length without places: the smallest container.
 const TREASURE: i64 = 42;
+/// Of whoever takes a collection over.
+const AT_ONCE: Patience = Patience { rests_ns: 0, silent_ns: 0 };
 /// Of a collector: more than nothing, less than anybody stands still.
 const PATIENCE_NS: u64 = 1_000_000;
 
@@ -219,4 +224,58 @@ fn collected_beside_a_hold<W: World>(setting: &Setting<W>) -> Play {
         }),
     ];
     Play { actors, epilogue: treasure_is_first(setting, &bank) }
+}
+
+/// Two lists that nothing names.
+fn garbage<W: World>(tx: &mut Participant<W>) {
+    let made = tx.run(|tx| (0..2).try_for_each(|_| make(tx).map(drop)));
+    assert_eq!(made, Ok(()));
+}
+
+/// Goes on to the end, or until somebody else has taken over. Gives the number of steps.
+fn go_on<W: World>(tx: &mut Participant<W>, collection: &mut Collection, most: u32) -> u32 {
+    (0..most).find(|_| tx.collection_step(collection) != Step::Went).map_or(most, |last| last + 1)
+}
+
+/// **A collection is taken over while the first collector retires what both have found**, and goes on. The danger: what the second one has freed, and used
+/// for something else, the first one puts into his list; behind it the list is lost.
+fn collected_and_taken_over<W: World>(setting: &Setting<W>) -> Play {
+    let bank = found(setting);
+    let mut first = setting.participant();
+    let mut second = setting.participant();
+    // How many steps there are, the last of which ends it, and the one before retires.
+    garbage(&mut first);
+    let mut rehearsed = first.open_collection(AT_ONCE).expect("nobody collects");
+    let steps = go_on(&mut first, &mut rehearsed, u32::MAX);
+    first.collect();
+    garbage(&mut first);
+    let mut collection = first.open_collection(AT_ONCE).expect("nobody collects");
+    assert_eq!(go_on(&mut first, &mut collection, steps - 2), steps - 2);
+    let stage = setting.stage();
+    let cells = [bank.account(0), bank.account(1)];
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            go_on(&mut first, &mut collection, u32::MAX);
+        }),
+        Box::new(move || {
+            if let Some(mut collection) = second.open_collection(AT_ONCE) {
+                go_on(&mut second, &mut collection, u32::MAX);
+            }
+            second.collect();
+            // Over what was freed, if anything was.
+            let made = second.run(|tx| {
+                let over = make(tx)?;
+                tx.write(cells[0], Value::handle(over))
+            });
+            assert_eq!(made, Ok(()));
+        }),
+    ];
+    let epilogue: Actor = Box::new({
+        let last = treasure_is_first(setting, &bank);
+        move || {
+            assert_eq!(fsck_at_rest(&stage), vec![]);
+            last();
+        }
+    });
+    Play { actors, epilogue }
 }

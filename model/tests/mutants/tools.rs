@@ -34,7 +34,7 @@ pub enum Tool {
 pub const TOOLS: [Tool; 5] = [Tool::OnePreemption, Tool::Shuttle, Tool::Loom, Tool::Crash, Tool::Threads];
 
 /// Scenes of two actors or more that one thread can play.
-const PREEMPTED: [&str; 18] = [
+const PREEMPTED: [&str; 19] = [
     "two_writers_of_one_cell",
     "write_skew",
     "reader_of_two_cells",
@@ -53,8 +53,9 @@ const PREEMPTED: [&str; 18] = [
     "collected_beside_a_reader",
     "collected_beside_an_older_birth",
     "collected_beside_a_hold",
+    "collected_and_taken_over",
 ];
-const SHUTTLED: [&str; 27] = [
+const SHUTTLED: [&str; 28] = [
     "two_writers_of_one_cell timeouts",
     "write_skew timeouts",
     "reader_of_two_cells timeouts",
@@ -82,9 +83,10 @@ const SHUTTLED: [&str; 27] = [
     "collected_beside_a_reader timeouts",
     "collected_beside_an_older_birth timeouts",
     "collected_beside_a_hold timeouts",
+    "collected_and_taken_over timeouts",
 ];
 /// `scene manner bound`.
-const LOOMED: [&str; 16] = [
+const LOOMED: [&str; 17] = [
     "write_skew yields 2",
     "repeated_read_after_an_extension yields 2",
     "reader_of_two_cells yields 2",
@@ -98,6 +100,7 @@ const LOOMED: [&str; 16] = [
     "followed_beside_an_end yields 2",
     "collected_beside_an_older_birth yields 2",
     "collected_beside_a_hold yields 2",
+    "collected_and_taken_over yields 2",
     "crossing_writers sleep 1",
     "irrevocable_beside_a_reader yields 1",
     "visible_reader_beside_an_irrevocable hasty 1",

@@ -116,6 +116,7 @@ plays! {
     collected_beside_a_reader,
     collected_beside_an_older_birth,
     collected_beside_a_hold,
+    collected_and_taken_over,
     retry,
     two_who_retry,
     retry_and_writers,
