@@ -15,6 +15,7 @@ use crate::word::{BlockPhase, Colour, Handle};
 pub const MOST_PENDING: usize = 1 << 16;
 /// Words that one step traces, or somewhat more.
 const TRACED_AT_ONCE: u64 = 1024;
+
 /// What one step has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -22,7 +23,7 @@ pub enum Step {
     Went,
     /// This collection is over. Where this process has no memory for its lists, it has found less than there is.
     Over(Collected),
-    /// Somebody else has taken over while it rested, or it was begun by another process: this is its child. Nothing was done.
+    /// Somebody else has taken over, or it was begun by another process: this is its child. Nothing was done.
     Lost,
 }
 
@@ -47,8 +48,7 @@ enum Phase {
     Retiring,
 }
 
-/// A collection under way. Whoever drops it without having closed it, or let it rest, leaves it to the next one after the death of this
-/// process.
+/// A collection under way. Whoever drops it without having closed it leaves it to others, who take over after a while.
 #[derive(Debug)]
 pub struct Collection {
     pub(super) role: Role,

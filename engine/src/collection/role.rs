@@ -25,8 +25,8 @@ pub struct Patience {
 impl Patience {
     /// Of whoever collects by the way.
     pub const BY_THE_WAY: Self = Self { rests_ns: 500_000_000, silent_ns: 500_000_000 };
-    /// Of whoever waits for memory.
-    pub const IN_A_HURRY: Self = Self { rests_ns: 0, silent_ns: 100_000_000 };
+    /// Of whoever waits for memory. Where many wait for few processors one may be silent for long, and must come to an end all the same.
+    pub const IN_A_HURRY: Self = Self { rests_ns: 0, silent_ns: 500_000_000 };
 }
 
 /// A participant that is in no attempt, on its way through a collection.

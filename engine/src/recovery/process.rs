@@ -1,6 +1,6 @@
 //! All that a dead process left: its participants, then its slot.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use super::attempt::{Recoverer, end_attempt, process_is_dead};
 use crate::allocator;
@@ -43,7 +43,8 @@ fn recover_participant<P: Platform>(space: &Space<P>, id: ParticipantId, slot: S
         reclamation::finish_retiring(arena, slot, id);
         // Relaxed: published by the compare-exchange that frees the claim.
         platform.store(slot.read_log_length(), 0, Relaxed);
-        platform.store(slot.start(), 0, Relaxed);
+        // Release: who finds that nothing is about to be retired any more finds it retired.
+        platform.store(slot.start(), 0, Release);
         publish_logs(arena, slot);
         if let Some(process) = ProcessSlot::of(arena, claim.process) {
             holding::publish_pieces(arena, process);

@@ -10,16 +10,13 @@ use crate::recovery;
 /// How a collection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CollectionEnd {
-    /// All was looked at.
+    /// All was looked at. Some of it may wait to be freed, for somebody in the middle of an attempt holds it.
     Finished(Collected),
     /// Somebody else collects.
     Busy,
-    /// Nobody says any more what becomes of it.
-    Unfinished,
 }
 
-/// A collection from its begin to the end of what it frees. Whoever drops it without [`Participant::give_up`] leaves it to the next one after the death of
-/// this process.
+/// A collection from its begin to the end of what it frees. Whoever drops it without [`Participant::give_up`] leaves it to others, who take over after a while.
 #[derive(Debug, Default)]
 pub struct WholeCollection(Stage);
 
@@ -38,8 +35,8 @@ enum Stage {
 pub enum Progress {
     /// There is more to do.
     Went,
-    /// Somebody in the middle of an attempt holds what was found: nothing can be done but wait.
-    Waits,
+    /// All is found; somebody in the middle of an attempt holds some of it: nothing can be done but wait.
+    Waits(Collected),
     /// Somebody else collects, or has taken over: it begins anew with the next piece.
     Busy,
     /// All is freed.
@@ -53,8 +50,8 @@ const PAUSES_TO_A_LOOK: u32 = 20;
 
 impl<P: Platform> Participant<P> {
     /// Frees what nothing in the space names any more and no process holds: containers, with all that only they own, rings of them
-    /// too, and tuples that were shared. Others go on meanwhile. Waits for those who are in the middle of an attempt at most
-    /// `patience_ns` each time. Not inside an attempt.
+    /// too, and tuples that were shared. Others go on meanwhile. Where somebody in the middle of an attempt
+    /// holds some of it, it is waited for at most `patience_ns`. Not inside an attempt.
     ///
     /// Cost: three loads for each block of the space or so; commits of others read twice what they overwrite.
     ///
@@ -66,22 +63,19 @@ impl<P: Platform> Participant<P> {
         // Bound: a step that went is one of finitely many (see `passes`), one that waits is under the caller's patience.
         loop {
             match self.go_on_with(&mut whole, 1) {
-                Progress::Went => waits_since = None,
+                Progress::Went => {}
                 Progress::Over(collected) => return Ok(CollectionEnd::Finished(collected)),
                 Progress::Busy => return Ok(CollectionEnd::Busy),
-                Progress::Waits => {
+                Progress::Waits(collected) => {
                     let now = self.platform().now_ns();
                     if now.saturating_sub(*waits_since.get_or_insert(now)) > patience_ns {
-                        return Ok(self.give_up(whole).map_or(CollectionEnd::Unfinished, CollectionEnd::Finished));
+                        return Ok(CollectionEnd::Finished(collected));
                     }
                     pauses += 1;
                     if pauses % PAUSES_TO_A_LOOK == 0 {
                         recovery::recover_dead(&self.space);
                     }
-                    if let Err(stop) = self.pause_for(PAUSE_NS) {
-                        self.give_up(whole);
-                        return Err(stop);
-                    }
+                    self.pause_for(PAUSE_NS)?;
                 }
             }
         }
@@ -111,21 +105,16 @@ impl<P: Platform> Participant<P> {
             Stage::Frees(collected) => {
                 let collected = *collected;
                 self.collect();
-                return if self.retired_words() == 0 { Progress::Over(collected) } else { Progress::Waits };
+                return if self.retired_words() == 0 { Progress::Over(collected) } else { Progress::Waits(collected) };
             }
         }
         Progress::Went
     }
 
-    /// Ends one that is not over. Gives what it found, if it has found all, and could not free all of it.
-    pub fn give_up(&mut self, whole: WholeCollection) -> Option<Collected> {
-        match whole.0 {
-            Stage::Begins => None,
-            Stage::Goes(collection) => {
-                self.close_collection(collection);
-                None
-            }
-            Stage::Frees(collected) => Some(collected),
+    /// Ends one that is not over.
+    pub fn give_up(&mut self, whole: WholeCollection) {
+        if let Stage::Goes(collection) = whole.0 {
+            self.close_collection(collection);
         }
     }
 

@@ -354,12 +354,11 @@ impl Memory for Loom {
     }
     fn store_plain(&self, address: WordAddress, value: u64) {
         self.heap.store_plain(address, value);
-        match self.stage().and_then(|stage| self.plain(stage, address, Deed::Change)) {
-            Some(word) => word.0.with_mut(|word| {
+        if let Some(word) = self.stage().and_then(|stage| self.plain(stage, address, Deed::Change)) {
+            word.0.with_mut(|word| {
                 // SAFETY: loom has checked that nobody reads or writes at once.
                 unsafe { *word = value }
-            }),
-            None => {}
+            });
         }
     }
     fn with_payload<R>(&self, address: WordAddress, length: usize, reader: impl FnOnce(&[u8]) -> R) -> R {
