@@ -35,7 +35,7 @@ use crate::world::Loom;
 
 /// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
 /// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-const PLAYS: [(&str, u64); 47] = [
+const PLAYS: [(&str, u64); 48] = [
     ("read_past_a_reused_entry yields 2", 5_000),
     ("validated_past_a_reused_entry yields 2", 5_000),
     ("read_past_a_lock_that_is_gone yields 2", 5_000),
@@ -83,6 +83,7 @@ const PLAYS: [(&str, u64); 47] = [
     ("collected_beside_a_reader yields 2", 2_000),
     ("collected_beside_an_older_birth yields 2", 2_000),
     ("collected_beside_a_hold yields 2", 2_000),
+    ("collected_and_taken_over yields 2", 2_000),
 ];
 /// So many executions of each of its plays are played again in each run of the tests.
 const SAMPLE: u64 = 300;
