@@ -128,7 +128,7 @@ pub enum BenchKind {
     Native(BenchNative),
     /// A message there and back between two sleeping processes: `pso.retry` beside bare futexes.
     Wake(BenchWake),
-    /// What collections cost those who work, and whether memory stays what it is while processes are killed.
+    /// What collections cost those who work, and whether memory stays what it is while processes are killed, and beside one that is stopped.
     Garbage(BenchGarbage),
     /// How long whoever waits for a lock of a process that is killed waits on: in a transaction, in a commit, in a collection.
     Kill(BenchKill),

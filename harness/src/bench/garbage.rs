@@ -74,7 +74,7 @@ pub struct Numbers {
     /// One is, in the second half.
     pub churn_stopped: Churn,
     /// None if there were to be none, and in files from before there were any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     stops: Option<Stops>,
 }
 
@@ -180,7 +180,7 @@ impl Stops {
         let mut table = Table::new(headings);
         let [fewest, middle] = self.commits().map(|rate| format!("{rate:.0}"));
         table.row([
-            format!("{} stops of a second", self.stops.len()),
+            format!("stops of a second: {}", self.stops.len()),
             format!("{:.1}", self.most_growth()),
             fewest,
             middle,
@@ -259,6 +259,6 @@ pub mod tests {
         numbers.stops = Some(stops(&[(1, 2, 3, 1.0)]));
         let again: Numbers = serde_json::from_str(&serde_json::to_string(&numbers).unwrap()).unwrap();
         let table = again.stops.unwrap().table().to_string();
-        assert!(table.contains("1 stops of a second") && table.trim_end().ends_with('2'), "{table}");
+        assert!(table.contains("stops of a second: 1") && table.trim_end().ends_with('2'), "{table}");
     }
 }

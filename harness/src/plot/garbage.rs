@@ -40,7 +40,7 @@ fn describe(numbers: &Numbers) -> String {
     };
     let Numbers { churn: nobody, churn_stopped: one, .. } = numbers;
     format!(
-        "Memory in use at the end of each of {} seconds, two curves. {}; {}.",
+        "Memory in use at the end of each of {} seconds. Two curves: {}; {}.",
         nobody.used.len(),
         churn(nobody),
         churn(one)
@@ -100,6 +100,7 @@ fn mark<B: DrawingBackend>(axes: &Axes<'_, B>, second: usize) -> Result<(), Fail
 mod tests {
     use super::*;
     use crate::bench::garbage::tests::numbers;
+    use crate::cli::Plot;
     use roxmltree::Document;
 
     fn drawn(numbers: &Numbers) -> String {
@@ -124,6 +125,16 @@ mod tests {
         }
         // A dot a second and churn.
         assert_eq!(svg.matches("<circle").count(), 12);
+    }
+
+    #[test]
+    fn a_file_is_drawn_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let numbers = numbers(&[12, 14], &[12, 13]);
+        let (file, out) = (folder.path().join("of-a-run.json"), folder.path().join("charts"));
+        crate::machine::write_results(&file, &numbers).unwrap();
+        super::super::run(&Plot { files: vec![file], out: out.clone(), title: None }).unwrap();
+        assert_eq!(std::fs::read_to_string(out.join("garbage.svg")).unwrap(), drawn(&numbers));
     }
 
     #[test]
