@@ -77,7 +77,7 @@ bench: setup
 	$(STEP) 'bank, Python' $(PSO) bench bank --out results/bank.json
 	$(STEP) 'single operations' $(PSO) bench micro --out results/micro.json
 	$(STEP) 'wake-ups' $(PSO) bench wake --out results/wake.json
-	$(STEP) 'collections' $(PSO) bench garbage --seconds 60 --out results/garbage.json
+	$(STEP) 'collections' $(PSO) bench garbage --seconds 60 --out results/garbage.json --plot results/garbage
 	$(STEP) 'kills' $(PSO) bench kill --out results/kill.json
 	$(STEP) 'engine beside locks and STMs' cargo bench --locked -p pso-harness --bench peers -- $(PEERS)
 	$(STEP) 'allocator and references' cargo bench --locked -p pso-harness --bench memory -- --out results/allocator.json

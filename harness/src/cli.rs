@@ -1,5 +1,6 @@
 //! The command line.
 
+mod garbage;
 mod kill;
 mod plot;
 mod simulator;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use pso_engine::contention::PolicyId;
 
+pub use garbage::*;
 pub use kill::*;
 pub use plot::*;
 pub use simulator::*;
@@ -126,26 +128,10 @@ pub enum BenchKind {
     Native(BenchNative),
     /// A message there and back between two sleeping processes: `pso.retry` beside bare futexes.
     Wake(BenchWake),
-    /// What collections cost those who work, and whether memory stays what it is while processes are killed.
+    /// What collections cost those who work, and whether memory stays what it is while processes are killed, and beside one that is stopped.
     Garbage(BenchGarbage),
     /// How long whoever waits for a lock of a process that is killed waits on: in a transaction, in a commit, in a collection.
     Kill(BenchKill),
-}
-
-#[derive(Args)]
-pub struct BenchGarbage {
-    /// Lists of the ring that is dropped.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
-    pub objects: u32,
-    /// Seconds of each part in which values are replaced; a process is killed in each.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..))]
-    pub seconds: u32,
-    /// The Python that runs it.
-    #[arg(long)]
-    pub python: Option<PathBuf>,
-    /// Writes the numbers to this file (JSON).
-    #[arg(long)]
-    pub out: Option<PathBuf>,
 }
 
 #[derive(Args)]

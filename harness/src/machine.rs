@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -79,6 +80,16 @@ pub fn write_results_of(provenance: Provenance, file: &Path, numbers: &impl Seri
         std::fs::create_dir_all(folder).map_err(Failure::system(format!("making {}", folder.display())))?;
     }
     std::fs::write(file, text).map_err(Failure::system(what))
+}
+
+/// The numbers in `file`; none if it holds something else.
+pub fn read_results<T: DeserializeOwned>(file: &Path) -> Result<Option<T>, Failure> {
+    #[derive(Deserialize)]
+    struct Results<T> {
+        numbers: T,
+    }
+    let text = std::fs::read_to_string(file).map_err(Failure::system(format!("reading {}", file.display())))?;
+    Ok(serde_json::from_str::<Results<T>>(&text).ok().map(|results| results.numbers))
 }
 
 /// Processors that this process may use.

@@ -59,15 +59,9 @@ struct Curve<'a> {
 
 /// Writes the charts of all workloads with several numbers of participants into `folder`.
 pub fn write(sections: &[Section], folder: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(folder).map_err(Failure::system(format!("making {}", folder.display())))?;
     for section in sections.iter().filter(|section| section.workload != Workload::Small) {
         let sheet = Sheet { section, panels: panels(section.workload) };
-        let save = |ending: &str, bytes: &[u8]| {
-            let file = folder.join(format!("{}.{ending}", section.workload.name()));
-            std::fs::write(&file, bytes).map_err(Failure::system(format!("writing {}", file.display())))
-        };
-        save("svg", canvas::svg(&sheet, &sheet.title(), &sheet.description())?.as_bytes())?;
-        save("png", &canvas::png(&sheet)?)?;
+        canvas::write(&sheet, folder, section.workload.name(), &sheet.title(), &sheet.description())?;
     }
     Ok(())
 }

@@ -1,11 +1,13 @@
 """What collections cost those who work, and whether memory stays what it is.
 
-Run by `pso bench garbage`; by hand: `python -m pso_bench garbage --objects 1000000 --seconds 60`. Prints one line of JSON.
+Run by `pso bench garbage`; by hand: `python -m pso_bench garbage --objects 1000000 --seconds 60 --stops 20 --seed 1`. Prints one line of JSON.
 
 ring    A ring of many lists is dropped, and a process that does nothing else collects it, while two others move money. Theirs are:
         operations per second, per second of processor time, and the most processor time of one operation: before, and meanwhile.
 churn   Four processes replace values, lists and dicts in a shared dict and a shared list; every second one is killed and replaced.
         The bytes in use are noted every second.
+stops   The same four, and nobody is killed: now and then one of them is stopped for a second. Noted are the bytes in use before and at
+        the end, and what the others have committed meanwhile.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import pso
 
 ACCOUNTS = 1000
 WARM_UP_SECONDS = 3
+STOP_SECONDS = 1
 
 
 def say(text: str) -> None:
@@ -56,6 +59,11 @@ def child(function, *arguments) -> int:
         finally:
             os._exit(1)
     return process
+
+
+def alive(processes: list[int]) -> list[int]:
+    """Those that have not ended by themselves; the others are no more to be waited for."""
+    return [process for process in processes if os.waitpid(process, os.WNOHANG) == (0, 0)]
 
 
 def end(processes: list[int]) -> None:
@@ -167,12 +175,17 @@ def replace(space: pso.Space, seed: int) -> None:
             loop.append(loop)
 
 
+def replacers(space: pso.Space) -> list[int]:
+    """What is replaced, and four who do it."""
+    space.root["dict"] = {f"key {number}": None for number in range(1000)}
+    space.root["list"] = [None] * 1000
+    return [child(replace, space, seed) for seed in range(4)]
+
+
 def churn(seconds: int, stop: bool) -> dict[str, object]:
     """`stop`: one of the four is stopped for the second half."""
     with pso.create(size="256M") as space:
-        space.root["dict"] = {f"key {number}": None for number in range(1000)}
-        space.root["list"] = [None] * 1000
-        workers = [child(replace, space, seed) for seed in range(4)]
+        workers = replacers(space)
         used, findings = [], 0
         for second in range(seconds):
             if stop and second == seconds // 2:
@@ -194,14 +207,49 @@ def churn(seconds: int, stop: bool) -> dict[str, object]:
         return {"seconds": seconds, "stopped": stop, "used": used, "used_live": live, "findings": findings}
 
 
+def stops(count: int, seed: int) -> dict[str, object]:
+    chance = random.Random(seed)
+    with pso.create(size="256M") as space:
+        workers = replacers(space)
+        time.sleep(WARM_UP_SECONDS)
+        rows = []
+        for number in range(count):
+            worker, wait = chance.randrange(len(workers)), chance.uniform(0.05, 0.15)
+            time.sleep(wait)
+            before, began = space.stats(), time.monotonic()
+            os.kill(workers[worker], signal.SIGSTOP)
+            time.sleep(STOP_SECONDS)
+            after, seconds = space.stats(), time.monotonic() - began
+            os.kill(workers[worker], signal.SIGCONT)
+            rows.append(
+                {
+                    "worker": worker,
+                    "wait_s": wait,
+                    "stopped_s": seconds,
+                    "used_before": before["used"],
+                    "used_after": after["used"],
+                    "commits": after["commits"] - before["commits"],
+                }
+            )
+            if number % 10 == 9:
+                say(f"stops: {number + 1} of {count}, {after['used'] >> 20} MiB in use")
+        # Who had no memory left, for instance, is told of: what was committed without him means nothing.
+        left = alive(workers)
+        end(left)
+        return {"seed": seed, "stops": rows, "ended": len(workers) - len(left), "findings": len(space.fsck())}
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m pso_bench garbage")
     parser.add_argument("--objects", type=int, default=1_000_000)
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--stops", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     result = {
         "ring": ring(options.objects),
         "churn": churn(options.seconds, stop=False),
         "churn_stopped": churn(options.seconds, stop=True),
+        "stops": stops(options.stops, options.seed) if options.stops else None,
     }
     print(json.dumps(result))

@@ -1,10 +1,12 @@
-//! `pso bench garbage`: a ring of many objects is dropped and collected while others work; values are replaced while processes are killed.
+//! `pso bench garbage`: a ring of many objects is dropped and collected while others work; values are replaced while processes are killed, and while
+//! one is stopped now and then.
 
 use serde::{Deserialize, Serialize};
 
 use crate::cli::BenchGarbage;
 use crate::failure::Failure;
-use crate::machine;
+use crate::machine::{self, median};
+use crate::plot;
 use crate::python::Python;
 use crate::table::Table;
 
@@ -28,75 +30,235 @@ struct Ring {
     meanwhile: Work,
 }
 
+/// Values are replaced, and each second a process is killed.
 #[derive(Deserialize, Serialize)]
-struct Churn {
+pub struct Churn {
     seconds: u64,
     /// Whether one of the four was stopped in the second half.
-    stopped: bool,
+    pub stopped: bool,
     /// Bytes in use at the end of each second.
-    used: Vec<u64>,
+    pub used: Vec<u64>,
     used_live: u64,
     findings: u64,
 }
 
+/// Values are replaced, and now and then one of the four is stopped for a second.
 #[derive(Deserialize, Serialize)]
-struct Numbers {
+struct Stops {
+    seed: u64,
+    stops: Vec<Stop>,
+    /// How many of the four ended by themselves: for want of memory, for instance.
+    ended: u64,
+    findings: u64,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Stop {
+    /// Which of the four.
+    worker: u32,
+    /// How long all of them had gone on before.
+    wait_s: f64,
+    stopped_s: f64,
+    used_before: u64,
+    used_after: u64,
+    /// Of the others, meanwhile.
+    commits: u64,
+}
+
+/// What the command writes.
+#[derive(Deserialize, Serialize)]
+pub struct Numbers {
     ring: Ring,
-    churn: Churn,
-    churn_stopped: Churn,
+    /// Nobody is stopped.
+    pub churn: Churn,
+    /// One is, in the second half.
+    pub churn_stopped: Churn,
+    /// None if there were to be none, and in files from before there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stops: Option<Stops>,
+}
+
+/// Bytes as MiB.
+pub fn mebibytes(bytes: f64) -> f64 {
+    bytes / f64::from(1 << 20)
+}
+
+impl Churn {
+    /// How many seconds it had gone on when the second half began, and with it the stop.
+    pub fn half(&self) -> usize {
+        self.used.len() / 2
+    }
+
+    /// The most that was in use in each half, MiB.
+    pub fn halves(&self) -> [f64; 2] {
+        let (first, second) = self.used.split_at(self.half());
+        [first, second].map(|half| mebibytes(half.iter().copied().max().unwrap_or(0) as f64))
+    }
+
+    /// What sets it apart from the other one.
+    pub fn name(&self) -> &'static str {
+        if self.stopped { "one stopped in the second half" } else { "nobody stopped" }
+    }
+}
+
+impl Stops {
+    /// The most that a stop added to what is in use, MiB. Below 0 if there was less at the end of each.
+    fn most_growth(&self) -> f64 {
+        let growth = |stop: &Stop| mebibytes(stop.used_after as f64 - stop.used_before as f64);
+        self.stops.iter().map(growth).reduce(f64::max).unwrap_or(0.0)
+    }
+
+    /// Commits of the others per second, the fewest and the median of all stops.
+    fn commits(&self) -> [f64; 2] {
+        let rates: Vec<f64> = self.stops.iter().map(|stop| stop.commits as f64 / stop.stopped_s).collect();
+        [rates.iter().copied().reduce(f64::min).unwrap_or(0.0), median(&rates)]
+    }
 }
 
 /// The subcommand.
 pub fn run(options: &BenchGarbage) -> Result<(), Failure> {
     let python = Python::find(options.python.as_deref())?;
     println!(
-        "bench garbage: a ring of {} lists; twice {} s of replacing under kills",
-        options.objects, options.seconds
+        "bench garbage: a ring of {} lists; twice {} s of replacing under kills; {} stops of a second",
+        options.objects, options.seconds, options.stops
     );
-    let arguments = ["garbage", "--objects", &options.objects.to_string(), "--seconds", &options.seconds.to_string()];
-    let numbers: Numbers = python.answer("pso_bench", &arguments.map(String::from))?;
-    let Ring { before, meanwhile, .. } = numbers.ring;
-    let mut table = Table::new(["two who move money", "1/s", "1/s of processor time", "longest, ms of it"]);
-    for (name, work) in [("before", before), ("while the ring is collected", meanwhile)] {
-        table.row([
-            name.into(),
-            format!("{:.0}", work.operations_per_s),
-            format!("{:.0}", work.operations_per_cpu_s),
-            format!("{:.2}", work.longest_cpu_ms),
-        ]);
+    let [objects, seconds, stops, seed] =
+        [options.objects.into(), options.seconds.into(), options.stops.into(), options.seed]
+            .map(|number: u64| number.to_string());
+    let arguments =
+        ["garbage", "--objects", &objects, "--seconds", &seconds, "--stops", &stops, "--seed", &seed].map(String::from);
+    let numbers: Numbers = python.answer("pso_bench", &arguments)?;
+    numbers.print();
+    if let Some(out) = &options.out {
+        machine::write_results(out, &numbers)?;
     }
-    println!("\n{table}");
-    let ring = &numbers.ring;
-    println!(
-        "{} MB freed in {:.2} s ({:.2} s of processor time)\n",
-        ring.freed_bytes / 1_000_000,
-        ring.collector_s,
-        ring.collector_cpu_s
-    );
-    let mut table =
-        Table::new(["values replaced, a kill a second", "MiB in use: first half", "second half", "findings"]);
-    for churn in [&numbers.churn, &numbers.churn_stopped] {
-        let [first, second] = halves(&churn.used).map(|bytes| format!("{:.1}", bytes as f64 / f64::from(1 << 20)));
-        let name = if churn.stopped { "one stopped in the second half" } else { "nobody stopped" };
-        table.row([name.into(), first, second, churn.findings.to_string()]);
-    }
-    println!("{table}");
-    options.out.as_ref().map_or(Ok(()), |out| machine::write_results(out, &numbers))
+    options.plot.as_ref().map_or(Ok(()), |folder| plot::garbage::write(&numbers, folder))
 }
 
-/// The most that was in use in each half.
-fn halves(used: &[u64]) -> [u64; 2] {
-    let (first, second) = used.split_at(used.len() / 2);
-    [first, second].map(|half| half.iter().copied().max().unwrap_or(0))
+impl Numbers {
+    fn print(&self) {
+        let ring = &self.ring;
+        let mut table = Table::new(["two who move money", "1/s", "1/s of processor time", "longest, ms of it"]);
+        for (name, work) in [("before", ring.before), ("while the ring is collected", ring.meanwhile)] {
+            table.row([
+                name.into(),
+                format!("{:.0}", work.operations_per_s),
+                format!("{:.0}", work.operations_per_cpu_s),
+                format!("{:.2}", work.longest_cpu_ms),
+            ]);
+        }
+        println!("\n{table}");
+        println!(
+            "{} MB freed in {:.2} s ({:.2} s of processor time)\n",
+            ring.freed_bytes / 1_000_000,
+            ring.collector_s,
+            ring.collector_cpu_s
+        );
+        let mut table =
+            Table::new(["values replaced, a kill a second", "MiB in use: first half", "second half", "findings"]);
+        for churn in [&self.churn, &self.churn_stopped] {
+            let [first, second] = churn.halves().map(|most| format!("{most:.1}"));
+            table.row([churn.name().into(), first, second, churn.findings.to_string()]);
+        }
+        println!("{table}");
+        if let Some(stops) = &self.stops {
+            println!("{}", stops.table());
+        }
+    }
+}
+
+impl Stops {
+    fn table(&self) -> Table {
+        let headings = [
+            "values replaced, one stopped now and then",
+            "most growth, MiB",
+            "fewest commits/s of the others",
+            "median",
+            "ended",
+            "findings",
+        ];
+        let mut table = Table::new(headings);
+        let [fewest, middle] = self.commits().map(|rate| format!("{rate:.0}"));
+        table.row([
+            format!("stops of a second: {}", self.stops.len()),
+            format!("{:.1}", self.most_growth()),
+            fewest,
+            middle,
+            self.ended.to_string(),
+            self.findings.to_string(),
+        ]);
+        table
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn churn(stopped: bool, mebibytes: &[u64]) -> Churn {
+        let used = mebibytes.iter().map(|number| number * MIB).collect();
+        Churn { seconds: mebibytes.len() as u64, stopped, used, used_live: 0, findings: 0 }
+    }
+
+    /// Made by hand, for tests only: the two churns, MiB by seconds, and no stops.
+    pub fn numbers(nobody: &[u64], one: &[u64]) -> Numbers {
+        let work = Work { operations_per_s: 1.0, operations_per_cpu_s: 1.0, longest_cpu_ms: 1.0 };
+        let ring = Ring {
+            objects: 1,
+            freed_bytes: 1,
+            collector_s: 1.0,
+            collector_cpu_s: 1.0,
+            used_before: 1,
+            used_after: 1,
+            before: work,
+            meanwhile: work,
+        };
+        Numbers { ring, churn: churn(false, nobody), churn_stopped: churn(true, one), stops: None }
+    }
+
+    fn stops(rows: &[(u64, u64, u64, f64)]) -> Stops {
+        let stop = |&(before, after, commits, stopped_s): &_| Stop {
+            worker: 0,
+            wait_s: 0.1,
+            stopped_s,
+            used_before: before * MIB,
+            used_after: after * MIB,
+            commits,
+        };
+        Stops { seed: 1, stops: rows.iter().map(stop).collect(), ended: 0, findings: 2 }
+    }
 
     #[test]
     fn a_half_is_what_was_in_use_at_its_worst() {
-        assert_eq!(halves(&[1, 9, 2, 5, 4]), [9, 5]);
-        assert_eq!(halves(&[]), [0, 0]);
+        assert_eq!(churn(true, &[1, 9, 2, 5, 4]).halves(), [9.0, 5.0]);
+        assert_eq!(churn(true, &[1, 9, 2, 5, 4]).half(), 2);
+        assert_eq!(churn(true, &[]).halves(), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn growth_is_that_of_the_worst_stop_and_may_be_less_than_nothing() {
+        assert_eq!(stops(&[(10, 12, 1, 1.0), (20, 25, 1, 1.0), (30, 10, 1, 1.0)]).most_growth(), 5.0);
+        assert_eq!(stops(&[(10, 8, 1, 1.0), (10, 7, 1, 1.0)]).most_growth(), -2.0);
+        assert_eq!(stops(&[]).most_growth(), 0.0);
+    }
+
+    #[test]
+    fn commits_are_counted_by_the_time_that_the_stop_took() {
+        assert_eq!(stops(&[(1, 1, 100, 1.0), (1, 1, 300, 2.0), (1, 1, 90, 0.5)]).commits(), [100.0, 150.0]);
+        assert_eq!(stops(&[]).commits(), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn numbers_without_stops_are_read_and_written() {
+        let mut numbers = numbers(&[1, 2], &[3, 4]);
+        let older = serde_json::to_string(&numbers).unwrap();
+        assert!(!older.contains("stops"), "{older}");
+        assert!(serde_json::from_str::<Numbers>(&older).unwrap().stops.is_none());
+        numbers.stops = Some(stops(&[(1, 2, 3, 1.0)]));
+        let again: Numbers = serde_json::from_str(&serde_json::to_string(&numbers).unwrap()).unwrap();
+        let table = again.stops.unwrap().table().to_string();
+        assert!(table.contains("stops of a second: 1") && table.trim_end().ends_with('2'), "{table}");
     }
 }

@@ -3,7 +3,7 @@
 //! Rates on shared machines are noisy: contestants alternate within one run, medians and ratios are quoted.
 
 mod bank;
-mod garbage;
+pub mod garbage;
 pub mod kill;
 mod micro;
 pub mod native;

@@ -1,4 +1,4 @@
-//! A pair of axes on a part of a drawing: participants to the right, a quantity upwards, and names at the ends of curves.
+//! A pair of axes on a part of a drawing: participants or seconds to the right, a quantity upwards, and names at the ends of curves.
 
 use plotters::chart::{ChartBuilder, ChartContext, LabelAreaPosition, MeshStyle};
 use plotters::coord::cartesian::Cartesian2d;
@@ -54,6 +54,7 @@ impl<'a, B: DrawingBackend> Axes<'a, B> {
         let title = format!("{title}{scale}");
         let title = Text::new(title, (px(14.0), px(17.0)), text(13.0, palette::INK, true, HPos::Left));
         area.draw(&title).map_err(trouble)?;
+        let name = x.name();
         let chart = ChartBuilder::on(area)
             .margin_top(px(TITLE_HEIGHT))
             .margin_right(px(RIGHT))
@@ -63,16 +64,16 @@ impl<'a, B: DrawingBackend> Axes<'a, B> {
             .build_cartesian_2d(x, y)
             .map_err(trouble)?;
         let mut axes = Self { whole, chart };
-        axes.frame(unit)?;
+        axes.frame(name, unit)?;
         Ok(axes)
     }
 
-    fn frame(&mut self, unit: Unit) -> Result<(), Failure> {
+    fn frame(&mut self, name: &str, unit: Unit) -> Result<(), Failure> {
         quiet(&mut self.chart.configure_mesh())
             .axis_desc_style(text(11.5, palette::QUIET, false, HPos::Center))
-            .x_label_formatter(&|count| format!("{count:.0}"))
+            .x_label_formatter(&|value| Unit::Plain.write(*value))
             .y_label_formatter(&|value| unit.write(*value))
-            .x_desc("participants")
+            .x_desc(name)
             .draw()
             .map_err(trouble)
     }

@@ -29,6 +29,8 @@ const DECADES_MAX: usize = 7;
 /// A range with its ticks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
+    /// What stands below it; nothing if the title says it.
+    name: &'static str,
     logarithmic: bool,
     low: f64,
     high: f64,
@@ -58,12 +60,17 @@ impl Axis {
         let high = most.max(2).next_power_of_two();
         let ticks = (0..=high.ilog2()).map(|power| f64::from(1u32 << power)).collect();
         // Half a step of room on both sides, so that no point sits on the frame.
-        Self { logarithmic: true, low: 0.84, high: f64::from(high) * 1.19, ticks }
+        Self { name: "participants", logarithmic: true, low: 0.84, high: f64::from(high) * 1.19, ticks }
+    }
+
+    /// Seconds, from 0 to at least `most`.
+    pub fn seconds(most: usize) -> Self {
+        Self { name: "seconds", ..Self::linear(0.0, most as f64) }
     }
 
     /// From 0 to `count`, a step of 1 for each thing that stands side by side. No ticks: they have names.
     pub fn places(count: usize) -> Self {
-        Self { logarithmic: false, low: 0.0, high: count.max(1) as f64, ticks: Vec::new() }
+        Self { name: "", logarithmic: false, low: 0.0, high: count.max(1) as f64, ticks: Vec::new() }
     }
 
     fn linear(low: f64, high: f64) -> Self {
@@ -75,7 +82,7 @@ impl Axis {
         let steps = ((high - low) / step - 1e-9).ceil().max(1.0);
         let ticks = (0..=steps as u32).map(|number| low + f64::from(number) * step).collect();
         // A little room above, for points at the top and their bars.
-        Self { logarithmic: false, low, high: low + steps * step * 1.04, ticks }
+        Self { name: "", logarithmic: false, low, high: low + steps * step * 1.04, ticks }
     }
 
     fn log(smallest: f64, largest: f64) -> Self {
@@ -89,13 +96,18 @@ impl Axis {
         let last = all.iter().position(|tick| *tick >= largest * 0.999).unwrap_or(all.len() - 1).max(first + 1);
         let every = if fine { 1 } else { (last - first).div_ceil(DECADES_MAX) };
         let ticks = all[first..=last].iter().copied().step_by(every).collect();
-        Self { logarithmic: true, low: all[first] / 1.04, high: all[last] * 1.04, ticks }
+        Self { name: "", logarithmic: true, low: all[first] / 1.04, high: all[last] * 1.04, ticks }
     }
 
     /// Where a value stands, in a space of equal steps. Values outside stand at the edge: nothing is drawn outside the frame.
     fn place(&self, value: f64) -> f64 {
         let value = if value.is_nan() { self.low } else { value.clamp(self.low, self.high) };
         if self.logarithmic { value.ln() } else { value }
+    }
+
+    /// What stands below it.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// Whether equal distances mean equal factors.
@@ -178,5 +190,12 @@ mod tests {
         assert_eq!(Axis::counts(64).ticks, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]);
         assert_eq!(Axis::counts(5).ticks.last(), Some(&8.0));
         assert_eq!(Axis::counts(0).ticks, [1.0, 2.0]);
+    }
+
+    #[test]
+    fn seconds_begin_at_none_and_reach_the_last() {
+        assert_eq!(Axis::seconds(60).ticks, [0.0, 20.0, 40.0, 60.0]);
+        assert!(Axis::seconds(0).range().start < Axis::seconds(0).range().end);
+        assert_eq!([Axis::seconds(1).name(), Axis::counts(1).name()], ["seconds", "participants"]);
     }
 }

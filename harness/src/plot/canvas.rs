@@ -1,6 +1,8 @@
 //! The ground on which charts are drawn, in units finer than a pixel, because plotters places things at whole units. The
 //! same drawing goes onto an SVG and onto pixels.
 
+use std::path::Path;
+
 use plotters::coord::Shift;
 use plotters::prelude::{DrawingArea, DrawingBackend, IntoDrawingArea, SVGBackend};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -56,6 +58,17 @@ pub fn png(drawing: &impl Drawing) -> Result<Vec<u8>, Failure> {
     let mut pixmap = Pixmap::new(pixels(width), pixels(height)).ok_or_else(|| trouble("an empty picture"))?;
     paint(drawing, Raster::new(&mut pixmap, units(drawing), (PNG_SCALE / UNITS) as f32)?)?;
     pixmap.encode_png().map_err(trouble)
+}
+
+/// Writes the drawing as `name.svg`, with `title` and `description`, and as `name.png` into `folder`.
+pub fn write(drawing: &impl Drawing, folder: &Path, name: &str, title: &str, description: &str) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder).map_err(Failure::system(format!("making {}", folder.display())))?;
+    let save = |ending: &str, bytes: &[u8]| {
+        let file = folder.join(format!("{name}.{ending}"));
+        std::fs::write(&file, bytes).map_err(Failure::system(format!("writing {}", file.display())))
+    };
+    save("svg", svg(drawing, title, description)?.as_bytes())?;
+    save("png", &png(drawing)?)
 }
 
 fn units(drawing: &impl Drawing) -> (u32, u32) {

@@ -2,7 +2,7 @@
 //!
 //! Bottom to top: `quantity`, `spread`, `axis`, `palette`, `labels`, `raster`, `canvas`, `axes` know one idea each; `group` decides what is one
 //! curve and gives it its name; `panel` draws a pair of axes, `figure` several; `caption` and `agreement` put numbers into
-//! words; `report` makes the page. `validation` is a chart of its own, of what `pso validate` writes.
+//! words; `report` makes the page. `validation` and `garbage` are charts of their own, of what `pso validate` and `pso bench garbage` write.
 
 mod agreement;
 pub mod axes;
@@ -12,6 +12,7 @@ mod caption;
 mod figure;
 #[cfg(test)]
 pub mod fixture;
+pub(crate) mod garbage;
 mod group;
 mod input;
 mod labels;
@@ -29,6 +30,7 @@ use pso_sim::measure::World;
 
 use crate::cli::Plot;
 use crate::failure::Failure;
+use crate::machine::read_results;
 use crate::table::Table;
 use input::Input;
 pub use input::{verdict_words, world_word};
@@ -39,9 +41,12 @@ pub fn run(options: &Plot) -> Result<(), Failure> {
     let title = options.title.as_deref().unwrap_or("pso: simulated and real runs");
     let mut files = Vec::new();
     for file in &options.files {
-        match validation::read(file)? {
-            Some(numbers) => validation::write(&numbers, &options.out)?,
-            None => files.push(file.clone()),
+        if let Some(numbers) = read_results(file)? {
+            validation::write(&numbers, &options.out)?;
+        } else if let Some(numbers) = read_results(file)? {
+            garbage::write(&numbers, &options.out)?;
+        } else {
+            files.push(file.clone());
         }
     }
     if files.is_empty() { Ok(()) } else { report(&files, Some(&options.out), title, &[]) }

@@ -10,7 +10,6 @@ use plotters::element::{Circle, PathElement, Rectangle, Text};
 use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::HPos;
 use plotters::style::{Color, RGBColor};
-use serde::Deserialize;
 
 use super::axes;
 use super::axis::{Axis, Floor};
@@ -39,26 +38,10 @@ const HALF_BAND: f64 = 0.42;
 /// Room above the highest run, for the error.
 const HEADROOM: f64 = 1.14;
 
-/// The validation in `file`; none if it holds something else.
-pub fn read(file: &Path) -> Result<Option<Numbers>, Failure> {
-    #[derive(Deserialize)]
-    struct Results {
-        numbers: Numbers,
-    }
-    let text = std::fs::read_to_string(file).map_err(Failure::system(format!("reading {}", file.display())))?;
-    Ok(serde_json::from_str::<Results>(&text).ok().map(|results| results.numbers))
-}
-
 /// Writes `validate.svg` and `validate.png` into `folder`.
 pub fn write(numbers: &Numbers, folder: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(folder).map_err(Failure::system(format!("making {}", folder.display())))?;
     let sheet = Sheet { workloads: workloads(numbers) };
-    let save = |name: &str, bytes: &[u8]| {
-        let file = folder.join(name);
-        std::fs::write(&file, bytes).map_err(Failure::system(format!("writing {}", file.display())))
-    };
-    save("validate.svg", canvas::svg(&sheet, TITLE, &describe(numbers))?.as_bytes())?;
-    save("validate.png", &canvas::png(&sheet)?)?;
+    canvas::write(&sheet, folder, "validate", TITLE, &describe(numbers))?;
     println!("  chart (SVG, PNG): {}", folder.join("validate.svg").display());
     Ok(())
 }

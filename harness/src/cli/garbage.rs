@@ -1,0 +1,30 @@
+//! The command line of `pso bench garbage`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+#[derive(Args)]
+pub struct BenchGarbage {
+    /// Lists of the ring that is dropped.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
+    pub objects: u32,
+    /// Seconds of each part in which values are replaced; a process is killed in each.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..))]
+    pub seconds: u32,
+    /// So often one of four who replace values is stopped for a second (SIGSTOP), at a random moment. 0: never.
+    #[arg(long, default_value_t = 20)]
+    pub stops: u32,
+    /// Chooses who is stopped, and when.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The Python that runs it.
+    #[arg(long)]
+    pub python: Option<PathBuf>,
+    /// Writes the numbers to this file (JSON).
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Folder for the chart of memory over time, `garbage.svg` and `garbage.png`. `pso plot FILE -o FOLDER` draws it of a file.
+    #[arg(long)]
+    pub plot: Option<PathBuf>,
+}
