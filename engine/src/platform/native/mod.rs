@@ -135,7 +135,7 @@ impl Native {
     }
 
     #[inline(always)]
-    fn payload(&self, address: WordAddress, length: usize) -> *mut u8 {
+    fn payload(&self, address: WordAddress, length: usize) -> *const u8 {
         debug_assert!(
             address.index() <= self.words && length as u64 <= (self.words - address.index()) * 8,
             "{length} bytes from word {} of {}",
@@ -219,9 +219,17 @@ impl Memory for Native {
     }
     #[inline]
     fn write_payload(&self, address: WordAddress, bytes: &[u8]) {
-        let target = self.payload(address, bytes.len());
-        // SAFETY: inside the mapping (`payload`); `bytes` is this process's memory, or payload of another block.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+        // Relaxed and not plain, word by word: see `load_plain`; whoever goes along a log may look at a block that is written anew.
+        let (words, tail) = bytes.as_chunks();
+        for (word, bytes) in (0..).zip(words) {
+            self.word(address.offset(word)).store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+        }
+        if !tail.is_empty() {
+            let last = self.word(address.offset(words.len() as u64));
+            let mut bytes = last.load(Ordering::Relaxed).to_ne_bytes();
+            bytes[..tail.len()].copy_from_slice(tail);
+            last.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
+        }
     }
     #[inline(always)]
     fn retype(&self, _address: WordAddress, _words: u64, _kind: WordKind) {}
