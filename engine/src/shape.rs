@@ -87,9 +87,31 @@ impl<P: Platform> Block<'_, P> {
         Ok(())
     }
 
+    /// Of a `Cells` block: its first cell, and how many there are.
+    fn array(&self) -> Result<(CellAddress, u64), Corrupt> {
+        let count = self.count()?;
+        self.has(count.checked_mul(CELL_WORDS).and_then(|words| words.checked_add(CELLS_PREFIX)))?;
+        Ok((CellAddress::new(self.payload.offset(CELLS_PREFIX)), count))
+    }
+
     fn bytes(&self, prefix: u64, length: u64) -> Result<(), Corrupt> {
         self.has(length.div_ceil(8).checked_add(prefix))
     }
+}
+
+/// The cells from number `from` on of a `Cells` block, at most `most`, for whoever does not go through all of them at once; and the number of the first that is left, if
+/// there is one. `payload_words` as in [`references`].
+pub fn some_cells<P: Platform>(
+    arena: &Arena<P>,
+    array: Handle,
+    payload_words: u64,
+    from: u64,
+    most: u64,
+) -> Result<(impl Iterator<Item = CellAddress>, Option<u64>), Corrupt> {
+    let payload = array.block().offset(BLOCK_HEADER_WORDS);
+    let (first, count) = Block { arena, payload, room: payload_words }.array()?;
+    let end = count.min(from.saturating_add(most));
+    Ok(((from..end).map(move |index| first.offset(index)), (end < count).then_some(end)))
 }
 
 /// Runs `visit` over all words of a block that hold values. `payload_words` is the room of the block
@@ -117,7 +139,11 @@ pub fn references<P: Platform>(
         BlockKind::List => block.cells(0, LIST_CELLS, visit),
         BlockKind::Dict => block.cells(0, DICT_CELLS, visit),
         BlockKind::Queue => block.cells(QUEUE_PREFIX_WORDS, QUEUE_CELLS, visit),
-        BlockKind::Cells => block.cells(CELLS_PREFIX, block.count()?, visit),
+        BlockKind::Cells => {
+            let (first, count) = block.array()?;
+            (0..count).for_each(|index| visit(Reference::Cell(first.offset(index))));
+            Ok(())
+        }
         BlockKind::DictEntry => {
             block.has(Some(ENTRY_WORDS))?;
             visit(Reference::Value(payload.offset(ENTRY_KEY)));

@@ -18,6 +18,8 @@ const FIRST_DUE: u64 = 4096;
 /// Steps by the way, each of some tens of microseconds; and blocks freed.
 const STEPS_BY_THE_WAY: u32 = 8;
 const FREED_BY_THE_WAY: u64 = 256;
+/// Steps of freeing something that owns much: a tenth of a millisecond or two.
+const STEPS_OF_FREEING: u64 = 2048;
 /// Where somebody else collects: a pause each time that so many containers were made.
 const PAUSE_FOR_OTHERS: Duration = Duration::from_micros(500);
 const MADE_BETWEEN_PAUSES: u64 = 8;
@@ -63,13 +65,17 @@ impl Garbage {
     /// Whether the member has made so many containers that it is time to go on with a collection.
     #[inline]
     pub fn is_due(&self, member: &Member) -> bool {
-        member.participant.objects_made() >= self.due.get()
+        member.participant.objects_made() >= self.due.get() || member.participant.is_in_the_middle_of_freeing()
     }
 
     /// Goes on with a collection, or begins one. The member is at work for nobody.
     #[cold]
     pub fn go_on(&self, member: &mut Member) {
         let tx = &mut member.participant;
+        if tx.is_in_the_middle_of_freeing() {
+            tx.collect_at_most(STEPS_OF_FREEING);
+            return;
+        }
         let mine = match self.resting.take() {
             Some(resting) => Some(resting).filter(|resting| tx.resume_collection(resting)),
             None => {

@@ -1,7 +1,7 @@
 //! One collection, in steps of some tens of microseconds, from its begin to its end.
 
 use super::colour::{colour, has_many_names};
-use super::reach::{Found, each_word, reach};
+use super::reach::{Found, each_word, reach, some_words};
 use super::role::{Patience, Role, Seat};
 use super::roots::Commit;
 use crate::allocator;
@@ -48,6 +48,13 @@ enum Phase {
     Retiring,
 }
 
+/// An array of cells, of which those from a number on are not traced yet.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    array: Handle,
+    from: u64,
+}
+
 /// A collection under way. Whoever drops it without having closed it leaves it to others, who take over after a while.
 #[derive(Debug)]
 pub struct Collection {
@@ -57,7 +64,7 @@ pub struct Collection {
     objects: Vec<Handle>,
     /// The one that is being traced, and its arrays of cells that are not traced yet.
     tracing: Option<Handle>,
-    arrays: Vec<Handle>,
+    arrays: Vec<Part>,
     /// Those who were COMMITTED when it began.
     commits: Vec<Commit>,
     /// What somebody from whom this collection was taken over is about to retire.
@@ -177,7 +184,7 @@ impl Collection {
     /// Notes the ends of the ways from a word.
     pub(super) fn reach<P: Platform>(&mut self, seat: &Seat<'_, P>, word: u64) {
         reach(seat.arena, word, &mut |found| match found {
-            Found::Array(array) => self.starved |= !push(&mut self.arrays, array),
+            Found::Array(array) => self.starved |= !push(&mut self.arrays, Part { array, from: 0 }),
             Found::ManyNames(object) => self.note(seat, object),
         });
     }
@@ -190,22 +197,37 @@ impl Collection {
     fn trace<P: Platform>(&mut self, seat: &Seat<'_, P>) {
         let mut words = 0;
         while words < TRACED_AT_ONCE {
+            words += 1;
             // Arrays first: a block is black once all its arrays are traced, and not before.
-            let next = self.arrays.pop().or_else(|| {
-                if let Some(traced) = self.tracing.take() {
-                    self.role.change(seat, traced, Colour::Grey, Colour::Black);
-                }
-                self.tracing = self.objects.pop();
-                self.tracing
-            });
-            let Some(next) = next else { return };
+            if let Some(part) = self.arrays.pop() {
+                self.trace_part(seat, part, &mut words);
+                continue;
+            }
+            if let Some(traced) = self.tracing.take() {
+                self.role.change(seat, traced, Colour::Grey, Colour::Black);
+            }
+            let Some(next) = self.objects.pop() else { return };
+            self.tracing = Some(next);
             if let Ok(state) = allocator::check(seat.arena, next) {
-                words += 1;
                 each_word(seat.arena, next, state.kind, &mut |word| {
                     words += 1;
                     self.reach(seat, word);
                 });
             }
+        }
+    }
+
+    fn trace_part<P: Platform>(&mut self, seat: &Seat<'_, P>, part: Part, words: &mut u64) {
+        if allocator::check(seat.arena, part.array).is_err() {
+            return;
+        }
+        let most = TRACED_AT_ONCE.saturating_sub(*words).max(1);
+        let left = some_words(seat.arena, part.array, part.from, most, &mut |word| {
+            *words += 1;
+            self.reach(seat, word);
+        });
+        if let Some(from) = left {
+            self.starved |= !push(&mut self.arrays, Part { from, ..part });
         }
     }
 

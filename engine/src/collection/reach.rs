@@ -4,7 +4,7 @@ use super::colour::has_many_names;
 use crate::allocator;
 use crate::arena::Arena;
 use crate::platform::Platform;
-use crate::shape::{DICT_PLACES, SPINE_CELLS, references};
+use crate::shape::{DICT_PLACES, SPINE_CELLS, references, some_cells};
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, CellAddress, Handle, Value};
 
 /// Where a way ends.
@@ -48,6 +48,20 @@ fn step<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl FnMut(Found))
         // A bucket's entries stand at the places, too: one way to them is enough.
         _ => None,
     }
+}
+
+/// Calls `visit` with the values of some cells of an array. Gives the number of the first that is left, if there is one.
+pub(super) fn some_words<P: Platform>(
+    arena: &Arena<P>,
+    array: Handle,
+    from: u64,
+    most: u64,
+    visit: &mut impl FnMut(u64),
+) -> Option<u64> {
+    let room = allocator::payload_words(arena, array).ok()?;
+    let (cells, left) = some_cells(arena, array, room, from, most).ok()?;
+    cells.for_each(|cell| visit(arena.platform().load_optimistic(cell.value_word())));
+    left
 }
 
 /// Calls `visit` with each word of a block that may lead on.

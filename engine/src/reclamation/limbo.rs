@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::dismantle::dismantle;
+use super::dismantle::Dismantling;
 use super::hazards::Held;
 use super::retire::{for_each_retired, link, stitch};
 use crate::allocator::{self, BlockCache};
@@ -30,6 +30,8 @@ pub struct Limbo {
     words: u64,
     /// Payload words freed so far, with those of parts.
     freed_words: u64,
+    /// The one that is taken apart just now, if it is not over.
+    dismantling: Option<Dismantling>,
     /// So many blocks or words make the next collection due. More where the last one found that somebody still runs who may
     /// hold them: each block is looked at a bounded number of times on the average.
     due_blocks: usize,
@@ -45,9 +47,25 @@ struct Retired {
     words: u64,
 }
 
+/// How far a collection of what is retired has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Went {
+    /// What is left some may hold.
+    Through,
+    /// There may be more that can go.
+    AsFarAsAllowed,
+}
+
 impl Default for Limbo {
     fn default() -> Self {
-        Self { waiting: VecDeque::new(), words: 0, freed_words: 0, due_blocks: BLOCKS, due_words: WORDS }
+        Self {
+            waiting: VecDeque::new(),
+            words: 0,
+            freed_words: 0,
+            dismantling: None,
+            due_blocks: BLOCKS,
+            due_words: WORDS,
+        }
     }
 }
 
@@ -96,7 +114,13 @@ impl Limbo {
     /// Whether a collection is worth its cost.
     #[inline]
     pub fn is_due(&self) -> bool {
-        self.waiting.len() >= self.due_blocks || self.words >= self.due_words
+        self.waiting.len() >= self.due_blocks || self.words >= self.due_words || self.is_in_the_middle()
+    }
+
+    /// Whether something that owns much is taken apart, and was too much for once.
+    #[inline]
+    pub fn is_in_the_middle(&self) -> bool {
+        self.dismantling.is_some()
     }
 
     /// Words that wait to be freed.
@@ -109,7 +133,7 @@ impl Limbo {
         self.freed_words
     }
 
-    /// Frees what nobody can hold, but goes on to no further one after `most` blocks. The caller's own attempt, if it is in one, has begun
+    /// Frees what nobody can hold, but goes on to no further one after `most` blocks, or steps of taking one apart. The caller's own attempt, if it is in one, has begun
     /// after all of this was retired. Gives the number of blocks freed.
     ///
     /// Cost: a compare-exchange, a load for each participant slot of the space, and the frees.
@@ -126,15 +150,20 @@ impl Limbo {
         let oldest = oldest_start(arena, owner);
         let mut means = Means { arena, slot, owner, cache };
         let old = self.waiting.partition_point(|retired| retired.stamp < oldest);
-        let mut freed = self.free(&mut means, most, old, |_| true);
-        if freed < most && (most == u64::MAX || self.is_worth_a_look(arena, owner)) {
+        let (mut freed, mut went) = self.free(&mut means, most, old, |_| true);
+        if went == Went::Through && (most == u64::MAX || self.is_in_the_middle() || self.is_worth_a_look(arena, owner))
+        {
             let all = self.waiting.len();
             if let Some(held) = Held::look(arena, owner) {
-                freed += self.free(&mut means, most - freed, all, |retired| !held.holds(retired.handle));
+                let more = self.free(&mut means, most - freed, all, |retired| !held.holds(retired.handle));
+                (freed, went) = (freed + more.0, more.1);
             }
         }
         // What could go and was too much for once goes with the next commit that takes something out.
-        let (blocks, words) = if freed < most { (2 * self.waiting.len(), 2 * self.words) } else { (0, 0) };
+        let (blocks, words) = match went {
+            Went::Through => (2 * self.waiting.len(), 2 * self.words),
+            Went::AsFarAsAllowed => (0, 0),
+        };
         self.due_blocks = BLOCKS + blocks;
         self.due_words = WORDS + words;
         freed
@@ -151,18 +180,28 @@ impl Limbo {
         !self.waiting.is_empty() && entries / LOOKS_PER_BLOCK <= self.waiting.len() as u64
     }
 
-    /// Frees what may be freed of the oldest `among`, but goes on to no further one after `most` blocks. Gives the number of blocks freed.
+    /// Frees what may be freed of the oldest `among`, but goes on to no further one after `most` blocks. Gives the number of blocks freed, and whether that was all.
     fn free<P: Platform>(
         &mut self,
         means: &mut Means<'_, P>,
         most: u64,
         among: usize,
         may_go: impl Fn(&Retired) -> bool,
-    ) -> u64 {
-        let (mut freed, mut left) = (0, among);
+    ) -> (u64, Went) {
+        let (mut freed, mut left, mut went) = (0, among, Went::Through);
         // Those that were looked at and stay: they are older than all in `waiting`.
         let mut stay = VecDeque::new();
         while freed < most && left > 0 {
+            if let Some(oldest) = self.waiting.front().copied()
+                && oldest.whole
+                && may_go(&oldest)
+            {
+                freed += self.take_apart(means, oldest.handle, most - freed);
+                if self.is_in_the_middle() {
+                    went = Went::AsFarAsAllowed;
+                    break;
+                }
+            }
             let run = self.run(left.min((most - freed) as usize).min(FREED_TOGETHER), &may_go);
             if run > 0 {
                 let run: Vec<Retired> = self.waiting.drain(..run).collect();
@@ -177,10 +216,20 @@ impl Limbo {
         }
         // Their room is there: nothing was added meanwhile.
         stay.into_iter().rev().for_each(|retired| self.waiting.push_front(retired));
-        freed
+        (freed, if freed < most { went } else { Went::AsFarAsAllowed })
     }
 
-    /// How many of the oldest can go together: what may own much goes alone.
+    /// Frees what `whole` owns, which waits and may go, in at most `most` steps: then it is in the middle of that. Gives the number of blocks freed.
+    fn take_apart<P: Platform>(&mut self, means: &mut Means<'_, P>, whole: Handle, most: u64) -> u64 {
+        let started = self.dismantling.take().filter(|dismantling| dismantling.root() == whole);
+        let mut dismantling = started.unwrap_or_else(|| Dismantling::of(whole));
+        let parts = dismantling.go_on(means.arena, means.owner, means.cache, most);
+        self.freed_words += parts.words;
+        self.dismantling = Some(dismantling).filter(|dismantling| !dismantling.has_nothing_left());
+        parts.blocks
+    }
+
+    /// How many of the oldest can go together: what owned much goes alone.
     fn run(&self, most: usize, may_go: impl Fn(&Retired) -> bool) -> usize {
         match self.waiting.front() {
             Some(oldest) if oldest.whole => usize::from(may_go(oldest)),
@@ -200,11 +249,6 @@ impl Limbo {
         for retired in run {
             self.words -= retired.words;
             self.freed_words += retired.words;
-            if retired.whole {
-                let parts = dismantle(means.arena, means.owner, means.cache, retired.handle);
-                freed += parts.blocks;
-                self.freed_words += parts.words;
-            }
             freed += u64::from(means.cache.free(means.arena, means.owner, retired.handle));
         }
         match older {

@@ -94,6 +94,12 @@ impl<P: Platform> Participant<P> {
         self.limbo.words()
     }
 
+    /// Whether something that owns much is being freed, and was too much for once: [`Self::collect_at_most`] goes on.
+    #[inline]
+    pub fn is_in_the_middle_of_freeing(&self) -> bool {
+        self.limbo.is_in_the_middle()
+    }
+
     /// Payload words that this participant has freed so far, after they had been taken out.
     pub fn freed_words(&self) -> u64 {
         self.limbo.freed_words()
@@ -107,7 +113,7 @@ impl<P: Platform> Participant<P> {
         self.collect_at_most(u64::MAX)
     }
 
-    /// The same, and no further one once `most` blocks are freed.
+    /// The same, and no further one once `most` blocks are freed. What owns many is freed in pieces of `most` steps: each frees a block, or looks at up to 64 cells.
     pub fn collect_at_most(&mut self, most: u64) -> u64 {
         if self.is_foreign() {
             return 0;

@@ -2,6 +2,7 @@
 
 mod anew;
 mod moves;
+mod pieces;
 mod taken;
 
 use std::sync::{Arc, Mutex};
