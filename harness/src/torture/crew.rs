@@ -12,6 +12,9 @@ use crate::python::last_lines;
 /// How long a writer may take to leave once it is told to.
 const LEAVING: Duration = Duration::from_secs(20);
 
+/// Between two looks at the processor time that a writer takes.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// The writers, by number. Whoever is left when this goes is killed.
 pub struct Crew {
     folder: PathBuf,
@@ -70,6 +73,34 @@ impl Crew {
     pub fn replace(&mut self, writer: u32, seed: u64) -> Result<(), Failure> {
         self.writers[writer as usize] = self.spawn(writer, seed)?;
         Ok(())
+    }
+
+    /// Where a writer that does not go on stands, for whoever looks for the reason: its state and what it waits for in the kernel, and the processor
+    /// time that it takes.
+    pub fn stands(&self, writer: u32) -> String {
+        let folder = PathBuf::from(format!("/proc/{}", self.pid(writer)));
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        // Behind the name, which may have blanks in it: state, then ten numbers, then ticks of the processor as the user and in the kernel.
+        let numbers = || {
+            let stat = read("stat");
+            let behind = stat.rsplit(')').next().unwrap_or_default();
+            behind.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let before = numbers();
+        std::thread::sleep(LOOK);
+        let after = numbers();
+        let at = |numbers: &[String], place: usize| numbers.get(place).cloned().unwrap_or_default();
+        format!(
+            "state {}, in the kernel at {:?}, {}+{} ticks of processor time, {}+{} after {} ms more, {:?}",
+            at(&after, 0),
+            read("wchan"),
+            at(&before, 11),
+            at(&before, 12),
+            at(&after, 11),
+            at(&after, 12),
+            LOOK.as_millis(),
+            read("syscall").trim_end(),
+        )
     }
 
     /// An error if a writer has ended by itself.

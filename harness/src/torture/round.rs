@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use tempfile::TempDir;
 
 use super::crew::Crew;
+use super::deeds::Deed;
 use super::progress::{Note, Progress};
 use super::world::{Tx, World, check, number};
 use crate::cli::Torture;
@@ -130,7 +131,9 @@ impl<'a> Round<'a> {
             return Ok(());
         }
         let everybody = inspect::snapshot(&self.joined.space);
-        let what = format!("writer {writer} lives and commits nothing\n{everybody}");
+        let deed = Deed::ALL.get(self.progress.noted(writer)?.deed as usize).map_or("?", |deed| deed.name());
+        let stands = self.crew.stands(writer);
+        let what = format!("writer {writer} lives and commits nothing, in {deed}: {stands}\n{everybody}");
         Err(Failure::Stalled { what, seconds: patience.as_secs() })
     }
 
