@@ -109,7 +109,10 @@ pub fn note_held<P: Platform>(arena: &Arena<P>, handle: Handle) {
 
 /// Whether a block of many names was condemned by a collection, this one or one that did not come to its end; or is being retired.
 pub(super) fn is_condemned<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
-    let word = arena.platform().load(mark_word(handle), Relaxed);
+    says_condemned(arena.platform().load(mark_word(handle), Relaxed))
+}
+
+fn says_condemned(word: u64) -> bool {
     Mark::unpack(word).map_or(Link::unpack(word).whole, |mark| mark.colour == Colour::Condemned)
 }
 
@@ -118,7 +121,7 @@ pub(super) fn is_condemned<P: Platform>(arena: &Arena<P>, handle: Handle) -> boo
 pub fn is_beyond_doubt<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
     let cycle = under_way(arena);
     let word = arena.platform().load(mark_word(handle), Relaxed);
-    !is_condemned(arena, handle) && (cycle == 0 || matches!(Mark::colour_in(word, cycle), Colour::Grey | Colour::Black))
+    !says_condemned(word) && (cycle == 0 || matches!(Mark::colour_in(word, cycle), Colour::Grey | Colour::Black))
 }
 
 /// A process lets go of an object; its entry still stands in the table.

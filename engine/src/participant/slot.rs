@@ -46,7 +46,8 @@ impl Slot {
     pub fn starving(self) -> WordAddress {
         self.0.offset(4)
     }
-    /// Handle of the block whose mark this participant's collection is about to change: a hazard pointer, valid while there is a start.
+    /// Handle of the block whose mark this participant's collection is about to change: a hazard pointer, valid while there is a start and the
+    /// status is IDLE.
     #[inline]
     pub fn hazard(self) -> WordAddress {
         self.0.offset(5)

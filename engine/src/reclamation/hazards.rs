@@ -18,7 +18,7 @@
 //!
 //! *The entry behind the last one counted* may be one that is being noted, or is left from an earlier attempt. It counts like the others.
 //!
-//! *Who collects* (`collection`) is in no attempt and has no log. It has a start while it goes on, and one hazard pointer: the block whose mark it is about to change.
+//! *Who collects* (`collection`) is in no attempt and has no log. It is IDLE, and has a start while it goes on, and one hazard pointer: the block whose mark it is about to change.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
@@ -74,7 +74,6 @@ pub(crate) fn look_at_logs<P: Platform>(arena: &Arena<P>, me: ParticipantId, vis
             if began == 0 {
                 return true;
             }
-            hazard(arena, slot).into_iter().for_each(&mut *visit);
             look_at_log(arena, slot, began, visit)
         })
 }
@@ -84,11 +83,13 @@ fn hazard<P: Platform>(arena: &Arena<P>, slot: Slot) -> Option<Handle> {
     Handle::from_raw(arena.platform().load(slot.hazard(), Acquire))
 }
 
-/// Of one attempt. False: no memory for the list.
+/// Of one who has a start. False: no memory for the list.
 fn look_at_log<P: Platform>(arena: &Arena<P>, slot: Slot, began: u64, visit: &mut impl FnMut(Handle)) -> bool {
     let platform = arena.platform();
     let Ok(status) = status_of(arena, slot) else { return true };
     if status.state == State::Idle {
+        // In a step of a collection. In an attempt the pointer is left from the last one, and names what nobody need hold.
+        hazard(arena, slot).into_iter().for_each(visit);
         return true;
     }
     // Acquire: the entries that it counts are seen.

@@ -16,7 +16,7 @@ use pso_engine::fsck::fsck_at_rest;
 use pso_engine::object::key::{Key, KeyView};
 use pso_engine::object::{self, dict, list, queue, text, tuple};
 use pso_engine::participant::{Slot, status_of};
-use pso_engine::platform::Platform;
+use pso_engine::platform::{Memory, Ordering::Relaxed, Platform};
 use pso_engine::space::Space;
 use pso_engine::transaction::{CollectionEnd, Participant};
 use pso_engine::word::{BlockPhase, Handle, State, Value};
@@ -73,6 +73,32 @@ fn nothing_waits<P: Platform>(space: &Space<P>) {
         assert!(matches!(state.phase, BlockPhase::Live), "{handle:?} {state:?}");
     });
     assert_eq!(fsck_at_rest(space), vec![]);
+}
+
+/// What the dead left is finished, by whoever finds it, by an heir and by a collection. Gives the number of LIVE blocks.
+fn live_after_a_kill(space: &Arc<Space<Heap>>, survivor: &mut Tx, step: u64) -> usize {
+    space.recover_dead();
+    assert_eq!(fsck_at_rest(space), vec![], "after a kill at step {step}");
+    let mut heir = space.participant().unwrap();
+    heir.collect();
+    heir.leave();
+    assert_eq!(fsck_at_rest(space), vec![], "after a kill at step {step}, and its heir");
+    collected(survivor);
+    nothing_waits(space);
+    live(space)
+}
+
+/// A ring that nothing names, with a shared tuple in it.
+fn garbage<P: Platform>(tx: &mut Participant<P>) {
+    tx.run(|tx| {
+        let ring = list::create(tx)?;
+        let long = text::encode(tx, LONG)?;
+        let pair = tuple::encode(tx, &[Value::handle(ring), long])?;
+        tx.share(pair.as_handle().unwrap());
+        let other = list_of(tx, &[Value::handle(ring), pair, pair])?;
+        list::push(tx, ring, Value::handle(other))
+    })
+    .unwrap();
 }
 
 /// One of everything: a dict that names a list, a queue, a dict and a tuple with a list in it; and texts wherever they may stand.
@@ -243,6 +269,29 @@ fn who_stands_still_keeps_what_it_has_read_and_nothing_else() {
     nothing_waits(&space);
 }
 
+/// Whoever has collected, and is in an attempt now, holds what that attempt has read: not the block that its collection looked at last.
+#[test]
+fn who_has_collected_holds_nothing_of_that_in_a_later_attempt() {
+    let (heap, space) = space_of(4 * MIB);
+    let mut writer = space.participant().unwrap();
+    let mut reader = another(&heap, &space).participant().unwrap();
+    let root = root_list(&mut writer);
+    let last = writer.run(|tx| {
+        let last = list_of(tx, &[integer(42)])?;
+        list::push(tx, root, Value::handle(last))?;
+        Ok(last)
+    });
+    assert_eq!(collected(&mut reader), 0);
+    let slot = Slot::of(space.arena(), reader.id()).unwrap();
+    let hazard = heap.load(slot.hazard(), Relaxed);
+    assert_eq!(Some(hazard), last.ok().map(Handle::raw), "else this shows nothing");
+    reader.begin().unwrap();
+    writer.run(|tx| list::truncate(tx, root, 0)).unwrap();
+    assert_eq!(collected(&mut writer), 1);
+    reader.abort();
+    nothing_waits(&space);
+}
+
 /// The last name goes, and the process lets go of the object, while an attempt of that process works with it: it stays, and its commit is good.
 #[test]
 fn what_an_attempt_works_with_stays_though_nothing_names_it() {
@@ -355,32 +404,13 @@ fn a_collector_killed_at_any_step_loses_and_keeps_nothing() {
     let mut at_rest = None;
     // Each step a kill, and there are thousands of them: every one where blocks change, a part of the looks.
     for step in (0..).step_by(7) {
-        let garbage = |tx: &mut Tx| {
-            tx.run(|tx| {
-                let ring = list::create(tx)?;
-                let long = text::encode(tx, LONG)?;
-                let pair = tuple::encode(tx, &[Value::handle(ring), long])?;
-                tx.share(pair.as_handle().unwrap());
-                let other = list_of(tx, &[Value::handle(ring), pair, pair])?;
-                list::push(tx, ring, Value::handle(other))
-            })
-            .unwrap();
-        };
         let through = dies_at(&heap, &space, step, garbage, |victim| {
             victim.collect_objects(NO_PATIENCE).unwrap();
         });
         // Work goes on beside what was left.
         survivor.run(|tx| list::push(tx, root, integer(1))).unwrap();
         survivor.run(|tx| list::truncate(tx, root, 1)).unwrap();
-        space.recover_dead();
-        assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}");
-        let mut heir = space.participant().unwrap();
-        heir.collect();
-        heir.leave();
-        assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}, and its heir");
-        survivor.collect_objects(NO_PATIENCE).unwrap();
-        nothing_waits(&space);
-        let live = live(&space);
+        let live = live_after_a_kill(&space, &mut survivor, step);
         assert_eq!(*at_rest.get_or_insert(live), live, "blocks after a kill at step {step}");
         assert_eq!(survivor.run(|tx| dict::len(tx, kept)).unwrap(), 44);
         if through {

@@ -1,7 +1,6 @@
 //! What is large is traced, and freed, in pieces: between two of them others go on, and anybody may die.
 
 use super::*;
-use pso_engine::collection::Patience;
 use pso_engine::fsck::fsck;
 
 /// Steps of freeing at a time.
@@ -82,15 +81,7 @@ fn who_dies_between_or_in_pieces_loses_and_keeps_nothing() {
                 victim.collect_at_most(PIECE);
             }
         });
-        space.recover_dead();
-        assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}");
-        let mut heir = space.participant().unwrap();
-        heir.collect();
-        heir.leave();
-        assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}, and its heir");
-        collected(&mut survivor);
-        nothing_waits(&space);
-        let live = live(&space);
+        let live = live_after_a_kill(&space, &mut survivor, step);
         assert_eq!(*at_rest.get_or_insert(live), live, "blocks after a kill at step {step}");
         if through {
             assert!(step > 5000, "only {step} steps");

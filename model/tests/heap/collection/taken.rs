@@ -2,7 +2,6 @@
 
 use super::*;
 use pso_engine::collection::{self, Collection, Patience};
-use pso_engine::platform::{Memory, Ordering::Relaxed};
 use pso_engine::word::Status;
 
 /// Whoever collects is taken for one who does not come back.
@@ -11,19 +10,6 @@ const TREASURE: Value = match Value::int(42) {
     Some(value) => value,
     None => panic!("it fits"),
 };
-
-/// A ring that nothing names, with a shared tuple in it.
-fn garbage<P: Platform>(tx: &mut Participant<P>) {
-    tx.run(|tx| {
-        let ring = list::create(tx)?;
-        let long = text::encode(tx, LONG)?;
-        let pair = tuple::encode(tx, &[Value::handle(ring), long])?;
-        tx.share(pair.as_handle().unwrap());
-        let other = list_of(tx, &[Value::handle(ring), pair, pair])?;
-        list::push(tx, ring, Value::handle(other))
-    })
-    .unwrap();
-}
 
 /// The root names two lists, the first of them the treasure.
 fn found<P: Platform>(tx: &mut Participant<P>) -> Handle {
@@ -260,15 +246,8 @@ fn who_is_taken_over_from_and_killed_keeps_nothing() {
         let process = stands.space().process();
         std::mem::forget(stands);
         heap.kill_process(process);
-        space.recover_dead();
-        assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}");
-        let mut heir = space.participant().unwrap();
-        heir.collect();
-        heir.leave();
-        collected(&mut survivor);
-        nothing_waits(&space);
+        let live = live_after_a_kill(&space, &mut survivor, step);
         assert_eq!(treasure(&mut survivor, root), Ok(Some(TREASURE)), "step {step}");
-        let live = live(&space);
         assert_eq!(*at_rest.get_or_insert(live), live, "blocks after a kill at step {step}");
         if through {
             assert!(step > 1000, "only {step} steps");
