@@ -75,32 +75,9 @@ impl Crew {
         Ok(())
     }
 
-    /// Where a writer that does not go on stands, for whoever looks for the reason: its state and what it waits for in the kernel, and the processor
-    /// time that it takes.
+    /// Where a writer that does not go on stands, for whoever looks for the reason.
     pub fn stands(&self, writer: u32) -> String {
-        let folder = PathBuf::from(format!("/proc/{}", self.pid(writer)));
-        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
-        // Behind the name, which may have blanks in it: state, then ten numbers, then ticks of the processor as the user and in the kernel.
-        let numbers = || {
-            let stat = read("stat");
-            let behind = stat.rsplit(')').next().unwrap_or_default();
-            behind.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
-        };
-        let before = numbers();
-        std::thread::sleep(LOOK);
-        let after = numbers();
-        let at = |numbers: &[String], place: usize| numbers.get(place).cloned().unwrap_or_default();
-        format!(
-            "state {}, in the kernel at {:?}, {}+{} ticks of processor time, {}+{} after {} ms more, {:?}",
-            at(&after, 0),
-            read("wchan"),
-            at(&before, 11),
-            at(&before, 12),
-            at(&after, 11),
-            at(&after, 12),
-            LOOK.as_millis(),
-            read("syscall").trim_end(),
-        )
+        stands(self.pid(writer))
     }
 
     /// An error if a writer has ended by itself.
@@ -167,5 +144,39 @@ impl Drop for Crew {
             let _ = process.kill();
             let _ = process.wait();
         }
+    }
+}
+
+/// A process's state, what it waits for in the kernel, and the processor time that it takes, in words.
+fn stands(pid: u32) -> String {
+    let folder = PathBuf::from(format!("/proc/{pid}"));
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+    // Behind the name, which may have blanks in it: state, then ten numbers, then ticks of the processor as the user and in the kernel.
+    let look = || {
+        let stat = read("stat");
+        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let state = fields.next().unwrap_or("?").to_owned();
+        let ticks: u64 = fields.skip(10).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        (state, ticks)
+    };
+    let (_, before) = look();
+    std::thread::sleep(LOOK);
+    let (state, after) = look();
+    let (milliseconds, place) = (LOOK.as_millis(), read("wchan"));
+    format!(
+        "state {state}, {after} ticks of processor time, {} in the last {milliseconds} ms, in the kernel at {place:?}",
+        after - before
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_and_one_that_is_none_are_told_apart() {
+        let said = stands(std::process::id());
+        assert!(said.starts_with("state R, ") || said.starts_with("state S, "), "{said}");
+        assert!(stands(u32::MAX).starts_with("state ?, 0 ticks"), "{}", stands(u32::MAX));
     }
 }
