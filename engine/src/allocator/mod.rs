@@ -22,8 +22,7 @@
 //! 3. A superblock becomes Unused, and so free for other sizes, only when all its blocks are FREE; generations of later
 //!    blocks are above those of all former ones there.
 //! 4. The second header word is 0 from the allocation on until `reclamation` or `collection` writes it.
-//! 5. A superblock whose blocks a collector goes through is not made into something else (`for_each_block_to_mark`).
-//! 6. Words read from the arena are checked against the sizes of the space before they lead to an access. Damage costs
+//! 5. Words read from the arena are checked against the sizes of the space before they lead to an access. Damage costs
 //!    an error or memory, never an access outside the space.
 //!
 //! A superblock of mine, or of nobody, that became empty goes back to the space by itself, at once or with the next sweep. One of

@@ -6,15 +6,16 @@ use crate::allocator;
 use crate::arena::{Arena, HotWord};
 use crate::collection;
 use crate::participant::{
-    Claim, Entry, EntryKind, ProcessPhase, ProcessSlot, Slot, WaitingFor, entries, foreign_reads, participant_is_dead,
-    status_of,
+    Claim, Entry, EntryKind, ProcessPhase, ProcessSlot, Slot, WaitingFor, entries, foreign_entry, foreign_reads,
+    participant_is_dead, status_of,
 };
 use crate::platform::{Liveness, Platform};
 use crate::reclamation;
 use crate::space::Space;
 use crate::waiting;
 use crate::word::{
-    AttemptId, CellAddress, ENTRY_MASK, Handle, LockWord, LockedBy, ParticipantId, State, Status, Version, WordAddress,
+    AttemptId, CellAddress, ENTRY_MASK, Handle, LockWord, LockedBy, ParticipantId, State, Status, Value, Version,
+    WordAddress,
 };
 
 /// The right to recover one participant. Not given back when dropped: a panic in recovery is like a death.
@@ -56,32 +57,45 @@ pub(crate) fn process_is_dead<P: Platform>(arena: &Arena<P>, claim: Claim) -> bo
 
 /// Ends the last attempt of a dead participant. Does nothing if somebody living is at it, or if it is not dead.
 ///
-/// One that has committed is finished, for whoever needs one of its cells needs all of it. Of one that has not, at most `most`
-/// entries are looked at: it stays ABORTED then, as whoever stops an attempt leaves it, and its locks are void.
-pub fn finish_attempt<P: Platform>(space: &Space<P>, dead: ParticipantId, most: u64) {
+/// `wanted` is the cell that the caller waits for. Of an attempt with more than `most` entries that is all that is seen to, where it can be: one
+/// that has committed stays COMMITTED then (see [`Leftover::finish_cell`]), one that has not stays ABORTED with `most` entries looked at, as whoever stops
+/// an attempt leaves it, and its locks are void. Whoever recovers the whole participant does the rest.
+pub fn finish_attempt<P: Platform>(space: &Space<P>, dead: ParticipantId, most: u64, wanted: CellAddress) {
     let arena = space.arena();
     let Some(slot) = Slot::of(arena, dead) else { return };
     let Some(right) = Recoverer::take(space, slot) else { return };
     // Looked at again with the right in hand: the slot may have been recovered and given to somebody who lives.
     if participant_is_dead(arena, dead) {
-        end_attempt(arena, dead, slot, most);
+        end_attempt(arena, dead, slot, Some(Haste { most, wanted }));
     }
     right.give_back(arena);
 }
 
+/// Of whoever waits for one cell.
+#[derive(Clone, Copy)]
+pub(super) struct Haste {
+    most: u64,
+    wanted: CellAddress,
+}
+
 /// Steps 2 and 3. The caller holds the right and has seen the participant dead.
-pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, slot: Slot, most: u64) {
+pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, slot: Slot, haste: Option<Haste>) {
     let Some(decided) = decide(arena, slot) else { return };
     let mut leftover = Leftover::of(arena, dead, slot, decided.seq);
-    let whole = decided.state != State::Aborted || leftover.reserved <= most;
-    if !whole {
-        leftover.cells_end = most;
-    }
-    match decided.state {
-        State::Committed => leftover.write_back(arena, slot),
-        State::Aborted => leftover.clear(arena),
-        _ => {}
-    }
+    let haste = haste.filter(|haste| leftover.reserved > haste.most);
+    let whole = match (decided.state, haste) {
+        (State::Committed, Some(haste)) if leftover.finish_cell(arena, haste.wanted) => false,
+        (State::Committed, _) => {
+            leftover.write_back(arena, slot);
+            true
+        }
+        (State::Aborted, haste) => {
+            leftover.cells_end = haste.map_or(leftover.reserved, |haste| haste.most);
+            leftover.clear(arena);
+            haste.is_none()
+        }
+        _ => true,
+    };
     let idle = Status { seq: (decided.seq + 1) & ((1 << 40) - 1), state: State::Idle };
     if decided.state != State::Idle && whole {
         // AcqRel: whoever sees the seq gone sees the cells as we left them.
@@ -99,7 +113,10 @@ pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, sl
     {
         waiting::ring(arena, waiter);
     }
-    leftover.ring(arena, decided.state);
+    match haste {
+        Some(haste) if !whole && decided.state == State::Committed => drop(waiting::ring_changes(arena, haste.wanted)),
+        _ => leftover.ring(arena, decided.state),
+    }
     if let Some(token) = privilege {
         waiting::ring_cell(arena, token);
     }
@@ -217,6 +234,40 @@ impl Leftover {
 
     fn entries<'a, P: Platform>(&self, arena: &'a Arena<P>, end: u64) -> impl Iterator<Item = (u64, Entry)> + 'a {
         entries(arena, self.slot, self.start, end)
+    }
+
+    /// COMMITTED: the value of one cell, and its lock; all else is left as it is, and the attempt COMMITTED. False: nothing was done, for the cell is to name a
+    /// block, which may be one that the attempt has made: nobody is to find such a one in a cell that is free before all that it names is LIVE.
+    ///
+    /// Cost: a few accesses, however large the attempt is.
+    fn finish_cell<P: Platform>(&self, arena: &Arena<P>, cell: CellAddress) -> bool {
+        let platform = arena.platform();
+        // Acquire: as in `held_at`.
+        let word = platform.load(cell.lock_word(), Acquire);
+        let LockWord::Locked(by) = LockWord::unpack(word) else { return true };
+        if (by.participant, by.seq) != (self.dead, self.seq) {
+            return true;
+        }
+        let Some(entry) = foreign_entry(arena, self.slot, by.entry, cell) else { return false };
+        let version = match entry.target(arena) {
+            Some((EntryKind::Hold, _)) => entry.old_version(arena),
+            Some((EntryKind::Write, _)) => {
+                let new = entry.new_value(arena);
+                if Value::from_raw(new).as_handle().is_some() {
+                    return false;
+                }
+                // As in `write_back`.
+                platform.fence(SeqCst);
+                collection::note_commit(arena, std::iter::once(entry.old_value(arena)), [].into_iter(), [].into_iter());
+                // Relaxed: published by the exchange.
+                platform.store(cell.value_word(), new, Relaxed);
+                platform.load(self.slot.commit_version(), Relaxed)
+            }
+            _ => return false,
+        };
+        // AcqRel: as in `write_back`.
+        let _ = platform.compare_exchange(cell.lock_word(), word, LockWord::free(Version(version)), AcqRel, Relaxed);
+        true
     }
 
     /// COMMITTED: values, DONE, locks, retired blocks. The owner's order; running it again changes nothing.

@@ -7,8 +7,9 @@
 //! 1. the participant's `recoverer` word: one recoverer, named by its process slot and that slot's generation; the next may
 //!    take over only when that process is proven dead, too;
 //! 2. the attempt: undecided becomes ABORTED and its locks are cleared; COMMITTED is written back in the owner's order
-//!    (values, DONE, locks), each value only while the cell still holds that lock; then IDLE with the next seq. Whoever waits for an
-//!    attempt that was aborted clears a part of a large one and goes on: it stays ABORTED until step 4;
+//!    (values, DONE, locks), each value only while the cell still holds that lock; then IDLE with the next seq. Whoever waits for one cell of a
+//!    large attempt does no more than he needs and goes on: of one that was aborted he clears a part, of one that has committed he finishes that cell,
+//!    if it is to name no block. It stays ABORTED, or COMMITTED, until step 4;
 //! 3. who waited for it is rung;
 //! 4. (whole participant) the block that it was retiring retired, log cleared, pieces of its logs and of its process's table
 //!    (`holding`) published, PRIVATE blocks freed, superblocks orphaned, claim freed;

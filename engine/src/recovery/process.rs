@@ -39,7 +39,7 @@ fn recover_participant<P: Platform>(space: &Space<P>, id: ParticipantId, slot: S
     // Again, with the right in hand.
     let mine = platform.load(slot.claim(), Acquire) == claim.pack();
     if mine {
-        end_attempt(arena, id, slot, u64::MAX);
+        end_attempt(arena, id, slot, None);
         reclamation::finish_retiring(arena, slot, id);
         // Relaxed: published by the compare-exchange that frees the claim.
         platform.store(slot.read_log_length(), 0, Relaxed);

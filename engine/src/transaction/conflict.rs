@@ -95,9 +95,9 @@ impl<P: Platform> Participant<P> {
         let _ = self.platform().compare_exchange(slot.status(), from, to, AcqRel, Relaxed);
     }
 
-    /// COMMITTED: the owner writes back. If it is dead, the one recoverer does. Bounded by the life of the owner.
+    /// COMMITTED: the owner writes back. If it is dead, the one recoverer does. `Ok`: look at the cell again. Bounded by the life of the owner.
     #[cold]
-    pub(super) fn meet_committed(&mut self, slot: Slot, by: LockedBy) -> Result<(), Stop> {
+    pub(super) fn meet_committed(&mut self, cell: CellAddress, slot: Slot, by: LockedBy) -> Result<(), Stop> {
         let committed = Status { seq: by.seq, state: State::Committed }.pack();
         let began = self.platform().now_ns();
         let spin_ns = self.platform().spin_ns();
@@ -117,7 +117,9 @@ impl<P: Platform> Participant<P> {
             }
             sleep_ns = (sleep_ns * 2).min(SLEEP_NS / 2);
             if participant_is_dead(self.arena(), by.participant) {
-                recovery::finish_attempt(&self.space, by.participant, self.limits.cleared_entries);
+                recovery::finish_attempt(&self.space, by.participant, self.limits.cleared_entries, cell);
+                // It may stay COMMITTED.
+                return Ok(());
             }
         }
         Ok(())
@@ -134,7 +136,7 @@ impl<P: Platform> Participant<P> {
             }
             Verdict::Leave => Err(self.leave_for(cell)),
             Verdict::Wait => self.wait_for(cell, slot, by),
-            Verdict::Retry => Err(self.retry_later(slot, by)),
+            Verdict::Retry => Err(self.retry_later(cell, slot, by)),
         }
     }
 
@@ -155,12 +157,12 @@ impl<P: Platform> Participant<P> {
 
     /// Ends the attempt; the next one begins after the policy's pause. Nobody who only tries again would ever find out that the
     /// owner is dead, so every few attempts it is asked for.
-    fn retry_later(&mut self, slot: Slot, by: LockedBy) -> Stop {
+    fn retry_later(&mut self, cell: CellAddress, slot: Slot, by: LockedBy) -> Stop {
         self.counters.stops += 1;
         self.failures += 1;
         self.abort_attempt();
         if self.failures.is_multiple_of(RETRIES_TO_A_LOOK) && participant_is_dead(self.arena(), by.participant) {
-            self.stop_dead(slot, AttemptId { participant: by.participant, seq: by.seq });
+            self.stop_dead(cell, slot, AttemptId { participant: by.participant, seq: by.seq });
         }
         // Fibonacci hashing: neighbours in time and in number pause differently.
         let random = (self.counters.attempts << 11 | u64::from(self.id.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
@@ -268,7 +270,7 @@ impl<P: Platform> Participant<P> {
         // F3. With the fence after IDLE in `commit` and `abort`: either we see the owner over, or it sees us in its queue. With
         // the F3 of somebody who places himself on us: one of us sees the other.
         self.platform().fence(SeqCst);
-        let go_on = self.sleep_until_over(slot, owner, waiting);
+        let go_on = self.sleep_until_over(cell, slot, owner, waiting);
         let active = self.active;
         match self.platform().compare_exchange(self.slot.status(), waiting, active, AcqRel, Relaxed) {
             Ok(_) => go_on,
@@ -276,7 +278,13 @@ impl<P: Platform> Participant<P> {
         }
     }
 
-    fn sleep_until_over(&mut self, slot: Slot, owner: AttemptId, waiting: u64) -> Result<bool, Stop> {
+    fn sleep_until_over(
+        &mut self,
+        cell: CellAddress,
+        slot: Slot,
+        owner: AttemptId,
+        waiting: u64,
+    ) -> Result<bool, Stop> {
         let mut sign_of_life = self.sign_of_life(slot);
         let began = self.platform().now_ns();
         let mut silent_since = began;
@@ -310,8 +318,8 @@ impl<P: Platform> Participant<P> {
             }
             self.sleep(bell, SLEEP_NS)?;
             if participant_is_dead(self.arena(), owner.participant) {
-                self.stop_dead(slot, owner);
-                continue;
+                self.stop_dead(cell, slot, owner);
+                return Ok(true);
             }
             let sign = self.sign_of_life(slot);
             let now = self.platform().now_ns();
@@ -323,12 +331,12 @@ impl<P: Platform> Participant<P> {
         }
     }
 
-    /// The dead owner's attempt: undecided it is stopped, committed it is finished.
-    pub(super) fn stop_dead(&mut self, slot: Slot, owner: AttemptId) {
+    /// The dead owner's attempt: undecided it is stopped, committed it is finished, or as much of it as `cell` needs.
+    pub(super) fn stop_dead(&mut self, cell: CellAddress, slot: Slot, owner: AttemptId) {
         for state in [State::Active, State::Waiting, State::Prepared] {
             self.stop(slot, owner, state);
         }
-        recovery::finish_attempt(&self.space, owner.participant, self.limits.cleared_entries);
+        recovery::finish_attempt(&self.space, owner.participant, self.limits.cleared_entries, cell);
     }
 
     /// An owner without any engine call for long: its locks are taken. Its patience doubles, so that a body that computes for

@@ -44,7 +44,7 @@ impl<P: Platform> Participant<P> {
             arena.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
             let rung = !waiting::withdraw(arena, cell, self.id);
             if slept.is_ok() && self.platform().load(cell.lock_word(), Acquire) == word {
-                self.end_if_dead(word);
+                self.end_if_dead(cell, word);
             }
             if slept.is_err() || !self.is_blocked(cell) {
                 if rung {
@@ -64,13 +64,13 @@ impl<P: Platform> Participant<P> {
         self.note_woken(waiting::ring_younger(self.arena(), cell, self.priority.unwrap_or(Priority(0))));
     }
 
-    /// Ends the attempt of a lock's owner if its process is dead.
-    fn end_if_dead(&mut self, word: u64) {
+    /// Ends the attempt of a lock's owner if its process is dead, or as much of it as `cell` needs.
+    fn end_if_dead(&mut self, cell: CellAddress, word: u64) {
         let LockWord::Locked(by) = LockWord::unpack(word) else { return };
         if participant_is_dead(self.arena(), by.participant)
             && let Some(slot) = Slot::of(self.arena(), by.participant)
         {
-            self.stop_dead(slot, AttemptId { participant: by.participant, seq: by.seq });
+            self.stop_dead(cell, slot, AttemptId { participant: by.participant, seq: by.seq });
         }
     }
 

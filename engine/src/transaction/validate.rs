@@ -129,7 +129,7 @@ impl<P: Platform> Participant<P> {
             return Ok(Finding::Changed);
         }
         if status.state == State::Committed && prepared && self.changes_anything() {
-            self.note_write_back(by);
+            self.note_write_back(cell, word, by);
             return Ok(Finding::Changed);
         }
         if status.state != State::Prepared || is_held {
@@ -157,12 +157,15 @@ impl<P: Platform> Participant<P> {
     }
 
     /// Whoever has read from a COMMITTED one, and changes something, commits after its write-back: until then its new blocks are
-    /// PRIVATE, and no other may discard one. The dead one's is finished here; for the living the next attempt waits, as if it had
-    /// been stopped by it.
-    fn note_write_back(&self, by: LockedBy) {
+    /// PRIVATE, and no other may discard one. The dead one's is finished here, or as much of it as `cell` needs, whose lock is `word`; for the
+    /// living the next attempt waits, as if it had been stopped by it.
+    fn note_write_back(&self, cell: CellAddress, word: u64, by: LockedBy) {
         let arena = &self.arena;
         if participant_is_dead(arena, by.participant) {
-            recovery::finish_attempt(&self.space, by.participant, self.limits.cleared_entries);
+            recovery::finish_attempt(&self.space, by.participant, self.limits.cleared_entries, cell);
+            if arena.platform().load(cell.lock_word(), Relaxed) != word {
+                return;
+            }
         }
         let owner = AttemptId { participant: by.participant, seq: by.seq };
         arena.platform().store(self.slot.stopped_by(), owner.pack(), Relaxed);

@@ -152,7 +152,7 @@ impl<P: Platform> Participant<P> {
         match status.state {
             State::Aborted => self.steal(cell, word, by, slot, new),
             State::Committed => {
-                self.meet_committed(slot, by)?;
+                self.meet_committed(cell, slot, by)?;
                 Ok(false)
             }
             State::Prepared => {
