@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pso_engine::collection::{Collection, Patience, Step};
 use pso_engine::transaction::{Progress, WholeCollection};
 
-use crate::ffi::{Kind, Python, Result, error, gil};
+use crate::ffi::{Any, Kind, Python, Result, error, gil};
 use crate::member::Member;
 use crate::space::{Space, Tx};
 
@@ -31,11 +31,15 @@ const MOST_RETIRED_WORDS: u64 = 1 << 17;
 const PAUSES_TO_A_LOOK: u32 = 16;
 /// Steps between two looks at Python's signals.
 const STEPS_AT_ONCE: u32 = 256;
+/// The same where it is to take a share of a processor only: a few milliseconds.
+const STEPS_OF_A_SHARE: u32 = 64;
 /// Pauses for those who keep memory from going back to the system: they keep it from nobody who wants to use it.
 const GIVING_BACK_TRIES: u32 = 16;
 /// A wait for somebody else: each pause, and all pauses in a row.
 const PAUSE: Duration = Duration::from_micros(200);
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest pause of whoever takes a share only: others take him for stopped after half a second.
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
 /// What a space of one interpreter knows about its collections.
 #[derive(Default)]
@@ -130,33 +134,77 @@ impl Garbage {
     }
 }
 
+/// How much of one processor a collection takes at most.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Share(f64);
+
+impl Default for Share {
+    fn default() -> Self {
+        Self(1.0)
+    }
+}
+
+impl Share {
+    /// Whoever takes less pauses for so long that others take him for stopped.
+    const LEAST: f64 = 0.01;
+
+    /// # Errors
+    /// `TypeError` if it is no number, `ValueError` if it is no such share.
+    pub fn of(py: Python<'_>, share: &Any) -> Result<Self> {
+        let share = share.seconds(py)?;
+        if !(Self::LEAST..=1.0).contains(&share) {
+            return Err(
+                Kind::Value.raise(py, format!("a share of a processor is from {} to 1, not {share}", Self::LEAST))
+            );
+        }
+        Ok(Self(share))
+    }
+
+    fn steps_at_once(self) -> u32 {
+        if self == Self::default() { STEPS_AT_ONCE } else { STEPS_OF_A_SHARE }
+    }
+
+    /// How long to leave the processor to others after so much work.
+    fn pause_after(self, worked: Duration) -> Duration {
+        worked.mul_f64(1.0 / self.0 - 1.0).min(LONGEST_PAUSE)
+    }
+}
+
 /// One collection from its begin to its end, without the interpreter's lock while it works. Waits for whoever collects, and for those
 /// who are in the middle of a transaction, but not for ever. Gives the bytes that were freed.
-pub fn collect(py: Python<'_>, space: &Space) -> Result<u64> {
+pub fn collect(py: Python<'_>, space: &Space, share: Share) -> Result<u64> {
     let mut member = space.take_member(py)?;
-    let freed = collect_with(py, &mut member);
+    let freed = collect_in(py, &mut member, share);
     space.put_member(member);
     freed
 }
 
 /// The same by a member that is in no attempt: in a full space there may be no room for another one.
 pub fn collect_with(py: Python<'_>, member: &mut Member) -> Result<u64> {
+    collect_in(py, member, Share::default())
+}
+
+fn collect_in(py: Python<'_>, member: &mut Member, share: Share) -> Result<u64> {
     let tx = &mut member.participant;
     // What the dead held is not held.
     tx.space().recover_dead();
     tx.space().empty_put_off();
     let before = tx.freed_words();
-    run(py, tx)?;
+    run(py, tx, share)?;
     Ok((tx.freed_words() - before) * 8)
 }
 
-fn run(py: Python<'_>, tx: &mut Tx) -> Result<()> {
+fn run(py: Python<'_>, tx: &mut Tx, share: Share) -> Result<()> {
     let mut whole = WholeCollection::default();
     let (mut pauses, mut waits_since) = (0, None);
     // Bounded by `PATIENCE` where it waits, by the blocks of the space where it works.
     let (goes_on, is_over) = loop {
         let mut progress = Progress::Went;
-        let mut goes_on = gil::sleep_without_lock(&mut || progress = tx.go_on_with(&mut whole, STEPS_AT_ONCE));
+        let mut goes_on = gil::sleep_without_lock(&mut || {
+            let began = Instant::now();
+            progress = tx.go_on_with(&mut whole, share.steps_at_once());
+            std::thread::sleep(share.pause_after(began.elapsed()));
+        });
         let is_over = matches!(progress, Progress::Over(_));
         if matches!(progress, Progress::Went) {
             waits_since = None;

@@ -14,7 +14,7 @@ use crate::ffi::method::Signature;
 use crate::ffi::natives::Native;
 use crate::ffi::weak::Identity;
 use crate::ffi::{Any, Arguments, Class, Instance, Kind, Object, Own, Python, Raised, Result};
-use crate::garbage;
+use crate::garbage::{self, Share};
 use crate::holding::{Held, Keep, Shared};
 use crate::interpreter::Interpreter;
 use crate::plan;
@@ -210,7 +210,9 @@ pub fn take_up(
         })?;
         match found {
             Ok(Some(keep)) => return Ok(keep),
-            Ok(None) if space.interpreter().current(py).is_none() => drop(garbage::collect(py, space)?),
+            Ok(None) if space.interpreter().current(py).is_none() => {
+                garbage::collect(py, space, Share::default()).map(drop)?
+            }
             Ok(None) => break,
             Err(stop) => return Err(space.stopped(py, stop)),
         }

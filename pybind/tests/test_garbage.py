@@ -298,3 +298,29 @@ def test_ctrl_c_ends_a_collection(space):
     timer.join()
     del space.root["many"]
     assert space.collect() > 50_000 * 64
+
+
+def test_a_share_of_a_processor(small):
+    """It takes its time, and finds the same."""
+    for number in range(200):
+        small.root[str(number)] = nest(number)
+    small.root.clear()
+    began, worked = time.monotonic(), time.thread_time()
+    assert small.collect(share=0.05) > 200 * 500
+    assert small.collect() == 0
+    # By the clock of the processor, which stands still for whoever has none.
+    assert time.monotonic() - began > 5 * (time.thread_time() - worked)
+
+
+@pytest.mark.parametrize("share", [0, -1, 0.001, 1.1, float("nan"), float("inf")])
+def test_no_share(small, share):
+    with pytest.raises(ValueError, match="a share of a processor is from 0.01 to 1"):
+        small.collect(share=share)
+
+
+def test_a_share_that_is_no_number(small):
+    for share in ["1", None, []]:
+        with pytest.raises(TypeError):
+            small.collect(share=share)
+    with pytest.raises(TypeError):
+        small.collect(0.5)

@@ -43,6 +43,8 @@ pub enum Progress {
     Over(Collected),
 }
 
+/// Blocks that one step frees, about: as long as another step takes.
+const FREED_IN_A_STEP: u64 = 1024;
 /// A pause of whoever waits for those who began before.
 const PAUSE_NS: u64 = 100_000;
 /// Pauses between two looks for the dead.
@@ -104,6 +106,10 @@ impl<P: Platform> Participant<P> {
             }
             Stage::Frees(collected) => {
                 let collected = *collected;
+                if self.collect_at_most(u64::from(steps) * FREED_IN_A_STEP) > 0 && self.retired_words() != 0 {
+                    return Progress::Went;
+                }
+                // Or there are more than it would be worth a look at everybody's log by the way.
                 self.collect();
                 return if self.retired_words() == 0 { Progress::Over(collected) } else { Progress::Waits(collected) };
             }

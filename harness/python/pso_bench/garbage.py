@@ -1,8 +1,8 @@
 """What collections cost those who work, and whether memory stays what it is.
 
-Run by `pso bench garbage`; by hand: `python -m pso_bench garbage --objects 1000000 --seconds 60 --stops 20 --seed 1`. Prints one line of JSON.
+Run by `pso bench garbage`; by hand: `python -m pso_bench garbage --objects 1000000 --share 0.25 --seconds 60 --stops 20 --seed 1`. Prints one line of JSON.
 
-ring    A ring of many lists is dropped, and a process that does nothing else collects it, while two others move money. Theirs are:
+ring    A ring of many lists is dropped, and a process that does nothing else collects it, by a share of a processor, while two others move money. Theirs are:
         operations per second, per second of processor time, and the most processor time of one operation: before, and meanwhile.
 churn   Four processes replace values, lists and dicts in a shared dict and a shared list; every second one is killed and replaced.
         The bytes in use are noted every second.
@@ -97,18 +97,18 @@ class Watch:
         }
 
 
-def collect_at(space: pso.Space, report: pso.List) -> None:
+def collect_at(space: pso.Space, report: pso.List, share: float) -> None:
     """Collects until it is killed, and says how often and what came of it."""
     space.root["collector"] = 0
     while True:
         began, cpu = time.monotonic(), time.process_time()
-        freed = space.collect()
+        freed = space.collect(share=share)
         report.append((freed, time.monotonic() - began, time.process_time() - cpu))
         while space.root["collector"] == 0:
             time.sleep(0.01)
 
 
-def ring(objects: int) -> dict[str, object]:
+def ring(objects: int, share: float) -> dict[str, object]:
     with pso.create(size="2G") as space:
         space.root["accounts"] = [100] * ACCOUNTS
         report = space.List([(0, 0, 0, 0), (0, 0, 0, 0)])
@@ -131,7 +131,7 @@ def ring(objects: int) -> dict[str, object]:
         del first, last
         say("ring: it is dropped, and collected")
         meanwhile = Watch(report)
-        collector = child(collect_at, space, found)
+        collector = child(collect_at, space, found, share)
         # Two rows at least, which may reach a little over the end.
         while not len(found) or len(meanwhile.rows) < 4:
             time.sleep(0.05)
@@ -144,6 +144,7 @@ def ring(objects: int) -> dict[str, object]:
         assert space.fsck() == []
         return {
             "objects": objects,
+            "share": share,
             "freed_bytes": freed,
             "collector_s": seconds,
             "collector_cpu_s": cpu_seconds,
@@ -242,12 +243,13 @@ def stops(count: int, seed: int) -> dict[str, object]:
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m pso_bench garbage")
     parser.add_argument("--objects", type=int, default=1_000_000)
+    parser.add_argument("--share", type=float, default=0.25)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--stops", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     result = {
-        "ring": ring(options.objects),
+        "ring": ring(options.objects, options.share),
         "churn": churn(options.seconds, stop=False),
         "churn_stopped": churn(options.seconds, stop=True),
         "stops": stops(options.stops, options.seed) if options.stops else None,

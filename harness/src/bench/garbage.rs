@@ -21,6 +21,9 @@ struct Work {
 #[derive(Deserialize, Serialize)]
 struct Ring {
     objects: u64,
+    /// Of one processor, for whoever collected. All of it in files from before there was a choice.
+    #[serde(default = "all")]
+    share: f64,
     freed_bytes: u64,
     collector_s: f64,
     collector_cpu_s: f64,
@@ -28,6 +31,10 @@ struct Ring {
     used_after: u64,
     before: Work,
     meanwhile: Work,
+}
+
+fn all() -> f64 {
+    1.0
 }
 
 /// Values are replaced, and each second a process is killed.
@@ -125,8 +132,15 @@ pub fn run(options: &BenchGarbage) -> Result<(), Failure> {
     let [objects, seconds, stops, seed] =
         [options.objects.into(), options.seconds.into(), options.stops.into(), options.seed]
             .map(|number: u64| number.to_string());
-    let arguments =
-        ["garbage", "--objects", &objects, "--seconds", &seconds, "--stops", &stops, "--seed", &seed].map(String::from);
+    let share = options.share.to_string();
+    let arguments = [
+        ["garbage", "--objects", &objects, "--share", &share].as_slice(),
+        &["--seconds", &seconds, "--stops", &stops, "--seed", &seed],
+    ]
+    .concat()
+    .into_iter()
+    .map(String::from)
+    .collect::<Vec<_>>();
     let numbers: Numbers = python.answer("pso_bench", &arguments)?;
     numbers.print();
     if let Some(out) = &options.out {
@@ -149,10 +163,12 @@ impl Numbers {
         }
         println!("\n{table}");
         println!(
-            "{} MB freed in {:.2} s ({:.2} s of processor time)\n",
+            "{} MB freed in {:.2} s ({:.2} s of processor time, {} of a processor at most); the two kept {:.2} of their rate\n",
             ring.freed_bytes / 1_000_000,
             ring.collector_s,
-            ring.collector_cpu_s
+            ring.collector_cpu_s,
+            ring.share,
+            ring.meanwhile.operations_per_s / ring.before.operations_per_s
         );
         let mut table =
             Table::new(["values replaced, a kill a second", "MiB in use: first half", "second half", "findings"]);
@@ -207,6 +223,7 @@ pub mod tests {
         let work = Work { operations_per_s: 1.0, operations_per_cpu_s: 1.0, longest_cpu_ms: 1.0 };
         let ring = Ring {
             objects: 1,
+            share: all(),
             freed_bytes: 1,
             collector_s: 1.0,
             collector_cpu_s: 1.0,

@@ -9,6 +9,9 @@ pub struct BenchGarbage {
     /// Lists of the ring that is dropped.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
     pub objects: u32,
+    /// The share of one processor that is spent on collecting it.
+    #[arg(long, default_value_t = 0.25)]
+    pub share: f64,
     /// Seconds of each part in which values are replaced; a process is killed in each.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..))]
     pub seconds: u32,

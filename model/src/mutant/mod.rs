@@ -56,6 +56,8 @@ pub enum Fault {
     RollsCommittedBack,
     /// 15: recovery rolls an undecided attempt forward.
     RollsUndecidedForward,
+    /// Whoever finishes one cell of a commit of the dead frees it as it was.
+    CellWithoutItsValue,
     /// 16: a COMMITTED attempt can be stopped.
     StopsCommitted,
     /// 17: a thief notes its own snapshot as the version before, not the victim's.
@@ -121,6 +123,7 @@ impl Fault {
         Self::DeathByTimeOut,
         Self::RollsCommittedBack,
         Self::RollsUndecidedForward,
+        Self::CellWithoutItsValue,
         Self::StopsCommitted,
         Self::StealsWithItsOwnVersion,
         Self::NoFenceWhenWaiting,
@@ -362,6 +365,13 @@ impl Mutant {
                 access.on(inner)
             }
             Fault::NoStopper if place == Place::STOPPED_BY && !own => Ok(0),
+            Fault::CellWithoutItsValue
+                if place == Place::Heap
+                    && file("recovery/attempt.rs")
+                    && access.operation == Operation::Store(value, Ordering::Relaxed) =>
+            {
+                Ok(0)
+            }
             Fault::HoldsNothing if file("transaction/commit.rs") && self.memo().frees_unheld(access.address) => Ok(0),
             _ => access.on(inner),
         }

@@ -6,17 +6,20 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Actor, Bank, Play, Scene, Setting, World};
+use pso_engine::contention::Limits;
 use pso_engine::platform::Platform;
 use pso_engine::transaction::{Attempt, Observer, Outcome, Participant};
 use pso_engine::word::{ParticipantId, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 4] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
     [
         Scene { name: "dead_owner_of_a_lock", write: dead_owner_of_a_lock },
         Scene { name: "dead_committer", write: dead_committer },
         Scene { name: "dead_in_write_back", write: dead_in_write_back },
         Scene { name: "two_who_recover", write: two_who_recover },
+        Scene { name: "one_cell_of_a_dead_commit", write: one_cell_of_a_dead_commit },
+        Scene { name: "two_who_finish_a_cell_each", write: two_who_finish_a_cell_each },
     ]
 }
 
@@ -115,6 +118,32 @@ fn dead_in_write_back<W: World>(setting: &Setting<W>) -> Play {
 fn two_who_recover<W: World>(setting: &Setting<W>) -> Play {
     let bank = setting.bank(3);
     let (first, second) = (setting.participant(), setting.participant());
+    die_committed(setting, bank, false);
+    let actors = vec![transfers(first, bank, 0, 2), transfers(second, bank, 1, 2)];
+    Play { actors, epilogue: sum_at_the_end(setting, bank) }
+}
+
+/// To whom every attempt of the dead is a large one: of a commit it finishes the cell that it waits for.
+fn thrifty<W: World>(mut who: Participant<W>) -> Participant<W> {
+    who.set_limits(Limits { cleared_entries: 0, ..Limits::default() });
+    who
+}
+
+/// **One cell of a commit of the dead is finished**, for a writer, and the other is not, while somebody reads both. The danger: the new value that is back
+/// beside an old one; or that the commit is taken for finished as a whole.
+fn one_cell_of_a_dead_commit<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(3);
+    let (writer, reader) = (thrifty(setting.participant()), setting.participant());
+    die_committed(setting, bank, false);
+    let actors = vec![sums(reader, bank), transfers(writer, bank, 0, 2)];
+    Play { actors, epilogue: sum_at_the_end(setting, bank) }
+}
+
+/// **Two who finish a cell each** of a commit of the dead, and go on. The danger: as of `two_who_recover`, and that one of them finishes what the other has
+/// written since.
+fn two_who_finish_a_cell_each<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(3);
+    let (first, second) = (thrifty(setting.participant()), thrifty(setting.participant()));
     die_committed(setting, bank, false);
     let actors = vec![transfers(first, bank, 0, 2), transfers(second, bank, 1, 2)];
     Play { actors, epilogue: sum_at_the_end(setting, bank) }

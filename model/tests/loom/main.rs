@@ -83,6 +83,8 @@ plays!(yields, YIELD, {
     dead_committer: 1,
     dead_in_write_back: 1,
     two_who_recover: 1,
+    one_cell_of_a_dead_commit: 2,
+    two_who_finish_a_cell_each: 2,
     retry: 2,
     queue_hand_over: 1,
     or_else_waits_for_the_first: 2,

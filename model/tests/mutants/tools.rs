@@ -74,6 +74,7 @@ const SHUTTLED: [&str; 28] = [
     "dead_owner_of_a_lock timeouts",
     "dead_committer timeouts",
     "two_who_recover timeouts",
+    "one_cell_of_a_dead_commit timeouts",
     "irrevocable_beside_an_older rings",
     "retired_beside_an_end timeouts",
     "irrevocable_beside_a_reader timeouts",
@@ -86,7 +87,7 @@ const SHUTTLED: [&str; 28] = [
     "collected_and_taken_over timeouts",
 ];
 /// `scene manner bound`.
-const LOOMED: [&str; 17] = [
+const LOOMED: [&str; 18] = [
     "write_skew yields 2",
     "repeated_read_after_an_extension yields 2",
     "reader_of_two_cells yields 2",
@@ -96,6 +97,7 @@ const LOOMED: [&str; 17] = [
     "a_chain_behind_a_long_body sleep 1",
     "an_older_one_takes_the_place sleep 0",
     "two_who_recover yields 1",
+    "one_cell_of_a_dead_commit yields 1",
     "retired_beside_an_end yields 2",
     "followed_beside_an_end yields 2",
     "collected_beside_an_older_birth yields 2",

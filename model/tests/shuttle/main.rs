@@ -106,6 +106,8 @@ plays! {
     dead_committer,
     dead_in_write_back,
     two_who_recover,
+    one_cell_of_a_dead_commit,
+    two_who_finish_a_cell_each,
     retired_beside_a_beginning,
     retired_beside_a_reading,
     retired_beside_an_end,

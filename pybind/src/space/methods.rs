@@ -18,6 +18,7 @@ use crate::dict::Dict;
 use crate::ffi::method::Signature;
 use crate::ffi::slot::Slot;
 use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Property, Python, Result, Type, error, gil};
+use crate::garbage::{self, Share};
 use crate::list::List;
 use crate::queue::Queue;
 use crate::record::Recording;
@@ -38,7 +39,7 @@ static METHODS: [Method<Space>; 18] = [
     Method::many(c"Queue", Space::make_queue, c"Queue($self, maxsize=1024)\n--\n\nA new bounded queue in this space."),
     Method::plain(c"stats", Space::stats, c"stats($self, /)\n--\n\nA dict of numbers. Bytes: size, used, free, backed (with memory behind them, used or not), retired (replaced, and not used again yet); held (objects that processes have proxies of, or have pickled for somebody who has not loaded them yet); collections (looks for what nothing names) begun; participants and processes (places taken, of those that have died also until somebody looks), attempts, commits, stops, sleeps, version."),
     Method::plain(c"census", Space::census, c"census($self, /)\n--\n\nWhat the memory of the space is used for: a dict from kinds to dicts of 'objects', 'blocks' and 'bytes'.\n\nKinds: list, dict and queue (with all that makes them up, but not what they hold), tuple, str, bytes, int and float (those that do not fit a word; others take no block); garbage (found to be named by nothing, and not freed yet), waiting (replaced or removed, and kept for those who may still read it), private (made by transactions under way), logs and tables (of those who work), parts. Kinds of which there is nothing are left out.\n\nCost: a look at each block and at each word of a container. Others go on meanwhile, so the numbers are of no one moment."),
-    Method::plain(c"collect", Space::collect, c"collect($self, /)\n--\n\nFree now what nothing in the space names and nobody holds any more: lists, dicts and queues, also those that only name each other, and what this interpreter has replaced or removed. It is done by itself now and then. Memory that is empty then goes back to the system. Returns the number of bytes freed.\n\nOthers go on meanwhile; what a transaction may hold that has begun before stays. Cost: a look at every object of the space. Raises RuntimeError inside a transaction."),
+    Method::many(c"collect", Space::collect, c"collect($self, /, *, share=1.0)\n--\n\nFree now what nothing in the space names and nobody holds any more: lists, dicts and queues, also those that only name each other, and what this interpreter has replaced or removed. It is done by itself now and then. Memory that is empty then goes back to the system. Returns the number of bytes freed.\n\nshare, from 0.01 to 1, is how much of one processor it takes at most: it pauses every few milliseconds, and leaves the rest to others. Others go on meanwhile in any case; what a transaction may hold that has begun before stays. Cost: a look at every object of the space. Raises RuntimeError inside a transaction."),
     Method::plain(c"fsck", Space::fsck, c"fsck($self, /)\n--\n\nCheck the space. Returns a list of sentences, one a finding; empty is well."),
     Method::one(c"record", Space::record, c"record($self, path, /)\n--\n\nRecord the transactions that this process commits in the space, until the Recording that is returned is closed.\n\nUse it as a context manager, or call close(). Each process writes a file of its own; `pso trace merge` puts them together, `pso replay` runs them again.\n\nRaises OSError if path cannot be written, RuntimeError if this process records the space already."),
     Method::plain(c"_address", Space::address, c"_address($self, /)\n--\n\nHow another process finds this space."),
@@ -190,11 +191,14 @@ impl Space {
         Ok(kinds)
     }
 
-    fn collect(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+    fn collect(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        const COLLECT: Signature<1> = Signature { function: "collect", names: ["share"], required: 0, positional: 0 };
+        let [share] = arguments.take(py, &COLLECT)?;
+        let share = share.map(|share| Share::of(py, share)).transpose()?.unwrap_or_default();
         if this.interpreter().current(py).is_some() {
             return Err(Kind::Runtime.raise(py, "collect() inside a transaction, which may hold what it would free"));
         }
-        let bytes = crate::garbage::collect(py, this)?;
+        let bytes = garbage::collect(py, this, share)?;
         let words = this.with_idle_members(py, |member| {
             let before = member.participant.freed_words();
             member.participant.collect();

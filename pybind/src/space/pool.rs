@@ -5,7 +5,7 @@ use pso_engine::space::JoinError;
 
 use super::Space;
 use crate::ffi::{Python, Result};
-use crate::garbage;
+use crate::garbage::{self, Share};
 use crate::member::Member;
 
 /// So many wait for the next who works, beside the one that costs nothing.
@@ -74,7 +74,7 @@ impl Space {
     /// In a full space: what dead processes held is free again, and what nothing names any more. False: there was none.
     #[cold]
     pub(super) fn make_room(&self, py: Python<'_>) -> Result<bool> {
-        if self.membership(py)?.space().recover_dead() > 0 || garbage::collect(py, self)? > 0 {
+        if self.membership(py)?.space().recover_dead() > 0 || garbage::collect(py, self, Share::default())? > 0 {
             return Ok(true);
         }
         Ok(self.with_idle_members(py, |member| member.participant.collect())? > 0)
