@@ -8,7 +8,7 @@ use crate::allocator;
 use crate::arena::Arena;
 use crate::participant::Claim;
 use crate::platform::Platform;
-use crate::reclamation;
+use crate::reclamation::{self, Look};
 use crate::word::{BlockPhase, Colour, Handle};
 
 /// Names that wait to be traced, at most: 512 KiB. What is not noted is grey all the same, and found in a look over all blocks.
@@ -41,10 +41,16 @@ pub struct Collected {
 enum Phase {
     Commits,
     Roots,
-    Logs,
+    /// With a look that has begun, if one has.
+    Logs(Option<Look>),
     Marking,
-    Looking { superblock: u64, clean: bool },
-    Condemning { superblock: u64 },
+    Looking {
+        superblock: u64,
+        clean: bool,
+    },
+    Condemning {
+        superblock: u64,
+    },
     Retiring,
 }
 
@@ -129,12 +135,12 @@ impl Collection {
             },
             Phase::Roots => {
                 self.mark_roots(seat, roots);
-                self.phase = Phase::Logs;
+                self.phase = Phase::Logs(None);
             }
-            Phase::Logs => {
-                self.starved |= !self.mark_logs(seat);
-                self.phase = Phase::Marking;
-            }
+            Phase::Logs(look) => match self.mark_logs(seat, look) {
+                Some(left) => self.phase = left.map_or(Phase::Marking, |look| Phase::Logs(Some(look))),
+                None => self.starved = true,
+            },
             Phase::Marking => {
                 self.trace(seat);
                 if self.is_all_traced() {

@@ -10,11 +10,13 @@ use crate::allocator;
 use crate::arena::Arena;
 use crate::participant::{Entry, EntryKind, Slot, entries};
 use crate::platform::Platform;
-use crate::reclamation;
+use crate::reclamation::{Look, Looked};
 use crate::word::{Colour, Handle, ParticipantId, State, Status};
 
 /// Entries of a record that are looked at together.
 const CHUNK: usize = 32;
+/// Steps of a look at the logs that are one step of a collection.
+const LOOKED_AT_TOGETHER: u64 = 1024;
 
 /// A commit that was under way when a collection began: its owner may not have seen it.
 #[derive(Clone, Copy, Debug)]
@@ -116,16 +118,22 @@ impl Collection {
         }
     }
 
-    /// What those who are in an attempt have read and named, and what somebody from whom this collection was taken over is about to change. False: it cannot
-    /// be known.
-    pub(super) fn mark_logs<P: Platform>(&mut self, seat: &Seat<'_, P>) -> bool {
+    /// Some of what those who are in an attempt have read and named, and what somebody from whom this collection was taken over is about to change. What is left to
+    /// look at, if something is; `None`: it cannot be known.
+    pub(super) fn mark_logs<P: Platform>(&mut self, seat: &Seat<'_, P>, look: Option<Look>) -> Option<Option<Look>> {
         let arena = seat.arena;
-        reclamation::look_at_logs(arena, seat.id, &mut |handle| match is_in_use(arena, handle) {
+        let mut look = look.or_else(|| Look::begin(arena))?;
+        let looked = look.go_on(arena, seat.id, LOOKED_AT_TOGETHER, &mut |handle| match is_in_use(arena, handle) {
             // It may be about to be retired, and name what is gone. No attempt has read such a name.
             true if is_condemned(arena, handle) => self.leave_alone(handle),
             true => self.note(seat, handle),
             // What is RETIRED has one name, and was followed.
             false => {}
-        })
+        });
+        match looked {
+            Looked::Some => Some(Some(look)),
+            Looked::All => Some(None),
+            Looked::NoMemory => None,
+        }
     }
 }

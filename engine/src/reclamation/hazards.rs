@@ -24,7 +24,6 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::is_shared;
-use super::limbo::others;
 use super::retire::link;
 use crate::allocator;
 use crate::arena::Arena;
@@ -36,46 +35,124 @@ use crate::word::{BlockKind, BlockPhase, BlockState, Handle, Link, ParticipantId
 /// Names of a log that are looked at together.
 const CHUNK: usize = 64;
 
+/// Sets that the names are spread over: none of them is ever so large that to make it grow takes long.
+const SETS: usize = 256;
+
 /// What those who are in an attempt may hold.
 #[derive(Debug)]
-pub(super) struct Held(HashSet<u64>);
+pub(super) struct Held(Vec<HashSet<u64>>);
 
 impl Held {
-    /// Looks at all attempts but the caller's, who is `me`. `None`: it cannot be known (see [`look_at_logs`]), or this process has no memory to write it down.
-    pub(super) fn look<P: Platform>(arena: &Arena<P>, me: ParticipantId) -> Option<Self> {
-        let (mut names, mut starved) = (HashSet::new(), false);
-        let has_looked = look_at_logs(arena, me, &mut |handle| match names.try_reserve(1) {
-            Ok(()) => {
-                names.insert(handle.raw());
+    /// Nothing yet. `None`: this process has no memory for it.
+    pub(super) fn nothing() -> Option<Self> {
+        let mut sets = Vec::new();
+        sets.try_reserve(SETS).ok()?;
+        sets.resize_with(SETS, HashSet::new);
+        Some(Self(sets))
+    }
+
+    /// Goes on with a look at all attempts but the caller's, who is `me`.
+    pub(super) fn go_on<P: Platform>(
+        &mut self,
+        look: &mut Look,
+        arena: &Arena<P>,
+        me: ParticipantId,
+        most: u64,
+    ) -> Looked {
+        let mut starved = false;
+        let looked = look.go_on(arena, me, most, &mut |handle| {
+            let set = &mut self.0[Self::set_of(handle)];
+            match set.try_reserve(1) {
+                Ok(()) => {
+                    set.insert(handle.raw());
+                }
+                Err(_) => starved = true,
             }
-            Err(_) => starved = true,
         });
-        (has_looked && !starved).then_some(Self(names))
+        if starved { Looked::NoMemory } else { looked }
     }
 
     /// Whether a block must stay.
     pub(super) fn holds(&self, handle: Handle) -> bool {
-        self.0.contains(&handle.raw())
+        self.0[Self::set_of(handle)].contains(&handle.raw())
+    }
+
+    fn set_of(handle: Handle) -> usize {
+        // Fibonacci hashing: blocks lie at multiples of their size.
+        (handle.raw().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % SETS
     }
 }
 
-/// Visits all blocks that others than `me` can come to from their read logs without noting it, as far as the first of many names, and that one,
-/// too; some more than once, and some that nobody holds any more. False: the system does not let this process make others fence, or it has no memory
-/// for its list; then some may be missing.
-///
-/// Cost: a fence on all processors, three loads for each entry of a log and for each word on the ways from it.
-pub(crate) fn look_at_logs<P: Platform>(arena: &Arena<P>, me: ParticipantId, visit: &mut impl FnMut(Handle)) -> bool {
-    let platform = arena.platform();
-    // Who had begun before the caller's last look at anything is seen; and of who goes on with what he has found at his second look, the entry in his log.
-    platform.heavy_fence()
-        && others(arena, me).all(|slot| {
-            // Acquire, here and below: pairs with the release that clears a start.
-            let began = platform.load(slot.start(), Acquire);
-            if began == 0 {
-                return true;
+/// What a piece of a look has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Looked {
+    /// There is more to look at.
+    Some,
+    All,
+    /// This process has no memory for its lists: nothing is known.
+    NoMemory,
+}
+
+/// A look at all logs, in pieces. It says what was held when it began, of what had been taken out by then: whoever comes to a block later finds another in
+/// its place. Who has ended his attempt since holds none of it, and of who goes on the entries that he had then still stand in his log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    /// Number of the next participant.
+    next: u64,
+    /// The log that is being looked at.
+    log: Option<Log>,
+}
+
+/// Of one who is in an attempt.
+#[derive(Clone, Copy, Debug)]
+struct Log {
+    slot: Slot,
+    seq: u64,
+    began: u64,
+    /// Entries that counted at the first look, and how many were looked at.
+    counted: u64,
+    first: u64,
+}
+
+impl Look {
+    /// `None`: the system does not let this process make others fence, and nothing can be known.
+    ///
+    /// Cost: a fence on all processors.
+    pub(crate) fn begin<P: Platform>(arena: &Arena<P>) -> Option<Self> {
+        // Who had begun before the caller's last look at anything is seen; and of who goes on with what he has found at his second look, the entry in his log.
+        arena.platform().heavy_fence().then_some(Self { next: 0, log: None })
+    }
+
+    /// Visits all blocks that others than `me` can come to from their read logs without noting it, as far as the first of many names, and that one,
+    /// too; some more than once, and some that nobody holds any more. In about `most` steps.
+    ///
+    /// Cost: three loads for each entry of a log and for each word on the ways from it: a step each.
+    pub(crate) fn go_on<P: Platform>(
+        &mut self,
+        arena: &Arena<P>,
+        me: ParticipantId,
+        most: u64,
+        visit: &mut impl FnMut(Handle),
+    ) -> Looked {
+        let mut steps = 0;
+        while steps < most {
+            match self.log.take() {
+                Some(log) => match log.go_on(arena, &mut steps, visit) {
+                    Ok(log) => self.log = log,
+                    Err(NoMemory) => return Looked::NoMemory,
+                },
+                None if self.next == arena.layout().geometry().participants => return Looked::All,
+                None => {
+                    let id = ParticipantId(self.next as u16);
+                    self.next += 1;
+                    if id != me {
+                        self.log = Slot::of(arena, id).and_then(|slot| open(arena, slot, visit));
+                    }
+                }
             }
-            look_at_log(arena, slot, began, visit)
-        })
+        }
+        Looked::Some
+    }
 }
 
 fn hazard<P: Platform>(arena: &Arena<P>, slot: Slot) -> Option<Handle> {
@@ -83,41 +160,55 @@ fn hazard<P: Platform>(arena: &Arena<P>, slot: Slot) -> Option<Handle> {
     Handle::from_raw(arena.platform().load(slot.hazard(), Acquire))
 }
 
-/// Of one who has a start. False: no memory for the list.
-fn look_at_log<P: Platform>(arena: &Arena<P>, slot: Slot, began: u64, visit: &mut impl FnMut(Handle)) -> bool {
+/// A list could not grow.
+struct NoMemory;
+
+/// The log of somebody, if he is in an attempt; if he collects, his hazard pointer is visited.
+fn open<P: Platform>(arena: &Arena<P>, slot: Slot, visit: &mut impl FnMut(Handle)) -> Option<Log> {
     let platform = arena.platform();
-    let Ok(status) = status_of(arena, slot) else { return true };
+    // Acquire, here and below: pairs with the release that clears a start.
+    let began = platform.load(slot.start(), Acquire);
+    if began == 0 {
+        return None;
+    }
+    let status = status_of(arena, slot).ok()?;
     if status.state == State::Idle {
         // In a step of a collection. In an attempt the pointer is left from the last one, and names what nobody need hold.
         hazard(arena, slot).into_iter().for_each(visit);
-        return true;
+        return None;
     }
     // Acquire: the entries that it counts are seen.
     let counted = platform.load(slot.read_log_length(), Acquire);
-    let mut first = 0;
-    // Bound: the log had so many entries, and one is noted behind them.
-    while first <= counted {
+    Some(Log { slot, seq: status.seq, began, counted, first: 0 })
+}
+
+impl Log {
+    /// Looks at some entries, and at all that they lead to. Gives what is left, if something is.
+    fn go_on<P: Platform>(
+        mut self,
+        arena: &Arena<P>,
+        steps: &mut u64,
+        visit: &mut impl FnMut(Handle),
+    ) -> Result<Option<Self>, NoMemory> {
+        let platform = arena.platform();
         let mut chunk = [(0, 0); CHUNK];
-        let wanted = (counted + 1 - first).min(CHUNK as u64) as usize;
-        let found = foreign_reads(arena, slot, first, &mut chunk[..wanted]);
+        // The log had so many entries, and one is noted behind them.
+        let wanted = (self.counted + 1 - self.first).min(CHUNK as u64) as usize;
+        let found = foreign_reads(arena, self.slot, self.first, &mut chunk[..wanted]);
         // The names are read before it is asked whose they were.
         platform.fence(Acquire);
-        let is_same = status_of(arena, slot).is_ok_and(|now| now.seq == status.seq);
-        if !is_same || platform.load(slot.start(), Acquire) != began {
-            return true;
+        let is_same = status_of(arena, self.slot).is_ok_and(|now| now.seq == self.seq);
+        if !is_same || platform.load(self.slot.start(), Acquire) != self.began {
+            return Ok(None);
         }
+        *steps += found as u64;
         let handles = chunk[..found].iter().filter_map(|(_, value)| Value::from_raw(*value).as_handle());
         for handle in handles {
-            if !follow(arena, handle, visit) {
-                return false;
-            }
+            *steps += follow(arena, handle, visit)?;
         }
-        if found < wanted {
-            return true;
-        }
-        first += found as u64;
+        self.first += found as u64;
+        Ok((found == wanted && self.first <= self.counted).then_some(self))
     }
-    true
 }
 
 /// The state of a block that is in use, or waits to be freed.
@@ -136,16 +227,17 @@ fn leads_on<P: Platform>(arena: &Arena<P>, handle: Handle, state: BlockState) ->
     matches!(state.kind, BlockKind::Tuple | BlockKind::DictEntry | BlockKind::DictBucket) && !many_names
 }
 
-/// All ways from a name, if it is one of a block that is in use. False: no memory for the list.
-fn follow<P: Platform>(arena: &Arena<P>, first: Handle, visit: &mut impl FnMut(Handle)) -> bool {
+/// All ways from a name, if it is one of a block that is in use. Gives how many blocks lie on them.
+fn follow<P: Platform>(arena: &Arena<P>, first: Handle, visit: &mut impl FnMut(Handle)) -> Result<u64, NoMemory> {
     let mut pending = Vec::new();
     let mut next = Some(first);
-    let mut has_memory = true;
+    let (mut blocks, mut has_memory) = (0, true);
     // Bound: a space has no more blocks; damage may close them to a ring.
     for _ in 0..arena.layout().geometry().space_words / 4 {
         let Some(handle) = next.take().or_else(|| pending.pop()) else { break };
         let Some(state) = check(arena, handle) else { continue };
         visit(handle);
+        blocks += 1;
         if !leads_on(arena, handle, state) {
             continue;
         }
@@ -160,5 +252,5 @@ fn follow<P: Platform>(arena: &Arena<P>, first: Handle, visit: &mut impl FnMut(H
             }
         });
     }
-    has_memory
+    if has_memory { Ok(blocks) } else { Err(NoMemory) }
 }

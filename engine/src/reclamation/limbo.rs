@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::dismantle::Dismantling;
-use super::hazards::Held;
+use super::hazards::{Held, Look, Looked};
 use super::retire::{for_each_retired, link, stitch};
 use crate::allocator::{self, BlockCache};
 use crate::arena::{Arena, HotWord};
@@ -22,11 +22,19 @@ const FREED_TOGETHER: usize = 1024;
 
 /// Entries of read logs that are looked at for each block that waits, at most.
 const LOOKS_PER_BLOCK: u64 = 8;
+/// By the way: steps of a look at the logs that are made together, and blocks of which it is asked together whether somebody holds them. Each takes a tenth of a
+/// millisecond or two.
+const LOOKED_AT_TOGETHER: u64 = 2048;
+const JUDGED_TOGETHER: usize = 4096;
 
 /// Retired blocks, the oldest first. The arena's list says the same, for whoever comes after a kill.
 #[derive(Debug)]
 pub struct Limbo {
     waiting: VecDeque<Retired>,
+    /// How far it is known what somebody holds of it.
+    judging: Option<Judging>,
+    /// What somebody holds, as far as that is known: older than all in `waiting`. Empty where nothing is judged.
+    kept: VecDeque<Retired>,
     words: u64,
     /// Payload words freed so far, with those of parts.
     freed_words: u64,
@@ -47,6 +55,16 @@ struct Retired {
     words: u64,
 }
 
+/// The oldest of those that wait are judged, by a look that has begun after they were taken out. What it found to be held by nobody never will be.
+#[derive(Debug)]
+struct Judging {
+    /// Still to come.
+    left: usize,
+    /// `None`: it is over.
+    look: Option<Look>,
+    held: Held,
+}
+
 /// How far a collection of what is retired has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Went {
@@ -54,12 +72,16 @@ enum Went {
     Through,
     /// There may be more that can go.
     AsFarAsAllowed,
+    /// There may be, and this process has no memory to find out.
+    Starved,
 }
 
 impl Default for Limbo {
     fn default() -> Self {
         Self {
             waiting: VecDeque::new(),
+            judging: None,
+            kept: VecDeque::new(),
             words: 0,
             freed_words: 0,
             dismantling: None,
@@ -114,7 +136,9 @@ impl Limbo {
     /// Whether a collection is worth its cost.
     #[inline]
     pub fn is_due(&self) -> bool {
-        self.waiting.len() >= self.due_blocks || self.words >= self.due_words || self.is_in_the_middle()
+        self.waiting.len() + self.kept.len() >= self.due_blocks
+            || self.words >= self.due_words
+            || self.is_in_the_middle()
     }
 
     /// Whether something that owns much is taken apart, and was too much for once.
@@ -149,24 +173,35 @@ impl Limbo {
         advance(arena, youngest.stamp);
         let oldest = oldest_start(arena, owner);
         let mut means = Means { arena, slot, owner, cache };
-        let old = self.waiting.partition_point(|retired| retired.stamp < oldest);
-        let (mut freed, mut went) = self.free(&mut means, most, old, |_| true);
-        if went == Went::Through && (most == u64::MAX || self.is_in_the_middle() || self.is_worth_a_look(arena, owner))
-        {
-            let all = self.waiting.len();
-            if let Some(held) = Held::look(arena, owner) {
-                let more = self.free(&mut means, most - freed, all, |retired| !held.holds(retired.handle));
-                (freed, went) = (freed + more.0, more.1);
+        // Whoever held the oldest is through: then more may go than was judged. And who frees all that he can looks anew.
+        if most == u64::MAX || self.oldest().is_some_and(|retired| retired.stamp < oldest) {
+            self.judge_no_more();
+        }
+        let (mut freed, mut went) = (0, Went::Through);
+        if self.judging.is_none() {
+            let mut old = self.waiting.partition_point(|retired| retired.stamp < oldest);
+            (freed, went) = self.free(&mut means, most, &mut old, |_| true);
+            let is_worth_it = most == u64::MAX || self.is_in_the_middle() || self.is_worth_a_look(arena, owner);
+            if went == Went::Through && is_worth_it {
+                self.begin_judging(arena);
             }
+        }
+        if self.judging.is_some() {
+            let more = self.judge(&mut means, most - freed, most == u64::MAX);
+            (freed, went) = (freed + more.0, more.1);
         }
         // What could go and was too much for once goes with the next commit that takes something out.
         let (blocks, words) = match went {
-            Went::Through => (2 * self.waiting.len(), 2 * self.words),
+            Went::Through | Went::Starved => (2 * self.waiting.len(), 2 * self.words),
             Went::AsFarAsAllowed => (0, 0),
         };
         self.due_blocks = BLOCKS + blocks;
         self.due_words = WORDS + words;
         freed
+    }
+
+    fn oldest(&self) -> Option<&Retired> {
+        self.kept.front().or_else(|| self.waiting.front())
     }
 
     /// Whether what waits is worth a look at the logs of all who are in an attempt.
@@ -180,43 +215,80 @@ impl Limbo {
         !self.waiting.is_empty() && entries / LOOKS_PER_BLOCK <= self.waiting.len() as u64
     }
 
-    /// Frees what may be freed of the oldest `among`, but goes on to no further one after `most` blocks. Gives the number of blocks freed, and whether that was all.
+    /// Of all that waits. Does nothing where it cannot be known what is held.
+    fn begin_judging<P: Platform>(&mut self, arena: &Arena<P>) {
+        let Some(held) = Held::nothing() else { return };
+        self.judging = Look::begin(arena).map(|look| Judging { left: self.waiting.len(), look: Some(look), held });
+    }
+
+    fn judge_no_more(&mut self) {
+        self.judging = None;
+        // Their room is there, or nearly: as many were taken out.
+        while let Some(kept) = self.kept.pop_back() {
+            self.waiting.push_front(kept);
+        }
+    }
+
+    /// Goes on with the look, and when that is over frees what nobody holds; by the way a piece of one of the two. Gives the number of blocks freed, and whether that was all.
+    fn judge<P: Platform>(&mut self, means: &mut Means<'_, P>, most: u64, at_once: bool) -> (u64, Went) {
+        let Some(mut judging) = self.judging.take() else { return (0, Went::Through) };
+        if let Some(look) = &mut judging.look {
+            let steps = if at_once { u64::MAX } else { LOOKED_AT_TOGETHER };
+            match judging.held.go_on(look, means.arena, means.owner, steps) {
+                Looked::Some => {
+                    self.judging = Some(judging);
+                    return (0, Went::AsFarAsAllowed);
+                }
+                Looked::All => judging.look = None,
+                Looked::NoMemory => return (0, Went::Through),
+            }
+        }
+        let together = if at_once { usize::MAX } else { JUDGED_TOGETHER };
+        let mut now = judging.left.min(together);
+        let later = judging.left - now;
+        let (freed, went) = self.free(means, most, &mut now, |retired| !judging.held.holds(retired.handle));
+        judging.left = later + now;
+        if judging.left == 0 || went == Went::Starved {
+            self.judge_no_more();
+            return (freed, Went::Through);
+        }
+        self.judging = Some(judging);
+        (freed, Went::AsFarAsAllowed)
+    }
+
+    /// Frees what may be freed of the oldest `left` in `waiting`, but goes on to no further one after `most` blocks; what must stay is `kept`. Gives the number of blocks freed, and
+    /// whether that was all; `left` becomes how many were not looked at.
     fn free<P: Platform>(
         &mut self,
         means: &mut Means<'_, P>,
         most: u64,
-        among: usize,
+        left: &mut usize,
         may_go: impl Fn(&Retired) -> bool,
     ) -> (u64, Went) {
-        let (mut freed, mut left, mut went) = (0, among, Went::Through);
-        // Those that were looked at and stay: they are older than all in `waiting`.
-        let mut stay = VecDeque::new();
-        while freed < most && left > 0 {
+        let mut freed = 0;
+        while freed < most && *left > 0 {
             if let Some(oldest) = self.waiting.front().copied()
                 && oldest.whole
                 && may_go(&oldest)
             {
                 freed += self.take_apart(means, oldest.handle, most - freed);
                 if self.is_in_the_middle() {
-                    went = Went::AsFarAsAllowed;
-                    break;
+                    return (freed, Went::AsFarAsAllowed);
                 }
             }
-            let run = self.run(left.min((most - freed) as usize).min(FREED_TOGETHER), &may_go);
+            let run = self.run((*left).min((most - freed) as usize).min(FREED_TOGETHER), &may_go);
             if run > 0 {
                 let run: Vec<Retired> = self.waiting.drain(..run).collect();
-                freed += self.free_run(means, &run, stay.back().copied());
-            } else if stay.try_reserve(1).is_ok() {
-                stay.extend(self.waiting.pop_front());
+                freed += self.free_run(means, &run, self.kept.back().copied());
+            } else if self.kept.try_reserve(1).is_ok() {
+                self.kept.extend(self.waiting.pop_front());
             } else {
                 // No memory in this process to look at more.
-                break;
+                return (freed, Went::Starved);
             }
-            left -= run.max(1);
+            *left -= run.max(1);
         }
-        // Their room is there: nothing was added meanwhile.
-        stay.into_iter().rev().for_each(|retired| self.waiting.push_front(retired));
-        (freed, if freed < most { went } else { Went::AsFarAsAllowed })
+        (freed, if freed < most { Went::Through } else { Went::AsFarAsAllowed })
     }
 
     /// Frees what `whole` owns, which waits and may go, in at most `most` steps: then it is in the middle of that. Gives the number of blocks freed.

@@ -12,7 +12,7 @@
 //! 3. *Collect*, by the owner, now and then: the batch number goes on, and the starts of all participants are looked at. What was
 //!    retired at a stamp below the oldest start is freed, the oldest first. Whoever is idle has no start.
 //! 4. *Look at the logs*, if that left something, and it is worth it: an attempt that stands still, or takes long, holds what its read log
-//!    leads to and nothing else (`hazards`). All but that is freed.
+//!    leads to and nothing else (`hazards`). All but that is freed. In pieces: no operation pays for a long log, or for all that waits.
 //!
 //! **Why nobody reads what is freed.** The handshake of F1 and F2, which opacity rests on, does it; there is no fence here. An
 //! attempt stores the batch number that it finds as its start, and then fences (F1). The committer is PREPARED, fences (F2), and
@@ -40,7 +40,7 @@ mod limbo;
 mod retire;
 
 pub use dismantle::for_each_part;
-pub(crate) use hazards::look_at_logs;
+pub(crate) use hazards::{Look, Looked};
 pub use limbo::Limbo;
 pub(crate) use limbo::{advance, oldest_start};
 pub(crate) use retire::{finish_retiring, retire, retire_whole};

@@ -25,7 +25,7 @@ pub struct WholeCollection(Stage);
 enum Stage {
     #[default]
     Begins,
-    Goes(Collection),
+    Goes(Box<Collection>),
     /// All is found; some may be held by those who have begun before.
     Frees(Collected),
 }
@@ -88,7 +88,7 @@ impl<P: Platform> Participant<P> {
     pub fn go_on_with(&mut self, whole: &mut WholeCollection, steps: u32) -> Progress {
         match &mut whole.0 {
             Stage::Begins => match self.open_collection(Patience::IN_A_HURRY) {
-                Some(collection) => whole.0 = Stage::Goes(collection),
+                Some(collection) => whole.0 = Stage::Goes(Box::new(collection)),
                 None => return Progress::Busy,
             },
             Stage::Goes(collection) => {
@@ -120,7 +120,7 @@ impl<P: Platform> Participant<P> {
     /// Ends one that is not over.
     pub fn give_up(&mut self, whole: WholeCollection) {
         if let Stage::Goes(collection) = whole.0 {
-            self.close_collection(collection);
+            self.close_collection(*collection);
         }
     }
 

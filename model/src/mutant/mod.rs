@@ -106,7 +106,7 @@ pub enum Fault {
 
 impl Fault {
     /// All that are one.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::NoFenceAtBegin,
         Self::NoFenceWhenPrepared,
         Self::ClockBeforePrepared,

@@ -55,7 +55,7 @@ const PREEMPTED: [&str; 19] = [
     "collected_beside_a_hold",
     "collected_and_taken_over",
 ];
-const SHUTTLED: [&str; 28] = [
+const SHUTTLED: [&str; 29] = [
     "two_writers_of_one_cell timeouts",
     "write_skew timeouts",
     "reader_of_two_cells timeouts",
