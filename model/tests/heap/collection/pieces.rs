@@ -130,3 +130,38 @@ fn what_moves_within_an_array_that_is_traced_in_pieces_stays() {
         }
     }
 }
+
+/// An attempt with a long log has read, last of all, a name that goes before a collection begins: between any two steps of that it finds what was there.
+#[test]
+fn what_stands_at_the_end_of_a_long_log_stays() {
+    let (heap, space) = space_of(8 * MIB);
+    let mut collector = space.participant().unwrap();
+    let mut mover = space.participant().unwrap();
+    let mut reader = another(&heap, &space).participant().unwrap();
+    let root = root_list(&mut mover);
+    mover.run(|tx| (0..ITEMS).try_for_each(|_| list::push(tx, root, integer(0)))).unwrap();
+    for steps in 0.. {
+        mover
+            .run(|tx| {
+                let treasure = list_of(tx, &[integer(42)])?;
+                list::set(tx, root, 0, Value::handle(treasure)).map(drop)
+            })
+            .unwrap();
+        reader.begin().unwrap();
+        (1..ITEMS).for_each(|index| assert_eq!(list::get(&mut reader, root, index), Ok(Some(integer(0)))));
+        let treasure = item(&mut reader, root, 0).unwrap();
+        mover.run(|tx| list::set(tx, root, 0, Value::NONE)).unwrap();
+        let mut collection = collector.open_collection(Patience::IN_A_HURRY).unwrap();
+        let over = (0..steps).any(|_| matches!(collector.collection_step(&mut collection), Step::Over(_)));
+        assert_eq!(list::get(&mut reader, treasure, 0), Ok(Some(integer(42))), "{steps} steps");
+        while !over && !matches!(collector.collection_step(&mut collection), Step::Over(_)) {}
+        collector.collect();
+        assert_eq!(list::get(&mut reader, treasure, 0), Ok(Some(integer(42))), "{steps} steps");
+        reader.abort();
+        assert_eq!(collected(&mut collector), 1, "{steps} steps");
+        if over {
+            assert!(steps > 8, "only {steps} steps");
+            return;
+        }
+    }
+}
