@@ -1,11 +1,12 @@
 """What collections cost those who work, and whether memory stays what it is.
 
-Run by `pso bench garbage`; by hand: `python -m pso_bench garbage --objects 1000000 --share 0.25 --seconds 60 --stops 20 --seed 1`. Prints one line of JSON.
+Run by `pso bench garbage`; by hand: `python -m pso_bench garbage --objects 1000000 --share 0.25 --deleted 1024 --seconds 60 --stops 20 --seed 1`. Prints one line of JSON.
 
 ring    A ring of many lists is dropped, and a process that does nothing else collects it, by a share of a processor, while two others move money. Theirs are:
         operations per second, per second of processor time, and the most processor time of one operation: before, and meanwhile.
 churn   Four processes replace values, lists and dicts in a shared dict and a shared list; every second one is killed and replaced.
         The bytes in use are noted every second.
+deleted A dict with texts of a thousand characters is filled, deleted, and collected. The memory behind the space is what its file system says.
 stops   The same four, and nobody is killed: now and then one of them is stopped for a second. Noted are the bytes in use before and at
         the end, and what the others have committed meanwhile.
 """
@@ -16,6 +17,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import time
 
 import pso
@@ -23,6 +25,8 @@ import pso
 ACCOUNTS = 1000
 WARM_UP_SECONDS = 3
 STOP_SECONDS = 1
+# So long it is waited for memory to go back.
+GIVEN_BACK_SECONDS = 5
 
 
 def say(text: str) -> None:
@@ -240,16 +244,53 @@ def stops(count: int, seed: int) -> dict[str, object]:
         return {"seed": seed, "stops": rows, "ended": len(workers) - len(left), "findings": len(space.fsck())}
 
 
+def deleted(mebibytes: int) -> dict[str, object]:
+    with (
+        tempfile.TemporaryDirectory(dir="/dev/shm", prefix="pso-bench-") as folder,
+        pso.create(size=mebibytes * 3 << 19, dir=os.path.join(folder, "space")) as space,
+    ):
+
+        def backed() -> int:
+            return os.stat(os.path.join(space.dir, "arena")).st_blocks * 512
+
+        say(f"deleted: {mebibytes} MiB are filled")
+        at_first = backed()
+        space.root["table"] = {}
+        table, part, number = space.root["table"], 1000, 0
+        while space.stats()["used"] < mebibytes << 20:
+            table.update({f"key {key}": f"{key:01000}" for key in range(number, number + part)})
+            number += part
+        full = backed()
+        del space.root["table"], table
+        began = time.monotonic()
+        space.collect()
+        collected = time.monotonic() - began
+        # Nobody is waited for where all has gone at once.
+        while backed() - at_first > (full - at_first) // 100 and time.monotonic() - began < GIVEN_BACK_SECONDS:
+            time.sleep(0.1)
+            space.collect()
+        return {
+            "entries": number,
+            "backed": full - at_first,
+            "left": backed() - at_first,
+            "collected_s": collected,
+            "waited_s": time.monotonic() - began,
+            "findings": len(space.fsck()),
+        }
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m pso_bench garbage")
     parser.add_argument("--objects", type=int, default=1_000_000)
     parser.add_argument("--share", type=float, default=0.25)
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--deleted", type=int, default=1024)
     parser.add_argument("--stops", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     result = {
         "ring": ring(options.objects, options.share),
+        "deleted": deleted(options.deleted),
         "churn": churn(options.seconds, stop=False),
         "churn_stopped": churn(options.seconds, stop=True),
         "stops": stops(options.stops, options.seed) if options.stops else None,

@@ -37,6 +37,18 @@ fn all() -> f64 {
     1.0
 }
 
+/// Much is filled, and deleted.
+#[derive(Deserialize, Serialize)]
+struct Deleted {
+    entries: u64,
+    /// Bytes of memory behind the space before that, beyond what an empty one has; and after it.
+    backed: u64,
+    left: u64,
+    collected_s: f64,
+    waited_s: f64,
+    findings: u64,
+}
+
 /// Values are replaced, and each second a process is killed.
 #[derive(Deserialize, Serialize)]
 pub struct Churn {
@@ -76,6 +88,9 @@ struct Stop {
 #[derive(Deserialize, Serialize)]
 pub struct Numbers {
     ring: Ring,
+    /// None in files from before it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<Deleted>,
     /// Nobody is stopped.
     pub churn: Churn,
     /// One is, in the second half.
@@ -132,9 +147,9 @@ pub fn run(options: &BenchGarbage) -> Result<(), Failure> {
     let [objects, seconds, stops, seed] =
         [options.objects.into(), options.seconds.into(), options.stops.into(), options.seed]
             .map(|number: u64| number.to_string());
-    let share = options.share.to_string();
+    let (share, deleted) = (options.share.to_string(), options.deleted.to_string());
     let arguments = [
-        ["garbage", "--objects", &objects, "--share", &share].as_slice(),
+        ["garbage", "--objects", &objects, "--share", &share, "--deleted", &deleted].as_slice(),
         &["--seconds", &seconds, "--stops", &stops, "--seed", &seed],
     ]
     .concat()
@@ -170,6 +185,9 @@ impl Numbers {
             ring.share,
             ring.meanwhile.operations_per_s / ring.before.operations_per_s
         );
+        if let Some(deleted) = &self.deleted {
+            println!("{deleted}\n");
+        }
         let mut table =
             Table::new(["values replaced, a kill a second", "MiB in use: first half", "second half", "findings"]);
         for churn in [&self.churn, &self.churn_stopped] {
@@ -180,6 +198,21 @@ impl Numbers {
         if let Some(stops) = &self.stops {
             println!("{}", stops.table());
         }
+    }
+}
+
+impl std::fmt::Display for Deleted {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [backed, left] = [self.backed, self.left].map(|bytes| mebibytes(bytes as f64));
+        write!(
+            formatter,
+            "{} entries, {backed:.0} MiB, deleted: collected in {:.2} s, and {:.1} % went back to the system within {:.2} s; {} findings",
+            self.entries,
+            self.collected_s,
+            100.0 * (1.0 - left / backed),
+            self.waited_s,
+            self.findings
+        )
     }
 }
 
@@ -232,7 +265,7 @@ pub mod tests {
             before: work,
             meanwhile: work,
         };
-        Numbers { ring, churn: churn(false, nobody), churn_stopped: churn(true, one), stops: None }
+        Numbers { ring, deleted: None, churn: churn(false, nobody), churn_stopped: churn(true, one), stops: None }
     }
 
     fn stops(rows: &[(u64, u64, u64, f64)]) -> Stops {
@@ -265,6 +298,14 @@ pub mod tests {
     fn commits_are_counted_by_the_time_that_the_stop_took() {
         assert_eq!(stops(&[(1, 1, 100, 1.0), (1, 1, 300, 2.0), (1, 1, 90, 0.5)]).commits(), [100.0, 150.0]);
         assert_eq!(stops(&[]).commits(), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn what_went_back_is_a_part_of_what_was_there() {
+        let (backed, left) = (200 * MIB, 10 * MIB);
+        let deleted = Deleted { entries: 7, backed, left, collected_s: 0.5, waited_s: 1.25, findings: 0 };
+        let expected = "7 entries, 200 MiB, deleted: collected in 0.50 s, and 95.0 % went back to the system within 1.25 s; 0 findings";
+        assert_eq!(deleted.to_string(), expected);
     }
 
     #[test]

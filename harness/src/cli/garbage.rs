@@ -12,6 +12,9 @@ pub struct BenchGarbage {
     /// The share of one processor that is spent on collecting it.
     #[arg(long, default_value_t = 0.25)]
     pub share: f64,
+    /// MiB that are filled, and deleted.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(16..))]
+    pub deleted: u32,
     /// Seconds of each part in which values are replaced; a process is killed in each.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..))]
     pub seconds: u32,
