@@ -36,7 +36,7 @@ use crate::word::{BlockKind, BlockPhase, BlockState, Handle, Link, ParticipantId
 const CHUNK: usize = 64;
 
 /// Sets that the names are spread over: none of them is ever so large that to make it grow takes long.
-const SETS: usize = 256;
+const SETS: usize = 64;
 
 /// What those who are in an attempt may hold.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Held {
 
     fn set_of(handle: Handle) -> usize {
         // Fibonacci hashing: blocks lie at multiples of their size.
-        (handle.raw().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % SETS
+        (handle.raw().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % SETS
     }
 }
 

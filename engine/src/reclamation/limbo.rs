@@ -147,6 +147,11 @@ impl Limbo {
         self.dismantling.is_some()
     }
 
+    /// Whether it is being found out what somebody holds of it, and that was too much for once.
+    pub fn is_judging(&self) -> bool {
+        self.judging.is_some()
+    }
+
     /// Words that wait to be freed.
     pub fn words(&self) -> u64 {
         self.words

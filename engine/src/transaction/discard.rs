@@ -120,7 +120,7 @@ impl<P: Platform> Participant<P> {
         }
         let words_before = self.limbo.freed_words();
         let mut freed = self.free_retired(most);
-        if freed == 0 && self.limbo.words() != 0 {
+        if freed == 0 && self.limbo.words() != 0 && !self.limbo.is_judging() {
             // Somebody who began before all of it is still at work; or dead: then nobody but us may ever look.
             recovery::recover_dead(&self.space);
             freed = self.free_retired(most);
