@@ -38,6 +38,8 @@ const GIVING_BACK_TRIES: u32 = 16;
 /// A wait for somebody else: each pause, and all pauses in a row.
 const PAUSE: Duration = Duration::from_micros(200);
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long nobody looks at Python's signals in a pause, at most.
+const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 /// The longest pause of whoever takes a share only: others take him for stopped after half a second.
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
@@ -200,11 +202,11 @@ fn run(py: Python<'_>, tx: &mut Tx, share: Share) -> Result<()> {
     // Bounded by `PATIENCE` where it waits, by the blocks of the space where it works.
     let (goes_on, is_over) = loop {
         let mut progress = Progress::Went;
-        let mut goes_on = gil::sleep_without_lock(&mut || {
-            let began = Instant::now();
-            progress = tx.go_on_with(&mut whole, share.steps_at_once());
-            std::thread::sleep(share.pause_after(began.elapsed()));
-        });
+        let began = Instant::now();
+        let mut goes_on = gil::sleep_without_lock(&mut || progress = tx.go_on_with(&mut whole, share.steps_at_once()));
+        if matches!(progress, Progress::Went) {
+            goes_on = goes_on && leave_to_others(share.pause_after(began.elapsed()));
+        }
         let is_over = matches!(progress, Progress::Over(_));
         if matches!(progress, Progress::Went) {
             waits_since = None;
@@ -240,6 +242,18 @@ fn give_back(tx: &mut Tx) -> bool {
         if !pause() {
             return false;
         }
+    }
+    true
+}
+
+/// A long pause, in pieces: signals are looked at in between. False: interrupted.
+fn leave_to_others(mut rest: Duration) -> bool {
+    while !rest.is_zero() {
+        let piece = rest.min(LONGEST_SLEEP);
+        if !gil::sleep_without_lock(&mut || std::thread::sleep(piece)) {
+            return false;
+        }
+        rest -= piece;
     }
     true
 }

@@ -193,7 +193,7 @@ impl Log {
         let platform = arena.platform();
         let mut chunk = [(0, 0); CHUNK];
         // The log had so many entries, and one is noted behind them.
-        let wanted = (self.counted + 1 - self.first).min(CHUNK as u64) as usize;
+        let wanted = (self.counted.saturating_add(1) - self.first).min(CHUNK as u64) as usize;
         let found = foreign_reads(arena, self.slot, self.first, &mut chunk[..wanted]);
         // The names are read before it is asked whose they were.
         platform.fence(Acquire);
@@ -207,7 +207,7 @@ impl Log {
             *steps += follow(arena, handle, visit)?;
         }
         self.first += found as u64;
-        Ok((found == wanted && self.first <= self.counted).then_some(self))
+        Ok((found > 0 && found == wanted && self.first <= self.counted).then_some(self))
     }
 }
 

@@ -22,10 +22,10 @@ const FREED_TOGETHER: usize = 1024;
 
 /// Entries of read logs that are looked at for each block that waits, at most.
 const LOOKS_PER_BLOCK: u64 = 8;
-/// By the way: steps of a look at the logs that are made together, and blocks of which it is asked together whether somebody holds them. Each takes a tenth of a
-/// millisecond or two.
+/// Steps of a look at the logs that are made together, at least, and blocks of which it is asked together whether somebody holds them. Each takes a tenth of a
+/// millisecond or two. More where more may be freed together: as many as that, and half as many steps.
 const LOOKED_AT_TOGETHER: u64 = 2048;
-const JUDGED_TOGETHER: usize = 4096;
+const JUDGED_TOGETHER: u64 = 4096;
 
 /// Retired blocks, the oldest first. The arena's list says the same, for whoever comes after a kill.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ pub struct Limbo {
     judging: Option<Judging>,
     /// What somebody holds, as far as that is known: older than all in `waiting`. Empty where nothing is judged.
     kept: VecDeque<Retired>,
+    kept_words: u64,
     words: u64,
     /// Payload words freed so far, with those of parts.
     freed_words: u64,
@@ -65,6 +66,15 @@ struct Judging {
     held: Held,
 }
 
+/// Whether the logs of all who are in an attempt are looked at for what the starts alone do not let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logs {
+    /// If that is worth it.
+    IfWorthIt,
+    /// Whatever it costs.
+    InAnyCase,
+}
+
 /// How far a collection of what is retired has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Went {
@@ -82,6 +92,7 @@ impl Default for Limbo {
             waiting: VecDeque::new(),
             judging: None,
             kept: VecDeque::new(),
+            kept_words: 0,
             words: 0,
             freed_words: 0,
             dismantling: None,
@@ -173,6 +184,7 @@ impl Limbo {
         owner: ParticipantId,
         cache: &mut BlockCache,
         most: u64,
+        logs: Logs,
     ) -> u64 {
         let Some(youngest) = self.waiting.back() else { return 0 };
         advance(arena, youngest.stamp);
@@ -186,22 +198,27 @@ impl Limbo {
         if self.judging.is_none() {
             let mut old = self.waiting.partition_point(|retired| retired.stamp < oldest);
             (freed, went) = self.free(&mut means, most, &mut old, |_| true);
-            let is_worth_it = most == u64::MAX || self.is_in_the_middle() || self.is_worth_a_look(arena, owner);
+            let is_worth_it = logs == Logs::InAnyCase || self.is_in_the_middle() || self.is_worth_a_look(arena, owner);
             if went == Went::Through && is_worth_it {
                 self.begin_judging(arena);
             }
         }
+        let mut stay = (self.waiting.len(), self.words);
         if self.judging.is_some() {
-            let more = self.judge(&mut means, most - freed, most == u64::MAX);
+            let more = self.judge(&mut means, most - freed);
             (freed, went) = (freed + more.0, more.1);
+            if went == Went::Through {
+                // Not what came meanwhile: of that it is not known.
+                stay = (self.kept.len(), self.kept_words);
+            }
         }
         // What could go and was too much for once goes with the next commit that takes something out.
-        let (blocks, words) = match went {
-            Went::Through | Went::Starved => (2 * self.waiting.len(), 2 * self.words),
-            Went::AsFarAsAllowed => (0, 0),
-        };
-        self.due_blocks = BLOCKS + blocks;
-        self.due_words = WORDS + words;
+        let (blocks, words) = if went == Went::AsFarAsAllowed { (0, 0) } else { stay };
+        self.due_blocks = BLOCKS + 2 * blocks;
+        self.due_words = WORDS + 2 * words;
+        if self.judging.is_none() {
+            self.judge_no_more();
+        }
         freed
     }
 
@@ -228,33 +245,41 @@ impl Limbo {
 
     fn judge_no_more(&mut self) {
         self.judging = None;
-        // Their room is there, or nearly: as many were taken out.
-        while let Some(kept) = self.kept.pop_back() {
-            self.waiting.push_front(kept);
+        self.kept_words = 0;
+        // The shorter one moves.
+        if self.kept.len() > self.waiting.len() && self.kept.try_reserve(self.waiting.len()).is_ok() {
+            self.kept.append(&mut self.waiting);
+            std::mem::swap(&mut self.kept, &mut self.waiting);
+        } else {
+            // Their room is there, or nearly: as many were taken out.
+            while let Some(kept) = self.kept.pop_back() {
+                self.waiting.push_front(kept);
+            }
         }
     }
 
-    /// Goes on with the look, and when that is over frees what nobody holds; by the way a piece of one of the two. Gives the number of blocks freed, and whether that was all.
-    fn judge<P: Platform>(&mut self, means: &mut Means<'_, P>, most: u64, at_once: bool) -> (u64, Went) {
+    /// Goes on with the look, and when that is over frees what nobody holds: a piece of one of the two, or of both. Gives the number of blocks freed, and whether that was all: then
+    /// nothing is judged any more, and the caller calls [`Self::judge_no_more`].
+    fn judge<P: Platform>(&mut self, means: &mut Means<'_, P>, most: u64) -> (u64, Went) {
         let Some(mut judging) = self.judging.take() else { return (0, Went::Through) };
         if let Some(look) = &mut judging.look {
-            let steps = if at_once { u64::MAX } else { LOOKED_AT_TOGETHER };
-            match judging.held.go_on(look, means.arena, means.owner, steps) {
+            match judging.held.go_on(look, means.arena, means.owner, LOOKED_AT_TOGETHER.max(most / 2)) {
                 Looked::Some => {
                     self.judging = Some(judging);
                     return (0, Went::AsFarAsAllowed);
                 }
                 Looked::All => judging.look = None,
-                Looked::NoMemory => return (0, Went::Through),
+                Looked::NoMemory => return (0, Went::Starved),
             }
         }
-        let together = if at_once { usize::MAX } else { JUDGED_TOGETHER };
-        let mut now = judging.left.min(together);
+        let mut now = judging.left.min(usize::try_from(JUDGED_TOGETHER.max(most)).unwrap_or(usize::MAX));
         let later = judging.left - now;
         let (freed, went) = self.free(means, most, &mut now, |retired| !judging.held.holds(retired.handle));
         judging.left = later + now;
-        if judging.left == 0 || went == Went::Starved {
-            self.judge_no_more();
+        if went == Went::Starved {
+            return (freed, went);
+        }
+        if judging.left == 0 {
             return (freed, Went::Through);
         }
         self.judging = Some(judging);
@@ -287,6 +312,7 @@ impl Limbo {
                 freed += self.free_run(means, &run, self.kept.back().copied());
             } else if self.kept.try_reserve(1).is_ok() {
                 self.kept.extend(self.waiting.pop_front());
+                self.kept_words += self.kept.back().map_or(0, |kept| kept.words);
             } else {
                 // No memory in this process to look at more.
                 return (freed, Went::Starved);

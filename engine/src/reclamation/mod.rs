@@ -41,7 +41,7 @@ mod retire;
 
 pub use dismantle::for_each_part;
 pub(crate) use hazards::{Look, Looked};
-pub use limbo::Limbo;
+pub use limbo::{Limbo, Logs};
 pub(crate) use limbo::{advance, oldest_start};
 pub(crate) use retire::{finish_retiring, retire, retire_whole};
 pub use retire::{for_each_retired, is_shared, stamp};

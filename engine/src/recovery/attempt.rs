@@ -259,7 +259,7 @@ impl Leftover {
                 // As in `write_back`.
                 platform.fence(SeqCst);
                 collection::note_commit(arena, std::iter::once(entry.old_value(arena)), [].into_iter(), [].into_iter());
-                // Relaxed: published by the exchange.
+                // Relaxed: published by the exchange; and whoever finds it under the lock that still stands finds COMMITTED, too, for the fence above.
                 platform.store(cell.value_word(), new, Relaxed);
                 platform.load(self.slot.commit_version(), Relaxed)
             }

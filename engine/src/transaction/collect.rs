@@ -5,6 +5,7 @@ use crate::collection::{self, Collected, Collection, Patience, Seat, Step};
 use crate::error::Stop;
 use crate::holding;
 use crate::platform::Platform;
+use crate::reclamation::Logs;
 use crate::recovery;
 
 /// How a collection ended.
@@ -106,12 +107,12 @@ impl<P: Platform> Participant<P> {
             }
             Stage::Frees(collected) => {
                 let collected = *collected;
-                if self.collect_at_most(u64::from(steps) * FREED_IN_A_STEP) > 0 && self.retired_words() != 0 {
-                    return Progress::Went;
-                }
-                // Or there are more than it would be worth a look at everybody's log by the way.
-                self.collect();
-                return if self.retired_words() == 0 { Progress::Over(collected) } else { Progress::Waits(collected) };
+                let freed = self.collect_with(u64::from(steps) * FREED_IN_A_STEP, Logs::InAnyCase);
+                return match self.retired_words() {
+                    0 => Progress::Over(collected),
+                    _ if freed > 0 || self.is_finding_out() => Progress::Went,
+                    _ => Progress::Waits(collected),
+                };
             }
         }
         Progress::Went

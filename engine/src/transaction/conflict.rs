@@ -21,6 +21,8 @@ const SLEEP_NS: u64 = 1_500_000;
 /// So long an owner is waited for in the open, as one who runs. Then the wait is announced, and two that wait for each other find
 /// it out at once: a spin as long as a wake-up takes, before that, cost two that cross 20 us each time.
 const OPEN_SPIN_NS: u64 = 300;
+/// Cells of one attempt of the dead that are finished one by one: whoever wants more of them has it finished as a whole.
+const CELLS_OF_ONE: u32 = 4;
 /// Turns of a spin between two looks at the clock, and at more than one word.
 const SPINS_TO_A_LOOK: u32 = 16;
 /// Attempts lost to a policy that retries after which the owner's life is looked at: a system call.
@@ -99,12 +101,17 @@ impl<P: Platform> Participant<P> {
     #[cold]
     pub(super) fn meet_committed(&mut self, cell: CellAddress, slot: Slot, by: LockedBy) -> Result<(), Stop> {
         let committed = Status { seq: by.seq, state: State::Committed }.pack();
+        let owner = AttemptId { participant: by.participant, seq: by.seq };
         let began = self.platform().now_ns();
         let spin_ns = self.platform().spin_ns();
         let mut sleep_ns = SLEEP_NS / 8;
         while self.platform().load(slot.status(), Acquire) == committed {
             if !self.still(self.active) {
                 return Err(self.lost());
+            }
+            if self.has_met_dead(owner) {
+                self.finish_dead(cell, owner);
+                return Ok(());
             }
             if self.platform().now_ns().saturating_sub(began) < spin_ns {
                 self.platform().spin_hint();
@@ -117,7 +124,7 @@ impl<P: Platform> Participant<P> {
             }
             sleep_ns = (sleep_ns * 2).min(SLEEP_NS / 2);
             if participant_is_dead(self.arena(), by.participant) {
-                recovery::finish_attempt(&self.space, by.participant, self.limits.cleared_entries, cell);
+                self.finish_dead(cell, owner);
                 // It may stay COMMITTED.
                 return Ok(());
             }
@@ -336,7 +343,20 @@ impl<P: Platform> Participant<P> {
         for state in [State::Active, State::Waiting, State::Prepared] {
             self.stop(slot, owner, state);
         }
-        recovery::finish_attempt(&self.space, owner.participant, self.limits.cleared_entries, cell);
+        self.finish_dead(cell, owner);
+    }
+
+    /// Whether the owner of a lock was found dead before. Its attempt is not begun again: the slot is somebody else's after its next seq.
+    fn has_met_dead(&self, owner: AttemptId) -> bool {
+        self.met_dead == (owner, self.met_dead.1)
+    }
+
+    /// Sees to as much of a dead one's attempt as `cell` needs, and to all of it where that is not the first cell of it, nor one of a few.
+    pub(super) fn finish_dead(&mut self, cell: CellAddress, owner: AttemptId) {
+        let cells = if self.has_met_dead(owner) { self.met_dead.1 + 1 } else { 1 };
+        self.met_dead = (owner, cells);
+        let most = if cells > CELLS_OF_ONE { u64::MAX } else { self.limits.cleared_entries };
+        recovery::finish_attempt(&self.space, owner.participant, most, cell);
     }
 
     /// An owner without any engine call for long: its locks are taken. Its patience doubles, so that a body that computes for

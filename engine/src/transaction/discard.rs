@@ -7,7 +7,7 @@ use crate::collection;
 use crate::error::Stop;
 use crate::participant::{Entry, EntryKind};
 use crate::platform::{OutOfPages, Platform};
-use crate::reclamation;
+use crate::reclamation::{self, Logs};
 use crate::recovery;
 use crate::word::{CellAddress, Handle, WordAddress};
 
@@ -110,20 +110,31 @@ impl<P: Platform> Participant<P> {
     ///
     /// Cost: a load for each participant slot of the space.
     pub fn collect(&mut self) -> u64 {
-        self.collect_at_most(u64::MAX)
+        self.collect_with(u64::MAX, Logs::InAnyCase)
     }
 
     /// The same, and no further one once `most` blocks are freed. What owns many is freed in pieces of `most` steps: each frees a block, or looks at up to 64 cells.
+    ///
+    /// 0 may mean that it has only found out more of what may go: [`Self::is_finding_out`].
     pub fn collect_at_most(&mut self, most: u64) -> u64 {
+        self.collect_with(most, Logs::IfWorthIt)
+    }
+
+    /// Whether it is in the middle of finding out what others hold of what it has taken out.
+    pub fn is_finding_out(&self) -> bool {
+        self.limbo.is_judging()
+    }
+
+    pub(super) fn collect_with(&mut self, most: u64, logs: Logs) -> u64 {
         if self.is_foreign() {
             return 0;
         }
         let words_before = self.limbo.freed_words();
-        let mut freed = self.free_retired(most);
-        if freed == 0 && self.limbo.words() != 0 && !self.limbo.is_judging() {
-            // Somebody who began before all of it is still at work; or dead: then nobody but us may ever look.
-            recovery::recover_dead(&self.space);
-            freed = self.free_retired(most);
+        let mut freed = self.free_retired(most, logs);
+        // Somebody who began before all of it is still at work; or dead: then nobody but us may ever look.
+        if freed == 0 && self.limbo.words() != 0 && !self.limbo.is_judging() && recovery::recover_dead(&self.space) > 0
+        {
+            freed = self.free_retired(most, logs);
         }
         // Relaxed: a number for people.
         self.platform().store(self.slot.retired_words(), self.limbo.words(), Relaxed);
@@ -133,9 +144,9 @@ impl<P: Platform> Participant<P> {
     }
 
     /// In a look: what is free and nobody's may be given back by others while it is still looked at here.
-    pub(super) fn free_retired(&mut self, most: u64) -> u64 {
+    pub(super) fn free_retired(&mut self, most: u64, logs: Logs) -> u64 {
         let Self { space, limbo, arena, slot, id, cache, .. } = self;
-        space.look(|| limbo.collect(arena, *slot, *id, cache, most))
+        space.look(|| limbo.collect(arena, *slot, *id, cache, most, logs))
     }
 
     /// Goes on with giving memory back to the system, in proportion to what was freed.

@@ -62,7 +62,7 @@ use crate::error::{Corrupt, Full, Stop};
 use crate::holding;
 use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
 use crate::platform::Platform;
-use crate::reclamation::Limbo;
+use crate::reclamation::{Limbo, Logs};
 use crate::recovery;
 use crate::space::Space;
 use crate::waiting::Bell;
@@ -144,6 +144,8 @@ pub struct Participant<P: Platform> {
     visible_in: u64,
     visible_snapshot: u64,
     passed: u64,
+    /// The attempt of the dead whose cells were met last, and how many were.
+    met_dead: (AttemptId, u32),
     /// Whether the transaction under way has had a lull.
     had_lull: bool,
     /// Whether the transaction under way must not write.
@@ -246,6 +248,7 @@ impl<P: Platform> Participant<P> {
             visible_in: NO_SEQ,
             visible_snapshot: 0,
             passed: 0,
+            met_dead: (AttemptId { participant: id, seq: NO_SEQ }, 0),
             had_lull: false,
             read_only: false,
             standing: Standing::default(),
@@ -441,7 +444,7 @@ impl<P: Platform> Participant<P> {
         if self.has_large_logs {
             self.shrink_logs();
         }
-        self.free_retired(u64::MAX);
+        self.free_retired(u64::MAX, Logs::InAnyCase);
         self.write_counters();
         let arena = &self.arena;
         let empty = self.space.look(|| allocator::recover(arena, self.id));

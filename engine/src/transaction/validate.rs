@@ -6,7 +6,6 @@ use super::Participant;
 use crate::error::Stop;
 use crate::participant::{EntryKind, HELD, READ_WORDS, Slot, foreign_entry, participant_is_dead, status_of};
 use crate::platform::Platform;
-use crate::recovery;
 use crate::word::{AttemptId, CellAddress, LockWord, LockedBy, State, Version, WordAddress};
 
 /// What validation finds about one read.
@@ -159,16 +158,15 @@ impl<P: Platform> Participant<P> {
     /// Whoever has read from a COMMITTED one, and changes something, commits after its write-back: until then its new blocks are
     /// PRIVATE, and no other may discard one. The dead one's is finished here, or as much of it as `cell` needs, whose lock is `word`; for the
     /// living the next attempt waits, as if it had been stopped by it.
-    fn note_write_back(&self, cell: CellAddress, word: u64, by: LockedBy) {
-        let arena = &self.arena;
-        if participant_is_dead(arena, by.participant) {
-            recovery::finish_attempt(&self.space, by.participant, self.limits.cleared_entries, cell);
-            if arena.platform().load(cell.lock_word(), Relaxed) != word {
+    fn note_write_back(&mut self, cell: CellAddress, word: u64, by: LockedBy) {
+        let owner = AttemptId { participant: by.participant, seq: by.seq };
+        if participant_is_dead(&self.arena, by.participant) {
+            self.finish_dead(cell, owner);
+            if self.platform().load(cell.lock_word(), Relaxed) != word {
                 return;
             }
         }
-        let owner = AttemptId { participant: by.participant, seq: by.seq };
-        arena.platform().store(self.slot.stopped_by(), owner.pack(), Relaxed);
+        self.platform().store(self.slot.stopped_by(), owner.pack(), Relaxed);
     }
 
     fn still_undecided(&self) -> bool {

@@ -10,7 +10,7 @@ pub struct BenchGarbage {
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1000..))]
     pub objects: u32,
     /// The share of one processor that is spent on collecting it.
-    #[arg(long, default_value_t = 0.25)]
+    #[arg(long, default_value_t = 0.25, value_parser = share)]
     pub share: f64,
     /// MiB that are filled, and deleted.
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(16..))]
@@ -33,4 +33,9 @@ pub struct BenchGarbage {
     /// Folder for the chart of memory over time, `garbage.svg` and `garbage.png`. `pso plot FILE -o FOLDER` draws it of a file.
     #[arg(long)]
     pub plot: Option<PathBuf>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.01..=1.0).contains(share));
+    share.ok_or_else(|| "a share of a processor is from 0.01 to 1".into())
 }

@@ -231,3 +231,31 @@ fn all_of_a_large_commit_is_there_whoever_dies_over_a_part_of_it() {
         commits += 1;
     }
 }
+
+/// What many cells of it cost: a few lost attempts, not one for each.
+#[test]
+fn who_reads_or_writes_many_cells_of_a_large_commit_of_the_dead_has_it_finished() {
+    hide_deaths();
+    let step = first_committed_step(seven);
+    for writes in [false, true] {
+        let (heap, space) = space_of(8 * MIB);
+        let mut survivor = space.participant().unwrap();
+        let cells = cells(&mut survivor, 3000);
+        let dead = dead_committer(&heap, &space, &cells, seven, step).unwrap();
+        let mut attempts = 0;
+        let done = survivor.run(|tx| {
+            attempts += 1;
+            for &cell in &cells[..500] {
+                match writes {
+                    true => tx.write(cell, integer(8))?,
+                    false => assert_eq!(tx.read(cell)?, integer(7)),
+                }
+            }
+            tx.write(cells[2999], integer(8))
+        });
+        assert_eq!(done, Ok(()));
+        assert!(attempts < 8, "{attempts} attempts");
+        assert_ne!(state(&space, dead), State::Committed);
+        assert_eq!(locked(&heap, &cells, dead), 0);
+    }
+}

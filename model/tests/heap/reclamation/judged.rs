@@ -117,6 +117,39 @@ fn what_is_read_and_taken_out_in_the_middle_of_a_look_stays() {
     }
 }
 
+/// What was found to be held is not asked for again at once.
+#[test]
+fn who_finds_that_all_is_held_leaves_it_for_a_while() {
+    let (heap, space) = space_of(8 * MIB);
+    let mut writer = space.participant().unwrap();
+    let list = texts(&mut writer, TEXTS);
+    let mut reader = Reader::begin(&space, &heap);
+    reader.read(list, 0, READ);
+    (0..READ).for_each(|index| writer.run(|tx| replace(tx, list, index, 1)).unwrap());
+    writer.collect();
+    assert_eq!(in_phase(&space, BlockPhase::Retired) as u64, READ);
+    for index in 0..READ {
+        writer.run(|tx| replace(tx, list, index, 2)).unwrap();
+        assert!(!writer.is_finding_out(), "{index} more");
+    }
+}
+
+/// Whoever takes out much at once gets ahead of it, whatever others hold.
+#[test]
+fn who_takes_out_much_with_each_commit_frees_as_much() {
+    let (heap, space) = space_of(16 * MIB);
+    let mut writer = space.participant().unwrap();
+    let list = texts(&mut writer, TEXTS);
+    let mut reader = Reader::begin(&space, &heap);
+    reader.read(list, 0, READ);
+    for turn in 0..40 {
+        writer.run(|tx| (0..TEXTS).try_for_each(|index| replace(tx, list, index, turn))).unwrap();
+        let waiting = in_phase(&space, BlockPhase::Retired) as u64;
+        assert!(waiting < 5 * TEXTS, "{waiting} wait after {turn} turns");
+        reader.check();
+    }
+}
+
 /// What one of several does.
 #[derive(Clone, Copy, Debug)]
 enum Deed {
