@@ -13,7 +13,7 @@ use crate::participant::{Slot, is_over, participant_is_dead, status_of};
 use crate::platform::Platform;
 use crate::recovery;
 use crate::waiting::{self, Bell};
-use crate::word::{AttemptId, CellAddress, LockedBy, ParticipantId, State, Status};
+use crate::word::{AttemptId, CellAddress, LockWord, LockedBy, ParticipantId, State, Status};
 
 /// Each sleep; death of the owner is looked for after it. Whoever has waited for long for an owner that runs goes on no later after its
 /// death than whoever has just come: what is left of a sleep is most of what a kill costs a waiter. A look costs some microseconds.
@@ -105,13 +105,16 @@ impl<P: Platform> Participant<P> {
         let began = self.platform().now_ns();
         let spin_ns = self.platform().spin_ns();
         let mut sleep_ns = SLEEP_NS / 8;
+        if self.has_met_dead(owner) {
+            self.finish_dead(cell, owner);
+            if self.platform().load(cell.lock_word(), Relaxed) != LockWord::locked(by) {
+                return Ok(());
+            }
+            // Somebody else is just at it: to be waited for as below.
+        }
         while self.platform().load(slot.status(), Acquire) == committed {
             if !self.still(self.active) {
                 return Err(self.lost());
-            }
-            if self.has_met_dead(owner) {
-                self.finish_dead(cell, owner);
-                return Ok(());
             }
             if self.platform().now_ns().saturating_sub(began) < spin_ns {
                 self.platform().spin_hint();
