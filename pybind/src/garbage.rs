@@ -202,21 +202,28 @@ fn run(py: Python<'_>, tx: &mut Tx, share: Share) -> Result<()> {
     // Bounded by `PATIENCE` where it waits, by the blocks of the space where it works.
     let (goes_on, is_over) = loop {
         let mut progress = Progress::Went;
-        let began = Instant::now();
-        let mut goes_on = gil::sleep_without_lock(&mut || progress = tx.go_on_with(&mut whole, share.steps_at_once()));
-        if matches!(progress, Progress::Went) {
-            goes_on = goes_on && leave_to_others(share.pause_after(began.elapsed()));
-        }
+        let (freed, mut worked) = (tx.freed_words(), Duration::ZERO);
+        let mut goes_on = gil::sleep_without_lock(&mut || {
+            let began = Instant::now();
+            progress = tx.go_on_with(&mut whole, share.steps_at_once());
+            worked = began.elapsed();
+        });
+        let rest = share.pause_after(worked);
         let is_over = matches!(progress, Progress::Over(_));
-        if matches!(progress, Progress::Went) {
+        let went = matches!(progress, Progress::Went);
+        // Who only finds out once more that what is left is held goes no further.
+        if went && (!whole.has_found_all() || tx.freed_words() != freed) {
             waits_since = None;
+        }
+        if goes_on && went {
+            goes_on = leave_to_others(rest);
         } else if goes_on && !is_over {
             waits_since.get_or_insert_with(Instant::now);
             pauses += 1;
             if pauses % PAUSES_TO_A_LOOK == 0 {
                 tx.space().recover_dead();
             }
-            goes_on = pause();
+            goes_on = leave_to_others(rest.max(PAUSE));
         }
         if is_over || !goes_on || waits_since.is_some_and(|since: Instant| since.elapsed() > PATIENCE) {
             break (goes_on, is_over);
@@ -246,14 +253,14 @@ fn give_back(tx: &mut Tx) -> bool {
     true
 }
 
-/// A long pause, in pieces: signals are looked at in between. False: interrupted.
-fn leave_to_others(mut rest: Duration) -> bool {
-    while !rest.is_zero() {
-        let piece = rest.min(LONGEST_SLEEP);
-        if !gil::sleep_without_lock(&mut || std::thread::sleep(piece)) {
+/// A pause, in pieces where it is long: signals are looked at in between. False: interrupted.
+fn leave_to_others(rest: Duration) -> bool {
+    let began = Instant::now();
+    // To wait for the interpreter's lock is part of it.
+    while let Some(left) = rest.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
+        if !gil::sleep_without_lock(&mut || std::thread::sleep(left.min(LONGEST_SLEEP))) {
             return false;
         }
-        rest -= piece;
     }
     true
 }

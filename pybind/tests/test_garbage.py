@@ -324,3 +324,31 @@ def test_a_share_that_is_no_number(small):
             small.collect(share=share)
     with pytest.raises(TypeError):
         small.collect(0.5)
+
+
+def test_beside_a_long_log_that_holds_it_ends():
+    """A look at the log takes some pieces, and comes to the same end each time."""
+    with pso.create(size="64M") as space:
+        numbers = space.root["numbers"] = space.List(range(200_000))
+        space.root["text"] = "a text " * 20
+        read, ended = threading.Event(), threading.Event()
+
+        def reader():
+            assert len(space.root["text"]) == 140
+            assert sum(numbers) == sum(range(200_000))
+            read.set()
+            assert ended.wait(60)
+
+        thread = threading.Thread(target=space.run, args=(reader,))
+        thread.start()
+        assert read.wait(60)
+        space.root["text"] = "another " * 20
+        began = time.monotonic()
+        for share in (1, 0.5):
+            space.collect(share=share)
+        # Both have waited for the reader, and given up.
+        assert 1 < time.monotonic() - began < 30
+        space.root["text"] = "x" * 140
+        ended.set()
+        thread.join()
+        assert space.fsck() == []

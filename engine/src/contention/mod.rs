@@ -231,8 +231,8 @@ pub struct Limits {
     /// An owner without any sign of life for so long is stopped by whoever waits for it.
     pub hung_ns: u64,
     /// Entries of a dead attempt that whoever waits for it sees to at most before it goes on. Of a larger one that was aborted so many are cleared: its locks
-    /// are void, and whoever meets one takes it. Of a larger one that has committed the cell that is waited for is finished, if it can be alone. The rest
-    /// is for those who recover the whole process.
+    /// are void, and whoever meets one takes it. Of a larger one that has committed the cell that is waited for is finished, if it can be alone,
+    /// but of some that the same participant waits for all is. The rest is for those who recover the whole process.
     pub cleared_entries: u64,
 }
 

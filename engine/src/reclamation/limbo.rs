@@ -134,7 +134,7 @@ impl Limbo {
     /// Makes room for more, so that nothing is allocated between COMMITTED and the end of an attempt. False: this process has no memory for it.
     #[inline]
     pub fn reserve(&mut self, more: usize) -> bool {
-        self.waiting.try_reserve(more).is_ok()
+        self.waiting.try_reserve(more + self.kept.len()).is_ok()
     }
 
     /// Notes a block that was retired.
@@ -239,19 +239,19 @@ impl Limbo {
 
     /// Of all that waits. Does nothing where it cannot be known what is held.
     fn begin_judging<P: Platform>(&mut self, arena: &Arena<P>) {
-        let Some(held) = Held::nothing() else { return };
+        let Some(held) = Held::nothing().filter(|_| !self.waiting.is_empty()) else { return };
         self.judging = Look::begin(arena).map(|look| Judging { left: self.waiting.len(), look: Some(look), held });
     }
 
     fn judge_no_more(&mut self) {
         self.judging = None;
         self.kept_words = 0;
-        // The shorter one moves.
-        if self.kept.len() > self.waiting.len() && self.kept.try_reserve(self.waiting.len()).is_ok() {
+        // The shorter one moves. The room that was made for more stays.
+        if self.kept.len() > self.waiting.len() && self.kept.try_reserve(self.waiting.capacity()).is_ok() {
             self.kept.append(&mut self.waiting);
             std::mem::swap(&mut self.kept, &mut self.waiting);
         } else {
-            // Their room is there, or nearly: as many were taken out.
+            // Their room is there: as many were taken out, and `reserve` counts them.
             while let Some(kept) = self.kept.pop_back() {
                 self.waiting.push_front(kept);
             }

@@ -9,7 +9,7 @@
 //! 2. the attempt: undecided becomes ABORTED and its locks are cleared; COMMITTED is written back in the owner's order
 //!    (values, DONE, locks), each value only while the cell still holds that lock; then IDLE with the next seq. Whoever waits for one cell of a
 //!    large attempt does no more than he needs and goes on: of one that was aborted he clears a part, of one that has committed he finishes that cell,
-//!    if it is to name no block. It stays ABORTED, or COMMITTED, until step 4;
+//!    if it is to name no block, and of some cells all. It stays ABORTED, or COMMITTED, until step 4;
 //! 3. who waited for it is rung;
 //! 4. (whole participant) the block that it was retiring retired, log cleared, pieces of its logs and of its process's table
 //!    (`holding`) published, PRIVATE blocks freed, superblocks orphaned, claim freed;

@@ -21,6 +21,13 @@ pub enum CollectionEnd {
 #[derive(Debug, Default)]
 pub struct WholeCollection(Stage);
 
+impl WholeCollection {
+    /// Whether all is found, and what is left is to free it.
+    pub fn has_found_all(&self) -> bool {
+        matches!(self.0, Stage::Frees(_))
+    }
+}
+
 /// How far it has come.
 #[derive(Debug, Default)]
 enum Stage {

@@ -356,7 +356,7 @@ impl<P: Platform> Participant<P> {
 
     /// Sees to as much of a dead one's attempt as `cell` needs, and to all of it where that is not the first cell of it, nor one of a few.
     pub(super) fn finish_dead(&mut self, cell: CellAddress, owner: AttemptId) {
-        let cells = if self.has_met_dead(owner) { self.met_dead.1 + 1 } else { 1 };
+        let cells = if self.has_met_dead(owner) { self.met_dead.1.saturating_add(1) } else { 1 };
         self.met_dead = (owner, cells);
         let most = if cells > CELLS_OF_ONE { u64::MAX } else { self.limits.cleared_entries };
         recovery::finish_attempt(&self.space, owner.participant, most, cell);

@@ -108,7 +108,8 @@ impl<P: Platform> Participant<P> {
     /// Frees what this participant has taken out of the space and nobody can hold any more. Done by itself now and then. Gives
     /// the number of blocks freed.
     ///
-    /// Cost: a load for each participant slot of the space.
+    /// Cost: a load for each participant slot of the space; and if that left something a fence on all processors and a look at the logs of all who are in an
+    /// attempt.
     pub fn collect(&mut self) -> u64 {
         self.collect_with(u64::MAX, Logs::InAnyCase)
     }
