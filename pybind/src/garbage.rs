@@ -98,13 +98,13 @@ impl Garbage {
         self.pauses.set(0);
         for _ in 0..STEPS_BY_THE_WAY {
             // What is condemned can wait: not so what was retired, which goes with this participant only.
-            if tx.retired_words() > MOST_RETIRED_WORDS {
+            if tx.retired_words() > MOST_RETIRED_WORDS && tx.is_freeing_due() {
                 break;
             }
             match tx.collection_step(&mut collection) {
                 Step::Went => {}
                 Step::Over(collected) => {
-                    tx.collect_at_most(FREED_BY_THE_WAY);
+                    free_by_the_way(tx);
                     return self.look_later(member, collected.kept / 2);
                 }
                 Step::Lost => return self.give_way(member),
@@ -112,7 +112,7 @@ impl Garbage {
         }
         let tx = &mut member.participant;
         tx.rest_collection(&collection);
-        tx.collect_at_most(FREED_BY_THE_WAY);
+        free_by_the_way(tx);
         // Again with the next container that is made.
         self.due.set(tx.objects_made() + 1);
         self.resting.replace(Some(collection));
@@ -133,6 +133,13 @@ impl Garbage {
     fn look_later(&self, member: &mut Member, containers: u64) {
         member.participant.forget_objects_made();
         self.due.set(containers.max(FIRST_DUE));
+    }
+}
+
+/// Somebody may hold much of it for long: then it is left alone as others leave it.
+fn free_by_the_way(tx: &mut Tx) {
+    if tx.retired_words() <= MOST_RETIRED_WORDS || tx.is_freeing_due() {
+        tx.collect_at_most(FREED_BY_THE_WAY);
     }
 }
 

@@ -352,3 +352,32 @@ def test_beside_a_long_log_that_holds_it_ends():
         ended.set()
         thread.join()
         assert space.fsck() == []
+
+
+def test_what_somebody_holds_keeps_nobody_from_collecting():
+    """More than what waits to be freed while a collection goes on by the way."""
+    with pso.create(size="64M") as space:
+        texts = space.root["texts"] = space.List(f"{number:08000}" for number in range(300))
+        read, ended = threading.Event(), threading.Event()
+
+        def reader():
+            assert all(len(text) == 8000 for text in texts)
+            read.set()
+            assert ended.wait(60)
+
+        thread = threading.Thread(target=space.run, args=(reader,))
+        thread.start()
+        assert read.wait(60)
+        for number in range(300):
+            texts[number] = None
+        assert space.stats()["retired"] > 2_000_000
+        most = 0
+        for number in range(60_000):
+            space.root["drop"] = {"number": number, "list": [number, "x" * 100]}
+            if number % 1000 == 0:
+                most = max(most, space.stats()["used"])
+        assert most < 24 << 20
+        texts[:] = ["y" * 8000] * 300
+        ended.set()
+        thread.join()
+        assert space.fsck() == []

@@ -121,6 +121,11 @@ impl<P: Platform> Participant<P> {
         self.collect_with(most, Logs::IfWorthIt)
     }
 
+    /// Whether it is worth trying to free something: not while what it has taken out was found to be held, and little has come since.
+    pub fn is_freeing_due(&self) -> bool {
+        self.limbo.is_due()
+    }
+
     /// Whether it is in the middle of finding out what others hold of what it has taken out.
     pub fn is_finding_out(&self) -> bool {
         self.limbo.is_judging()
