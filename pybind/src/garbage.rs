@@ -253,7 +253,7 @@ fn give_back(tx: &mut Tx) -> bool {
         if is_over {
             break;
         }
-        if !pause() {
+        if !leave_to_others(PAUSE) {
             return false;
         }
     }
@@ -270,8 +270,4 @@ fn leave_to_others(rest: Duration) -> bool {
         }
     }
     true
-}
-
-fn pause() -> bool {
-    gil::sleep_without_lock(&mut || std::thread::sleep(PAUSE))
 }

@@ -176,7 +176,8 @@ impl Limbo {
     /// Frees what nobody can hold, but goes on to no further one after `most` blocks, or steps of taking one apart. The caller's own attempt, if it is in one, has begun
     /// after all of this was retired. Gives the number of blocks freed.
     ///
-    /// Cost: a compare-exchange, a load for each participant slot of the space, and the frees.
+    /// Cost: a compare-exchange, a load for each participant slot of the space, and the frees; with a look at the logs a fence on all processors, and as much of the look as
+    /// `most` allows.
     pub fn collect<P: Platform>(
         &mut self,
         arena: &Arena<P>,

@@ -351,10 +351,10 @@ impl<P: Platform> Participant<P> {
 
     /// Whether the owner of a lock was found dead before. Its attempt is not begun again: the slot is somebody else's after its next seq.
     fn has_met_dead(&self, owner: AttemptId) -> bool {
-        self.met_dead == (owner, self.met_dead.1)
+        self.met_dead.0 == owner
     }
 
-    /// Sees to as much of a dead one's attempt as `cell` needs, and to all of it where that is not the first cell of it, nor one of a few.
+    /// Sees to as much of a dead one's attempt as `cell` needs, and to all of it once it has met more than a few of its cells.
     pub(super) fn finish_dead(&mut self, cell: CellAddress, owner: AttemptId) {
         let cells = if self.has_met_dead(owner) { self.met_dead.1.saturating_add(1) } else { 1 };
         self.met_dead = (owner, cells);

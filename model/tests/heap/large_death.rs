@@ -15,7 +15,7 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{CellAddress, LockWord, LockedBy, ParticipantId, State, Value};
 use pso_model::heap::{Heap, hide_deaths};
 
-use crate::support::{MIB, another, cells, contents, integer, space_of, version};
+use crate::support::{MIB, Tx, another, cells, contents, integer, space_of, version};
 
 /// A process that dies with locks on all of the cells.
 fn dead_owner(heap: &Heap, space: &Arc<Space<Heap>>, cells: &[CellAddress]) -> ParticipantId {
@@ -63,11 +63,20 @@ fn who_waits_for_a_large_attempt_of_the_dead_clears_a_part_and_goes_on() {
     assert_eq!(fsck(&space), vec![]);
 }
 
-#[test]
-fn a_waiter_that_dies_while_it_clears_a_part_leaves_the_rest_to_others() {
-    hide_deaths();
-    let thrifty = Limits { cleared_entries: 2, ..Limits::DEFAULT };
-    for step in 0.. {
+/// A survivor, and a waiter in a process that may die: to both an attempt of more than two entries is large.
+struct Waiting {
+    heap: Heap,
+    space: Arc<Space<Heap>>,
+    survivor: Tx,
+    cells: Vec<CellAddress>,
+    process: Heap,
+    waiters: Arc<Space<Heap>>,
+    waiter: Tx,
+}
+
+impl Waiting {
+    fn new() -> Self {
+        let thrifty = Limits { cleared_entries: 2, ..Limits::DEFAULT };
         let (heap, space) = space_of(4 * MIB);
         let mut survivor = space.participant().unwrap();
         survivor.set_limits(thrifty);
@@ -77,6 +86,15 @@ fn a_waiter_that_dies_while_it_clears_a_part_leaves_the_rest_to_others() {
         let waiters = Space::join(process.clone(), *space.arena().layout()).unwrap();
         let mut waiter = waiters.participant().unwrap();
         waiter.set_limits(thrifty);
+        Self { heap, space, survivor, cells, process, waiters, waiter }
+    }
+}
+
+#[test]
+fn a_waiter_that_dies_while_it_clears_a_part_leaves_the_rest_to_others() {
+    hide_deaths();
+    for step in 0.. {
+        let Waiting { heap, space, mut survivor, cells, process, waiters, mut waiter } = Waiting::new();
         let dead = dead_owner(&heap, &space, &cells);
         process.die_after(step);
         let waited = catch_unwind(AssertUnwindSafe(|| waiter.run(|tx| tx.write(cells[4], integer(7)))));
@@ -189,20 +207,12 @@ fn a_cell_that_is_to_name_a_block_is_finished_with_all_others() {
 #[test]
 fn all_of_a_large_commit_is_there_whoever_dies_over_a_part_of_it() {
     hide_deaths();
-    let thrifty = Limits { cleared_entries: 2, ..Limits::DEFAULT };
     let first = first_committed_step(seven);
     let (mut met, mut commits) = (0, 0);
     for victim_step in first.. {
         let mut steps = 0;
         for step in (victim_step % 3..).step_by(3) {
-            let (heap, space) = space_of(4 * MIB);
-            let mut survivor = space.participant().unwrap();
-            survivor.set_limits(thrifty);
-            let cells = cells(&mut survivor, 6);
-            let process = heap.process();
-            let waiters = Space::join(process.clone(), *space.arena().layout()).unwrap();
-            let mut waiter = waiters.participant().unwrap();
-            waiter.set_limits(thrifty);
+            let Waiting { heap, space, mut survivor, cells, process, waiters, mut waiter } = Waiting::new();
             let Some(dead) = dead_committer(&heap, &space, &cells, seven, victim_step) else {
                 assert!(commits > 15 && met > 200, "{commits} steps of a commit, {met} waits for one");
                 return;
