@@ -56,13 +56,16 @@
 //! `passes::MOST_PENDING` names. What processes hold is looked at in one step, and so is each record of a commit.
 
 mod colour;
+mod help;
 mod passes;
 mod reach;
 mod role;
 mod roots;
+mod trace;
 
 pub(crate) use colour::{born, note_commit};
 pub use colour::{is_beyond_doubt, note_held, note_released};
+pub use help::{Help, Helping};
 pub use passes::{Collected, Collection, Step};
 pub(crate) use role::Seat;
 pub use role::{Patience, last};

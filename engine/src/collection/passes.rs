@@ -1,20 +1,15 @@
 //! One collection, in steps of some tens of microseconds, from its begin to its end.
 
 use super::colour::{colour, has_many_names};
-use super::reach::{Found, each_word, reach, some_words};
-use super::role::{Patience, Role, Seat};
+use super::role::{Patience, Role, Seat, is_in_use};
 use super::roots::Commit;
+use super::trace::{Share, Tracer, push};
 use crate::allocator;
 use crate::arena::Arena;
 use crate::participant::Claim;
 use crate::platform::Platform;
 use crate::reclamation::{self, Look};
 use crate::word::{BlockPhase, Colour, Handle};
-
-/// Names that wait to be traced, at most: 512 KiB. What is not noted is grey all the same, and found in a look over all blocks.
-pub const MOST_PENDING: usize = 1 << 16;
-/// Words that one step traces, or somewhat more.
-const TRACED_AT_ONCE: u64 = 1024;
 
 /// What one step has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,23 +49,13 @@ enum Phase {
     Retiring,
 }
 
-/// An array of cells, of which those from a number on are not traced yet.
-#[derive(Clone, Copy, Debug)]
-struct Part {
-    array: Handle,
-    from: u64,
-}
-
 /// A collection under way. Whoever drops it without having closed it leaves it to others, who take over after a while.
 #[derive(Debug)]
 pub struct Collection {
     pub(super) role: Role,
     phase: Phase,
     /// Grey blocks.
-    objects: Vec<Handle>,
-    /// The one that is being traced, and its arrays of cells that are not traced yet.
-    tracing: Option<Handle>,
-    arrays: Vec<Part>,
+    tracer: Tracer,
     /// Those who were COMMITTED when it began.
     commits: Vec<Commit>,
     /// What somebody from whom this collection was taken over is about to retire.
@@ -94,9 +79,7 @@ impl Collection {
         Some(Self {
             role,
             phase: Phase::Commits,
-            objects: Vec::new(),
-            tracing: None,
-            arrays: Vec::new(),
+            tracer: Tracer::default(),
             commits,
             left_alone: Vec::new(),
             condemned: Vec::new(),
@@ -116,10 +99,13 @@ impl Collection {
         }
         self.role.show_life(seat);
         seat.enter();
-        let is_over = self.starved || self.go_on(seat, roots);
+        if matches!(self.phase, Phase::Marking | Phase::Looking { .. }) {
+            self.role.admit(seat);
+        }
+        let is_over = self.is_starved() || self.go_on(seat, roots);
         seat.leave();
         if is_over {
-            self.role.close(seat);
+            self.close(seat);
             return Step::Over(self.collected);
         }
         Step::Went
@@ -143,7 +129,7 @@ impl Collection {
             },
             Phase::Marking => {
                 self.trace(seat);
-                if self.is_all_traced() {
+                if self.tracer.is_done() {
                     self.phase = Phase::Looking { superblock: 0, clean: true };
                 }
             }
@@ -173,13 +159,11 @@ impl Collection {
     }
 
     pub(super) fn note<P: Platform>(&mut self, seat: &Seat<'_, P>, object: Handle) {
-        // What cannot be noted is grey all the same.
-        if colour(seat.arena, object, self.role.cycle) == Colour::White
-            && self.role.change(seat, object, Colour::White, Colour::Grey)
-            && self.objects.len() < MOST_PENDING
-        {
-            push(&mut self.objects, object);
-        }
+        self.tracer.note(seat, self.role.right(), object);
+    }
+
+    fn is_starved(&self) -> bool {
+        self.starved || self.tracer.starved
     }
 
     /// It is not condemned by this collection.
@@ -189,77 +173,44 @@ impl Collection {
 
     /// Notes the ends of the ways from a word.
     pub(super) fn reach<P: Platform>(&mut self, seat: &Seat<'_, P>, word: u64) {
-        reach(seat.arena, word, &mut |found| match found {
-            Found::Array(array) => self.starved |= !push(&mut self.arrays, Part { array, from: 0 }),
-            Found::ManyNames(object) => self.note(seat, object),
-        });
+        self.tracer.reach(seat, self.role.right(), word);
     }
 
-    fn is_all_traced(&self) -> bool {
-        self.objects.is_empty() && self.arrays.is_empty() && self.tracing.is_none()
-    }
-
-    /// Traces some of what is grey.
     fn trace<P: Platform>(&mut self, seat: &Seat<'_, P>) {
-        let mut words = 0;
-        while words < TRACED_AT_ONCE {
-            words += 1;
-            // Arrays first: a block is black once all its arrays are traced, and not before.
-            if let Some(part) = self.arrays.pop() {
-                self.trace_part(seat, part, &mut words);
-                continue;
-            }
-            if let Some(traced) = self.tracing.take() {
-                self.role.change(seat, traced, Colour::Grey, Colour::Black);
-            }
-            let Some(next) = self.objects.pop() else { return };
-            self.tracing = Some(next);
-            if let Ok(state) = allocator::check(seat.arena, next) {
-                each_word(seat.arena, next, state.kind, &mut |word| {
-                    words += 1;
-                    self.reach(seat, word);
-                });
-            }
-        }
+        let share = if self.role.has_admitted() { Share::First } else { Share::All };
+        self.tracer.trace(seat, self.role.right(), share);
     }
 
-    fn trace_part<P: Platform>(&mut self, seat: &Seat<'_, P>, part: Part, words: &mut u64) {
-        if allocator::check(seat.arena, part.array).is_err() {
-            return;
-        }
-        let most = TRACED_AT_ONCE.saturating_sub(*words).max(1);
-        let left = some_words(seat.arena, part.array, part.from, most, &mut |word| {
-            *words += 1;
-            self.reach(seat, word);
+    /// From here on nobody else traces. What somebody is about to note is noted.
+    fn dismiss<P: Platform>(&mut self, seat: &Seat<'_, P>) {
+        let Self { role, tracer, .. } = self;
+        let done = role.dismiss(seat, &mut |right, handle| {
+            if is_in_use(seat.arena, handle) {
+                tracer.note(seat, right, handle);
+            }
         });
-        if let Some(from) = left {
-            self.starved |= !push(&mut self.arrays, Part { from, ..part });
-        }
-    }
-
-    /// The next superblock from `from` on that a look has to go to; the number behind the last where there is none.
-    fn next_superblock<P: Platform>(arena: &Arena<P>, from: u64) -> u64 {
-        let used = allocator::superblocks_used(arena);
-        (from..used).find(|number| allocator::may_have_many_names(arena, *number)).unwrap_or(used)
+        self.starved |= !done;
     }
 
     /// Step 5: one superblock, or some of what was found there.
     fn look<P: Platform>(&mut self, seat: &Seat<'_, P>, from: u64, clean: bool) {
         let arena = seat.arena;
-        let superblock = Self::next_superblock(arena, from);
-        if !self.is_all_traced() {
+        let superblock = next_superblock(arena, from);
+        if !self.tracer.is_done() {
             self.trace(seat);
         } else if superblock < allocator::superblocks_used(arena) {
-            let before = self.objects.len();
             for_each_of_many_names(arena, superblock, |handle| {
-                if colour(arena, handle, self.role.cycle) == Colour::Grey {
-                    self.starved |= !push(&mut self.objects, handle);
+                if colour(arena, handle, self.role.cycle()) == Colour::Grey {
+                    self.tracer.push(handle);
                 }
             });
-            let clean = clean && self.objects.len() == before;
+            let clean = clean && self.tracer.is_done();
             self.phase = Phase::Looking { superblock: superblock + 1, clean };
-        } else if clean {
+        } else if clean && !self.role.has_admitted() {
             self.phase = Phase::Condemning { superblock: 0 };
+        } else if clean {
+            self.dismiss(seat);
+            self.phase = Phase::Looking { superblock: 0, clean: true };
         } else {
             self.phase = Phase::Looking { superblock: 0, clean: true };
         }
@@ -268,13 +219,13 @@ impl Collection {
     /// Step 6, its first half.
     fn condemn<P: Platform>(&mut self, seat: &Seat<'_, P>, from: u64) {
         let arena = seat.arena;
-        let superblock = Self::next_superblock(arena, from);
+        let superblock = next_superblock(arena, from);
         if superblock < allocator::superblocks_used(arena) {
             let mut condemned = 0;
             for_each_of_many_names(arena, superblock, |handle| {
-                let is_white = colour(arena, handle, self.role.cycle) == Colour::White
+                let is_white = colour(arena, handle, self.role.cycle()) == Colour::White
                     && !self.left_alone.contains(&handle)
-                    && self.role.change(seat, handle, Colour::White, Colour::Condemned);
+                    && self.role.right().change(seat, handle, Colour::White, Colour::Condemned);
                 condemned += u64::from(is_white);
                 self.collected.kept += u64::from(!is_white);
             });
@@ -292,13 +243,13 @@ impl Collection {
     fn retire<P: Platform>(&mut self, seat: &mut Seat<'_, P>, superblock: u64) {
         let arena = seat.arena;
         for_each_of_many_names(arena, superblock, |handle| {
-            if colour(arena, handle, self.role.cycle) != Colour::Condemned {
+            if colour(arena, handle, self.role.cycle()) != Colour::Condemned {
                 return;
             }
             // What stays condemned is white for the next collection.
             self.starved |= !seat.limbo.reserve(1);
             if !self.starved
-                && self.role.may_retire(seat, handle)
+                && self.role.right().may_retire(seat, handle)
                 && reclamation::retire_whole(arena, seat.slot, seat.id, handle)
             {
                 seat.limbo.push(arena, reclamation::stamp(arena), handle, true);
@@ -307,17 +258,14 @@ impl Collection {
     }
 }
 
-/// Puts a word on a list. False: this process has no memory for that.
-fn push<T>(list: &mut Vec<T>, item: T) -> bool {
-    let has_room = list.try_reserve(1).is_ok();
-    if has_room {
-        list.push(item);
-    }
-    has_room
+/// The next superblock from `from` on that a look has to go to; the number behind the last where there is none.
+pub(super) fn next_superblock<P: Platform>(arena: &Arena<P>, from: u64) -> u64 {
+    let used = allocator::superblocks_used(arena);
+    (from..used).find(|number| allocator::may_have_many_names(arena, *number)).unwrap_or(used)
 }
 
 /// The LIVE blocks of a superblock that may have many names.
-fn for_each_of_many_names<P: Platform>(arena: &Arena<P>, superblock: u64, mut visit: impl FnMut(Handle)) {
+pub(super) fn for_each_of_many_names<P: Platform>(arena: &Arena<P>, superblock: u64, mut visit: impl FnMut(Handle)) {
     allocator::for_each_block_in(arena, superblock, &mut |handle, state| {
         if state.phase == BlockPhase::Live && has_many_names(arena, handle, state.kind) {
             visit(handle);

@@ -13,6 +13,11 @@ use crate::word::{BlockPhase, Colour, Cycle, Handle, ParticipantId};
 /// In the word that says who collects, beside the claim: nobody is at it just now, and others may begin anew.
 const RESTS: u64 = 1 << 62;
 
+/// In the same line, behind it and since when nothing was heard: the number of the collection that somebody wants to help with; and the large object that whoever
+/// collects is at.
+const WANTED: u64 = 2;
+const LARGE: u64 = 3;
+
 /// How long whoever wants to collect leaves a collection to somebody else who lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
@@ -58,6 +63,31 @@ impl<P: Platform> Seat<'_, P> {
         self.arena.platform().store(self.slot.hazard(), handle.raw(), Release);
         self.arena.platform().light_fence();
     }
+
+    /// Says that this participant would help whoever collects. `None`: he has admitted nobody.
+    pub(super) fn wish_to_help(&self) -> Option<Cycle> {
+        let (platform, layout) = (self.arena.platform(), self.arena.layout());
+        // Acquire: what comes before marking is done for whoever is admitted.
+        let cycle = Cycle::unpack(platform.load(layout.collection(), Acquire));
+        let wanted = layout.hot(HotWord::Collector).offset(WANTED);
+        // Relaxed: a wish.
+        if cycle.under_way && platform.load(wanted, Relaxed) != cycle.number {
+            platform.store(wanted, cycle.number, Relaxed);
+        }
+        Some(cycle).filter(|cycle| cycle.helped)
+    }
+
+    /// What is large, and is being traced by whoever collects.
+    pub(super) fn say_large(&self, object: Handle) {
+        // Relaxed, here and below: it decides only who traces it.
+        let word = self.arena.layout().hot(HotWord::Collector).offset(LARGE);
+        self.arena.platform().store(word, object.raw(), Relaxed);
+    }
+
+    pub(super) fn is_large_of_another(&self, object: Handle) -> bool {
+        let word = self.arena.layout().hot(HotWord::Collector).offset(LARGE);
+        self.arena.platform().load(word, Relaxed) == object.raw()
+    }
 }
 
 /// The last collection that was begun, by anybody. Relaxed.
@@ -65,12 +95,57 @@ pub fn last<P: Platform>(arena: &Arena<P>) -> Cycle {
     Cycle::unpack(arena.platform().load(arena.layout().collection(), Relaxed))
 }
 
-/// One collection's right to change marks and to retire.
+/// A right to change marks in one collection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Right {
+    /// The collection's number, which no other one has.
+    pub cycle: u64,
+    /// What the word beside the clock says as long as the right lasts.
+    word: u64,
+}
+
+impl Right {
+    /// Of whoever finds this word there.
+    pub fn new(cycle: Cycle) -> Self {
+        Self { cycle: cycle.number, word: cycle.pack() }
+    }
+
+    pub fn is_valid<P: Platform>(&self, seat: &Seat<'_, P>) -> bool {
+        // Relaxed: what hangs on it comes behind a fence, or is a step of which nothing is lost.
+        seat.arena.platform().load(seat.arena.layout().collection(), Relaxed) == self.word
+    }
+
+    /// Changes the colour of a block in use that may have many names. False: it is not so, or has another colour; or the right is over.
+    ///
+    /// Whoever ends it finds the name in the hazard pointer, or we find that he has.
+    pub fn change<P: Platform>(&self, seat: &Seat<'_, P>, handle: Handle, from: Colour, to: Colour) -> bool {
+        seat.protect(handle);
+        self.is_valid(seat) && is_in_use(seat.arena, handle) && recolour(seat.arena, handle, self.cycle, from, to)
+    }
+
+    /// Whether a block was condemned by this collection, which is under way still. Whoever takes over leaves it alone.
+    pub fn may_retire<P: Platform>(&self, seat: &Seat<'_, P>, handle: Handle) -> bool {
+        seat.protect(handle);
+        self.is_valid(seat)
+            && is_in_use(seat.arena, handle)
+            && colour(seat.arena, handle, self.cycle) == Colour::Condemned
+    }
+}
+
+/// Whether others trace, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Help {
+    NotYet,
+    Admitted,
+    Dismissed,
+}
+
+/// Who collects, of one collection.
 #[derive(Debug)]
 pub(super) struct Role {
     claim: u64,
-    /// Its number, which no other one has.
-    pub cycle: u64,
+    right: Right,
+    help: Help,
 }
 
 impl Role {
@@ -87,7 +162,7 @@ impl Role {
         if cycle.under_way && !may_be_taken(seat.arena, patience, is_dead) {
             return None;
         }
-        let role = Self { claim: seat.claim.pack(), cycle: cycle.next().number };
+        let role = Self { claim: seat.claim.pack(), right: Right::new(cycle.next()), help: Help::NotYet };
         // Before, so that nobody takes it at once for what the last one has said.
         role.show_life(seat);
         // AcqRel: from here on nobody else changes a mark but what his hazard pointer names already.
@@ -100,9 +175,63 @@ impl Role {
 
     /// The child of a fork has a copy of it, and another claim; so has a process that has left and joined again.
     pub fn is_mine<P: Platform>(&self, seat: &Seat<'_, P>) -> bool {
-        // Relaxed: what hangs on it comes behind a fence, or is a step of which nothing is lost.
-        self.claim == seat.claim.pack()
-            && seat.arena.platform().load(seat.arena.layout().collection(), Relaxed) == self.word()
+        self.claim == seat.claim.pack() && self.right.is_valid(seat)
+    }
+
+    /// His, to change marks and to retire.
+    pub fn right(&self) -> &Right {
+        &self.right
+    }
+
+    /// Its number.
+    pub fn cycle(&self) -> u64 {
+        self.right.cycle
+    }
+
+    /// Whether others may trace.
+    pub fn has_admitted(&self) -> bool {
+        self.help == Help::Admitted
+    }
+
+    /// Lets others trace, if somebody has asked for it and they have not been dismissed. False: nothing has changed.
+    pub fn admit<P: Platform>(&mut self, seat: &Seat<'_, P>) -> bool {
+        let (platform, line) = (seat.arena.platform(), seat.arena.layout().hot(HotWord::Collector));
+        // Relaxed: a wish.
+        if self.help != Help::NotYet || platform.load(line.offset(WANTED), Relaxed) != self.cycle() {
+            return false;
+        }
+        // What is done before marking is done for whoever sees it.
+        self.help = Help::Admitted;
+        self.exchange(seat, Cycle { helped: true, ..self.cycle_word() })
+    }
+
+    /// Lets nobody else trace. Visits the blocks whose marks they may change still: one for each who is in the middle of it. False: somebody has taken over, or
+    /// the system does not let this process make others fence.
+    pub fn dismiss<P: Platform>(&mut self, seat: &Seat<'_, P>, visit: &mut impl FnMut(&Right, Handle)) -> bool {
+        self.help = Help::Dismissed;
+        // Whoever is about to change a mark finds that it is over, or we find which; and all that he has changed before.
+        let is_mine = self.exchange(seat, Cycle { helped: false, ..self.cycle_word() });
+        if is_mine && seat.arena.platform().heavy_fence() {
+            reclamation::for_each_hazard(seat.arena, seat.id, &mut |handle| visit(&self.right, handle));
+            return true;
+        }
+        false
+    }
+
+    /// False: somebody has taken over.
+    fn exchange<P: Platform>(&mut self, seat: &Seat<'_, P>, cycle: Cycle) -> bool {
+        let (platform, word) = (seat.arena.platform(), seat.arena.layout().collection());
+        let right = Right::new(cycle);
+        // AcqRel: what was done is passed on to whoever collects next.
+        let is_mine = platform.compare_exchange(word, self.right.word, right.word, AcqRel, Relaxed).is_ok();
+        if is_mine {
+            self.right = right;
+        }
+        is_mine
+    }
+
+    fn cycle_word(&self) -> Cycle {
+        Cycle::unpack(self.right.word)
     }
 
     /// Somebody is at it.
@@ -118,34 +247,11 @@ impl Role {
     }
 
     /// Ends it.
-    pub fn close<P: Platform>(&self, seat: &Seat<'_, P>) {
+    pub fn close<P: Platform>(&mut self, seat: &Seat<'_, P>) {
         if self.is_mine(seat) {
-            let over = Cycle { number: self.cycle, under_way: false };
-            // AcqRel: what was done is passed on to whoever collects next. Lost: somebody has taken over.
-            let word = seat.arena.layout().collection();
-            let _ = seat.arena.platform().compare_exchange(word, self.word(), over.pack(), AcqRel, Relaxed);
+            // Lost: somebody has taken over.
+            self.exchange(seat, Cycle { number: self.cycle(), under_way: false, helped: false });
         }
-    }
-
-    /// Changes the colour of a block in use that may have many names. False: it is not so, or has another colour; or this is not the collection under way
-    /// any more.
-    ///
-    /// Whoever takes over finds the name in the hazard pointer, or we find that he has.
-    pub fn change<P: Platform>(&self, seat: &Seat<'_, P>, handle: Handle, from: Colour, to: Colour) -> bool {
-        seat.protect(handle);
-        self.is_mine(seat) && is_in_use(seat.arena, handle) && recolour(seat.arena, handle, self.cycle, from, to)
-    }
-
-    /// Whether a block was condemned by this collection, which is under way still. Whoever takes over leaves it alone.
-    pub fn may_retire<P: Platform>(&self, seat: &Seat<'_, P>, handle: Handle) -> bool {
-        seat.protect(handle);
-        self.is_mine(seat)
-            && is_in_use(seat.arena, handle)
-            && colour(seat.arena, handle, self.cycle) == Colour::Condemned
-    }
-
-    fn word(&self) -> u64 {
-        Cycle { number: self.cycle, under_way: true }.pack()
     }
 
     /// What others make of it decides only how soon they take over.

@@ -113,8 +113,8 @@ impl Collection {
         each_word(arena, handle, state.kind, &mut |word| self.reach(seat, word));
         seat.protect(handle);
         // While the commit is under way nobody frees the block; and from then on only who has taken over, and sees its name.
-        if commit.is_under_way(arena) && self.role.is_mine(seat) && has_many_names(arena, handle, state.kind) {
-            recolour(arena, handle, self.role.cycle, Colour::White, Colour::Black);
+        if commit.is_under_way(arena) && self.role.right().is_valid(seat) && has_many_names(arena, handle, state.kind) {
+            recolour(arena, handle, self.role.cycle(), Colour::White, Colour::Black);
         }
     }
 

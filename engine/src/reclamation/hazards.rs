@@ -155,6 +155,14 @@ impl Look {
     }
 }
 
+/// Visits the blocks whose marks others than `me` may be about to change, one for each of them.
+pub(crate) fn for_each_hazard<P: Platform>(arena: &Arena<P>, me: ParticipantId, visit: &mut impl FnMut(Handle)) {
+    let others = (0..arena.layout().geometry().participants).map(|id| ParticipantId(id as u16)).filter(|id| *id != me);
+    for slot in others.filter_map(|id| Slot::of(arena, id)) {
+        let _ = open(arena, slot, visit);
+    }
+}
+
 fn hazard<P: Platform>(arena: &Arena<P>, slot: Slot) -> Option<Handle> {
     // Acquire: who has gone on to the next one is through with the last.
     Handle::from_raw(arena.platform().load(slot.hazard(), Acquire))

@@ -1,7 +1,7 @@
 //! A participant's part in collections (see `collection`).
 
 use super::Participant;
-use crate::collection::{self, Collected, Collection, Patience, Seat, Step};
+use crate::collection::{self, Collected, Collection, Help, Helping, Patience, Seat, Step};
 use crate::error::Stop;
 use crate::holding;
 use crate::platform::Platform;
@@ -33,6 +33,8 @@ impl WholeCollection {
 enum Stage {
     #[default]
     Begins,
+    /// Somebody else collects.
+    Helps(Box<Helping>),
     Goes(Box<Collection>),
     /// All is found; some may be held by those who have begun before.
     Frees(Collected),
@@ -45,7 +47,7 @@ pub enum Progress {
     Went,
     /// All is found; somebody in the middle of an attempt holds some of it: nothing can be done but wait.
     Waits(Collected),
-    /// Somebody else collects, or has taken over: it begins anew with the next piece.
+    /// Somebody else collects, and there is nothing to help with, or he has taken over: it begins anew with the next piece.
     Busy,
     /// All is freed.
     Over(Collected),
@@ -97,8 +99,19 @@ impl<P: Platform> Participant<P> {
         match &mut whole.0 {
             Stage::Begins => match self.open_collection(Patience::IN_A_HURRY) {
                 Some(collection) => whole.0 = Stage::Goes(Box::new(collection)),
-                None => return Progress::Busy,
+                None => match self.offer_help() {
+                    Some(helping) => whole.0 = Stage::Helps(Box::new(helping)),
+                    None => return Progress::Busy,
+                },
             },
+            Stage::Helps(helping) => {
+                let end = (0..steps).map(|_| self.helping_step(helping)).find(|help| *help != Help::Went);
+                if let Some(end) = end {
+                    *whole = WholeCollection::default();
+                    // Who has nothing to do asks again whether he can collect himself.
+                    return if end == Help::Idle { Progress::Busy } else { Progress::Went };
+                }
+            }
             Stage::Goes(collection) => {
                 for _ in 0..steps {
                     match self.collection_step(collection) {
@@ -130,6 +143,24 @@ impl<P: Platform> Participant<P> {
         if let Stage::Goes(collection) = whole.0 {
             self.close_collection(*collection);
         }
+    }
+
+    /// Would help whoever collects, by tracing what he has found. `None`: there is nobody who admits help, or not yet; or this participant is in an
+    /// attempt.
+    pub fn offer_help(&mut self) -> Option<Helping> {
+        if self.active != 0 || self.is_foreign() {
+            return None;
+        }
+        Helping::offer(&self.seat())
+    }
+
+    /// Some tens of microseconds of help.
+    pub fn helping_step(&mut self, helping: &mut Helping) -> Help {
+        if self.active != 0 || self.is_foreign() {
+            return Help::Over;
+        }
+        let space = std::sync::Arc::clone(&self.space);
+        space.look(|| helping.step(&self.seat()))
     }
 
     /// Begins a collection, to be gone on with by [`Self::collection_step`]. From somebody who collects it is taken as `patience` says. `None`:

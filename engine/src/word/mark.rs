@@ -70,32 +70,37 @@ impl Mark {
     }
 }
 
-/// The word that says which collection is under way: `under way:1 | 0 | number:56`.
+/// The word that says which collection is under way: `under way:1 | helped:1 | 0 | number:56`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cycle {
     /// Number of the last collection that was begun; 0: none yet. The bits of a mark, and never 0 again.
     pub number: u64,
     /// It is not over.
     pub under_way: bool,
+    /// Others than the one who collects may trace.
+    pub helped: bool,
 }
 
 impl Cycle {
     const UNDER_WAY: u64 = 1 << 63;
+    const HELPED: u64 = 1 << 62;
     const NUMBERS: u64 = (1 << (u64::BITS - CYCLE_SHIFT)) - 1;
 
     /// Packs the word.
     #[inline]
     pub const fn pack(self) -> u64 {
-        if self.under_way { self.number | Self::UNDER_WAY } else { self.number }
+        let helped = if self.helped { Self::HELPED } else { 0 };
+        if self.under_way { self.number | Self::UNDER_WAY | helped } else { self.number }
     }
     /// Unpacks the word.
     #[inline]
     pub const fn unpack(word: u64) -> Self {
-        Self { number: word & Self::NUMBERS, under_way: word & Self::UNDER_WAY != 0 }
+        let under_way = word & Self::UNDER_WAY != 0;
+        Self { number: word & Self::NUMBERS, under_way, helped: under_way && word & Self::HELPED != 0 }
     }
     /// The next one, which begins.
     pub const fn next(self) -> Self {
-        Self { number: self.number % Self::NUMBERS + 1, under_way: true }
+        Self { number: self.number % Self::NUMBERS + 1, under_way: true, helped: false }
     }
     /// Number of the collection under way, 0: none.
     #[inline]
@@ -146,6 +151,14 @@ mod tests {
             prop_assert_eq!(Mark::unpack(mark.pack()), Some(mark));
             prop_assert_eq!(Mark::colour_in(mark.pack(), cycle), COLOURS[colour]);
             prop_assert_eq!(Mark::colour_in(mark.pack(), cycle ^ 1), Colour::White);
+        }
+
+        #[test]
+        fn a_cycle_survives_packing(number in 0u64..1 << 56, under_way: bool, helped: bool) {
+            let cycle = Cycle { number, under_way, helped: under_way && helped };
+            prop_assert_eq!(Cycle::unpack(cycle.pack()), cycle);
+            prop_assert_eq!(Cycle::of_one_under_way(cycle.pack()), if under_way { number } else { 0 });
+            prop_assert!(!cycle.next().helped);
         }
 
         #[test]

@@ -137,7 +137,7 @@ fn mend_hot_words<P: Platform>(space: &Space<P>, report: &mut dyn FnMut(Mended))
     ];
     let nobody = words.map(|(at, what)| (at, what, 0));
     let at = layout.collection();
-    let last = Cycle { under_way: false, ..collection::last(space.arena()) };
+    let last = Cycle { under_way: false, helped: false, ..collection::last(space.arena()) };
     for (at, what, nobody) in nobody.into_iter().chain([(at, "the collection under way", last.pack())]) {
         let word = platform.load(at, Acquire);
         if word != nobody && platform.compare_exchange(at, word, nobody, AcqRel, Relaxed).is_ok() {
