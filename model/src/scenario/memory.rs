@@ -120,8 +120,11 @@ fn remote_free<W: World>(setting: &Setting<W>) -> Play {
     let block = allocate();
     owner.arena().platform().store_plain(payload(block), 7);
     allocator::publish(owner.arena(), block);
-    // The magazine is emptied, so that the next allocation looks at what others have freed.
-    let held: Vec<Handle> = (0..31).map(|_| allocate()).collect();
+    // The superblock is used up, so that the next allocation finds what others have freed there, or nothing: blocks never used go first.
+    let superblock = |block: Handle| owner.arena().layout().superblock_of(block.block());
+    let blocks = owner.arena().layout().geometry().superblock_words / (BLOCK_HEADER_WORDS + WORDS);
+    let held: Vec<Handle> = (1..blocks).map(|_| allocate()).collect();
+    assert!(held.iter().all(|other| superblock(*other) == superblock(block)));
     let actors: Vec<Actor> = vec![
         Box::new(move || {
             assert_eq!(other.arena().platform().load_plain(payload(block)), 7, "the block is another one already");
