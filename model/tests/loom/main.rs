@@ -116,6 +116,7 @@ plays!(yields, YIELD, {
     a_stable_cell_is_read: 2,
     remote_free: 3,
     two_who_allocate: 3,
+    adopted_beside_a_leave: 2,
     two_who_join: 0,
     leave_and_claim: 3,
     read_leave_and_claim: 2,

@@ -1,4 +1,4 @@
-//! Each ordering of the transaction and the reclamation module, weakened: some scene must notice, or the table says why none does.
+//! Each ordering of the modules that act on shared words ([`MODULES`]), weakened: some scene must notice, or the table says why none does.
 //!
 //! The danger: an ordering that nobody needs is a cost and a false explanation; one that is needed and not covered by any scene
 //! is a fault waiting for an edit. `model/expected/weaken.json` holds a verdict for each site in the text of the modules:
@@ -35,11 +35,12 @@ use crate::world::Loom;
 
 /// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
 /// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-const PLAYS: [(&str, u64); 66] = [
+const PLAYS: [(&str, u64); 67] = [
     ("recovered_beside_a_waiter sleep 2", 2_000),
     ("arms_beside_a_ring_nearby sleep 3", 4_000),
     ("two_who_finish_one_cell yields 3", 2_000),
     ("remote_free yields 3", 2_000),
+    ("adopted_beside_a_leave yields 2", 2_000),
     ("dead_slots_are_cleared_once yields 1", 2_000),
     ("dead_in_write_back yields 2", 1_000),
     ("dead_committer yields 2", 1_000),
@@ -308,10 +309,14 @@ macro_rules! parts {
     };
 }
 parts! {
-    the_verdicts_of_the_first_quarter_stand: 0,
-    the_verdicts_of_the_second_quarter_stand: 1,
-    the_verdicts_of_the_third_quarter_stand: 2,
-    the_verdicts_of_the_fourth_quarter_stand: 3,
+    the_verdicts_of_the_first_eighth_stand: 0,
+    the_verdicts_of_the_second_eighth_stand: 1,
+    the_verdicts_of_the_third_eighth_stand: 2,
+    the_verdicts_of_the_fourth_eighth_stand: 3,
+    the_verdicts_of_the_fifth_eighth_stand: 4,
+    the_verdicts_of_the_sixth_eighth_stand: 5,
+    the_verdicts_of_the_seventh_eighth_stand: 6,
+    the_verdicts_of_the_last_eighth_stand: 7,
 }
 
 #[test]

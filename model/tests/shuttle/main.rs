@@ -148,6 +148,7 @@ plays! {
     a_stable_cell_is_read,
     remote_free,
     two_who_allocate,
+    adopted_beside_a_leave,
     two_who_join,
     leave_and_claim,
     read_leave_and_claim,
