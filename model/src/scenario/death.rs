@@ -8,11 +8,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::{Actor, Bank, Play, Scene, Setting, World};
 use pso_engine::contention::Limits;
 use pso_engine::platform::Platform;
+use pso_engine::recovery;
 use pso_engine::transaction::{Attempt, Observer, Outcome, Participant};
 use pso_engine::word::{ParticipantId, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 8] {
     [
         Scene { name: "dead_owner_of_a_lock", write: dead_owner_of_a_lock },
         Scene { name: "dead_committer", write: dead_committer },
@@ -20,6 +21,8 @@ pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
         Scene { name: "two_who_recover", write: two_who_recover },
         Scene { name: "one_cell_of_a_dead_commit", write: one_cell_of_a_dead_commit },
         Scene { name: "two_who_finish_a_cell_each", write: two_who_finish_a_cell_each },
+        Scene { name: "two_who_finish_one_cell", write: two_who_finish_one_cell },
+        Scene { name: "recovered_beside_a_waiter", write: recovered_beside_a_waiter },
     ]
 }
 
@@ -40,7 +43,7 @@ impl<P: Platform> Observer<P> for DiesCommitted {
 
 /// A participant that transfers 7 from account 0 to account 1 and dies when that is COMMITTED and nothing is written back.
 /// With `written` it has put back the first value.
-fn die_committed<W: World>(setting: &Setting<W>, bank: Bank, written: bool) {
+fn die_committed<W: World>(setting: &Setting<W>, bank: Bank, written: bool) -> ParticipantId {
     let space = setting.join();
     let mut victim = space.participant().expect("a slot is free");
     victim.set_observer(Some(Box::new(DiesCommitted)));
@@ -52,6 +55,7 @@ fn die_committed<W: World>(setting: &Setting<W>, bank: Bank, written: bool) {
         space.arena().platform().store(bank.account(0).value_word(), value, pso_engine::platform::Ordering::Release);
     }
     setting.kill(&space);
+    victim.id()
 }
 
 fn sum_at_the_end<W: World>(setting: &Setting<W>, bank: Bank) -> Actor {
@@ -147,4 +151,48 @@ fn two_who_finish_a_cell_each<W: World>(setting: &Setting<W>) -> Play {
     die_committed(setting, bank, false);
     let actors = vec![transfers(first, bank, 0, 2), transfers(second, bank, 1, 2)];
     Play { actors, epilogue: sum_at_the_end(setting, bank) }
+}
+
+/// **Two who finish the same cell** of a commit of the dead, one after the other; the first goes on and writes it. The danger: the second has the right
+/// from the first and has not seen what that one did, and puts back once more what the dead one has committed (I4).
+fn two_who_finish_one_cell<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let cell = bank.account(0);
+    let (mut first, second) = (thrifty(setting.participant()), setting.join());
+    let dead = die_committed(setting, bank, false);
+    let seven = Value::int(7).unwrap_or(Value::NONE);
+    let actors: Vec<Actor> = vec![
+        Box::new(move || first.run(|tx| tx.write(cell, seven)).expect("it commits")),
+        Box::new(move || recovery::finish_attempt(&second, dead, 0, cell)),
+    ];
+    let stage = setting.stage();
+    let epilogue = Box::new(move || {
+        stage.recover_dead();
+        let mut reader = stage.participant().expect("a slot is free");
+        assert_eq!(reader.run(|tx| tx.read(cell)), Ok(seven), "the living one's commit came after the dead one's");
+        reader.leave();
+    });
+    Play { actors, epilogue }
+}
+
+/// **Somebody recovers a dead owner beside one who comes to wait for it.** The danger: the recoverer looks for waiters before the end shows, and the waiter
+/// looks at the owner before it shows that it waits (I8).
+fn recovered_beside_a_waiter<W: World>(setting: &Setting<W>) -> Play {
+    let cell = setting.bank(1).account(0);
+    let (mut waiter, recoverer) = (setting.participant(), setting.join());
+    let space = setting.join();
+    let mut victim = space.participant().expect("a slot is free");
+    victim.begin().expect("it begins");
+    victim.write(cell, Value::NONE).expect("nobody is in the way");
+    let dead = victim.id();
+    setting.kill(&space);
+    let actors: Vec<Actor> = vec![
+        Box::new(move || waiter.run(|tx| tx.write(cell, Value::TRUE)).expect("it commits")),
+        Box::new(move || recovery::finish_attempt(&recoverer, dead, u64::MAX, cell)),
+    ];
+    let stage = setting.stage();
+    let epilogue = Box::new(move || {
+        stage.recover_dead();
+    });
+    Play { actors, epilogue }
 }

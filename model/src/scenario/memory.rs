@@ -1,6 +1,6 @@
 //! Scenes of blocks: what is published is seen whole, what is freed is not used again under somebody's eyes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::{Actor, Play, Scene, Setting, World};
 use pso_engine::allocator::{self, BlockCache};
@@ -9,12 +9,13 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, ParticipantId, Value, WordAddress};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 4] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
     [
         Scene { name: "a_new_block_is_read", write: a_new_block_is_read },
         Scene { name: "a_stable_cell_is_read", write: a_stable_cell_is_read },
         Scene { name: "remote_free", write: remote_free },
         Scene { name: "two_who_allocate", write: two_who_allocate },
+        Scene { name: "adopted_beside_a_leave", write: adopted_beside_a_leave },
     ]
 }
 
@@ -120,8 +121,11 @@ fn remote_free<W: World>(setting: &Setting<W>) -> Play {
     let block = allocate();
     owner.arena().platform().store_plain(payload(block), 7);
     allocator::publish(owner.arena(), block);
-    // The magazine is emptied, so that the next allocation looks at what others have freed.
-    let held: Vec<Handle> = (0..31).map(|_| allocate()).collect();
+    // The superblock is used up, so that the next allocation finds what others have freed there, or nothing: blocks never used go first.
+    let superblock = |block: Handle| owner.arena().layout().superblock_of(block.block());
+    let blocks = owner.arena().layout().geometry().superblock_words / (BLOCK_HEADER_WORDS + WORDS);
+    let held: Vec<Handle> = (1..blocks).map(|_| allocate()).collect();
+    assert!(held.iter().all(|other| superblock(*other) == superblock(block)));
     let actors: Vec<Actor> = vec![
         Box::new(move || {
             assert_eq!(other.arena().platform().load_plain(payload(block)), 7, "the block is another one already");
@@ -164,6 +168,51 @@ fn two_who_allocate<W: World>(setting: &Setting<W>) -> Play {
         for number in [3, 4] {
             allocator::recover(stage.arena(), ParticipantId(number));
         }
+    });
+    Play { actors, epilogue }
+}
+
+/// **One leaves a superblock, another adopts it.** The danger: the heir does not see what the last owner has taken there at last, and gives that block away
+/// once more. The owner's magazine is empty when the actors start, so that it moves the index of what was never used.
+fn adopted_beside_a_leave<W: World>(setting: &Setting<W>) -> Play {
+    let (owner, other) = (setting.join(), setting.join());
+    let (me, him) = (ParticipantId(3), ParticipantId(4));
+    let mut cache = BlockCache::default();
+    let mut allocate = {
+        let owner = Arc::clone(&owner);
+        move || {
+            let block = cache.allocate(owner.arena(), me, BlockKind::Bytes, WORDS).expect("there is room");
+            allocator::publish(owner.arena(), block);
+            block
+        }
+    };
+    let mut held: Vec<Handle> = (0..32).map(|_| allocate()).collect();
+    let last = Arc::new(Mutex::new(None));
+    let (given, taken) = (Arc::clone(&last), Arc::new(Mutex::new(None)));
+    let got = Arc::clone(&taken);
+    let stage = setting.stage();
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            let block = allocate();
+            owner.arena().platform().store_plain(payload(block), 7);
+            *given.lock().unwrap() = Some(block);
+            allocator::recover(owner.arena(), me);
+        }),
+        Box::new(move || {
+            let mut cache = BlockCache::default();
+            let block = cache.allocate(other.arena(), him, BlockKind::Bytes, WORDS).expect("there is room");
+            other.arena().platform().store_plain(payload(block), 8);
+            *got.lock().unwrap() = Some(block);
+        }),
+    ];
+    let epilogue = Box::new(move || {
+        let (last, taken) = (last.lock().unwrap().unwrap(), taken.lock().unwrap().unwrap());
+        assert_ne!(last.block(), taken.block(), "a block has two users");
+        held.push(last);
+        for block in held {
+            assert!(BlockCache::default().free(stage.arena(), me, block), "it was LIVE");
+        }
+        allocator::recover(stage.arena(), him);
     });
     Play { actors, epilogue }
 }

@@ -4,15 +4,17 @@ use super::{Actor, Play, Scene, Setting, World};
 use pso_engine::error::Stop;
 use pso_engine::object::queue;
 use pso_engine::transaction::Participant;
+use pso_engine::waiting;
 use pso_engine::word::{CellAddress, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 4] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
     [
         Scene { name: "retry", write: retry },
         Scene { name: "two_who_retry", write: two_who_retry },
         Scene { name: "retry_and_writers", write: retry_and_writers },
         Scene { name: "queue_hand_over", write: queue_hand_over },
+        Scene { name: "arms_beside_a_ring_nearby", write: arms_beside_a_ring_nearby },
     ]
 }
 
@@ -99,6 +101,30 @@ fn queue_hand_over<W: World>(setting: &Setting<W>) -> Play {
             for item in 1..=2 {
                 assert_eq!(taker.run(|tx| queue::get(tx, queue)), Ok(integer(item)), "items come in their order");
             }
+        }),
+    ];
+    Play { actors, epilogue: Box::new(|| {}) }
+}
+
+/// **One arms its wait while another rings for a cell nearby**, in the same bucket, which is empty and was not always; then that one commits what the
+/// first waits for. The danger: the ring that was not for it takes the bit of a sleeper whose reason it does not see, or the bucket's bit of the summary,
+/// and the commit finds nobody. What comes before is played before: a lock to give up, a read to wait for.
+fn arms_beside_a_ring_nearby<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let (nearby, cell) = (bank.account(0), bank.account(1));
+    let (mut waiter, mut writer) = (setting.participant(), setting.participant());
+    // What a wait that is over leaves: the bucket's bit in the summary.
+    waiting::announce(waiter.arena(), nearby, waiter.id());
+    waiting::withdraw(waiter.arena(), nearby, waiter.id());
+    waiter.begin().expect("it begins");
+    waiter.read(cell).expect("nobody is in the way");
+    writer.begin().expect("it begins");
+    writer.write(nearby, Value::NONE).expect("nobody is in the way");
+    let actors: Vec<Actor> = vec![
+        Box::new(move || waiter.wait_for_change(None).expect("it changes")),
+        Box::new(move || {
+            writer.abort();
+            writer.run(|tx| tx.write(cell, integer(7))).expect("it commits");
         }),
     ];
     Play { actors, epilogue: Box::new(|| {}) }

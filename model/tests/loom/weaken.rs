@@ -1,4 +1,4 @@
-//! Each ordering of the transaction and the reclamation module, weakened: some scene must notice, or the table says why none does.
+//! Each ordering of the modules that act on shared words ([`MODULES`]), weakened: some scene must notice, or the table says why none does.
 //!
 //! The danger: an ordering that nobody needs is a cost and a false explanation; one that is needed and not covered by any scene
 //! is a fault waiting for an edit. `model/expected/weaken.json` holds a verdict for each site in the text of the modules:
@@ -35,7 +35,15 @@ use crate::world::Loom;
 
 /// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
 /// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-const PLAYS: [(&str, u64); 48] = [
+const PLAYS: [(&str, u64); 67] = [
+    ("recovered_beside_a_waiter sleep 2", 2_000),
+    ("arms_beside_a_ring_nearby sleep 3", 4_000),
+    ("two_who_finish_one_cell yields 3", 2_000),
+    ("remote_free yields 3", 2_000),
+    ("adopted_beside_a_leave yields 2", 2_000),
+    ("dead_slots_are_cleared_once yields 1", 2_000),
+    ("dead_in_write_back yields 2", 1_000),
+    ("dead_committer yields 2", 1_000),
     ("read_past_a_reused_entry yields 2", 5_000),
     ("validated_past_a_reused_entry yields 2", 5_000),
     ("read_past_a_lock_that_is_gone yields 2", 5_000),
@@ -84,11 +92,30 @@ const PLAYS: [(&str, u64); 48] = [
     ("collected_beside_an_older_birth yields 2", 2_000),
     ("collected_beside_a_hold yields 2", 2_000),
     ("collected_and_taken_over yields 2", 2_000),
+    ("two_who_allocate yields 3", 1_500),
+    ("one_cell_of_a_dead_commit yields 2", 1_000),
+    ("two_who_finish_a_cell_each yields 2", 1_000),
+    ("two_who_recover yields 1", 1_000),
+    ("retry fitful 1", 500),
+    ("gives_up_beside_a_waiter fitful 2", 1_000),
+    ("the_second_row fitful 1", 1_000),
+    ("two_who_retry sleep 1", 1_000),
+    ("retry_and_writers sleep 1", 1_000),
+    ("three_on_one_cell sleep 1", 500),
+    ("queue_hand_over sleep 1", 500),
 ];
 /// So many executions of each of its plays are played again in each run of the tests.
 const SAMPLE: u64 = 300;
 /// Where the sites are.
-const MODULES: [&str; 3] = ["engine/src/transaction/", "engine/src/reclamation/", "engine/src/collection/"];
+const MODULES: [&str; 7] = [
+    "engine/src/transaction/",
+    "engine/src/reclamation/",
+    "engine/src/collection/",
+    "engine/src/waiting/",
+    "engine/src/recovery/",
+    "engine/src/holding/",
+    "engine/src/allocator/",
+];
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
@@ -133,7 +160,12 @@ fn named_sites() -> BTreeMap<String, Site> {
         let names = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.ends_with(".rs")).map(|name| format!("{module}{name}")).collect::<Vec<_>>()
     };
-    MODULES.into_iter().flat_map(of_module).flat_map(of_file).collect()
+    let mut named = BTreeMap::new();
+    for (name, site) in MODULES.into_iter().flat_map(of_module).flat_map(of_file) {
+        let other = named.insert(name.clone(), site);
+        assert_eq!(other, None, "two sites are called {name}");
+    }
+    named
 }
 
 /// The weakening while the actors are on stage. What a scene does before them is no part of what it shows.
@@ -277,10 +309,14 @@ macro_rules! parts {
     };
 }
 parts! {
-    the_verdicts_of_the_first_quarter_stand: 0,
-    the_verdicts_of_the_second_quarter_stand: 1,
-    the_verdicts_of_the_third_quarter_stand: 2,
-    the_verdicts_of_the_fourth_quarter_stand: 3,
+    the_verdicts_of_the_first_eighth_stand: 0,
+    the_verdicts_of_the_second_eighth_stand: 1,
+    the_verdicts_of_the_third_eighth_stand: 2,
+    the_verdicts_of_the_fourth_eighth_stand: 3,
+    the_verdicts_of_the_fifth_eighth_stand: 4,
+    the_verdicts_of_the_sixth_eighth_stand: 5,
+    the_verdicts_of_the_seventh_eighth_stand: 6,
+    the_verdicts_of_the_last_eighth_stand: 7,
 }
 
 #[test]
