@@ -8,13 +8,14 @@ use pso_engine::waiting;
 use pso_engine::word::{CellAddress, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
     [
         Scene { name: "retry", write: retry },
         Scene { name: "two_who_retry", write: two_who_retry },
         Scene { name: "retry_and_writers", write: retry_and_writers },
         Scene { name: "queue_hand_over", write: queue_hand_over },
         Scene { name: "arms_beside_a_ring_nearby", write: arms_beside_a_ring_nearby },
+        Scene { name: "arms_again_beside_a_ring_nearby", write: arms_again_beside_a_ring_nearby },
     ]
 }
 
@@ -122,6 +123,32 @@ fn arms_beside_a_ring_nearby<W: World>(setting: &Setting<W>) -> Play {
     writer.write(nearby, Value::NONE).expect("nobody is in the way");
     let actors: Vec<Actor> = vec![
         Box::new(move || waiter.wait_for_change(None).expect("it changes")),
+        Box::new(move || {
+            writer.abort();
+            writer.run(|tx| tx.write(cell, integer(7))).expect("it commits");
+        }),
+    ];
+    Play { actors, epilogue: Box::new(|| {}) }
+}
+
+/// **One whose wait is over arms the next one while another rings for a cell nearby.** The danger: the ringer has seen the old bit and that nothing is
+/// waited for, and then takes the bit of the new wait for the old one; the commit that follows finds nobody. The first wait is over at once, for the cell
+/// has changed since it was read.
+fn arms_again_beside_a_ring_nearby<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let (nearby, cell) = (bank.account(0), bank.account(1));
+    let (mut waiter, mut writer) = (setting.participant(), setting.participant());
+    waiter.begin().expect("it begins");
+    waiter.read(cell).expect("nobody is in the way");
+    writer.run(|tx| tx.write(cell, integer(1))).expect("nobody is in the way");
+    writer.begin().expect("it begins");
+    writer.write(nearby, Value::NONE).expect("nobody is in the way");
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            waiter.wait_for_change(None).expect("it has changed");
+            let seven = waiter.run(|tx| if tx.read(cell)? == integer(7) { Ok(()) } else { Err(Stop::Retry) });
+            seven.expect("it commits");
+        }),
         Box::new(move || {
             writer.abort();
             writer.run(|tx| tx.write(cell, integer(7))).expect("it commits");

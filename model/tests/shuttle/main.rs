@@ -126,6 +126,7 @@ plays! {
     retry_and_writers,
     queue_hand_over,
     arms_beside_a_ring_nearby,
+    arms_again_beside_a_ring_nearby,
     or_else_waits_for_the_first,
     or_else_waits_for_both,
     or_else_undoes_the_first,
