@@ -97,7 +97,7 @@ fn ring_bucket<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool, from: 
                 }
             } else if waits_for == WaitingFor::Nothing as u64 {
                 // It died or is just leaving: its bit means nothing.
-                platform.fetch_and(word, !bit, AcqRel);
+                woken += take_bit(arena, word, bit, slot, WaitingFor::Nothing);
             } else if changed {
                 woken += ring(arena, slot);
             }
@@ -105,13 +105,27 @@ fn ring_bucket<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool, from: 
     }
     if let Some((_, word, bit, slot)) = oldest {
         // The ringer clears the bit that it rings, so that the next ringer wakes the next.
-        platform.fetch_and(word, !bit, AcqRel);
+        woken += take_bit(arena, word, bit, slot, WaitingFor::Cell);
         woken += ring(arena, slot);
     }
     if empty {
         forget_summary(arena, bucket);
     }
     woken
+}
+
+/// Takes the bit of somebody who was seen to wait for `seen`. Who waits for something else by now may have set it for that: it is given back, and he is
+/// rung, for others may have missed it meanwhile. Gives how many were asleep.
+fn take_bit<P: Platform>(arena: &Arena<P>, word: WordAddress, bit: u64, slot: Slot, seen: WaitingFor) -> u64 {
+    let platform = arena.platform();
+    platform.fetch_and(word, !bit, AcqRel);
+    // Acquire, behind the exchange: pairs with `announce`, which says what for before it sets the bit.
+    let now = platform.load(slot.waiting_for(), Acquire);
+    if now == seen as u64 || now == WaitingFor::Nothing as u64 {
+        return 0;
+    }
+    platform.fetch_or(word, bit, AcqRel);
+    ring(arena, slot)
 }
 
 fn forget_summary<P: Platform>(arena: &Arena<P>, bucket: u64) {
