@@ -50,6 +50,9 @@ pub(super) enum Kept {
     Counts,
     Idle,
     Arms,
+    Payload,
+    Lives,
+    Tickets,
 }
 
 /// The memory of one participant of one process.
@@ -66,6 +69,9 @@ pub(super) struct Memo {
     pub waits: bool,
     pub prepared: bool,
     pub idle: bool,
+    /// In an attempt; and whether that is COMMITTED.
+    pub attempts: bool,
+    pub committed: bool,
     /// A lock was taken in this attempt.
     pub locks: bool,
     /// Waits for a change of what it has read.
@@ -91,6 +97,8 @@ pub(super) struct Memo {
     pub snapshot: u64,
     /// What the own place in somebody's queue reads.
     pub place_taken: u64,
+    /// What the own bell says when it is put to sleep whatever has rung.
+    pub bell: Option<u32>,
 }
 
 impl Memo {
@@ -176,6 +184,8 @@ impl Memo {
         self.waits = state == Some(State::Waiting);
         self.prepared = state == Some(State::Prepared);
         self.idle = state == Some(State::Idle);
+        self.attempts = state.is_some() && !self.idle;
+        self.committed = state == Some(State::Committed);
         if state == Some(State::Active) && !self.begins {
             self.begins = true;
         }

@@ -17,9 +17,11 @@ mod bank;
 mod collect;
 mod conflict;
 mod death;
+mod holding;
 mod isolation;
 mod membership;
 mod memory;
+mod pages;
 mod patience;
 mod privilege;
 mod reclaim;
@@ -187,6 +189,8 @@ pub fn scenes<W: World>() -> Vec<Scene<W>> {
         reuse::scenes().as_slice(),
         waits::scenes().as_slice(),
         memory::scenes().as_slice(),
+        pages::scenes().as_slice(),
+        holding::scenes().as_slice(),
         membership::scenes().as_slice(),
     ]
     .concat()

@@ -23,6 +23,9 @@
 //! **Typed words.** Atomic words are loom atomics; plain words are loom cells, so that an access to one which nothing orders
 //! after another access is a reported race. `retype` counts as a write. An access of the wrong kind is a panic.
 //!
+//! **Pages** that were given back to the system have no memory: an access to one is a panic, as on a full system it would be a signal.
+//! To give them back changes each of their words to 0.
+//!
 //! **Waiting** is one of three models. *Yield*: a wait returns at once, after everybody else could run; finds races, hides lost
 //! wake-ups. *Sleep*: whoever waits for 2 ms or longer sleeps until somebody rings, and no time-out helps, so that a lost
 //! wake-up is a deadlock which loom reports. Shorter waits are polls, for which the engine promises no ring: they yield. *Fitful*: as
@@ -137,6 +140,7 @@ impl Loom {
     /// Formatted memory and its first process.
     pub fn new(manners: Manners, touched: Arc<Touched>) -> (Self, Layout) {
         let (heap, layout) = Heap::space(small_geometry());
+        heap.watch_pages();
         let words = layout.geometry().space_words as usize;
         let plain = (0..words).map(|word| AtomicBool::new(word < pso_engine::arena::HEADER_WORDS as usize));
         let memory = SharedMemory {
@@ -270,6 +274,7 @@ impl Loom {
     /// The loom atomic of a word while actors are on stage; `None`: the word lies in the heap.
     #[inline]
     fn loud(&self, address: WordAddress, deed: Deed) -> Option<&AtomicU64> {
+        self.heap.touch(address);
         self.atomic(self.stage()?, address, deed)
     }
 
@@ -340,6 +345,7 @@ impl Memory for Loom {
     }
 
     fn load_plain(&self, address: WordAddress) -> u64 {
+        self.heap.touch(address);
         match self.stage().and_then(|stage| self.plain(stage, address, Deed::Load)) {
             Some(word) => word.0.with(|value| {
                 // SAFETY: loom has checked that nobody writes at once.
@@ -446,8 +452,22 @@ impl System for Loom {
     fn commit_pages(&self, address: WordAddress, words: u64) -> Result<(), OutOfPages> {
         self.heap.commit_pages(address, words)
     }
-    fn punch_pages(&self, _address: WordAddress, _words: u64) {
-        unimplemented!("no scene frees so much");
+    fn punch_pages(&self, address: WordAddress, words: u64) {
+        // First: whoever touches one of the words after its change below finds it gone.
+        self.heap.punch_pages(address, words);
+        let Some(stage) = self.stage() else { return };
+        for word in (0..words).map(|word| address.offset(word)) {
+            if self.is_plain(word) {
+                if let Some(plain) = self.plain(stage, word, Deed::Change) {
+                    plain.0.with_mut(|word| {
+                        // SAFETY: loom has checked that nobody reads or writes at once.
+                        unsafe { *word = 0 }
+                    });
+                }
+            } else if let Some(atomic) = self.atomic(stage, word, Deed::Change) {
+                atomic.store(0, Relaxed);
+            }
+        }
     }
 
     fn claim_liveness(&self, slot: ProcessSlotId) -> bool {
