@@ -186,17 +186,17 @@ impl Heap {
         if self.process.remaining.load(Relaxed) != u64::MAX {
             self.step();
         }
-        self.touch(address);
+        if self.world.watched.load(Relaxed) {
+            self.touch(address);
+        }
         &self.world.words[address.index() as usize]
     }
 
-    /// Panics if pages are watched and this word's has no memory: what an access would do.
+    /// Panics if the page of this word is not committed, whether or not pages are watched.
     #[inline]
     pub fn touch(&self, address: WordAddress) {
-        if self.world.watched.load(Relaxed) {
-            let committed = self.world.committed[(address.index() / self.world.page_words) as usize].load(Relaxed);
-            assert!(committed, "word {} was touched before its page was committed", address.index());
-        }
+        let committed = self.world.committed[(address.index() / self.world.page_words) as usize].load(Relaxed);
+        assert!(committed, "word {} was touched before its page was committed", address.index());
     }
 
     #[cold]

@@ -140,7 +140,6 @@ impl Loom {
     /// Formatted memory and its first process.
     pub fn new(manners: Manners, touched: Arc<Touched>) -> (Self, Layout) {
         let (heap, layout) = Heap::space(small_geometry());
-        heap.watch_pages();
         let words = layout.geometry().space_words as usize;
         let plain = (0..words).map(|word| AtomicBool::new(word < pso_engine::arena::HEADER_WORDS as usize));
         let memory = SharedMemory {
@@ -355,10 +354,12 @@ impl Memory for Loom {
         }
     }
     fn load_optimistic(&self, address: WordAddress) -> u64 {
+        self.heap.touch(address);
         // No race: of a plain word the newest value, which `store_plain` leaves in the heap, too.
         if self.is_plain(address) { self.heap.load_plain(address) } else { self.load(address, Ordering::Acquire) }
     }
     fn store_plain(&self, address: WordAddress, value: u64) {
+        self.heap.touch(address);
         self.heap.store_plain(address, value);
         if let Some(word) = self.stage().and_then(|stage| self.plain(stage, address, Deed::Change)) {
             word.0.with_mut(|word| {
