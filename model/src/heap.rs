@@ -316,6 +316,9 @@ impl SceneWorld for Heap {
     fn kill_process(&self, slot: ProcessSlotId) {
         Heap::kill_process(self, slot);
     }
+    fn fence_process(&self, slot: ProcessSlotId) {
+        Heap::fence_process(self, slot);
+    }
 }
 
 impl System for Heap {

@@ -96,8 +96,12 @@ pub enum Fault {
     PublishedBeforeFilled,
     /// A block becomes LIVE after the cells that name it are free.
     LiveAfterFree,
-    /// Memory goes back to the system whoever may be in the middle of checking a handle there.
-    PunchedUnasked,
+    /// Memory goes back to the system without a look at attempts in which somebody may be checking a handle there.
+    PunchedBesideAttempts,
+    /// The same without a look at the counts of those who check one outside of attempts.
+    PunchedBesideLooks,
+    /// No fence between the header that says a superblock is empty, and the look at those two.
+    NoFenceWhenPunching,
     /// No fence between the count of those who look and what they look at.
     NoFenceWhenLooking,
     /// What a process lets go of is gone at once, though a child of a fork has still to copy it.
@@ -106,13 +110,21 @@ pub enum Fault {
     ExportedBeforeItsTicket,
     /// What a process takes hold of while somebody collects looks as if nothing named it.
     HeldUnshaded,
+    /// What a process lets go of while somebody collects does, too.
+    ReleasedUnshaded,
     /// Whoever is about to sleep does not look whether the bell has rung meanwhile.
     SleepsAfterTheCheck,
+    /// Whoever takes a slot over leaves its bell as it was.
+    BellStaysAsleep,
+    /// Who has lost its byte of the lock file counts as dead.
+    TrustsTheByteAlone,
+    /// Who is dead counts as alive, for its number is another's by now.
+    TrustsTheNumberAlone,
 }
 
 impl Fault {
     /// All that are one.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 57] = [
         Self::NoFenceAtBegin,
         Self::NoFenceWhenPrepared,
         Self::ClockBeforePrepared,
@@ -158,11 +170,17 @@ impl Fault {
         Self::AdoptedWithoutExchange,
         Self::PublishedBeforeFilled,
         Self::LiveAfterFree,
-        Self::PunchedUnasked,
+        Self::PunchedBesideAttempts,
+        Self::PunchedBesideLooks,
+        Self::NoFenceWhenPunching,
         Self::NoFenceWhenLooking,
         Self::PutOffClearedAtOnce,
         Self::ExportedBeforeItsTicket,
         Self::HeldUnshaded,
+        Self::ReleasedUnshaded,
         Self::SleepsAfterTheCheck,
+        Self::BellStaysAsleep,
+        Self::TrustsTheByteAlone,
+        Self::TrustsTheNumberAlone,
     ];
 }

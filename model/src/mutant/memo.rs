@@ -99,6 +99,10 @@ pub(super) struct Memo {
     pub place_taken: u64,
     /// What the own bell says when it is put to sleep whatever has rung.
     pub bell: Option<u32>,
+    /// Has slept, and not put its bell right since.
+    pub slept: bool,
+    /// Its last fence was for memory that is to go back to the system.
+    pub punches: bool,
 }
 
 impl Memo {
@@ -110,6 +114,11 @@ impl Memo {
         let (taken, kept) = self.kept.drain(..).partition::<Vec<_>, _>(|(kind, _)| *kind == which);
         self.kept = kept;
         taken.into_iter().map(|(_, access)| access).collect()
+    }
+
+    /// Whether its last access came from this file of the engine.
+    pub fn last_was_by(&self, file: &str) -> bool {
+        self.last.is_some_and(|last| last.site.file().ends_with(file))
     }
 
     /// True for words of the own slot.

@@ -83,10 +83,15 @@ impl Mutant {
                 }
                 Some(answer)
             }
-            (Fault::PunchedUnasked, Operation::Load(_)) if place == Place::START => {
-                (!self.memo().owns(access.address)).then_some(Ok(0))
+            (Fault::PunchedBesideAttempts, Operation::Fence(_)) => {
+                self.memo().punches = file("transaction/pages.rs");
+                None
             }
-            (Fault::PunchedUnasked, Operation::Load(Ordering::Acquire)) if self.is_count(access, LOOKS) => {
+            (Fault::PunchedBesideAttempts, Operation::Load(_)) if place == Place::START => {
+                self.memo().punches.then_some(Ok(0))
+            }
+            (Fault::NoFenceWhenPunching, Operation::Fence(_)) => file("transaction/pages.rs").then_some(Ok(0)),
+            (Fault::PunchedBesideLooks, Operation::Load(Ordering::Acquire)) if self.is_count(access, LOOKS) => {
                 Some(access.on(inner).map(|word| word & !COUNT_MASK))
             }
             (Fault::PutOffClearedAtOnce, Operation::Load(Ordering::Acquire)) if self.is_count(access, COPIES) => {
@@ -106,13 +111,21 @@ impl Mutant {
             (Fault::HeldUnshaded, Operation::Load(_))
                 if access.address == self.layout.collection() && file("collection/colour.rs") =>
             {
-                let held = self.memo().last.is_some_and(|last| last.site.file().ends_with("holding/table.rs"));
-                held.then_some(Ok(0))
+                self.memo().last_was_by("holding/table.rs").then_some(Ok(0))
+            }
+            (Fault::ReleasedUnshaded, Operation::Load(_))
+                if access.address == self.layout.collection() && file("collection/colour.rs") =>
+            {
+                self.memo().last_was_by("holding/entry.rs").then_some(Ok(0))
             }
             (Fault::SleepsAfterTheCheck, Operation::CompareExchange([seen, _], _)) if file("waiting/bell.rs") => {
                 let before = inner.fetch_or(access.address, SLEEPING, Ordering::AcqRel);
                 self.memo().bell = Some((before | SLEEPING) as u32);
                 Some(Ok(seen))
+            }
+            // Of a sleep there is one right after it.
+            (Fault::BellStaysAsleep, Operation::FetchAnd(..)) if file("waiting/bell.rs") => {
+                (!std::mem::take(&mut self.memo().slept)).then_some(Ok(0))
             }
             _ => None,
         }

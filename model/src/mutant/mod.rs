@@ -352,12 +352,17 @@ impl<P: Platform> Lens<P> for Mutant {
     fn wait(&self, inner: &P, bell: WordAddress, expected: u32, timeout_ns: u64) -> WaitOutcome {
         self.memo().waited = true;
         self.release(inner, Kept::Arms);
+        self.memo().slept = true;
         let expected = self.memo().bell.take().unwrap_or(expected);
         inner.wait(bell, expected, timeout_ns)
     }
     fn liveness(&self, inner: &P, slot: ProcessSlotId, identity: ProcessIdentity) -> Liveness {
-        let guesses = self.fault == Fault::DeathByTimeOut && self.memo().waited && identity != inner.identity();
-        if guesses { Liveness::Dead } else { inner.liveness(slot, identity) }
+        match (self.fault, inner.liveness(slot, identity)) {
+            (Fault::DeathByTimeOut, _) if self.memo().waited && identity != inner.identity() => Liveness::Dead,
+            (Fault::TrustsTheByteAlone, Liveness::Fenced) => Liveness::Dead,
+            (Fault::TrustsTheNumberAlone, Liveness::Dead) => Liveness::Fenced,
+            (_, liveness) => liveness,
+        }
     }
 }
 

@@ -27,15 +27,15 @@ const AT_ONCE: Patience = Patience { rests_ns: 0, silent_ns: 0 };
 /// Of a collector: more than nothing, less than anybody stands still.
 pub(super) const PATIENCE_NS: u64 = 1_000_000;
 
-fn treasure() -> Value {
+pub(super) fn treasure() -> Value {
     Value::int(TREASURE).expect("it is small")
 }
 
-fn cell_of(object: Handle) -> CellAddress {
+pub(super) fn cell_of(object: Handle) -> CellAddress {
     CellAddress::new(object.block().offset(pso_engine::word::BLOCK_HEADER_WORDS))
 }
 
-fn make<W: World>(tx: &mut Participant<W>) -> Result<Handle, Stop> {
+pub(super) fn make<W: World>(tx: &mut Participant<W>) -> Result<Handle, Stop> {
     let made = tx.allocate(BlockKind::List, LIST_CELLS * CELL_WORDS)?;
     tx.initialize(cell_of(made), treasure());
     (1..LIST_CELLS).for_each(|cell| tx.initialize(cell_of(made).offset(cell), Value::ABSENT));
@@ -47,7 +47,7 @@ pub(super) fn read<W: World>(tx: &mut Participant<W>, cell: CellAddress) -> Resu
 }
 
 /// What is in an object that was named a moment ago.
-fn content<W: World>(tx: &mut Participant<W>, object: Handle) -> Result<Value, Stop> {
+pub(super) fn content<W: World>(tx: &mut Participant<W>, object: Handle) -> Result<Value, Stop> {
     tx.open(object, BlockKind::List)?;
     tx.read(cell_of(object))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::collect::{PATIENCE_NS, found, read, treasure_is_first};
+use super::collect::{PATIENCE_NS, cell_of, content, found, make, read, treasure, treasure_is_first};
 use super::{Actor, Bank, Play, Scene, Setting, World};
 use pso_engine::error::Stop;
 use pso_engine::holding::Hold;
@@ -10,10 +10,11 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{CellAddress, Handle, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 2] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 3] {
     [
         Scene { name: "exported_beside_a_collection", write: exported_beside_a_collection },
         Scene { name: "released_beside_a_child", write: released_beside_a_child },
+        Scene { name: "released_beside_a_collection", write: released_beside_a_collection },
     ]
 }
 
@@ -86,4 +87,43 @@ fn released_beside_a_child<W: World>(setting: &Setting<W>) -> Play {
         }),
     ];
     Play { actors, epilogue: treasure_is_first(setting, &bank) }
+}
+
+/// **The name of the treasure moves from an object that is only held to the root, and the object is let go of**, while a collector is between the two. The
+/// danger: it has looked at the root before, and does not find what is held after.
+fn released_beside_a_collection<W: World>(setting: &Setting<W>) -> Play {
+    setting.bank(1);
+    let mut holder = setting.participant();
+    let made = holder.run(|tx| {
+        let (inner, outer) = (make(tx)?, make(tx)?);
+        tx.write(cell_of(outer), Value::handle(inner))?;
+        Ok((outer, tx.hold(outer)?))
+    });
+    let (outer, hold) = made.expect("nobody is in the way");
+    let mut collector = setting.participant();
+    let root = setting.stage().arena().root();
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            collector.collect_objects(PATIENCE_NS).expect("nobody interrupts");
+        }),
+        Box::new(move || {
+            let moved = holder.run(|tx| {
+                let inner = tx.read(cell_of(outer))?;
+                tx.write(root, inner)
+            });
+            assert_eq!(moved, Ok(()));
+            holder.release(hold);
+        }),
+    ];
+    let stage = setting.stage();
+    let epilogue = Box::new(move || {
+        let mut last = stage.participant().expect("a slot is free");
+        let seen = last.run(|tx| {
+            let object = read(tx, root)?;
+            content(tx, object)
+        });
+        assert_eq!(seen, Ok(treasure()));
+        last.leave();
+    });
+    Play { actors, epilogue }
 }

@@ -44,6 +44,8 @@ pub trait World: Platform + Clone {
     fn process(&self) -> Self;
     /// Whoever holds `slot` is dead from now on; its threads are for the test to end.
     fn kill_process(&self, slot: ProcessSlotId);
+    /// Whoever holds `slot` loses its byte of the lock file, and lives.
+    fn fence_process(&self, slot: ProcessSlotId);
 }
 
 /// What a scene begins with: formatted memory.
@@ -144,6 +146,11 @@ impl<W: World> Setting<W> {
     /// Kills the process of `space`.
     pub fn kill(&self, space: &Space<W>) {
         self.world.kill_process(space.process());
+    }
+
+    /// The process of `space` loses its byte of the lock file, and lives.
+    pub fn fence(&self, space: &Space<W>) {
+        self.world.fence_process(space.process());
     }
 
     /// The play of `scene`, with the checks that belong to all.

@@ -34,7 +34,7 @@ pub enum Tool {
 pub const TOOLS: [Tool; 5] = [Tool::OnePreemption, Tool::Shuttle, Tool::Loom, Tool::Crash, Tool::Threads];
 
 /// Scenes of two actors or more that one thread can play.
-const PREEMPTED: [&str; 30] = [
+const PREEMPTED: [&str; 32] = [
     "two_writers_of_one_cell",
     "write_skew",
     "reader_of_two_cells",
@@ -65,8 +65,10 @@ const PREEMPTED: [&str; 30] = [
     "used_again_after_a_punch",
     "exported_beside_a_collection",
     "released_beside_a_child",
+    "released_beside_a_collection",
+    "fenced_and_alive",
 ];
-const SHUTTLED: [&str; 40] = [
+const SHUTTLED: [&str; 43] = [
     "two_writers_of_one_cell timeouts",
     "write_skew timeouts",
     "reader_of_two_cells timeouts",
@@ -107,9 +109,12 @@ const SHUTTLED: [&str; 40] = [
     "used_again_after_a_punch timeouts",
     "exported_beside_a_collection timeouts",
     "released_beside_a_child timeouts",
+    "released_beside_a_collection timeouts",
+    "fenced_and_alive timeouts",
+    "retry_after_a_killed_sleeper rings",
 ];
 /// `scene manner bound`.
-const LOOMED: [&str; 28] = [
+const LOOMED: [&str; 30] = [
     "write_skew yields 2",
     "repeated_read_after_an_extension yields 2",
     "reader_of_two_cells yields 2",
@@ -138,6 +143,8 @@ const LOOMED: [&str; 28] = [
     "used_again_after_a_punch yields 1",
     "exported_beside_a_collection yields 2",
     "released_beside_a_child yields 1",
+    "released_beside_a_collection yields 1",
+    "retry_after_a_killed_sleeper sleep 1",
 ];
 const CRASHED: [&str; 5] =
     ["transfer survivors", "abandon survivors", "transfer recovery", "chain inside", "transfer waiter"];

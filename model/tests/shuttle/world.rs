@@ -117,6 +117,9 @@ impl World for Shuttle {
     fn kill_process(&self, slot: ProcessSlotId) {
         self.heap.kill_process(slot);
     }
+    fn fence_process(&self, slot: ProcessSlotId) {
+        self.heap.fence_process(slot);
+    }
 }
 
 impl Memory for Shuttle {
