@@ -92,6 +92,8 @@ pub enum Fault {
     FreedByAStore,
     /// A superblock of nobody's is taken without a comparison.
     AdoptedWithoutExchange,
+    /// A superblock says that a block was used only after it is.
+    UsedBeforeCounted,
     /// What an attempt writes into a block is there only after its commit.
     PublishedBeforeFilled,
     /// A block becomes LIVE after the cells that name it are free.
@@ -124,7 +126,7 @@ pub enum Fault {
 
 impl Fault {
     /// All that are one.
-    pub const ALL: [Self; 57] = [
+    pub const ALL: [Self; 58] = [
         Self::NoFenceAtBegin,
         Self::NoFenceWhenPrepared,
         Self::ClockBeforePrepared,
@@ -168,6 +170,7 @@ impl Fault {
         Self::GenerationLostWhenPunched,
         Self::FreedByAStore,
         Self::AdoptedWithoutExchange,
+        Self::UsedBeforeCounted,
         Self::PublishedBeforeFilled,
         Self::LiveAfterFree,
         Self::PunchedBesideAttempts,

@@ -50,6 +50,7 @@ pub(super) enum Kept {
     Counts,
     Idle,
     Arms,
+    Fresh,
     Payload,
     Lives,
     Tickets,

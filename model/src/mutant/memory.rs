@@ -8,6 +8,8 @@ use super::memo::{Kept, Place};
 use super::{Fault, Mutant, state_of};
 use crate::lens::{Access, Operation};
 
+/// The word of a superblock's header that says how many of its blocks were ever used.
+const FRESH: u64 = 1;
 /// Words of a process slot that hold counts, and how much of such a word is the count.
 const LOOKS: u64 = 3;
 const COPIES: u64 = 4;
@@ -61,6 +63,16 @@ impl Mutant {
                     inner.store(access.address, new, Ordering::Release);
                     Ok(current)
                 })
+            }
+            (Fault::UsedBeforeCounted, Operation::Store(value, _)) if value > 0 && self.is_fresh(access) => {
+                Some(self.keep(Kept::Fresh, access))
+            }
+            (Fault::UsedBeforeCounted, Operation::Store(value, _))
+                if file("allocator/cache.rs") && phase_of(value) == Some(BlockPhase::Private) =>
+            {
+                let answer = access.on(inner);
+                self.release(inner, Kept::Fresh);
+                Some(answer)
             }
             (Fault::PublishedBeforeFilled, Operation::StorePlain(_)) if self.memo().attempts => {
                 Some(self.keep(Kept::Payload, access))
@@ -135,12 +147,24 @@ impl Mutant {
         SuperblockState::unpack(word, self.layout.geometry())
     }
 
+    /// Whether it is to the word of a superblock from which on no block was used.
+    fn is_fresh(&self, access: Access) -> bool {
+        let mut headers = (0..self.layout.superblocks()).map(|number| self.layout.superblock_header(number));
+        access.site.file().ends_with("allocator/superblock.rs")
+            && headers.any(|header| header.offset(FRESH) == access.address)
+    }
+
     /// Whether it is to this word of some process's slot.
     fn is_count(&self, access: Access, word: u64) -> bool {
         let slots = 0..self.layout.geometry().process_slots as u16;
         let mut words = slots.map(|slot| self.layout.process_slot(ProcessSlotId(slot)).offset(word));
         access.site.file().ends_with("participant/process.rs") && words.any(|at| at == access.address)
     }
+}
+
+/// The phase that a block's state word says.
+fn phase_of(word: u64) -> Option<BlockPhase> {
+    BlockState::unpack(word).map(|state| state.phase)
 }
 
 /// The state of a FREE block, in the generation before.

@@ -146,8 +146,14 @@ const LOOMED: [&str; 30] = [
     "released_beside_a_collection yields 1",
     "retry_after_a_killed_sleeper sleep 1",
 ];
-const CRASHED: [&str; 5] =
-    ["transfer survivors", "abandon survivors", "transfer recovery", "chain inside", "transfer waiter"];
+const CRASHED: [&str; 6] = [
+    "transfer survivors",
+    "abandon survivors",
+    "transfer recovery",
+    "chain inside",
+    "transfer waiter",
+    "makes survivors",
+];
 const THREADED: [&str; 5] =
     ["write_skew", "reader_of_two_cells", "reads_its_own_write", "three_on_one_cell", "busy_bank"];
 
@@ -238,6 +244,7 @@ fn crashed(fault: Fault, part: &str, pattern: &str) {
         "transfer" => Part::Transfer,
         "chain" => Part::Chain,
         "abandon" => Part::Abandon,
+        "makes" => Part::Makes,
         _ => panic!("there is no part {part:?}"),
     };
     let mut stage = Stage::with(fault, Alone::until(PATIENCE_NS));
