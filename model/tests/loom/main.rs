@@ -13,6 +13,7 @@
 
 mod beds;
 mod explore;
+mod manners;
 mod touched;
 mod weaken;
 mod world;

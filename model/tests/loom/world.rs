@@ -25,16 +25,6 @@
 //!
 //! **Pages** that were given back to the system have no memory: an access to one is a panic, as on a full system it would be a signal.
 //! To give them back changes each of their words to 0.
-//!
-//! **Waiting** is one of three models. *Yield*: a wait returns at once, after everybody else could run; finds races, hides lost
-//! wake-ups. *Sleep*: whoever waits for 2 ms or longer sleeps until somebody rings, and no time-out helps, so that a lost
-//! wake-up is a deadlock which loom reports. Shorter waits are polls, for which the engine promises no ring: they yield. *Fitful*: as
-//! sleep, but each participant may be shaken once, at any time, by nobody who has news: its sleep ends as by a time-out or by a
-//! spurious return. Who is shaken while awake is not shaken later, so that a lost wake-up still is a deadlock.
-//!
-//! **Clocks** are each process's own, so that no time tells one thread what another has done (loom would not see that path,
-//! and skip schedules which differ by it). *Patient*: time moves by spinning only. *Impatient*: every look at the clock moves
-//! it beyond any patience of the engine for PREPARED owners and stoppers.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64 as Counter};
@@ -52,6 +42,7 @@ use pso_model::heap::Heap;
 use pso_model::scenario::{World, small_geometry};
 
 use crate::beds::Bed;
+pub use crate::manners::{Clock, Manners, Waiting};
 use crate::touched::{Deed, Touched, Unknown, Uses};
 
 /// Waits shorter than this are polls: nobody rings for them.
@@ -60,28 +51,6 @@ const SHORTEST_SLEEP_NS: u64 = 1_500_000;
 const SPIN_STEP_NS: u64 = 30_000;
 /// What a look at an impatient clock costs: above 1 ms, the longest patience but that for the hung.
 const IMPATIENT_STEP_NS: u64 = 1_100_000;
-
-/// How the world waits and how its clock goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Manners {
-    pub waiting: Waiting,
-    pub clock: Clock,
-    /// How long the engine spins before it sleeps; 0 as on one processor.
-    pub spin_ns: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waiting {
-    Yield,
-    Sleep,
-    Fitful,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clock {
-    Patient,
-    Impatient,
-}
 
 /// Makes the loads of one process and the changes of others depend on each other, and orders nothing.
 struct Mark {
