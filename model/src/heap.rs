@@ -187,10 +187,16 @@ impl Heap {
             self.step();
         }
         if self.world.watched.load(Relaxed) {
-            let committed = self.world.committed[(address.index() / self.world.page_words) as usize].load(Relaxed);
-            assert!(committed, "word {} was touched before its page was committed", address.index());
+            self.touch(address);
         }
         &self.world.words[address.index() as usize]
+    }
+
+    /// Panics if the page of this word is not committed, whether or not pages are watched.
+    #[inline]
+    pub fn touch(&self, address: WordAddress) {
+        let committed = self.world.committed[(address.index() / self.world.page_words) as usize].load(Relaxed);
+        assert!(committed, "word {} was touched before its page was committed", address.index());
     }
 
     #[cold]
@@ -309,6 +315,9 @@ impl SceneWorld for Heap {
     }
     fn kill_process(&self, slot: ProcessSlotId) {
         Heap::kill_process(self, slot);
+    }
+    fn fence_process(&self, slot: ProcessSlotId) {
+        Heap::fence_process(self, slot);
     }
 }
 

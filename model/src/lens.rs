@@ -176,6 +176,9 @@ impl<W: World, L: ProcessLens<W>> World for Through<W, L> {
     fn kill_process(&self, slot: ProcessSlotId) {
         self.inner.kill_process(slot);
     }
+    fn fence_process(&self, slot: ProcessSlotId) {
+        self.inner.fence_process(slot);
+    }
 }
 
 impl<P: Platform, L: Lens<P>> Through<P, L> {

@@ -50,6 +50,10 @@ pub(super) enum Kept {
     Counts,
     Idle,
     Arms,
+    Fresh,
+    Payload,
+    Lives,
+    Tickets,
 }
 
 /// The memory of one participant of one process.
@@ -66,6 +70,9 @@ pub(super) struct Memo {
     pub waits: bool,
     pub prepared: bool,
     pub idle: bool,
+    /// In an attempt; and whether that is COMMITTED.
+    pub attempts: bool,
+    pub committed: bool,
     /// A lock was taken in this attempt.
     pub locks: bool,
     /// Waits for a change of what it has read.
@@ -91,6 +98,12 @@ pub(super) struct Memo {
     pub snapshot: u64,
     /// What the own place in somebody's queue reads.
     pub place_taken: u64,
+    /// What the own bell says when it is put to sleep whatever has rung.
+    pub bell: Option<u32>,
+    /// Has slept, and not put its bell right since.
+    pub slept: bool,
+    /// Its last fence was for memory that is to go back to the system.
+    pub punches: bool,
 }
 
 impl Memo {
@@ -102,6 +115,11 @@ impl Memo {
         let (taken, kept) = self.kept.drain(..).partition::<Vec<_>, _>(|(kind, _)| *kind == which);
         self.kept = kept;
         taken.into_iter().map(|(_, access)| access).collect()
+    }
+
+    /// Whether its last access came from this file of the engine.
+    pub fn last_was_by(&self, file: &str) -> bool {
+        self.last.is_some_and(|last| last.site.file().ends_with(file))
     }
 
     /// True for words of the own slot.
@@ -176,6 +194,8 @@ impl Memo {
         self.waits = state == Some(State::Waiting);
         self.prepared = state == Some(State::Prepared);
         self.idle = state == Some(State::Idle);
+        self.attempts = state.is_some() && !self.idle;
+        self.committed = state == Some(State::Committed);
         if state == Some(State::Active) && !self.begins {
             self.begins = true;
         }

@@ -5,11 +5,19 @@
 //! an exchange compares less than it says. So the engine that is checked stays the engine that ships, without a switch.
 //!
 //! One lens belongs to one process with one participant at a time, which is how scenes are cast.
+//!
+//! ```text
+//! fault    which there are            memo      what a faulty process remembers
+//! memory   those of the memory part: blocks, superblocks, pages, what processes hold; and of bells
+//! ```
 
+mod fault;
 mod memo;
+mod memory;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use fault::Fault;
 use memo::{Kept, Memo, Place};
 use pso_engine::arena::{HotWord, Layout};
 use pso_engine::participant::HELD;
@@ -17,137 +25,6 @@ use pso_engine::platform::{Liveness, Ordering, Platform, ProcessIdentity, WaitOu
 use pso_engine::word::{Colour, LockWord, Mark, ProcessSlotId, State, Status, Version, WordAddress};
 
 use crate::lens::{Access, Lens, Operation, ProcessLens};
-
-/// Which fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fault {
-    /// None: what must not be found.
-    None,
-    /// 1: no fence F1 between the clock and the first read, nor between the clock and the validation of an extension.
-    NoFenceAtBegin,
-    /// 2: no fence F2 between PREPARED and the clock.
-    NoFenceWhenPrepared,
-    /// 3: the commit's version is the clock from before PREPARED.
-    ClockBeforePrepared,
-    /// 4: a read passes a PREPARED lock as if it were ACTIVE.
-    ReadsPastPrepared,
-    /// 5: `<=` for `<` against the snapshot.
-    SnapshotIncludesTheClock,
-    /// 6: an extension takes a snapshot that is newer than what it validates.
-    ExtendsBeyondTheClock,
-    /// 7: an extension does not look at locked cells.
-    ExtensionSkipsLocked,
-    /// 8: no second look at the cell after the read was logged.
-    NoSecondLook,
-    /// 9: the value is stored after the lock is free.
-    ValueAfterFree,
-    /// 10: IDLE, and with it the record's reuse, before the cells are free.
-    IdleBeforeFree,
-    /// 11: a lock is cleared without comparing whose it is.
-    ClearsBlindly,
-    /// 12: an entry is counted after its lock is taken.
-    CountsAfterLocking,
-    /// 13: everybody may recover at once.
-    ManyRecoverers,
-    /// 14: whoever was waited for in vain counts as dead.
-    DeathByTimeOut,
-    /// 15: recovery rolls a committed attempt back.
-    RollsCommittedBack,
-    /// 15: recovery rolls an undecided attempt forward.
-    RollsUndecidedForward,
-    /// Whoever finishes one cell of a commit of the dead frees it as it was.
-    CellWithoutItsValue,
-    /// 16: a COMMITTED attempt can be stopped.
-    StopsCommitted,
-    /// 17: a thief notes its own snapshot as the version before, not the victim's.
-    StealsWithItsOwnVersion,
-    /// 18: no fence F3 between WAITING and the look at the owner.
-    NoFenceWhenWaiting,
-    /// 20: a PREPARED attempt waits for another that is PREPARED.
-    PreparedWaitsForPrepared,
-    /// 22: the reads of the privileged stay invisible.
-    HoldsNothing,
-    /// 27: a commit looks for its waiter before it is IDLE.
-    RingsBeforeIdle,
-    /// 28: a retry makes itself known after its last look.
-    ArmsAfterLooking,
-    /// 31: whoever frees does not see the start of an attempt that goes on.
-    StartUnseen,
-    /// What was retired at the number that an attempt began with is taken for older.
-    StartCountsAsLater,
-    /// A commit says nothing of what it overwrites while somebody collects.
-    OverwritesUnshaded,
-    /// What a commit has made while somebody collects looks as if nothing named it.
-    MadeWhite,
-    /// 32: whoever frees looks at no log.
-    LogsUnread,
-    /// Whoever collects and takes over does not see what the other one is about to change.
-    HazardUnseen,
-    /// Whoever collects looks at no commit that may not know of it.
-    CommitsUnread,
-    /// No fence between COMMITTED and the look whether somebody collects.
-    NoFenceWhenCommitted,
-    /// 34: the own status is looked at before the cell, not after it.
-    StatusBeforeLoads,
-    /// 35: nobody is rung after IDLE.
-    NoRingAfterIdle,
-    /// 36: who has begun to wait does not look whether somebody waits for it.
-    OwnQueueUnseen,
-    /// 37: a waiter whose place was taken sleeps on.
-    DisplacedSleepsOn,
-    /// 38: whoever has privilege is stopped for being PREPARED too long.
-    StopsThePrivileged,
-    /// 40: who was stopped does not learn by whom.
-    NoStopper,
-    /// 48: who meets a waiter waits for it.
-    SleepsOnASleeper,
-}
-
-impl Fault {
-    /// All that are one.
-    pub const ALL: [Self; 39] = [
-        Self::NoFenceAtBegin,
-        Self::NoFenceWhenPrepared,
-        Self::ClockBeforePrepared,
-        Self::ReadsPastPrepared,
-        Self::SnapshotIncludesTheClock,
-        Self::ExtendsBeyondTheClock,
-        Self::ExtensionSkipsLocked,
-        Self::NoSecondLook,
-        Self::ValueAfterFree,
-        Self::IdleBeforeFree,
-        Self::ClearsBlindly,
-        Self::CountsAfterLocking,
-        Self::ManyRecoverers,
-        Self::DeathByTimeOut,
-        Self::RollsCommittedBack,
-        Self::RollsUndecidedForward,
-        Self::CellWithoutItsValue,
-        Self::StopsCommitted,
-        Self::StealsWithItsOwnVersion,
-        Self::NoFenceWhenWaiting,
-        Self::PreparedWaitsForPrepared,
-        Self::HoldsNothing,
-        Self::RingsBeforeIdle,
-        Self::ArmsAfterLooking,
-        Self::StartUnseen,
-        Self::StartCountsAsLater,
-        Self::OverwritesUnshaded,
-        Self::MadeWhite,
-        Self::LogsUnread,
-        Self::HazardUnseen,
-        Self::CommitsUnread,
-        Self::NoFenceWhenCommitted,
-        Self::StatusBeforeLoads,
-        Self::NoRingAfterIdle,
-        Self::OwnQueueUnseen,
-        Self::DisplacedSleepsOn,
-        Self::StopsThePrivileged,
-        Self::NoStopper,
-        Self::SleepsOnASleeper,
-    ];
-}
 
 /// The lens with a fault.
 #[derive(Debug)]
@@ -188,6 +65,9 @@ impl Mutant {
     /// The access with its fault.
     fn act<P: Platform>(&self, inner: &P, access: Access) -> Result<u64, u64> {
         let place = Place::of(&self.layout, access.address);
+        if let Some(answer) = self.act_on_memory(inner, access, place) {
+            return answer;
+        }
         match access.operation {
             Operation::Fence(_) => self.fence(inner, access),
             Operation::Load(order) => self.load(inner, access, place, order),
@@ -472,11 +352,17 @@ impl<P: Platform> Lens<P> for Mutant {
     fn wait(&self, inner: &P, bell: WordAddress, expected: u32, timeout_ns: u64) -> WaitOutcome {
         self.memo().waited = true;
         self.release(inner, Kept::Arms);
+        self.memo().slept = true;
+        let expected = self.memo().bell.take().unwrap_or(expected);
         inner.wait(bell, expected, timeout_ns)
     }
     fn liveness(&self, inner: &P, slot: ProcessSlotId, identity: ProcessIdentity) -> Liveness {
-        let guesses = self.fault == Fault::DeathByTimeOut && self.memo().waited && identity != inner.identity();
-        if guesses { Liveness::Dead } else { inner.liveness(slot, identity) }
+        match (self.fault, inner.liveness(slot, identity)) {
+            (Fault::DeathByTimeOut, _) if self.memo().waited && identity != inner.identity() => Liveness::Dead,
+            (Fault::TrustsTheByteAlone, Liveness::Fenced) => Liveness::Dead,
+            (Fault::TrustsTheNumberAlone, Liveness::Dead) => Liveness::Fenced,
+            (_, liveness) => liveness,
+        }
     }
 }
 

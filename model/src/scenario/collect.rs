@@ -25,35 +25,35 @@ const TREASURE: i64 = 42;
 /// Of whoever takes a collection over.
 const AT_ONCE: Patience = Patience { rests_ns: 0, silent_ns: 0 };
 /// Of a collector: more than nothing, less than anybody stands still.
-const PATIENCE_NS: u64 = 1_000_000;
+pub(super) const PATIENCE_NS: u64 = 1_000_000;
 
-fn treasure() -> Value {
+pub(super) fn treasure() -> Value {
     Value::int(TREASURE).expect("it is small")
 }
 
-fn cell_of(object: Handle) -> CellAddress {
+pub(super) fn cell_of(object: Handle) -> CellAddress {
     CellAddress::new(object.block().offset(pso_engine::word::BLOCK_HEADER_WORDS))
 }
 
-fn make<W: World>(tx: &mut Participant<W>) -> Result<Handle, Stop> {
+pub(super) fn make<W: World>(tx: &mut Participant<W>) -> Result<Handle, Stop> {
     let made = tx.allocate(BlockKind::List, LIST_CELLS * CELL_WORDS)?;
     tx.initialize(cell_of(made), treasure());
     (1..LIST_CELLS).for_each(|cell| tx.initialize(cell_of(made).offset(cell), Value::ABSENT));
     Ok(made)
 }
 
-fn read<W: World>(tx: &mut Participant<W>, cell: CellAddress) -> Result<Handle, Stop> {
+pub(super) fn read<W: World>(tx: &mut Participant<W>, cell: CellAddress) -> Result<Handle, Stop> {
     Ok(tx.read(cell)?.as_handle().expect("an object stands there"))
 }
 
 /// What is in an object that was named a moment ago.
-fn content<W: World>(tx: &mut Participant<W>, object: Handle) -> Result<Value, Stop> {
+pub(super) fn content<W: World>(tx: &mut Participant<W>, object: Handle) -> Result<Value, Stop> {
     tx.open(object, BlockKind::List)?;
     tx.read(cell_of(object))
 }
 
 /// The root names two cells, which a collector looks at in their order. The second names the treasure.
-fn found<W: World>(setting: &Setting<W>) -> Bank {
+pub(super) fn found<W: World>(setting: &Setting<W>) -> Bank {
     let bank = setting.bank(2);
     let mut founder = setting.stage().participant().expect("a slot is free");
     let made = founder.run(|tx| {
@@ -73,7 +73,7 @@ fn collects<W: World>(mut collector: Participant<W>) -> Actor {
 }
 
 /// A treasure is what the first cell names, and nothing is left when no cell names anything.
-fn treasure_is_first<W: World>(setting: &Setting<W>, bank: &Bank) -> Actor {
+pub(super) fn treasure_is_first<W: World>(setting: &Setting<W>, bank: &Bank) -> Actor {
     let (stage, cells) = (setting.stage(), [bank.account(0), bank.account(1)]);
     Box::new(move || {
         let mut last = stage.participant().expect("a slot is free");

@@ -9,12 +9,13 @@ use pso_engine::transaction::{Attempt, Observer, Participant};
 use pso_engine::word::{ParticipantId, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 4] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
     [
         Scene { name: "two_who_join", write: two_who_join },
         Scene { name: "leave_and_claim", write: leave_and_claim },
         Scene { name: "read_leave_and_claim", write: read_leave_and_claim },
         Scene { name: "dead_slots_are_cleared_once", write: dead_slots_are_cleared_once },
+        Scene { name: "fenced_and_alive", write: fenced_and_alive },
     ]
 }
 
@@ -143,6 +144,33 @@ fn dead_slots_are_cleared_once<W: World>(setting: &Setting<W>) -> Play {
         stage.recover_dead();
         let mut reader = stage.participant().expect("a slot is free");
         assert_eq!(reader.run(|tx| tx.read(cell)), Ok(integer(7)), "a living participant was cleared away");
+        reader.leave();
+    });
+    Play { actors, epilogue }
+}
+
+/// **A process has lost its byte of the lock file, and lives**: it goes on with its attempt while another looks for the dead. The danger: it is
+/// cleared away, and its slots are handed out again while it uses them.
+fn fenced_and_alive<W: World>(setting: &Setting<W>) -> Play {
+    let cell = setting.bank(1).account(0);
+    let seeker = setting.join();
+    let space = setting.join();
+    let mut fenced = space.participant().expect("a slot is free");
+    fenced.begin().expect("it begins");
+    fenced.write(cell, integer(7)).expect("nobody is in the way");
+    setting.fence(&space);
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            assert_eq!(fenced.commit(), Ok(()), "it lives");
+        }),
+        Box::new(move || {
+            assert_eq!(seeker.recover_dead(), 0, "nobody is dead");
+        }),
+    ];
+    let stage = setting.stage();
+    let epilogue = Box::new(move || {
+        let mut reader = stage.participant().expect("a slot is free");
+        assert_eq!(reader.run(|tx| tx.read(cell)), Ok(integer(7)));
         reader.leave();
     });
     Play { actors, epilogue }

@@ -1,5 +1,6 @@
 //! Scenes of blocks: what is published is seen whole, what is freed is not used again under somebody's eyes.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use super::{Actor, Play, Scene, Setting, World};
@@ -9,13 +10,16 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, ParticipantId, Value, WordAddress};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 8] {
     [
         Scene { name: "a_new_block_is_read", write: a_new_block_is_read },
         Scene { name: "a_stable_cell_is_read", write: a_stable_cell_is_read },
         Scene { name: "remote_free", write: remote_free },
         Scene { name: "two_who_allocate", write: two_who_allocate },
         Scene { name: "adopted_beside_a_leave", write: adopted_beside_a_leave },
+        Scene { name: "two_who_free", write: two_who_free },
+        Scene { name: "two_who_adopt", write: two_who_adopt },
+        Scene { name: "two_who_claim", write: two_who_claim },
     ]
 }
 
@@ -149,6 +153,11 @@ fn remote_free<W: World>(setting: &Setting<W>) -> Play {
 /// **Two who allocate at once** from a space in which neither has a superblock. The danger: both get the same one. One block
 /// each, written before and read after.
 fn two_who_allocate<W: World>(setting: &Setting<W>) -> Play {
+    two_allocate(setting, || {})
+}
+
+/// Two who allocate one block each, and free it; then what is to be done at the end.
+fn two_allocate<W: World>(setting: &Setting<W>, last: impl FnOnce() + Send + 'static) -> Play {
     let mut actors: Vec<Actor> = Vec::new();
     for number in [3, 4] {
         let space = setting.join();
@@ -168,6 +177,7 @@ fn two_who_allocate<W: World>(setting: &Setting<W>) -> Play {
         for number in [3, 4] {
             allocator::recover(stage.arena(), ParticipantId(number));
         }
+        last();
     });
     Play { actors, epilogue }
 }
@@ -215,4 +225,56 @@ fn adopted_beside_a_leave<W: World>(setting: &Setting<W>) -> Play {
         allocator::recover(stage.arena(), him);
     });
     Play { actors, epilogue }
+}
+
+/// **Two who free the same block**, one of whom owns its superblock and allocates again at once. The danger: both free it, and the
+/// second time it is somebody else's block.
+fn two_who_free<W: World>(setting: &Setting<W>) -> Play {
+    let (owner, other) = (setting.join(), setting.join());
+    let (me, him) = (ParticipantId(3), ParticipantId(4));
+    let mut cache = BlockCache::default();
+    let block = cache.allocate(owner.arena(), me, BlockKind::Bytes, WORDS).expect("there is room");
+    allocator::publish(owner.arena(), block);
+    let freed = Arc::new(AtomicU64::new(0));
+    let (mine, his) = (Arc::clone(&freed), Arc::clone(&freed));
+    let stage = setting.stage();
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            let arena = owner.arena();
+            mine.fetch_add(u64::from(cache.free(arena, me, block)), Relaxed);
+            let again = cache.allocate(arena, me, BlockKind::Bytes, WORDS).expect("there is room");
+            assert_ne!(again, block, "an old handle names a new block");
+            allocator::publish(arena, again);
+            assert!(allocator::check_fully(arena, again).is_ok(), "freed by somebody who has an old handle");
+            assert!(cache.free(arena, me, again), "freed by somebody who has an old handle");
+        }),
+        Box::new(move || {
+            his.fetch_add(u64::from(BlockCache::default().free(other.arena(), him, block)), Relaxed);
+        }),
+    ];
+    let epilogue = Box::new(move || {
+        assert_eq!(freed.load(Relaxed), 1, "a block is freed once");
+        allocator::recover(stage.arena(), me);
+    });
+    Play { actors, epilogue }
+}
+
+/// **Two who find the same superblock without an owner**, with a block in use that the dead one made. The danger: both adopt it, and
+/// allocate the same block.
+fn two_who_adopt<W: World>(setting: &Setting<W>) -> Play {
+    let (stage, dead) = (setting.stage(), ParticipantId(2));
+    let block = BlockCache::default().allocate(stage.arena(), dead, BlockKind::Bytes, WORDS).expect("there is room");
+    allocator::publish(stage.arena(), block);
+    allocator::recover(stage.arena(), dead);
+    two_allocate(setting, move || {
+        assert!(BlockCache::default().free(stage.arena(), dead, block), "it was LIVE");
+    })
+}
+
+/// **Two who find the same superblock empty**, given back by its owner. The danger: both claim it.
+fn two_who_claim<W: World>(setting: &Setting<W>) -> Play {
+    let (stage, owner) = (setting.stage(), ParticipantId(2));
+    BlockCache::default().allocate(stage.arena(), owner, BlockKind::Bytes, WORDS).expect("there is room");
+    allocator::recover(stage.arena(), owner);
+    two_allocate(setting, || {})
 }

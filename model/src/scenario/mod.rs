@@ -17,9 +17,11 @@ mod bank;
 mod collect;
 mod conflict;
 mod death;
+mod holding;
 mod isolation;
 mod membership;
 mod memory;
+mod pages;
 mod patience;
 mod privilege;
 mod reclaim;
@@ -42,6 +44,8 @@ pub trait World: Platform + Clone {
     fn process(&self) -> Self;
     /// Whoever holds `slot` is dead from now on; its threads are for the test to end.
     fn kill_process(&self, slot: ProcessSlotId);
+    /// Whoever holds `slot` loses its byte of the lock file, and lives.
+    fn fence_process(&self, slot: ProcessSlotId);
 }
 
 /// What a scene begins with: formatted memory.
@@ -144,6 +148,11 @@ impl<W: World> Setting<W> {
         self.world.kill_process(space.process());
     }
 
+    /// The process of `space` loses its byte of the lock file, and lives.
+    pub fn fence(&self, space: &Space<W>) {
+        self.world.fence_process(space.process());
+    }
+
     /// The play of `scene`, with the checks that belong to all.
     pub fn play(&self, scene: Scene<W>) -> Play {
         let stage = self.stage();
@@ -187,6 +196,8 @@ pub fn scenes<W: World>() -> Vec<Scene<W>> {
         reuse::scenes().as_slice(),
         waits::scenes().as_slice(),
         memory::scenes().as_slice(),
+        pages::scenes().as_slice(),
+        holding::scenes().as_slice(),
         membership::scenes().as_slice(),
     ]
     .concat()

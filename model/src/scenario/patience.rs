@@ -3,14 +3,17 @@
 use super::{Actor, Play, Scene, Setting, World};
 use pso_engine::error::Stop;
 use pso_engine::object::queue;
+use pso_engine::participant::Slot;
+use pso_engine::platform::Ordering;
 use pso_engine::transaction::Participant;
 use pso_engine::waiting;
 use pso_engine::word::{CellAddress, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 7] {
     [
         Scene { name: "retry", write: retry },
+        Scene { name: "retry_after_a_killed_sleeper", write: retry_after_a_killed_sleeper },
         Scene { name: "two_who_retry", write: two_who_retry },
         Scene { name: "retry_and_writers", write: retry_and_writers },
         Scene { name: "queue_hand_over", write: queue_hand_over },
@@ -39,6 +42,25 @@ fn write<W: World>(mut who: Participant<W>, cell: CellAddress, value: i64) -> Ac
 fn retry<W: World>(setting: &Setting<W>) -> Play {
     let cell = setting.bank(1).account(0);
     let actors = vec![wait_for(setting.participant(), cell, 7), write(setting.participant(), cell, 7)];
+    Play { actors, epilogue: Box::new(|| {}) }
+}
+
+/// **The same in the slot of somebody who was killed in its sleep.** The danger: the bell says that somebody sleeps, so that nobody can go to sleep, and
+/// the waiter looks again and again.
+fn retry_after_a_killed_sleeper<W: World>(setting: &Setting<W>) -> Play {
+    let cell = setting.bank(1).account(0);
+    let space = setting.join();
+    let dead = space.participant().expect("a slot is free");
+    let slot = Slot::of(space.arena(), dead.id()).expect("there is such a slot");
+    // What a sleep does before it sleeps.
+    space.arena().platform().fetch_or(slot.bell(), 1, Ordering::AcqRel);
+    let id = dead.id();
+    std::mem::forget(dead);
+    setting.kill(&space);
+    setting.stage().recover_dead();
+    let heir = setting.participant();
+    assert_eq!(heir.id(), id);
+    let actors = vec![wait_for(heir, cell, 7), write(setting.participant(), cell, 7)];
     Play { actors, epilogue: Box::new(|| {}) }
 }
 

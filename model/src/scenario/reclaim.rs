@@ -2,18 +2,20 @@
 //! that (see `reclamation` in the engine).
 
 use super::{Actor, Play, Scene, Setting, World};
+use pso_engine::allocator;
 use pso_engine::error::Stop;
 use pso_engine::transaction::Participant;
-use pso_engine::word::{BlockKind, CellAddress, Handle, Value};
+use pso_engine::word::{BlockKind, BlockPhase, CellAddress, Handle, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 5] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
     [
         Scene { name: "retired_beside_a_beginning", write: retired_beside_a_beginning },
         Scene { name: "retired_beside_a_reading", write: retired_beside_a_reading },
         Scene { name: "retired_beside_an_end", write: retired_beside_an_end },
         Scene { name: "two_who_collect", write: two_who_collect },
         Scene { name: "followed_beside_an_end", write: followed_beside_an_end },
+        Scene { name: "taken_out_beside_its_commit", write: taken_out_beside_its_commit },
     ]
 }
 
@@ -206,6 +208,35 @@ fn followed_beside_an_end<W: World>(setting: &Setting<W>) -> Play {
             second();
         }),
     }
+}
+
+/// **What is committed is taken out at once**, as soon as its cell is free, while its maker is still in his commit. The danger: the block is
+/// not LIVE yet, so that nobody can retire it, and then it is never freed.
+fn taken_out_beside_its_commit<W: World>(setting: &Setting<W>) -> Play {
+    let cell = setting.bank(1).account(0);
+    let mut writer = replacer(setting, cell);
+    let mut other = setting.participant();
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            // It may be taken for hung where it stands still.
+            let _ = writer.commit();
+        }),
+        Box::new(move || {
+            let replaced = other.run(|tx| replace(tx, cell, SECOND));
+            assert_eq!(replaced, Ok(()));
+        }),
+    ];
+    let stage = setting.stage();
+    let last = empties(setting, cell);
+    let epilogue = Box::new(move || {
+        let mut left = 0;
+        allocator::for_each_block(stage.arena(), |_, state| {
+            left += u64::from(state.kind == BlockKind::Bytes && state.phase == BlockPhase::Live);
+        });
+        assert_eq!(left, 1, "LIVE blocks, and one cell that names one");
+        last();
+    });
+    Play { actors, epilogue }
 }
 
 /// The bytes here are words, which fsck does not take for the text of a Bytes block: they are taken out at the end.

@@ -98,6 +98,27 @@ fn a_death_at_every_step_of_the_recovery_of_a_death_at_every_step_harms_nobody()
     }
 }
 
+/// The danger: a block of the dead in a superblock that others use, of which nobody knows that it was ever used.
+#[test]
+fn a_death_at_every_step_of_making_blocks_leaves_none_that_is_nobodys() {
+    let mut stage = Stage::new();
+    for death in 0.. {
+        let survived = stage.run(
+            |run| {
+                let survived = run.doomed(Part::Makes, death);
+                run.survivors(death % 64);
+                survived
+            },
+            (death, death % 64),
+        );
+        if survived {
+            println!("{death} steps");
+            assert!(death > 100, "{death} steps");
+            return;
+        }
+    }
+}
+
 #[test]
 fn a_waiter_that_dies_at_every_step_of_its_wait_is_in_nobodys_way() {
     for part in [Part::Transfer, Part::Chain] {

@@ -1,9 +1,10 @@
 //! What a process is in the middle of when it dies.
 
+use pso_engine::allocator::{self, BlockCache};
 use pso_engine::error::Stop;
 use pso_engine::platform::Platform;
 use pso_engine::transaction::Participant;
-use pso_engine::word::CellAddress;
+use pso_engine::word::{BlockKind, CellAddress};
 use pso_model::history::Recorder;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,10 +23,14 @@ pub enum Part {
     Retry,
     /// Reads all.
     Read,
+    /// Makes many blocks beside one that is LIVE, outside of transactions, and leaves them to whoever clears up.
+    Makes,
 }
 
 /// How long a retry sleeps.
 const SLEEP_NS: u64 = 10_000_000;
+/// Blocks of one size: more than a magazine holds.
+const MADE: usize = 36;
 
 impl Part {
     pub fn commits(self) -> bool {
@@ -98,6 +103,15 @@ impl Part {
             }
             Self::Read => participant
                 .run_until(deadline, |tx| cells.iter().try_for_each(|cell| recorder.read(tx, *cell).map(drop))),
+            Self::Makes => {
+                let (arena, id, mut cache) = (participant.arena(), participant.id(), BlockCache::default());
+                let mut make = || cache.allocate(arena, id, BlockKind::Bytes, 2).map_err(Stop::Full);
+                let live = make()?;
+                allocator::publish(arena, live);
+                (1..MADE).try_for_each(|_| make().map(drop))?;
+                cache.free(arena, id, live);
+                Ok(())
+            }
         }
     }
 }

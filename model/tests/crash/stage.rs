@@ -3,13 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
+use pso_engine::allocator::{self, BlockCache};
 use pso_engine::arena::{Geometry, Layout};
 use pso_engine::error::Stop;
 use pso_engine::fsck::fsck;
 use pso_engine::platform::{Memory, Ordering::Relaxed};
 use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
-use pso_engine::word::{CellAddress, Value};
+use pso_engine::word::{BlockKind, BlockPhase, CellAddress, Value};
 use pso_model::alone::Alone;
 use pso_model::crash::Crash;
 use pso_model::heap::Heap;
@@ -149,8 +150,24 @@ impl Run {
 
     /// A process plays `part` and dies before its access number `death`. True: it got through before. Dead it is either way.
     pub fn doomed(&self, part: Part, death: u64) -> bool {
+        if part == Part::Makes {
+            self.frees_what_was_made();
+        }
         let (participant, space) = self.stranger();
         self.dies(participant, &space, part, (death, DOOMED_NS))
+    }
+
+    /// Frees the LIVE blocks of those who died in [`Part::Makes`]: nothing names them.
+    fn frees_what_was_made(&self) {
+        let first = self.first.lock().unwrap();
+        let mut made = Vec::new();
+        allocator::for_each_block(first.arena(), |handle, state| {
+            if state.kind == BlockKind::Bytes && state.phase == BlockPhase::Live {
+                made.push(handle);
+            }
+        });
+        let mut cache = BlockCache::default();
+        made.into_iter().for_each(|handle| assert!(cache.free(first.arena(), first.id(), handle)));
     }
 
     fn dies(

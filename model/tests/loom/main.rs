@@ -13,6 +13,7 @@
 
 mod beds;
 mod explore;
+mod manners;
 mod touched;
 mod weaken;
 mod world;
@@ -117,6 +118,16 @@ plays!(yields, YIELD, {
     remote_free: 3,
     two_who_allocate: 3,
     adopted_beside_a_leave: 2,
+    two_who_free: 3,
+    two_who_adopt: 3,
+    two_who_claim: 2,
+    taken_out_beside_its_commit: 2,
+    punched_beside_a_look: 3,
+    punched_beside_an_attempt: 3,
+    used_again_after_a_punch: 1,
+    exported_beside_a_collection: 3,
+    released_beside_a_child: 1,
+    released_beside_a_collection: 2,
     two_who_join: 0,
     leave_and_claim: 3,
     read_leave_and_claim: 2,
@@ -145,6 +156,7 @@ plays!(sleep, SLEEP, {
     three_on_one_cell: 1,
     the_second_row: 2,
     retry: 2,
+    retry_after_a_killed_sleeper: 2,
     two_who_retry: 1,
     retry_and_writers: 1,
     queue_hand_over: 1,

@@ -23,15 +23,8 @@
 //! **Typed words.** Atomic words are loom atomics; plain words are loom cells, so that an access to one which nothing orders
 //! after another access is a reported race. `retype` counts as a write. An access of the wrong kind is a panic.
 //!
-//! **Waiting** is one of three models. *Yield*: a wait returns at once, after everybody else could run; finds races, hides lost
-//! wake-ups. *Sleep*: whoever waits for 2 ms or longer sleeps until somebody rings, and no time-out helps, so that a lost
-//! wake-up is a deadlock which loom reports. Shorter waits are polls, for which the engine promises no ring: they yield. *Fitful*: as
-//! sleep, but each participant may be shaken once, at any time, by nobody who has news: its sleep ends as by a time-out or by a
-//! spurious return. Who is shaken while awake is not shaken later, so that a lost wake-up still is a deadlock.
-//!
-//! **Clocks** are each process's own, so that no time tells one thread what another has done (loom would not see that path,
-//! and skip schedules which differ by it). *Patient*: time moves by spinning only. *Impatient*: every look at the clock moves
-//! it beyond any patience of the engine for PREPARED owners and stoppers.
+//! **Pages** that were given back to the system have no memory: an access to one is a panic, as on a full system it would be a signal.
+//! To give them back changes each of their words to 0.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicU64 as Counter};
@@ -49,6 +42,7 @@ use pso_model::heap::Heap;
 use pso_model::scenario::{World, small_geometry};
 
 use crate::beds::Bed;
+pub use crate::manners::{Clock, Manners, Waiting};
 use crate::touched::{Deed, Touched, Unknown, Uses};
 
 /// Waits shorter than this are polls: nobody rings for them.
@@ -57,28 +51,6 @@ const SHORTEST_SLEEP_NS: u64 = 1_500_000;
 const SPIN_STEP_NS: u64 = 30_000;
 /// What a look at an impatient clock costs: above 1 ms, the longest patience but that for the hung.
 const IMPATIENT_STEP_NS: u64 = 1_100_000;
-
-/// How the world waits and how its clock goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Manners {
-    pub waiting: Waiting,
-    pub clock: Clock,
-    /// How long the engine spins before it sleeps; 0 as on one processor.
-    pub spin_ns: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waiting {
-    Yield,
-    Sleep,
-    Fitful,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clock {
-    Patient,
-    Impatient,
-}
 
 /// Makes the loads of one process and the changes of others depend on each other, and orders nothing.
 struct Mark {
@@ -270,6 +242,7 @@ impl Loom {
     /// The loom atomic of a word while actors are on stage; `None`: the word lies in the heap.
     #[inline]
     fn loud(&self, address: WordAddress, deed: Deed) -> Option<&AtomicU64> {
+        self.heap.touch(address);
         self.atomic(self.stage()?, address, deed)
     }
 
@@ -285,6 +258,9 @@ impl World for Loom {
     }
     fn kill_process(&self, slot: ProcessSlotId) {
         self.heap.kill_process(slot);
+    }
+    fn fence_process(&self, slot: ProcessSlotId) {
+        self.heap.fence_process(slot);
     }
 }
 
@@ -340,6 +316,7 @@ impl Memory for Loom {
     }
 
     fn load_plain(&self, address: WordAddress) -> u64 {
+        self.heap.touch(address);
         match self.stage().and_then(|stage| self.plain(stage, address, Deed::Load)) {
             Some(word) => word.0.with(|value| {
                 // SAFETY: loom has checked that nobody writes at once.
@@ -349,10 +326,12 @@ impl Memory for Loom {
         }
     }
     fn load_optimistic(&self, address: WordAddress) -> u64 {
+        self.heap.touch(address);
         // No race: of a plain word the newest value, which `store_plain` leaves in the heap, too.
         if self.is_plain(address) { self.heap.load_plain(address) } else { self.load(address, Ordering::Acquire) }
     }
     fn store_plain(&self, address: WordAddress, value: u64) {
+        self.heap.touch(address);
         self.heap.store_plain(address, value);
         if let Some(word) = self.stage().and_then(|stage| self.plain(stage, address, Deed::Change)) {
             word.0.with_mut(|word| {
@@ -446,8 +425,22 @@ impl System for Loom {
     fn commit_pages(&self, address: WordAddress, words: u64) -> Result<(), OutOfPages> {
         self.heap.commit_pages(address, words)
     }
-    fn punch_pages(&self, _address: WordAddress, _words: u64) {
-        unimplemented!("no scene frees so much");
+    fn punch_pages(&self, address: WordAddress, words: u64) {
+        // First: whoever touches one of the words after its change below finds it gone.
+        self.heap.punch_pages(address, words);
+        let Some(stage) = self.stage() else { return };
+        for word in (0..words).map(|word| address.offset(word)) {
+            if self.is_plain(word) {
+                if let Some(plain) = self.plain(stage, word, Deed::Change) {
+                    plain.0.with_mut(|word| {
+                        // SAFETY: loom has checked that nobody reads or writes at once.
+                        unsafe { *word = 0 }
+                    });
+                }
+            } else if let Some(atomic) = self.atomic(stage, word, Deed::Change) {
+                atomic.store(0, Relaxed);
+            }
+        }
     }
 
     fn claim_liveness(&self, slot: ProcessSlotId) -> bool {

@@ -17,6 +17,9 @@ mod beds;
 #[path = "../loom/explore.rs"]
 mod explore;
 #[allow(dead_code)]
+#[path = "../loom/manners.rs"]
+mod manners;
+#[allow(dead_code)]
 #[path = "../crash/parts.rs"]
 mod parts;
 mod preemption;

@@ -61,6 +61,7 @@ pub fn play(fault: Fault, name: &str) -> u64 {
 /// The scene, cast and not yet begun, and what hears of it.
 fn cast<T>(fault: Fault, name: &str, act: impl FnOnce(&Stage, pso_model::scenario::Play) -> T) -> T {
     let (heap, layout) = Heap::space(small_geometry());
+    heap.watch_pages();
     let stage = Stage { instant: Everywhere::default(), recorder: Recorder::new(RealTime::Clock) };
     let world = Through::over(Alone::until(PATIENCE_NS).on(heap), stage.instant.clone());
     let recorder = stage.recorder.clone();

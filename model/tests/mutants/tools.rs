@@ -34,7 +34,7 @@ pub enum Tool {
 pub const TOOLS: [Tool; 5] = [Tool::OnePreemption, Tool::Shuttle, Tool::Loom, Tool::Crash, Tool::Threads];
 
 /// Scenes of two actors or more that one thread can play.
-const PREEMPTED: [&str; 19] = [
+const PREEMPTED: [&str; 32] = [
     "two_writers_of_one_cell",
     "write_skew",
     "reader_of_two_cells",
@@ -54,8 +54,21 @@ const PREEMPTED: [&str; 19] = [
     "collected_beside_an_older_birth",
     "collected_beside_a_hold",
     "collected_and_taken_over",
+    "a_new_block_is_read",
+    "two_who_free",
+    "two_who_adopt",
+    "two_who_claim",
+    "remote_free",
+    "taken_out_beside_its_commit",
+    "punched_beside_a_look",
+    "punched_beside_an_attempt",
+    "used_again_after_a_punch",
+    "exported_beside_a_collection",
+    "released_beside_a_child",
+    "released_beside_a_collection",
+    "fenced_and_alive",
 ];
-const SHUTTLED: [&str; 29] = [
+const SHUTTLED: [&str; 43] = [
     "two_writers_of_one_cell timeouts",
     "write_skew timeouts",
     "reader_of_two_cells timeouts",
@@ -85,9 +98,23 @@ const SHUTTLED: [&str; 29] = [
     "collected_beside_an_older_birth timeouts",
     "collected_beside_a_hold timeouts",
     "collected_and_taken_over timeouts",
+    "a_new_block_is_read timeouts",
+    "two_who_free timeouts",
+    "two_who_adopt timeouts",
+    "two_who_claim timeouts",
+    "remote_free timeouts",
+    "taken_out_beside_its_commit timeouts",
+    "punched_beside_a_look timeouts",
+    "punched_beside_an_attempt timeouts",
+    "used_again_after_a_punch timeouts",
+    "exported_beside_a_collection timeouts",
+    "released_beside_a_child timeouts",
+    "released_beside_a_collection timeouts",
+    "fenced_and_alive timeouts",
+    "retry_after_a_killed_sleeper rings",
 ];
 /// `scene manner bound`.
-const LOOMED: [&str; 18] = [
+const LOOMED: [&str; 30] = [
     "write_skew yields 2",
     "repeated_read_after_an_extension yields 2",
     "reader_of_two_cells yields 2",
@@ -106,9 +133,27 @@ const LOOMED: [&str; 18] = [
     "crossing_writers sleep 1",
     "irrevocable_beside_a_reader yields 1",
     "visible_reader_beside_an_irrevocable hasty 1",
+    "a_new_block_is_read yields 2",
+    "two_who_free yields 2",
+    "two_who_adopt yields 2",
+    "two_who_claim yields 2",
+    "taken_out_beside_its_commit yields 2",
+    "punched_beside_a_look yields 2",
+    "punched_beside_an_attempt yields 2",
+    "used_again_after_a_punch yields 1",
+    "exported_beside_a_collection yields 2",
+    "released_beside_a_child yields 1",
+    "released_beside_a_collection yields 1",
+    "retry_after_a_killed_sleeper sleep 1",
 ];
-const CRASHED: [&str; 5] =
-    ["transfer survivors", "abandon survivors", "transfer recovery", "chain inside", "transfer waiter"];
+const CRASHED: [&str; 6] = [
+    "transfer survivors",
+    "abandon survivors",
+    "transfer recovery",
+    "chain inside",
+    "transfer waiter",
+    "makes survivors",
+];
 const THREADED: [&str; 5] =
     ["write_skew", "reader_of_two_cells", "reads_its_own_write", "three_on_one_cell", "busy_bank"];
 
@@ -199,6 +244,7 @@ fn crashed(fault: Fault, part: &str, pattern: &str) {
         "transfer" => Part::Transfer,
         "chain" => Part::Chain,
         "abandon" => Part::Abandon,
+        "makes" => Part::Makes,
         _ => panic!("there is no part {part:?}"),
     };
     let mut stage = Stage::with(fault, Alone::until(PATIENCE_NS));

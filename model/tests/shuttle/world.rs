@@ -56,6 +56,7 @@ impl Shuttle {
     /// Formatted memory and its first process.
     pub fn new(waiting: Waiting) -> (Self, Layout) {
         let (heap, layout) = Heap::space(small_geometry());
+        heap.watch_pages();
         let beds = (0..layout.geometry().participants).map(|_| (Mutex::new(()), Condvar::new())).collect();
         let (loud, now_ns, pulse) = (Flag::new(false), Counter::new(1_000_000_000), AtomicBool::new(false));
         (Self { heap, shared: Arc::new(Shared { layout, waiting, loud, now_ns, pulse, beds }) }, layout)
@@ -115,6 +116,9 @@ impl World for Shuttle {
     }
     fn kill_process(&self, slot: ProcessSlotId) {
         self.heap.kill_process(slot);
+    }
+    fn fence_process(&self, slot: ProcessSlotId) {
+        self.heap.fence_process(slot);
     }
 }
 
