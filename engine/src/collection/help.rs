@@ -49,8 +49,8 @@ impl Helping {
         })
     }
 
-    /// Some tens of microseconds of it.
-    pub(crate) fn step<P: Platform>(&mut self, seat: &Seat<'_, P>) -> Help {
+    /// Traces some of what is grey: `most` words, or somewhat more.
+    pub(crate) fn step<P: Platform>(&mut self, seat: &Seat<'_, P>, most: u64) -> Help {
         // The child of a fork has a copy of it, and another claim.
         if self.claim != seat.claim.pack() || self.tracer.starved || !self.right.is_valid(seat) {
             return Help::Over;
@@ -61,7 +61,7 @@ impl Helping {
         }
         let goes_on = !self.tracer.is_done();
         if goes_on {
-            self.tracer.trace(seat, &self.right, Share::Rest);
+            self.tracer.trace(seat, &self.right, Share::Rest, most);
         }
         seat.leave();
         let has_looked_at_all = self.in_vain >= allocator::superblocks_used(seat.arena);

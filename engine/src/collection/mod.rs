@@ -69,3 +69,4 @@ pub use help::{Help, Helping};
 pub use passes::{Collected, Collection, Step};
 pub(crate) use role::Seat;
 pub use role::{Patience, last};
+pub use trace::TRACED_AT_ONCE;

@@ -3,7 +3,7 @@
 use super::colour::{colour, has_many_names};
 use super::role::{Patience, Role, Seat, is_in_use};
 use super::roots::Commit;
-use super::trace::{Share, Tracer, push};
+use super::trace::{Share, TRACED_AT_ONCE, Tracer, push};
 use crate::allocator;
 use crate::arena::Arena;
 use crate::participant::Claim;
@@ -99,10 +99,9 @@ impl Collection {
         }
         self.role.show_life(seat);
         seat.enter();
-        if matches!(self.phase, Phase::Marking | Phase::Looking { .. }) {
-            self.role.admit(seat);
-        }
-        let is_over = self.is_starved() || self.go_on(seat, roots);
+        // A step of its own, so that whoever helps finds something to do.
+        let admits = matches!(self.phase, Phase::Marking | Phase::Looking { .. }) && self.role.admit(seat);
+        let is_over = self.is_starved() || !admits && self.go_on(seat, roots);
         seat.leave();
         if is_over {
             self.close(seat);
@@ -178,7 +177,7 @@ impl Collection {
 
     fn trace<P: Platform>(&mut self, seat: &Seat<'_, P>) {
         let share = if self.role.has_admitted() { Share::First } else { Share::All };
-        self.tracer.trace(seat, self.role.right(), share);
+        self.tracer.trace(seat, self.role.right(), share, TRACED_AT_ONCE);
     }
 
     /// From here on nobody else traces. What somebody is about to note is noted.

@@ -10,7 +10,7 @@ use crate::word::{Colour, Handle};
 /// Names that wait to be traced, at most: 512 KiB. What is not noted is grey all the same, and found in a look over all blocks.
 pub const MOST_PENDING: usize = 1 << 16;
 /// Words that one step traces, or somewhat more.
-pub(super) const TRACED_AT_ONCE: u64 = 1024;
+pub const TRACED_AT_ONCE: u64 = 1024;
 
 /// An array of cells, of which those from a number on are not traced yet.
 #[derive(Clone, Copy, Debug)]
@@ -84,10 +84,10 @@ impl Tracer {
         });
     }
 
-    /// Traces some of what is grey.
-    pub fn trace<P: Platform>(&mut self, seat: &Seat<'_, P>, right: &Right, share: Share) {
+    /// Traces some of what is grey: `most` words, or somewhat more.
+    pub fn trace<P: Platform>(&mut self, seat: &Seat<'_, P>, right: &Right, share: Share, most: u64) {
         let mut words = 0;
-        while words < TRACED_AT_ONCE {
+        while words < most {
             words += 1;
             // Arrays first: a block is black once all its arrays are traced, and not before.
             if let Some(part) = self.arrays.pop() {
@@ -96,7 +96,7 @@ impl Tracer {
                         self.arrays.clear();
                         self.tracing = None;
                     }
-                    _ => self.trace_part(seat, right, part, &mut words),
+                    _ => words += self.trace_part(seat, right, part, most.saturating_sub(words).max(1)),
                 }
                 continue;
             }
@@ -118,18 +118,20 @@ impl Tracer {
         }
     }
 
-    fn trace_part<P: Platform>(&mut self, seat: &Seat<'_, P>, right: &Right, part: Part, words: &mut u64) {
+    /// Gives how many words were traced.
+    fn trace_part<P: Platform>(&mut self, seat: &Seat<'_, P>, right: &Right, part: Part, most: u64) -> u64 {
         if allocator::check(seat.arena, part.array).is_err() {
-            return;
+            return 0;
         }
-        let most = TRACED_AT_ONCE.saturating_sub(*words).max(1);
+        let mut words = 0;
         let left = some_words(seat.arena, part.array, part.from, most, &mut |word| {
-            *words += 1;
+            words += 1;
             self.reach(seat, right, word);
         });
         if let Some(from) = left {
             self.starved |= !push(&mut self.arrays, Part { from, ..part });
         }
+        words
     }
 }
 

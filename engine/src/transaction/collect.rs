@@ -105,7 +105,9 @@ impl<P: Platform> Participant<P> {
                 },
             },
             Stage::Helps(helping) => {
-                let end = (0..steps).map(|_| self.helping_step(helping)).find(|help| *help != Help::Went);
+                let end = (0..steps)
+                    .map(|_| self.helping_step(helping, collection::TRACED_AT_ONCE))
+                    .find(|help| *help != Help::Went);
                 if let Some(end) = end {
                     *whole = WholeCollection::default();
                     // Who has nothing to do asks again whether he can collect himself.
@@ -154,13 +156,13 @@ impl<P: Platform> Participant<P> {
         Helping::offer(&self.seat())
     }
 
-    /// Some tens of microseconds of help.
-    pub fn helping_step(&mut self, helping: &mut Helping) -> Help {
+    /// Helps by tracing `most` words, or somewhat more: 1,024 take some tens of microseconds.
+    pub fn helping_step(&mut self, helping: &mut Helping, most: u64) -> Help {
         if self.active != 0 || self.is_foreign() {
             return Help::Over;
         }
         let space = std::sync::Arc::clone(&self.space);
-        space.look(|| helping.step(&self.seat()))
+        space.look(|| helping.step(&self.seat(), most))
     }
 
     /// Begins a collection, to be gone on with by [`Self::collection_step`]. From somebody who collects it is taken as `patience` says. `None`:

@@ -66,6 +66,8 @@ pub enum Fault {
     LogsUnread,
     /// Whoever collects and takes over does not see what the other one is about to change.
     HazardUnseen,
+    /// Whoever helps with a collection does not see that he has been dismissed.
+    DismissedGoesOn,
     /// Whoever collects looks at no commit that may not know of it.
     CommitsUnread,
     /// No fence between COMMITTED and the look whether somebody collects.
@@ -126,7 +128,7 @@ pub enum Fault {
 
 impl Fault {
     /// All that are one.
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 59] = [
         Self::NoFenceAtBegin,
         Self::NoFenceWhenPrepared,
         Self::ClockBeforePrepared,
@@ -157,6 +159,7 @@ impl Fault {
         Self::MadeWhite,
         Self::LogsUnread,
         Self::HazardUnseen,
+        Self::DismissedGoesOn,
         Self::CommitsUnread,
         Self::NoFenceWhenCommitted,
         Self::StatusBeforeLoads,

@@ -77,6 +77,8 @@ pub(super) struct Memo {
     pub locks: bool,
     /// Waits for a change of what it has read.
     pub retries: bool,
+    /// Has wished to help whoever collects.
+    pub helps: bool,
     /// Has slept once.
     pub waited: bool,
     /// The clock, and the own status, at an earlier time than the engine thinks.

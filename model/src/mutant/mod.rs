@@ -22,7 +22,7 @@ use memo::{Kept, Memo, Place};
 use pso_engine::arena::{HotWord, Layout};
 use pso_engine::participant::HELD;
 use pso_engine::platform::{Liveness, Ordering, Platform, ProcessIdentity, WaitOutcome};
-use pso_engine::word::{Colour, LockWord, Mark, ProcessSlotId, State, Status, Version, WordAddress};
+use pso_engine::word::{Colour, Cycle, LockWord, Mark, ProcessSlotId, State, Status, Version, WordAddress};
 
 use crate::lens::{Access, Lens, Operation, ProcessLens};
 
@@ -154,6 +154,12 @@ impl Mutant {
             }
             Fault::LogsUnread if place == Place::STATUS && !own && file("reclamation/hazards.rs") => Ok(0),
             Fault::HazardUnseen if place == Place::HAZARD && !own => Ok(0),
+            Fault::DismissedGoesOn if access.address == self.layout.collection() && self.memo().helps => {
+                pass().map(|word| {
+                    let cycle = Cycle::unpack(word);
+                    Cycle { helped: cycle.under_way, ..cycle }.pack()
+                })
+            }
             Fault::CommitsUnread if place == Place::STATUS && file("collection/roots.rs") => Ok(0),
             Fault::ManyRecoverers if place == Place::RECOVERER => Ok(0),
             Fault::PreparedWaitsForPrepared if place == Place::STATUS && !own && self.memo().prepared => {
@@ -223,6 +229,11 @@ impl Mutant {
                 let answer = access.on(inner);
                 self.release(inner, Kept::Values);
                 answer
+            }
+            Fault::DismissedGoesOn if file("collection/role.rs") && place == Place::Tables => {
+                // Whoever collects says other things there first, and sees the word as it is.
+                self.memo().helps = access.address == self.layout.hot(HotWord::Collector).offset(2);
+                access.on(inner)
             }
             Fault::IdleBeforeFree if frees => self.keep(Kept::Frees, access),
             Fault::IdleBeforeFree if place == Place::STATUS && state_of(value) == Some(State::Idle) => {

@@ -1,15 +1,16 @@
 //! Scenes of a collection beside those who change who names what (see `collection` in the engine).
 
 use super::{Actor, Bank, Play, Scene, Setting, World};
-use pso_engine::collection::{Collection, Patience, Step};
+use pso_engine::collection::{Collection, Help, Patience, Step};
 use pso_engine::error::Stop;
 use pso_engine::fsck::fsck_at_rest;
+use pso_engine::object::tuple;
 use pso_engine::shape::LIST_CELLS;
 use pso_engine::transaction::{CollectionEnd, Participant};
 use pso_engine::word::{BlockKind, CELL_WORDS, CellAddress, Handle, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 7] {
     [
         Scene { name: "collected_beside_a_move", write: collected_beside_a_move },
         Scene { name: "collected_beside_a_birth", write: collected_beside_a_birth },
@@ -17,6 +18,7 @@ pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
         Scene { name: "collected_beside_an_older_birth", write: collected_beside_an_older_birth },
         Scene { name: "collected_beside_a_hold", write: collected_beside_a_hold },
         Scene { name: "collected_and_taken_over", write: collected_and_taken_over },
+        Scene { name: "collected_with_help", write: collected_with_help },
     ]
 }
 
@@ -36,8 +38,12 @@ pub(super) fn cell_of(object: Handle) -> CellAddress {
 }
 
 pub(super) fn make<W: World>(tx: &mut Participant<W>) -> Result<Handle, Stop> {
+    make_of(tx, treasure())
+}
+
+fn make_of<W: World>(tx: &mut Participant<W>, content: Value) -> Result<Handle, Stop> {
     let made = tx.allocate(BlockKind::List, LIST_CELLS * CELL_WORDS)?;
-    tx.initialize(cell_of(made), treasure());
+    tx.initialize(cell_of(made), content);
     (1..LIST_CELLS).for_each(|cell| tx.initialize(cell_of(made).offset(cell), Value::ABSENT));
     Ok(made)
 }
@@ -276,6 +282,62 @@ fn collected_and_taken_over<W: World>(setting: &Setting<W>) -> Play {
             assert_eq!(fsck_at_rest(&stage), vec![]);
             last();
         }
+    });
+    Play { actors, epilogue }
+}
+
+/// **Somebody helps whoever collects, and is dismissed before the last look.** The danger: he makes something grey behind that look, and black what the look has not
+/// come to yet; then what that names is found nowhere, and freed. So the blocks lie in the order in which they are looked at from the treasure to the root.
+fn collected_with_help<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(1);
+    let (mut collector, mut helper) = (setting.participant(), setting.participant());
+    let made = collector.run(|tx| {
+        let last = make(tx)?;
+        let inner = (0..3).try_fold(last, |inner, _| make_of(tx, Value::handle(inner)))?;
+        // In a superblock of their own, which is looked at later.
+        let mut outer = Value::handle(inner);
+        for _ in 0..2 {
+            let mut items = [Value::NONE; 20];
+            items[0] = outer;
+            outer = tuple::encode(tx, &items)?;
+            tx.share(outer.as_handle().expect("a block"));
+        }
+        tx.write(bank.account(0), outer)?;
+        Ok(last)
+    });
+    let last = made.expect("the space has room");
+    // What a process holds is grey before marking begins.
+    helper.begin().expect("it begins");
+    let outer = read(&mut helper, bank.account(0)).expect("nobody is in the way");
+    let hold = helper.hold(outer).expect("there is room");
+    helper.abort();
+    let mut collection = collector.open_collection(AT_ONCE).expect("nobody collects");
+    let mut helping = loop {
+        match helper.offer_help() {
+            Some(helping) => break helping,
+            None => assert_eq!(collector.collection_step(&mut collection), Step::Went),
+        }
+    };
+    // The outermost; then the collector is through with what he has found, and with the first superblock; then the next one, which names the inner ones.
+    assert_eq!(helper.helping_step(&mut helping, 1), Help::Went);
+    assert_eq!(go_on(&mut collector, &mut collection, 2), 2);
+    assert_eq!(helper.helping_step(&mut helping, 1), Help::Went);
+    let stage = setting.stage();
+    let actors: Vec<Actor> = vec![
+        Box::new(move || {
+            (0..2).all(|_| helper.helping_step(&mut helping, 1) == Help::Went);
+            helper.release(hold);
+        }),
+        Box::new(move || {
+            go_on(&mut collector, &mut collection, u32::MAX);
+            collector.collect();
+        }),
+    ];
+    let epilogue: Actor = Box::new(move || {
+        let mut after = stage.participant().expect("a slot is free");
+        assert_eq!(after.run(|tx| content(tx, last)), Ok(treasure()));
+        after.leave();
+        assert_eq!(fsck_at_rest(&stage), vec![]);
     });
     Play { actors, epilogue }
 }

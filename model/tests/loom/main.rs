@@ -113,6 +113,7 @@ plays!(yields, YIELD, {
     collected_beside_an_older_birth: 2,
     collected_beside_a_hold: 2,
     collected_and_taken_over: 2,
+    collected_with_help: 2,
     a_new_block_is_read: 3,
     a_stable_cell_is_read: 2,
     remote_free: 3,

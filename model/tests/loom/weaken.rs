@@ -35,7 +35,7 @@ use crate::world::Loom;
 
 /// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
 /// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-const PLAYS: [(&str, u64); 67] = [
+const PLAYS: [(&str, u64); 68] = [
     ("recovered_beside_a_waiter sleep 2", 2_000),
     ("arms_beside_a_ring_nearby sleep 3", 4_000),
     ("two_who_finish_one_cell yields 3", 2_000),
@@ -92,6 +92,7 @@ const PLAYS: [(&str, u64); 67] = [
     ("collected_beside_an_older_birth yields 2", 2_000),
     ("collected_beside_a_hold yields 2", 2_000),
     ("collected_and_taken_over yields 2", 2_000),
+    ("collected_with_help yields 2", 2_000),
     ("two_who_allocate yields 3", 1_500),
     ("one_cell_of_a_dead_commit yields 2", 1_000),
     ("two_who_finish_a_cell_each yields 2", 1_000),

@@ -34,7 +34,7 @@ pub enum Tool {
 pub const TOOLS: [Tool; 5] = [Tool::OnePreemption, Tool::Shuttle, Tool::Loom, Tool::Crash, Tool::Threads];
 
 /// Scenes of two actors or more that one thread can play.
-const PREEMPTED: [&str; 32] = [
+const PREEMPTED: [&str; 33] = [
     "two_writers_of_one_cell",
     "write_skew",
     "reader_of_two_cells",
@@ -54,6 +54,7 @@ const PREEMPTED: [&str; 32] = [
     "collected_beside_an_older_birth",
     "collected_beside_a_hold",
     "collected_and_taken_over",
+    "collected_with_help",
     "a_new_block_is_read",
     "two_who_free",
     "two_who_adopt",
@@ -68,7 +69,7 @@ const PREEMPTED: [&str; 32] = [
     "released_beside_a_collection",
     "fenced_and_alive",
 ];
-const SHUTTLED: [&str; 43] = [
+const SHUTTLED: [&str; 44] = [
     "two_writers_of_one_cell timeouts",
     "write_skew timeouts",
     "reader_of_two_cells timeouts",
@@ -98,6 +99,7 @@ const SHUTTLED: [&str; 43] = [
     "collected_beside_an_older_birth timeouts",
     "collected_beside_a_hold timeouts",
     "collected_and_taken_over timeouts",
+    "collected_with_help timeouts",
     "a_new_block_is_read timeouts",
     "two_who_free timeouts",
     "two_who_adopt timeouts",
@@ -114,7 +116,7 @@ const SHUTTLED: [&str; 43] = [
     "retry_after_a_killed_sleeper rings",
 ];
 /// `scene manner bound`.
-const LOOMED: [&str; 30] = [
+const LOOMED: [&str; 31] = [
     "write_skew yields 2",
     "repeated_read_after_an_extension yields 2",
     "reader_of_two_cells yields 2",
@@ -130,6 +132,7 @@ const LOOMED: [&str; 30] = [
     "collected_beside_an_older_birth yields 2",
     "collected_beside_a_hold yields 2",
     "collected_and_taken_over yields 2",
+    "collected_with_help yields 2",
     "crossing_writers sleep 1",
     "irrevocable_beside_a_reader yields 1",
     "visible_reader_beside_an_irrevocable hasty 1",

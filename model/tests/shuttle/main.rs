@@ -121,6 +121,7 @@ plays! {
     collected_beside_an_older_birth,
     collected_beside_a_hold,
     collected_and_taken_over,
+    collected_with_help,
     retry,
     retry_after_a_killed_sleeper,
     two_who_retry,

@@ -1,7 +1,7 @@
 //! Others help whoever collects. Whoever helps may stand still, be killed, or come back late; so may whoever is helped.
 
 use super::*;
-use pso_engine::collection::{Collection, Help, Helping};
+use pso_engine::collection::{Collection, Help, Helping, TRACED_AT_ONCE};
 use pso_engine::transaction::{Progress, WholeCollection};
 
 /// Whoever collects is taken for one who does not come back.
@@ -99,7 +99,7 @@ fn go_on<P: Platform>(tx: &mut Participant<P>, collection: &mut Collection, step
 
 /// Helps until there is nothing to help with.
 fn help<P: Platform>(tx: &mut Participant<P>, helping: &mut Helping) -> u64 {
-    (0..).find(|_| tx.helping_step(helping) != Help::Went).unwrap()
+    (0..).find(|_| tx.helping_step(helping, TRACED_AT_ONCE) != Help::Went).unwrap()
 }
 
 /// Somebody collects, and another one helps, all that there is.
@@ -115,7 +115,7 @@ fn who_helps_traces_what_is_grey_and_nothing_is_lost() {
     let (mut collection, mut helping) = begin(&mut tx, &mut helper);
     assert!(help(&mut helper, &mut helping) > 3, "it had something to do");
     assert!(go_on(&mut tx, &mut collection, u64::MAX));
-    assert_eq!(helper.helping_step(&mut helping), Help::Over);
+    assert_eq!(helper.helping_step(&mut helping, TRACED_AT_ONCE), Help::Over);
     assert_eq!(helper.offer_help().map(drop), None, "it is over");
     tx.collect();
     assert_eq!(live(&space), before);
