@@ -41,7 +41,7 @@ pub(super) fn recolour<P: Platform>(arena: &Arena<P>, handle: Handle, cycle: u64
     let platform = arena.platform();
     let new = Mark { cycle, colour: to }.pack();
     let mut word = platform.load(mark_word(handle), Relaxed);
-    // Bounded: within a collection a colour only ever rises, and there is one collector.
+    // Bounded: within a collection a colour only ever rises.
     while Mark::colour_in(word, cycle) == from
         && Mark::unpack(word).map_or(word == 0 || to == Colour::Condemned, |mark| mark.cycle <= cycle)
     {

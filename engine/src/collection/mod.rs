@@ -1,10 +1,11 @@
 //! What nothing names any more, and had more than one name: containers, and tuples that were made to be shared. Rings among them,
-//! too. Found by marking from a snapshot at the beginning (Yuasa, 1990), by one process at a time, while all others go on; nobody
+//! too. Found by marking from a snapshot at the beginning (Yuasa, 1990): one process collects, any others help it to mark, and all go on meanwhile; nobody
 //! is stopped, reading writes nothing, and nobody is waited for.
 //!
 //! ```text
 //! colour     the mark of a block, and the barriers of those who do not collect     role      who collects, and who takes over
 //! reach      from a word to the next blocks of many names                          roots     where marking begins
+//! trace      grey blocks, and what they name                                   help      marking by others than who collects
 //! passes     one collection, from its begin to its end
 //! ```
 //!
@@ -17,8 +18,9 @@
 //!    that it overwrites, and what its attempt has named; makes black what it has made. Whoever begins to hold an object, or lets go of it, shades it.
 //! 3. *Roots.* Of those who were noted and are COMMITTED still: the values that they store, and the ones before; what they
 //!    have made is black. Then the root cell, and what processes hold (`holding`). Then the read logs of all who are in an attempt, and what they lead to (`reclamation::hazards`).
-//! 4. *Mark.* Each grey block is traced and made black.
-//! 5. *Look.* Over all blocks: what is grey is traced. Again, until one look has found none.
+//! 4. *Mark.* Each grey block is traced and made black. From here on whoever would collect, too, may help, if he has asked for it: the word says so.
+//! 5. *Look.* Over all blocks: what is grey is traced. Again, until one look has found none. Where others were admitted they are dismissed then, by the word; then
+//!    what each of them is about to change is noted, and it is looked again, until one look has found none.
 //! 6. *Condemn* all that is LIVE and white, then *retire* what is condemned (`reclamation`), with all that it owns. None is retired before all are
 //!    condemned: what is condemned may name what is gone, nothing else may.
 //! 7. *Close*: `n`, over.
@@ -48,7 +50,13 @@
 //! it is condemned, he leaves it alone, for it is about to be retired by the other, and may name what is gone. So at most one block for each who stands still is kept too long.
 //! Who rests between two steps, has gone no step further for a while ([`Patience`]), or is dead is taken over from. A mark of a later number is changed by nobody with an earlier one.
 //!
-//! **Killed at any step.** A collector: the word says `n`, which costs commits some work until somebody takes over. The list of what was retired may have lost
+//! **Helped by others.** Whoever helps finds what is grey in looks of his own, and what he makes grey waits in his own list; the marks are the only truth, so what he drops, or does not come to, others
+//! find. He changes a mark as the collector does: hazard pointer, fence, a look at the word. So at the dismissal (the word is changed, then all fence) each of them has at most one change under way, and his hazard
+//! pointer names it; all that he has changed before is seen. If it makes a block black, all that the block names was made grey before. If it makes a block grey that the collector does not find to be so, that block is noted now:
+//! it may come from a word that meant nothing, and must not become grey behind the last look. No other change comes after the dismissal, so the looks behind it are those of one who marks alone, and the argument above holds. What
+//! is large is left to the collector while he is at it.
+//!
+//! **Killed at any step.** Whoever helps: what he was tracing is grey still. A collector: the word says `n`, which costs commits some work until somebody takes over. The list of what was retired may have lost
 //! its last step; recovery mends that, and until then his hazard pointer stands. Condemned blocks that were not retired are white again, and nobody can reach them; that they name what is gone, `fsck`
 //! knows. Whoever is killed in a commit has shaded before any store; else his recoverer finds all locks, and his log, and shades.
 //!

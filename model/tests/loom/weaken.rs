@@ -35,7 +35,7 @@ use crate::world::Loom;
 
 /// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
 /// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-const PLAYS: [(&str, u64); 68] = [
+const PLAYS: [(&str, u64); 80] = [
     ("recovered_beside_a_waiter sleep 2", 2_000),
     ("arms_beside_a_ring_nearby sleep 3", 4_000),
     ("two_who_finish_one_cell yields 3", 2_000),
@@ -93,6 +93,18 @@ const PLAYS: [(&str, u64); 68] = [
     ("collected_beside_a_hold yields 2", 2_000),
     ("collected_and_taken_over yields 2", 2_000),
     ("collected_with_help yields 2", 2_000),
+    ("two_who_free yields 3", 2_000),
+    ("two_who_adopt yields 3", 1_000),
+    ("two_who_claim yields 2", 3_000),
+    ("taken_out_beside_its_commit yields 2", 2_000),
+    ("punched_beside_a_look yields 3", 500),
+    ("punched_beside_an_attempt yields 3", 500),
+    ("used_again_after_a_punch yields 1", 2_000),
+    ("exported_beside_a_collection yields 3", 100),
+    ("released_beside_a_child yields 1", 1_500),
+    ("released_beside_a_collection yields 2", 2_000),
+    ("retry_after_a_killed_sleeper sleep 2", 1_500),
+    ("arms_again_beside_a_ring_nearby sleep 2", 4_000),
     ("two_who_allocate yields 3", 1_500),
     ("one_cell_of_a_dead_commit yields 2", 1_000),
     ("two_who_finish_a_cell_each yields 2", 1_000),
