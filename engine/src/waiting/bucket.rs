@@ -124,7 +124,8 @@ fn take_bit<P: Platform>(arena: &Arena<P>, word: WordAddress, bit: u64, slot: Sl
     if now == seen as u64 || now == WaitingFor::Nothing as u64 {
         return 0;
     }
-    platform.fetch_or(word, bit, AcqRel);
+    // Relaxed: an exchange carries on what the sleeper has released with this word.
+    platform.fetch_or(word, bit, Relaxed);
     ring(arena, slot)
 }
 
