@@ -69,7 +69,7 @@ const GOLDEN: [&str; 6] = [
     "bank-4 26831 a8722d5313b40fcd",
     "long-reader 80387 a1b915c1569bd883",
     "crossing-pairs 75393 c42ab92ca425c5bb",
-    "queue 21201 bdf91f35052ccf49",
+    "queue 21207 dcf03fc5bca05d27",
 ];
 
 /// The same on the machine with differing transfers.
@@ -79,5 +79,5 @@ const GOLDEN_CALIBRATED: [&str; 6] = [
     "bank-4 26907 a6dd9c1a7aa54e0a",
     "long-reader 83177 7038138819764c16",
     "crossing-pairs 74873 4a7e76d414f438a3",
-    "queue 21216 2cadda1d4535ff06",
+    "queue 21222 52afe688a163a655",
 ];
