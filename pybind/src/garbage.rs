@@ -206,7 +206,7 @@ fn collect_in(py: Python<'_>, member: &mut Member, share: Share) -> Result<u64> 
 fn run(py: Python<'_>, tx: &mut Tx, share: Share) -> Result<()> {
     let mut whole = WholeCollection::default();
     let (mut pauses, mut waits_since) = (0, None);
-    // Bounded by `PATIENCE` where it waits, by the blocks of the space where it works.
+    // Bounded by `PATIENCE` where it waits, by the blocks of the space where it works, by somebody else's marking where it helps.
     let (goes_on, is_over) = loop {
         let mut progress = Progress::Went;
         let (freed, mut worked) = (tx.freed_words(), Duration::ZERO);

@@ -61,7 +61,7 @@
 //! knows. Whoever is killed in a commit has shaded before any store; else his recoverer finds all locks, and his log, and shades.
 //!
 //! *Bounds.* A look is a load for each block of the superblocks in which blocks of many names were made. Memory of the collector:
-//! `passes::MOST_PENDING` names. What processes hold is looked at in one step, and so is each record of a commit.
+//! `trace::MOST_PENDING` names, and as many of each who helps. What processes hold is looked at in one step, and so is each record of a commit.
 
 mod colour;
 mod help;

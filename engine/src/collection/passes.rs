@@ -207,10 +207,10 @@ impl Collection {
             self.phase = Phase::Looking { superblock: superblock + 1, clean };
         } else if clean && !self.role.has_admitted() {
             self.phase = Phase::Condemning { superblock: 0 };
-        } else if clean {
-            self.dismiss(seat);
-            self.phase = Phase::Looking { superblock: 0, clean: true };
         } else {
+            if clean {
+                self.dismiss(seat);
+            }
             self.phase = Phase::Looking { superblock: 0, clean: true };
         }
     }

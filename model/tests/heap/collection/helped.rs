@@ -77,7 +77,7 @@ fn rewrap<P: Platform>(tx: &mut Participant<P>, root: Handle, first: u64, second
     .unwrap();
 }
 
-/// A collection that somebody helps, begun by the one and admitted to the other. Steps that the collection has gone.
+/// A collection, begun by the one and as far as that the other one is admitted to help.
 fn begin<P: Platform, Q: Platform>(tx: &mut Participant<P>, helper: &mut Participant<Q>) -> (Collection, Helping) {
     let mut collection = tx.open_collection(AT_ONCE).unwrap();
     loop {
