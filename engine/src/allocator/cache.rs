@@ -21,11 +21,11 @@ use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, Handle,
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use super::class::SizeClass;
+use super::magazine::Magazine;
+use super::own::Own;
 use super::superblock::{Superblock, SuperblockState, Use, group_bit, group_shift};
 use super::{Place, free_generation, large, locate, supply};
 
-/// Blocks of a magazine: enough that a refill is rare, few enough that a participant's caches stay below 16 KiB.
-const MAGAZINE_BLOCKS: usize = 32;
 /// Headers that a refill looks at before it claims a superblock. Every such claim moves the search on, so that at most
 /// one superblock in so many is claimed while another of mine has free blocks.
 const LOOKS: u64 = 64;
@@ -36,55 +36,15 @@ const STATES_OF_A_GENERATION: u32 = 4;
 #[derive(Debug)]
 pub struct BlockCache {
     magazines: Box<[Magazine; SizeClass::COUNT]>,
-}
-
-#[derive(Debug)]
-struct Magazine {
-    length: usize,
-    blocks: [WordAddress; MAGAZINE_BLOCKS],
-    /// The superblock that refills come from.
-    current: Option<u64>,
-    /// Where the search for another one goes on.
-    place: u64,
+    own: Own,
 }
 
 impl Default for BlockCache {
     fn default() -> Self {
-        let empty = || Magazine { length: 0, blocks: [WordAddress::new(0); MAGAZINE_BLOCKS], current: None, place: 0 };
         // Made where it stays: 10 KiB are much for the stacks of some.
-        let magazines: Box<[Magazine]> = std::iter::repeat_with(empty).take(SizeClass::COUNT).collect();
-        Self { magazines: magazines.try_into().unwrap_or_else(|_| unreachable!("one for each class")) }
-    }
-}
-
-impl Magazine {
-    #[inline]
-    fn push(&mut self, block: WordAddress) -> bool {
-        let room = self.length < MAGAZINE_BLOCKS;
-        if room {
-            self.blocks[self.length] = block;
-            self.length += 1;
-        }
-        room
-    }
-
-    #[inline]
-    fn pop(&mut self) -> Option<WordAddress> {
-        self.length = self.length.checked_sub(1)?;
-        Some(self.blocks[self.length])
-    }
-
-    fn strike(&mut self, superblock: &Superblock, superblock_words: u64) {
-        let memory = superblock.first..superblock.first.offset(superblock_words);
-        let (mut kept, length) = (0, self.length);
-        for index in 0..length {
-            if !memory.contains(&self.blocks[index]) {
-                self.blocks[kept] = self.blocks[index];
-                kept += 1;
-            }
-        }
-        self.length = kept;
-        self.current = self.current.filter(|current| *current != superblock.number);
+        let magazines: Box<[Magazine]> = std::iter::repeat_with(Magazine::default).take(SizeClass::COUNT).collect();
+        let magazines = magazines.try_into().unwrap_or_else(|_| unreachable!("one for each class"));
+        Self { magazines, own: Own::default() }
     }
 }
 
@@ -98,8 +58,8 @@ impl BlockCache {
         kind: BlockKind,
         payload_words: u64,
     ) -> Result<Handle, Full> {
-        // The everyday case.
-        if let Some(class) = SizeClass::for_payload(payload_words, arena.layout().geometry())
+        // The everyday case: a magazine that holds blocks is of a class that the geometry has.
+        if let Some(class) = SizeClass::for_small_payload(payload_words)
             && let Some(block) = self.magazines[class.number()].pop()
             && let Some(handle) = take(arena, owner, kind, class, block)
         {
@@ -132,14 +92,15 @@ impl BlockCache {
     }
 
     /// PRIVATE or RETIRED (by me) or LIVE to FREE with the next generation. False: the handle was stale.
-    #[inline]
+    #[inline(always)]
     pub fn free<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, handle: Handle) -> bool {
-        // The everyday case: a small block in a superblock of mine.
-        if let Some(class) = class_of_own(arena, owner, handle.block())
-            && self.magazines[class.number()].length < MAGAZINE_BLOCKS
+        // The everyday case: mine, a small block in a superblock of mine, and room for it in the magazine.
+        if let Some(class) = self.own.class_of(arena.layout(), handle.block())
+            && let Some(room) = self.magazines[class.number()].room()
+            && free_own(arena, handle, owner)
         {
-            let is_freed = free_own(arena, handle, owner) || set_free(arena, handle, owner);
-            return is_freed && self.magazines[class.number()].push(handle.block());
+            room.enter(handle.block());
+            return true;
         }
         self.free_slowly(arena, owner, handle)
     }
@@ -154,8 +115,11 @@ impl BlockCache {
             Place::Small { class, index } => {
                 // Mine: it stays mine until I give it back. Of others the superblock may change hands at any time; then
                 // the hint is a wrong one.
-                if state.owner == Some(owner) && self.magazines[class.number()].push(handle.block()) {
-                    return true;
+                if state.owner == Some(owner) {
+                    self.own.note(arena.layout(), &superblock, class);
+                    if self.magazines[class.number()].push(handle.block()) {
+                        return true;
+                    }
                 }
                 let hints = superblock.add_hints(arena, group_bit(class.blocks(arena.layout().geometry()), index));
                 if superblock.used_groups(arena, class) & !hints == 0 {
@@ -177,13 +141,18 @@ impl BlockCache {
         state: SuperblockState,
         class: SizeClass,
     ) {
-        let magazine = &mut self.magazines[class.number()];
         if state.owner.is_none_or(|of| of == owner)
-            && magazine.current != Some(superblock.number)
+            && self.magazines[class.number()].current != Some(superblock.number)
             && give_back_if_empty(arena, superblock, state, class)
         {
-            magazine.strike(superblock, arena.layout().geometry().superblock_words);
+            self.strike(arena, superblock, class);
         }
+    }
+
+    /// Forgets a superblock that is not mine any more.
+    fn strike<P: Platform>(&mut self, arena: &Arena<P>, superblock: &Superblock, class: SizeClass) {
+        self.magazines[class.number()].strike(superblock, arena.layout().geometry().superblock_words);
+        self.own.forget(arena.layout(), superblock);
     }
 
     #[cold]
@@ -208,21 +177,57 @@ impl BlockCache {
         {
             return Ok(());
         }
-        if look_around(magazine, arena, owner, class, LOOKS, 0) {
+        if self.look_around(arena, owner, class, LOOKS, 0) {
             return Ok(());
         }
         let claimed = supply::claim(arena, owner, 1);
-        if claimed.is_err() && look_around(&mut self.magazines[class.number()], arena, owner, class, u64::MAX, u64::MAX)
-        {
+        if claimed.is_err() && self.look_around(arena, owner, class, u64::MAX, u64::MAX) {
             return Ok(());
         }
         let number = claimed.or_else(|full| self.claim_at_last(arena, owner, 1, full))?;
-        let magazine = &mut self.magazines[class.number()];
-        if carve(arena, owner, class, number).is_some() && restock(magazine, arena, owner, class, number, 0) {
-            magazine.current = Some(number);
+        if carve(arena, owner, class, number).is_some() && self.turn_to(arena, owner, class, number, 0) {
             return Ok(());
         }
         Err(full(arena, class.payload_words()))
+    }
+
+    /// Looks at up to `looks` further headers, in turn, for one of mine with free blocks or an orphan of the class. `groups`
+    /// are looked at whether or not a hint names them.
+    fn look_around<P: Platform>(
+        &mut self,
+        arena: &Arena<P>,
+        owner: ParticipantId,
+        class: SizeClass,
+        looks: u64,
+        groups: u64,
+    ) -> bool {
+        let frontier = supply::frontier(arena);
+        (0..looks.min(frontier)).any(|_| {
+            let magazine = &mut self.magazines[class.number()];
+            let number = if magazine.place < frontier { magazine.place } else { 0 };
+            magazine.place = number + 1;
+            self.turn_to(arena, owner, class, number, groups)
+        })
+    }
+
+    /// Refills from this superblock from now on, if there is anything for me.
+    fn turn_to<P: Platform>(
+        &mut self,
+        arena: &Arena<P>,
+        owner: ParticipantId,
+        class: SizeClass,
+        number: u64,
+        groups: u64,
+    ) -> bool {
+        let magazine = &mut self.magazines[class.number()];
+        let has_blocks = restock(magazine, arena, owner, class, number, groups);
+        if has_blocks {
+            magazine.current = Some(number);
+            if let Some(superblock) = Superblock::at(arena.layout(), number) {
+                self.own.note(arena.layout(), &superblock, class);
+            }
+        }
+        has_blocks
     }
 
     fn claim<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<u64, Full> {
@@ -245,8 +250,7 @@ impl BlockCache {
                     if state.owner.is_none_or(|of| of == owner)
                         && give_back_if_empty(arena, &superblock, state, class) =>
                 {
-                    let words = arena.layout().geometry().superblock_words;
-                    self.magazines[class.number()].strike(&superblock, words);
+                    self.strike(arena, &superblock, class);
                 }
                 Use::LargeHead { .. } if state.owner.is_none() => large::dismantle(arena, &superblock, state, owner),
                 _ => {}
@@ -290,19 +294,6 @@ fn take<P: Platform>(
     arena.platform().store(block.offset(1), 0, Relaxed);
     arena.platform().store(block, state.pack(), Relaxed);
     Some(Handle::new(block, generation))
-}
-
-/// The class of the superblock that a block lies in, if it is one of small blocks, and mine, and a block starts there.
-#[inline(always)]
-fn class_of_own<P: Platform>(arena: &Arena<P>, owner: ParticipantId, block: WordAddress) -> Option<SizeClass> {
-    let layout = arena.layout();
-    // As in `locate`.
-    let number = layout.superblock_of(block).filter(|number| *number < supply::committed(arena))?;
-    let superblock = Superblock::at(layout, number)?;
-    let class = SuperblockState::class_of_own(superblock.state_raw(arena), owner, layout.geometry())?;
-    let offset = block.index() - superblock.first.index();
-    let index = class.quotient(offset);
-    (index * class.words() == offset && index < class.blocks(layout.geometry())).then_some(class)
 }
 
 /// The step of a free for who lives: a block PRIVATE to me, or RETIRED by me, has no other writer, so a store does. All else, and what the
@@ -373,28 +364,6 @@ fn carve<P: Platform>(arena: &Arena<P>, owner: ParticipantId, class: SizeClass, 
     superblock.change(arena, claimed, Use::Small(class), Some(owner)).map(|_| ())
 }
 
-/// Looks at up to `looks` further headers, in turn, for one of mine with free blocks or an orphan of the class. `groups`
-/// are looked at whether or not a hint names them.
-fn look_around<P: Platform>(
-    magazine: &mut Magazine,
-    arena: &Arena<P>,
-    owner: ParticipantId,
-    class: SizeClass,
-    looks: u64,
-    groups: u64,
-) -> bool {
-    let frontier = supply::frontier(arena);
-    for _ in 0..looks.min(frontier) {
-        let number = if magazine.place < frontier { magazine.place } else { 0 };
-        magazine.place = number + 1;
-        if restock(magazine, arena, owner, class, number, groups) {
-            magazine.current = Some(number);
-            return true;
-        }
-    }
-    false
-}
-
 /// Fills the magazine from a superblock, if it is of the class and mine, or nobody's: then it is adopted first. Looks at
 /// the groups that hints name and at `groups`, then takes blocks never used.
 fn restock<P: Platform>(
@@ -423,7 +392,7 @@ fn restock<P: Platform>(
     }
     take_hinted(magazine, arena, class, &superblock);
     take_fresh(magazine, arena, class, &superblock);
-    magazine.length > 0
+    !magazine.is_empty()
 }
 
 /// Enters the FREE blocks of hinted groups, as many as there is room for; hints that are left are put back.
@@ -454,12 +423,14 @@ fn take_hinted<P: Platform>(magazine: &mut Magazine, arena: &Arena<P>, class: Si
 fn take_fresh<P: Platform>(magazine: &mut Magazine, arena: &Arena<P>, class: SizeClass, superblock: &Superblock) {
     let blocks = class.blocks(arena.layout().geometry());
     let fresh = superblock.fresh(arena, blocks);
-    let count = (blocks - fresh).min((MAGAZINE_BLOCKS - magazine.length) as u64);
+    let count = (blocks - fresh).min(magazine.space() as u64);
     if count > 0 {
         superblock.set_fresh(arena, fresh + count);
-        // The last one first: they are taken from the end, so that neighbours are allocated one after the other.
-        (fresh..fresh + count).rev().for_each(|index| {
-            magazine.push(superblock.block(class, index));
+        // The last one first: they are taken from the end, so that neighbours are allocated one after the other. Each class begins with
+        // another one: first blocks lie at multiples of 64 KiB, and all of them in a few lines of a cache.
+        let first = class.number() as u64 * 5;
+        (0..count).rev().for_each(|index| {
+            magazine.push(superblock.block(class, fresh + (first + index) % count));
         });
     }
 }

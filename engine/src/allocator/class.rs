@@ -16,10 +16,6 @@ const LINEAR_CLASSES: u64 = (LINEAR_WORDS - SMALLEST_WORDS) / 2 + 1;
 const SMALL_PAYLOAD_WORDS: usize = 128;
 /// Doublings from `LINEAR_WORDS` to the largest class.
 const DOUBLINGS: u64 = 7;
-/// Bits behind the point of a reciprocal. Exact for offsets below 2^24 words and sizes below 2^16: the error of a
-/// reciprocal is below 2^-40, so that of a quotient is below `offset * 2^-40`, less than the `1 / size` that matters.
-const RECIPROCAL_BITS: u32 = 40;
-
 /// A size class, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SizeClass(u8);
@@ -28,7 +24,11 @@ impl SizeClass {
     /// Number of classes. A geometry with small superblocks uses only the first of them.
     pub const COUNT: usize = (LINEAR_CLASSES + 4 * DOUBLINGS) as usize;
     const WORDS: [u64; Self::COUNT] = Self::words_of_all();
+    /// 2^64 over the size, rounded up: times an offset below 2^32, the upper half is the quotient, and the lower half is smaller than the
+    /// reciprocal where nothing remains (Lemire, Kaser and Kurz, 2019).
     const RECIPROCALS: [u64; Self::COUNT] = Self::reciprocals_of_all();
+    /// The smallest one, which every geometry has.
+    pub const SMALLEST: Self = Self(0);
     /// By payload words: looked up, where a processor would guess wrong which side of `LINEAR_WORDS` mixed sizes are on.
     const OF_SMALL: [u8; SMALL_PAYLOAD_WORDS] = Self::of_all_small();
 
@@ -40,11 +40,14 @@ impl SizeClass {
         if payload_words > largest - BLOCK_HEADER_WORDS {
             return None;
         }
-        let class = match Self::OF_SMALL.get(payload_words as usize) {
-            Some(class) => Self(*class),
-            None => Self::computed(payload_words),
-        };
+        let class = Self::for_small_payload(payload_words).unwrap_or_else(|| Self::computed(payload_words));
         (class.words() <= largest).then_some(class)
+    }
+
+    /// The class for a payload of which it can be looked up, whether or not a geometry has it.
+    #[inline(always)]
+    pub fn for_small_payload(payload_words: u64) -> Option<Self> {
+        Self::OF_SMALL.get(payload_words as usize).map(|class| Self(*class))
     }
 
     /// The smallest class that holds `payload_words`, if one does.
@@ -88,8 +91,16 @@ impl SizeClass {
     /// `offset / words()`, without a division.
     #[inline]
     pub fn quotient(self, offset: u64) -> u64 {
-        debug_assert!(offset < 1 << 24);
-        (offset * Self::RECIPROCALS[self.0 as usize]) >> RECIPROCAL_BITS
+        debug_assert!(offset < 1 << 32);
+        ((u128::from(offset) * u128::from(Self::RECIPROCALS[self.0 as usize])) >> 64) as u64
+    }
+
+    /// Whether `offset` is a multiple of `words()`.
+    #[inline]
+    pub fn starts_at(self, offset: u64) -> bool {
+        debug_assert!(offset < 1 << 32);
+        let reciprocal = Self::RECIPROCALS[self.0 as usize];
+        offset.wrapping_mul(reciprocal) < reciprocal
     }
 
     /// Blocks of a superblock.
@@ -128,7 +139,7 @@ impl SizeClass {
         let mut all = [0; Self::COUNT];
         let mut class = 0;
         while class < Self::COUNT {
-            all[class] = (1u64 << RECIPROCAL_BITS).div_ceil(Self::WORDS[class]);
+            all[class] = u64::MAX / Self::WORDS[class] + 1;
             class += 1;
         }
         all
@@ -169,8 +180,9 @@ mod tests {
     fn quotients_are_exact() {
         for number in 0..SizeClass::COUNT as u64 {
             let class = SizeClass::from_number(number, &geometry(8192)).unwrap();
-            for offset in (0..=8192).chain((1 << 24) - 4096..1 << 24) {
+            for offset in (0..=8192).chain((1 << 32) - 4096..1 << 32) {
                 assert_eq!(class.quotient(offset), offset / class.words());
+                assert_eq!(class.starts_at(offset), offset % class.words() == 0);
             }
         }
     }

@@ -4,6 +4,7 @@
 //! ```text
 //! class        how large a block of a superblock is                       superblock   the header and its state word
 //! supply       where superblocks come from                                cache        allocate and free, per participant
+//! magazine     blocks that a participant saw FREE                         own          the superblocks that are its own
 //! large        blocks of whole superblocks                                recovery     what the dead left
 //! audit        what must hold, looked for                                 pages        memory on its way back to the system
 //!                                                                        repair       headers that damage has changed
@@ -32,6 +33,8 @@ mod audit;
 mod cache;
 mod class;
 mod large;
+mod magazine;
+mod own;
 mod pages;
 mod recovery;
 mod repair;
@@ -237,7 +240,7 @@ fn locate<P: Platform>(arena: &Arena<P>, block: WordAddress) -> Option<(Superblo
     let place = match state.used_for {
         Use::Small(class) => {
             let index = class.quotient(offset);
-            let starts_here = index * class.words() == offset && index < class.blocks(layout.geometry());
+            let starts_here = class.starts_at(offset) && index < class.blocks(layout.geometry());
             starts_here.then_some(Place::Small { class, index })?
         }
         Use::LargeHead { superblocks } => {

@@ -112,20 +112,6 @@ impl SuperblockState {
         Some(Self { generation: word >> GENERATION_SHIFT, owner, used_for })
     }
 
-    /// The class of a superblock of small blocks that is `owner`'s: what [`Self::unpack`] finds for nearly every block that is freed, in one
-    /// comparison. `None`: unpack it.
-    #[inline(always)]
-    pub fn class_of_own(word: u64, owner: ParticipantId, geometry: &Geometry) -> Option<SizeClass> {
-        const DETAIL: u64 = ((1 << DETAIL_BITS) - 1) << DETAIL_SHIFT;
-        const LOW: u64 = (1 << GENERATION_SHIFT) - 1;
-        const SMALL: u64 = 1;
-        let own = (u64::from(owner.0) + 1) << OWNER_SHIFT | SMALL;
-        if word & LOW & !DETAIL != own {
-            return None;
-        }
-        SizeClass::from_number((word & DETAIL) >> DETAIL_SHIFT, geometry)
-    }
-
     /// The generation after this one. 0 and 1 come once only: untouched, and claimed for the first time.
     #[inline]
     fn next_generation(self) -> u64 {
@@ -371,23 +357,6 @@ mod tests {
         ) {
             let state = SuperblockState { generation, owner: owner.map(ParticipantId), used_for };
             prop_assert_eq!(SuperblockState::unpack(state.pack(), &geometry()), Some(state));
-        }
-
-        #[test]
-        fn the_class_of_my_own_superblock_is_what_unpacks(
-            generation in 0u64..1 << 24,
-            owner in proptest::option::of(0u16..1024),
-            me in 0u16..1024,
-            used_for in any_use(),
-        ) {
-            for me in [Some(me), owner].into_iter().flatten().map(ParticipantId) {
-                let word = SuperblockState { generation, owner: owner.map(ParticipantId), used_for }.pack();
-                let class = match used_for {
-                    Use::Small(class) if owner == Some(me.0) => Some(class),
-                    _ => None,
-                };
-                prop_assert_eq!(SuperblockState::class_of_own(word, me, &geometry()), class);
-            }
         }
 
         #[test]

@@ -234,6 +234,13 @@ impl Layout {
         let region = (number - within) << self.superblock_shift;
         WordAddress::new(self.regions + region + within * SUPERBLOCK_HEADER_WORDS)
     }
+    /// Where a word lies: superblocks before it from the start of the space on, and words from the start of its own. Superblocks and what
+    /// is before them are laid out in units of a superblock.
+    #[inline]
+    pub fn place_of(&self, address: WordAddress) -> (u64, u64) {
+        let index = address.index();
+        (index >> self.superblock_shift, index & (self.geometry.superblock_words - 1))
+    }
     /// The superblock in which a word lies; `None` for a word outside all superblocks.
     #[inline]
     pub fn superblock_of(&self, address: WordAddress) -> Option<u64> {

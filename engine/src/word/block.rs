@@ -114,15 +114,16 @@ impl BlockState {
         (word ^ handle.raw()) >> 40 == 0 && (word as u32 & KIND_AND_PHASE).wrapping_sub(first) < 3
     }
 
-    /// Whether `word` is the state of a block that is PRIVATE to `owner`, or was RETIRED by him, in the generation that `handle` names. A
-    /// kind that does not exist is none.
-    #[inline]
+    /// Whether `word` is the state of a block that is PRIVATE to `owner`, or was RETIRED by him, in the generation that `handle` names. Of
+    /// the kind only that it has four bits is asked, in the same comparison.
+    #[inline(always)]
     pub const fn is_own(word: u64, handle: Handle, owner: ParticipantId) -> bool {
-        const KIND: u64 = 0xffff << 8;
+        const KIND: u64 = 0xf << 8;
+        const _: () = assert!(BlockState::KINDS <= 16);
         // PRIVATE and RETIRED are the odd phases of those that exist.
         const EITHER: u64 = BlockPhase::Private as u64 ^ BlockPhase::Retired as u64;
         let private = handle.generation() << 40 | (owner.0 as u64) << 24 | BlockPhase::Private as u64;
-        (word ^ private) & !(KIND | EITHER) == 0 && (word & KIND) >> 8 < Self::KINDS
+        (word ^ private) & !(KIND | EITHER) == 0
     }
 
     const KINDS: u64 = BlockKind::ALL.len() as u64;
