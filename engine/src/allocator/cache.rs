@@ -12,7 +12,7 @@
 //! ```
 //! A magazine holds hints, as all else here: a block is allocated only if its state word says FREE, and nobody but the
 //! owner of a superblock turns FREE into PRIVATE. The one thing that must not happen is an entry that outlives my
-//! ownership of its superblock: giving a superblock back strikes its entries.
+//! ownership of its superblock: giving a superblock back strikes its entries, and what is remembered of it (`own`).
 
 use crate::arena::Arena;
 use crate::error::Full;

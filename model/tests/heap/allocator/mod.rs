@@ -83,6 +83,7 @@ enum Step {
     Allocate { who: u16, words: u64 },
     Free { who: u16, which: usize },
     Publish { which: usize },
+    Retire { who: u16, which: usize },
     Leave { who: u16 },
     GiveBack { who: u16 },
 }
@@ -92,6 +93,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (0u16..3, prop_oneof![8 => 0u64..15, 2 => 15u64..400]).prop_map(|(who, words)| Step::Allocate { who, words }),
         5 => (0u16..3, any::<usize>()).prop_map(|(who, which)| Step::Free { who, which }),
         4 => any::<usize>().prop_map(|which| Step::Publish { which }),
+        4 => (0u16..3, any::<usize>()).prop_map(|(who, which)| Step::Retire { who, which }),
         1 => (0u16..3).prop_map(|who| Step::Leave { who }),
         1 => (0u16..3).prop_map(|who| Step::GiveBack { who }),
     ];
@@ -102,13 +104,27 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Known {
     owner: ParticipantId,
     words: u64,
-    private: bool,
+    phase: BlockPhase,
+}
+
+impl Known {
+    /// Whether `who` has made it and not published it, or has retired it.
+    fn is_of(&self, phase: BlockPhase, who: u16) -> bool {
+        self.phase == phase && self.owner == ParticipantId(who)
+    }
+}
+
+/// What a commit of `who` does to a block that it takes out, without what makes others find it.
+fn retire(arena: &Arena<Heap>, who: u16, block: Handle) {
+    let state = BlockState::unpack(arena.platform().load(block.block(), Relaxed)).unwrap();
+    let retired = BlockState { phase: BlockPhase::Retired, owner: ParticipantId(who), ..state };
+    arena.platform().store(block.block(), retired.pack(), Relaxed);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// Any sequence of allocations, frees by anybody, publications and departures behaves as a map of disjoint blocks.
+    /// Any sequence of allocations, frees by anybody, publications, retirements and departures behaves as a map of disjoint blocks.
     #[test]
     fn blocks_never_overlap_and_no_handle_comes_back(steps in steps()) {
         let (_, arena) = arena(tiny());
@@ -130,12 +146,12 @@ proptest! {
                     prop_assert!(end <= arena.layout().geometry().space_words);
                     prop_assert!(!gone.contains(&handle), "a freed handle is valid again");
                     (0..room).for_each(|word| arena.platform().store_plain(handle.block().offset(2 + word), u64::MAX));
-                    blocks.insert(start, (handle, Known { owner, words: room, private: true }));
+                    blocks.insert(start, (handle, Known { owner, words: room, phase: BlockPhase::Private }));
                 }
                 Step::Free { who, which } => {
                     let Some(start) = pick(&blocks, which) else { continue };
                     let (handle, known) = &blocks[&start];
-                    let may = !known.private || known.owner == ParticipantId(who);
+                    let may = known.phase == BlockPhase::Live || known.owner == ParticipantId(who);
                     prop_assert_eq!(caches[who as usize].free(&arena, ParticipantId(who), *handle), may);
                     if may {
                         prop_assert!(!caches[who as usize].free(&arena, ParticipantId(who), *handle), "freed twice");
@@ -147,21 +163,35 @@ proptest! {
                     let Some(start) = pick(&blocks, which) else { continue };
                     let (handle, known) = blocks.get_mut(&start).unwrap();
                     allocator::publish(&arena, *handle);
-                    known.private = false;
+                    if known.phase == BlockPhase::Private {
+                        known.phase = BlockPhase::Live;
+                    }
+                }
+                Step::Retire { who, which } => {
+                    let Some(start) = pick(&blocks, which) else { continue };
+                    let (handle, known) = blocks.get_mut(&start).unwrap();
+                    if known.phase == BlockPhase::Live {
+                        retire(&arena, who, *handle);
+                        (known.phase, known.owner) = (BlockPhase::Retired, ParticipantId(who));
+                    }
                 }
                 Step::Leave { who } => {
+                    for (handle, _) in blocks.values().filter(|(_, known)| known.is_of(BlockPhase::Retired, who)) {
+                        prop_assert!(caches[who as usize].free(&arena, ParticipantId(who), *handle));
+                    }
                     allocator::recover(&arena, ParticipantId(who));
                     caches[who as usize] = BlockCache::default();
-                    let theirs = |known: &Known| known.private && known.owner == ParticipantId(who);
+                    let theirs = |known: &Known| {
+                        known.is_of(BlockPhase::Private, who) || known.is_of(BlockPhase::Retired, who)
+                    };
                     gone.extend(blocks.values().filter(|(_, known)| theirs(known)).map(|(handle, _)| *handle));
                     blocks.retain(|_, (_, known)| !theirs(known));
                 }
                 Step::GiveBack { who } => give_back(&arena, ParticipantId(who), &mut caches[who as usize]),
             }
             for (handle, known) in blocks.values() {
-                let phase = if known.private { BlockPhase::Private } else { BlockPhase::Live };
                 let state = allocator::check_fully(&arena, *handle).unwrap();
-                prop_assert_eq!((state.phase, state.owner, state.kind), (phase, known.owner, BlockKind::Text));
+                prop_assert_eq!((state.phase, state.owner, state.kind), (known.phase, known.owner, BlockKind::Text));
                 prop_assert_eq!(allocator::check(&arena, *handle).unwrap(), state);
             }
             for handle in &gone {
