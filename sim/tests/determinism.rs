@@ -64,20 +64,20 @@ fn every_build_gives_the_golden_runs() {
 
 /// Kind of trace, memory operations, fingerprint of all of them in their order.
 const GOLDEN: [&str; 6] = [
-    "counter 18403 38ae716fc805a5aa",
-    "bank-1000 23789 52627332dd67bf4b",
-    "bank-4 26831 a8722d5313b40fcd",
-    "long-reader 80387 a1b915c1569bd883",
-    "crossing-pairs 75393 c42ab92ca425c5bb",
-    "queue 21207 dcf03fc5bca05d27",
+    "counter 18545 e95caf6d0d68ca55",
+    "bank-1000 23921 ca2f2dc8c1e8df16",
+    "bank-4 26963 93651e862a8de42e",
+    "long-reader 80501 cd574ac053570cca",
+    "crossing-pairs 75534 a9bf5fdfd0d6a8b2",
+    "queue 21332 e62649ff8d830c6a",
 ];
 
 /// The same on the machine with differing transfers.
 const GOLDEN_CALIBRATED: [&str; 6] = [
-    "counter 18494 9235a5a391bd1832",
-    "bank-1000 23789 2ace1de56146bc67",
-    "bank-4 26907 a6dd9c1a7aa54e0a",
-    "long-reader 83177 7038138819764c16",
-    "crossing-pairs 74873 4a7e76d414f438a3",
-    "queue 21222 52afe688a163a655",
+    "counter 18626 2fe47120cff7bcfa",
+    "bank-1000 23921 2d0d5d05c5311eb5",
+    "bank-4 27053 c3a7f441fd25c5f2",
+    "long-reader 83291 7a484fe18d114e05",
+    "crossing-pairs 75059 8023fb53b6aa018b",
+    "queue 21412 71cbf4564c499a17",
 ];

@@ -2,7 +2,8 @@
 //!
 //! `model/expected/mutants.json` holds a verdict for each fault and tool: `caught` by a play, or `missed` by all of them. (`varies`: threads
 //! find it now and then; `unfinished`: not all plays of that tool were played to their end. Nothing is claimed then.) Tests
-//! here play each line again and fail when a verdict changes, in either direction. A fault that every tool misses has a reason.
+//! here play each line again, of what is missed a fourth each day and all under `pso check`, and fail when a verdict changes, in either
+//! direction. A fault that every tool misses has a reason.
 //!
 //! A faulty engine may hang, deadlock (loom then aborts) or corrupt a tool's own state: each play has a process of its own.
 //!
