@@ -10,9 +10,9 @@
 //!            if the superblock is mine, else a hint; with hints in all groups of a superblock that is mine or nobody's: if it is
 //!            empty, it is given back
 //! ```
-//! A magazine holds hints, as all else here: a block is allocated only if its state word says FREE, and nobody but the
-//! owner of a superblock turns FREE into PRIVATE. The one thing that must not happen is an entry that outlives my
-//! ownership of its superblock: giving a superblock back strikes its entries, and what is remembered of it (`own`).
+//! A magazine holds hints: a block is allocated only if its state word says FREE, and nobody but the owner of a superblock turns FREE
+//! into PRIVATE. Two things must not outlive my ownership of a superblock: entries of magazines, and what is remembered of it (`own`).
+//! Giving it back strikes both.
 
 use crate::arena::Arena;
 use crate::error::Full;
@@ -23,7 +23,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use super::class::SizeClass;
 use super::magazine::Magazine;
 use super::own::Own;
-use super::superblock::{Superblock, SuperblockState, Use, group_bit, group_shift};
+use super::superblock::{Superblock, SuperblockState, Use, group_bit};
 use super::{Place, free_generation, large, locate, supply};
 
 /// Headers that a refill looks at before it claims a superblock. Every such claim moves the search on, so that at most
@@ -32,7 +32,8 @@ const LOOKS: u64 = 64;
 /// A block in one generation is PRIVATE, LIVE, RETIRED, then FREE: whoever frees it meets at most so many states.
 const STATES_OF_A_GENERATION: u32 = 4;
 
-/// The private side of one participant's allocation: hints only, rebuilt from the arena at any time.
+/// The private side of one participant's allocation: nothing in it is missed, but it is believed about which superblocks are mine. So a
+/// participant that makes and frees blocks has one at a time, and drops it before its number is recovered.
 #[derive(Debug)]
 pub struct BlockCache {
     magazines: Box<[Magazine; SizeClass::COUNT]>,
@@ -58,7 +59,8 @@ impl BlockCache {
         kind: BlockKind,
         payload_words: u64,
     ) -> Result<Handle, Full> {
-        // The everyday case: a magazine that holds blocks is of a class that the geometry has.
+        // The everyday case: a magazine that holds blocks is of a class that the geometry has. (Above a kilobyte `allocate_slowly` begins
+        // with the same.)
         if let Some(class) = SizeClass::for_small_payload(payload_words)
             && let Some(block) = self.magazines[class.number()].pop()
             && let Some(handle) = take(arena, owner, kind, class, block)
@@ -94,13 +96,15 @@ impl BlockCache {
     /// PRIVATE or RETIRED (by me) or LIVE to FREE with the next generation. False: the handle was stale.
     #[inline(always)]
     pub fn free<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, handle: Handle) -> bool {
-        // The everyday case: mine, a small block in a superblock of mine, and room for it in the magazine.
+        // The everyday case: a small block in a superblock of mine, and room for it in the magazine.
         if let Some(class) = self.own.class_of(arena.layout(), handle.block())
             && let Some(room) = self.magazines[class.number()].room()
-            && free_own(arena, handle, owner)
         {
-            room.enter(handle.block());
-            return true;
+            let is_freed = free_own(arena, handle, owner) || set_free(arena, handle, owner);
+            if is_freed {
+                room.enter(handle.block());
+            }
+            return is_freed;
         }
         self.free_slowly(arena, owner, handle)
     }
@@ -173,7 +177,7 @@ impl BlockCache {
     fn refill<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, class: SizeClass) -> Result<(), Full> {
         let magazine = &mut self.magazines[class.number()];
         if let Some(current) = magazine.current
-            && restock(magazine, arena, owner, class, current, 0)
+            && magazine.restock(arena, owner, class, current, 0)
         {
             return Ok(());
         }
@@ -220,7 +224,7 @@ impl BlockCache {
         groups: u64,
     ) -> bool {
         let magazine = &mut self.magazines[class.number()];
-        let has_blocks = restock(magazine, arena, owner, class, number, groups);
+        let has_blocks = magazine.restock(arena, owner, class, number, groups);
         if has_blocks {
             magazine.current = Some(number);
             if let Some(superblock) = Superblock::at(arena.layout(), number) {
@@ -311,6 +315,7 @@ fn free_own<P: Platform>(arena: &Arena<P>, handle: Handle, owner: ParticipantId)
 
 /// The one step of a free: to (generation + 1, FREE), if the block is LIVE, or PRIVATE to `owner`, or RETIRED by him, in the
 /// handle's generation. False: it is not.
+#[inline(never)]
 pub fn set_free<P: Platform>(arena: &Arena<P>, handle: Handle, owner: ParticipantId) -> bool {
     // Relaxed: the compare-exchange decides.
     let mut word = arena.platform().load(handle.block(), Relaxed);
@@ -362,75 +367,4 @@ fn carve<P: Platform>(arena: &Arena<P>, owner: ParticipantId, class: SizeClass, 
     superblock.forget_many_names(arena);
     superblock.take_hints(arena);
     superblock.change(arena, claimed, Use::Small(class), Some(owner)).map(|_| ())
-}
-
-/// Fills the magazine from a superblock, if it is of the class and mine, or nobody's: then it is adopted first. Looks at
-/// the groups that hints name and at `groups`, then takes blocks never used.
-fn restock<P: Platform>(
-    magazine: &mut Magazine,
-    arena: &Arena<P>,
-    owner: ParticipantId,
-    class: SizeClass,
-    number: u64,
-    groups: u64,
-) -> bool {
-    let Some(superblock) = Superblock::at(arena.layout(), number) else { return false };
-    let Some(state) = superblock.state(arena).filter(|state| state.used_for == Use::Small(class)) else {
-        return false;
-    };
-    if state.owner.is_none() {
-        if superblock.change(arena, state, state.used_for, Some(owner)).is_none() {
-            return false;
-        }
-        // What the former owner's magazine knew is forgotten: look at all of it.
-        superblock.add_hints(arena, u64::MAX);
-    } else if state.owner != Some(owner) {
-        return false;
-    }
-    if groups != 0 {
-        superblock.add_hints(arena, groups);
-    }
-    take_hinted(magazine, arena, class, &superblock);
-    take_fresh(magazine, arena, class, &superblock);
-    !magazine.is_empty()
-}
-
-/// Enters the FREE blocks of hinted groups, as many as there is room for; hints that are left are put back.
-fn take_hinted<P: Platform>(magazine: &mut Magazine, arena: &Arena<P>, class: SizeClass, superblock: &Superblock) {
-    if superblock.hints(arena) == 0 {
-        return;
-    }
-    let blocks = class.blocks(arena.layout().geometry());
-    let used = superblock.fresh(arena, blocks);
-    let shift = group_shift(blocks);
-    let mut groups = superblock.take_hints(arena);
-    while groups != 0 {
-        let group = u64::from(groups.trailing_zeros());
-        for index in group << shift..((group + 1) << shift).min(used) {
-            let block = superblock.block(class, index);
-            // Relaxed: `take` looks again.
-            let is_free = free_generation(arena.platform().load(block, Relaxed)).is_some();
-            if is_free && !magazine.push(block) {
-                superblock.add_hints(arena, groups);
-                return;
-            }
-        }
-        groups &= groups - 1;
-    }
-}
-
-/// Enters blocks that were never used since the superblock was carved: FREE, all of them.
-fn take_fresh<P: Platform>(magazine: &mut Magazine, arena: &Arena<P>, class: SizeClass, superblock: &Superblock) {
-    let blocks = class.blocks(arena.layout().geometry());
-    let fresh = superblock.fresh(arena, blocks);
-    let count = (blocks - fresh).min(magazine.space() as u64);
-    if count > 0 {
-        superblock.set_fresh(arena, fresh + count);
-        // The last one first: they are taken from the end, so that neighbours are allocated one after the other. Each class begins with
-        // another one: first blocks lie at multiples of 64 KiB, and all of them in a few lines of a cache.
-        let first = class.number() as u64 * 5;
-        (0..count).rev().for_each(|index| {
-            magazine.push(superblock.block(class, fresh + (first + index) % count));
-        });
-    }
 }

@@ -16,6 +16,7 @@ const LINEAR_CLASSES: u64 = (LINEAR_WORDS - SMALLEST_WORDS) / 2 + 1;
 const SMALL_PAYLOAD_WORDS: usize = 128;
 /// Doublings from `LINEAR_WORDS` to the largest class.
 const DOUBLINGS: u64 = 7;
+
 /// A size class, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SizeClass(u8);
@@ -24,10 +25,10 @@ impl SizeClass {
     /// Number of classes. A geometry with small superblocks uses only the first of them.
     pub const COUNT: usize = (LINEAR_CLASSES + 4 * DOUBLINGS) as usize;
     const WORDS: [u64; Self::COUNT] = Self::words_of_all();
-    /// 2^64 over the size, rounded up: times an offset below 2^32, the upper half is the quotient, and the lower half is smaller than the
-    /// reciprocal where nothing remains (Lemire, Kaser and Kurz, 2019).
+    /// 2^64 over the size, rounded up. Times an offset below 2^32 the upper half is the quotient, and the lower half is below the reciprocal
+    /// exactly where nothing remains (Lemire, Kaser and Kurz, 2019): rounding adds less than 2^32 to it, a remainder a reciprocal or more.
     const RECIPROCALS: [u64; Self::COUNT] = Self::reciprocals_of_all();
-    /// The smallest one, which every geometry has.
+    /// The smallest one, which every geometry of any use has.
     pub const SMALLEST: Self = Self(0);
     /// By payload words: looked up, where a processor would guess wrong which side of `LINEAR_WORDS` mixed sizes are on.
     const OF_SMALL: [u8; SMALL_PAYLOAD_WORDS] = Self::of_all_small();

@@ -1,11 +1,16 @@
 //! Blocks of one size class that a participant saw FREE, and where it looks for more of them.
 
-use crate::word::WordAddress;
+use crate::arena::Arena;
+use crate::platform::Platform;
+use crate::word::{ParticipantId, WordAddress};
+use std::sync::atomic::Ordering::Relaxed;
 
-use super::superblock::Superblock;
+use super::class::SizeClass;
+use super::free_generation;
+use super::superblock::{Superblock, Use, group_shift};
 
-/// Blocks of a magazine: enough that a refill is rare, few enough that a participant's caches stay below 16 KiB.
-pub const MAGAZINE_BLOCKS: usize = 32;
+/// Blocks of a magazine: enough that a refill is rare, few enough that a participant's magazines take 10 KiB.
+const MAGAZINE_BLOCKS: usize = 32;
 
 /// Hints, all of it: `take` looks whether a block is FREE. But a block is in here only while its superblock is mine.
 #[derive(Debug)]
@@ -82,5 +87,76 @@ impl Magazine {
         }
         self.length = kept;
         self.current = self.current.filter(|current| *current != superblock.number);
+    }
+
+    /// Fills the magazine from a superblock, if it is of the class and mine, or nobody's: then it is adopted first. Looks at
+    /// the groups that hints name and at `groups`, then takes blocks never used.
+    pub fn restock<P: Platform>(
+        &mut self,
+        arena: &Arena<P>,
+        owner: ParticipantId,
+        class: SizeClass,
+        number: u64,
+        groups: u64,
+    ) -> bool {
+        let Some(superblock) = Superblock::at(arena.layout(), number) else { return false };
+        let Some(state) = superblock.state(arena).filter(|state| state.used_for == Use::Small(class)) else {
+            return false;
+        };
+        if state.owner.is_none() {
+            if superblock.change(arena, state, state.used_for, Some(owner)).is_none() {
+                return false;
+            }
+            // What the former owner's magazine knew is forgotten: look at all of it.
+            superblock.add_hints(arena, u64::MAX);
+        } else if state.owner != Some(owner) {
+            return false;
+        }
+        if groups != 0 {
+            superblock.add_hints(arena, groups);
+        }
+        self.take_hinted(arena, class, &superblock);
+        self.take_fresh(arena, class, &superblock);
+        !self.is_empty()
+    }
+
+    /// Enters the FREE blocks of hinted groups, as many as there is room for; hints that are left are put back.
+    fn take_hinted<P: Platform>(&mut self, arena: &Arena<P>, class: SizeClass, superblock: &Superblock) {
+        if superblock.hints(arena) == 0 {
+            return;
+        }
+        let blocks = class.blocks(arena.layout().geometry());
+        let used = superblock.fresh(arena, blocks);
+        let shift = group_shift(blocks);
+        let mut groups = superblock.take_hints(arena);
+        while groups != 0 {
+            let group = u64::from(groups.trailing_zeros());
+            for index in group << shift..((group + 1) << shift).min(used) {
+                let block = superblock.block(class, index);
+                // Relaxed: `take` looks again.
+                let is_free = free_generation(arena.platform().load(block, Relaxed)).is_some();
+                if is_free && !self.push(block) {
+                    superblock.add_hints(arena, groups);
+                    return;
+                }
+            }
+            groups &= groups - 1;
+        }
+    }
+
+    /// Enters blocks that were never used since the superblock was carved: FREE, all of them.
+    fn take_fresh<P: Platform>(&mut self, arena: &Arena<P>, class: SizeClass, superblock: &Superblock) {
+        let blocks = class.blocks(arena.layout().geometry());
+        let fresh = superblock.fresh(arena, blocks);
+        let count = (blocks - fresh).min(self.space() as u64);
+        if count > 0 {
+            superblock.set_fresh(arena, fresh + count);
+            // The last one first: they are taken from the end, so that neighbours are allocated one after the other. Each class begins with
+            // another one: first blocks lie at multiples of 64 KiB, and would share a few sets of a cache.
+            let first = class.number() as u64 * 5;
+            (0..count).rev().for_each(|index| {
+                self.push(superblock.block(class, fresh + (first + index) % count));
+            });
+        }
     }
 }

@@ -16,7 +16,7 @@
 //! bitmap and index beside the state words is a hint whose loss costs time or memory until the next full search.
 //!
 //! Invariants:
-//! 1. A superblock has at most one owner, and only the owner turns its FREE blocks into PRIVATE ones.
+//! 1. A superblock has at most one owner, and only the owner turns its FREE blocks into PRIVATE ones, by one `BlockCache` at a time.
 //! 2. A superblock's state word, and a block's once it is not FREE, change by compare-exchange from a word that contains
 //!    a generation. Whoever slept meanwhile fails. Except: whoever lives frees by a store what is PRIVATE to him or RETIRED by him. Nobody
 //!    else changes such a word; who recovers does so only for the dead, and in another generation fails.

@@ -1,7 +1,8 @@
 //! What a participant remembers of its superblocks, so that a free of a small block looks at no header.
 //!
-//! A superblock of mine is of its class and stays mine until I give it back, whatever others do. So what is noted while it is mine is true
-//! until then; giving it back strikes it, as it strikes entries of magazines. What is not remembered is looked up.
+//! A superblock of mine is of its class and stays mine until I give it back, or am recovered. So what is noted while it is mine is true
+//! until then; giving it back strikes it, as it strikes entries of magazines. What is not remembered is looked up. (A header that damage
+//! has changed meanwhile is not noticed here; the sweep and `fsck` do.)
 
 use crate::arena::Layout;
 use crate::word::WordAddress;
@@ -91,6 +92,16 @@ mod tests {
                 assert_eq!(found, is_start.then_some(class), "{class:?} at {offset}");
             }
         }
+    }
+
+    #[test]
+    fn one_that_is_too_large_is_looked_up() {
+        let geometry = Geometry { superblock_words: 1 << 17, ..Geometry::for_bytes(256 << 20).unwrap() };
+        let layout = Layout::new(geometry).unwrap();
+        let superblock = Superblock::at(&layout, 10).unwrap();
+        let mut own = Own::default();
+        own.note(&layout, &superblock, SizeClass::SMALLEST);
+        assert_eq!(own.class_of(&layout, superblock.first), None);
     }
 
     #[test]

@@ -447,6 +447,7 @@ impl<P: Platform> Participant<P> {
         self.free_retired(u64::MAX, Logs::InAnyCase);
         self.write_counters();
         let arena = &self.arena;
+        self.cache = BlockCache::default(); // What is mine goes, and nothing is to remember it.
         let empty = self.space.look(|| allocator::recover(arena, self.id));
         if self.pages.is_due(arena, empty) {
             self.pages.finish(&self.space, self.id, &mut self.cache);

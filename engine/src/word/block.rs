@@ -161,8 +161,8 @@ mod tests {
         fn a_block_of_mine_is_known_by_owner_and_phase(
             generation in 0u64..2,
             owner in 0u16..2,
-            kind in 12u64..20,
-            phase in 0u64..5,
+            kind in prop_oneof![12u64..20, 0u64..1 << 16],
+            phase in prop_oneof![0u64..5, 0u64..256],
         ) {
             let word = generation << 40 | u64::from(owner) << 24 | kind << 8 | phase;
             let handle = Handle::new(crate::word::WordAddress::new(4096), 1);
