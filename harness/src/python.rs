@@ -1,13 +1,24 @@
 //! The interpreter that runs the scripts: which one, and how its processes are started.
 
+use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::scripts::Scripts;
+
+/// How often is looked whether a run is still wanted.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long an interrupted run may take to clear up.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// An interpreter that can import the package, and the scripts for it.
 pub struct Python {
@@ -47,18 +58,41 @@ impl Python {
         command
     }
 
-    /// `python -m MODULE ARGUMENTS`, run to its end; the last line that it prints, as JSON.
+    /// `python -m MODULE ARGUMENTS`, run to its end; the last line that it prints, as JSON. A signal to us ends it, and whoever it has started.
     pub fn answer<T: DeserializeOwned>(&self, module: &str, arguments: &[String]) -> Result<T, Failure> {
         let who = format!("python -m {module} {}", arguments.first().map_or("", String::as_str));
-        let output = self
-            .command()
-            .args(["-m", module])
-            .args(arguments)
-            .output()
-            .map_err(Failure::system(format!("starting {who}")))?;
+        let mut command = self.command();
+        command.args(["-m", module]).args(arguments);
+        let output =
+            output_unless(command, interrupt::requested, GRACE).map_err(Failure::system(format!("starting {who}")))?;
         interrupt::check()?;
         parse_answer(&who, &output)
     }
+}
+
+/// Runs a command to its end, in a process group of its own. Once `is_unwanted` the group is interrupted, as Ctrl-C would, and killed if it
+/// goes on for longer than `grace`.
+fn output_unless(mut command: Command, is_unwanted: fn() -> bool, grace: Duration) -> io::Result<Output> {
+    let child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let group = Pid::from_child(&child);
+    let (running, over) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while over.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                if is_unwanted() {
+                    // In vain if it has just ended.
+                    let _ = kill_process_group(group, Signal::INT);
+                    if over.recv_timeout(grace) == Err(RecvTimeoutError::Timeout) {
+                        let _ = kill_process_group(group, Signal::KILL);
+                    }
+                    return;
+                }
+            }
+        });
+        let output = child.wait_with_output();
+        drop(running);
+        output
+    })
 }
 
 /// The last line of a finished process, as JSON.
@@ -103,5 +137,28 @@ mod tests {
     fn only_the_end_of_a_long_complaint_is_quoted() {
         assert_eq!(last_lines(b"a\nb\nc\n", 2), "b\nc");
         assert_eq!(last_lines(b"", 2), "");
+    }
+
+    fn ends(script: &str, is_unwanted: fn() -> bool, grace: Duration) -> Output {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        output_unless(command, is_unwanted, grace).unwrap()
+    }
+
+    #[test]
+    fn a_run_that_is_wanted_ends_by_itself() {
+        let output = ends("echo out; sleep 0.2; echo err >&2; exit 3", || false, Duration::ZERO);
+        assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (b"out\n".as_slice(), b"err\n".as_slice()));
+        assert_eq!(output.status.code(), Some(3));
+    }
+
+    /// Both end only by a signal, and whoever is left would hold the pipes.
+    #[test]
+    fn a_run_that_is_not_wanted_is_interrupted_and_killed_with_whoever_it_started() {
+        let output = ends("trap 'echo tidied; exit 4' INT; while :; do sleep 0.01; done", || true, GRACE);
+        assert_eq!((output.stdout.as_slice(), output.status.code()), (b"tidied\n".as_slice(), Some(4)));
+        // In the background of a shell without jobs SIGINT is ignored.
+        let output = ends("(while :; do sleep 0.01; done) & trap '' INT; wait", || true, Duration::from_millis(100));
+        assert!(!output.status.success());
     }
 }
