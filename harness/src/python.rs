@@ -58,21 +58,30 @@ impl Python {
         command
     }
 
-    /// `python -m MODULE ARGUMENTS`, run to its end; the last line that it prints, as JSON. A signal to us ends it, and whoever it has started.
+    /// `python -m MODULE ARGUMENTS`, run to its end; the last line that it prints, as JSON.
     pub fn answer<T: DeserializeOwned>(&self, module: &str, arguments: &[String]) -> Result<T, Failure> {
         let who = format!("python -m {module} {}", arguments.first().map_or("", String::as_str));
         let mut command = self.command();
         command.args(["-m", module]).args(arguments);
-        let output =
-            output_unless(command, interrupt::requested, GRACE).map_err(Failure::system(format!("starting {who}")))?;
-        interrupt::check()?;
-        parse_answer(&who, &output)
+        parse_answer(&who, &run_to_end(command, &who)?)
     }
+}
+
+/// Runs a command to its end; what it prints. A signal to us ends it, and whoever it has started.
+pub fn run_to_end(command: Command, who: &str) -> Result<Vec<u8>, Failure> {
+    let output =
+        output_unless(command, interrupt::requested, GRACE).map_err(Failure::system(format!("starting {who}")))?;
+    interrupt::check()?;
+    if !output.status.success() {
+        let last_words = last_lines(&output.stderr, 25);
+        return Err(Failure::Child { who: who.into(), status: output.status.to_string(), last_words });
+    }
+    Ok(output.stdout)
 }
 
 /// Runs a command to its end, in a process group of its own. Once `is_unwanted` the group is interrupted, as Ctrl-C would, and killed if it
 /// goes on for longer than `grace`.
-fn output_unless(mut command: Command, is_unwanted: fn() -> bool, grace: Duration) -> io::Result<Output> {
+fn output_unless(mut command: Command, is_unwanted: impl Fn() -> bool + Send, grace: Duration) -> io::Result<Output> {
     let child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let group = Pid::from_child(&child);
     let (running, over) = mpsc::channel::<()>();
@@ -95,16 +104,9 @@ fn output_unless(mut command: Command, is_unwanted: fn() -> bool, grace: Duratio
     })
 }
 
-/// The last line of a finished process, as JSON.
-fn parse_answer<T: DeserializeOwned>(who: &str, output: &Output) -> Result<T, Failure> {
-    if !output.status.success() {
-        return Err(Failure::Child {
-            who: who.into(),
-            status: output.status.to_string(),
-            last_words: last_lines(&output.stderr, 25),
-        });
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
+/// The last line that a process has printed, as JSON.
+fn parse_answer<T: DeserializeOwned>(who: &str, printed: &[u8]) -> Result<T, Failure> {
+    let text = String::from_utf8_lossy(printed);
     let line = text.lines().last().unwrap_or_default();
     serde_json::from_str(line).map_err(|_| Failure::Nonsense { who: who.into(), line: line.into() })
 }
@@ -132,6 +134,7 @@ fn default_interpreter() -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt;
 
     #[test]
     fn only_the_end_of_a_long_complaint_is_quoted() {
@@ -139,26 +142,32 @@ mod tests {
         assert_eq!(last_lines(b"", 2), "");
     }
 
-    fn ends(script: &str, is_unwanted: fn() -> bool, grace: Duration) -> Output {
+    /// The script has become unwanted once it has made the file `$1`.
+    fn ends(script: &str, grace: Duration) -> Output {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("unwanted");
         let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        output_unless(command, is_unwanted, grace).unwrap()
+        command.args(["-c", script, "sh"]).arg(&file);
+        output_unless(command, || file.exists(), grace).unwrap()
     }
 
     #[test]
     fn a_run_that_is_wanted_ends_by_itself() {
-        let output = ends("echo out; sleep 0.2; echo err >&2; exit 3", || false, Duration::ZERO);
+        let output = ends("echo out; sleep 0.2; echo err >&2; exit 3", Duration::ZERO);
         assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (b"out\n".as_slice(), b"err\n".as_slice()));
         assert_eq!(output.status.code(), Some(3));
     }
 
-    /// Both end only by a signal, and whoever is left would hold the pipes.
     #[test]
-    fn a_run_that_is_not_wanted_is_interrupted_and_killed_with_whoever_it_started() {
-        let output = ends("trap 'echo tidied; exit 4' INT; while :; do sleep 0.01; done", || true, GRACE);
+    fn a_run_that_is_not_wanted_is_interrupted() {
+        let output = ends("trap 'echo tidied; exit 4' INT; touch \"$1\"; while :; do sleep 0.01; done", GRACE);
         assert_eq!((output.stdout.as_slice(), output.status.code()), (b"tidied\n".as_slice(), Some(4)));
-        // In the background of a shell without jobs SIGINT is ignored.
-        let output = ends("(while :; do sleep 0.01; done) & trap '' INT; wait", || true, Duration::from_millis(100));
-        assert!(!output.status.success());
+    }
+
+    /// Whoever is left would hold the pipes, and this would not end.
+    #[test]
+    fn a_run_that_goes_on_is_killed_with_whoever_it_has_started() {
+        let script = "trap '' INT; (while :; do sleep 0.01; done) & touch \"$1\"; wait";
+        assert_eq!(ends(script, Duration::from_millis(100)).status.signal(), Some(9));
     }
 }

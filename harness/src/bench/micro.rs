@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::cli::BenchMicro;
 use crate::failure::Failure;
 use crate::machine::{self, median};
-use crate::python::{Python, last_lines};
+use crate::python::{Python, run_to_end};
 use crate::table::Table;
 
 /// Processes of a round: pyperf's usual 20 in all, spread over the rounds.
@@ -67,11 +67,7 @@ fn round(python: &Python, fast: bool) -> Result<Vec<Pair>, Failure> {
         command.arg("--fast");
     }
     command.args(["--processes", &PROCESSES.to_string()]);
-    let output = command.output().map_err(Failure::system("starting pyperf"))?;
-    if !output.status.success() {
-        let last_words = last_lines(&output.stderr, 25);
-        return Err(Failure::Child { who: "pyperf".into(), status: output.status.to_string(), last_words });
-    }
+    run_to_end(command, "pyperf")?;
     let text = std::fs::read_to_string(&file).map_err(Failure::system("reading what pyperf measured"))?;
     pairs(&text).ok_or_else(|| Failure::Nonsense { who: "pyperf".into(), line: file.display().to_string() })
 }
