@@ -112,7 +112,7 @@ fn faulty() {
     tool.play(fault, &play);
 }
 
-/// Of the verdicts that a tool finds nothing, which take all of its plays each, one in so many is looked at, others every day.
+/// Of the verdicts that a tool finds nothing, which take all of its plays each, one in so many is looked at: others each day.
 const SHARE: u64 = 4;
 
 /// Which of them are played: those of today, those of `PSO_MODEL_MISSED=<number>`, or `PSO_MODEL_MISSED=all`, as `pso check` has it.
@@ -120,7 +120,7 @@ fn is_in_turn() -> impl Fn(usize) -> bool {
     let days = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs() / 86_400);
     let chosen = std::env::var("PSO_MODEL_MISSED").ok();
     let is_all = chosen.as_deref() == Some("all");
-    let turn = chosen.and_then(|number| number.parse().ok()).unwrap_or(days % SHARE);
+    let turn = chosen.and_then(|number| number.parse().ok()).unwrap_or(days) % SHARE;
     if !is_all {
         println!("PSO_MODEL_MISSED={turn}: one in {SHARE} of what nothing finds");
     }
