@@ -177,7 +177,7 @@ impl BlockCache {
     fn refill<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, class: SizeClass) -> Result<(), Full> {
         let magazine = &mut self.magazines[class.number()];
         if let Some(current) = magazine.current
-            && magazine.restock(arena, owner, class, current, 0)
+            && magazine.restock(arena, owner, class, current, 0).is_some()
         {
             return Ok(());
         }
@@ -224,14 +224,10 @@ impl BlockCache {
         groups: u64,
     ) -> bool {
         let magazine = &mut self.magazines[class.number()];
-        let has_blocks = magazine.restock(arena, owner, class, number, groups);
-        if has_blocks {
-            magazine.current = Some(number);
-            if let Some(superblock) = Superblock::at(arena.layout(), number) {
-                self.own.note(arena.layout(), &superblock, class);
-            }
-        }
-        has_blocks
+        let Some(superblock) = magazine.restock(arena, owner, class, number, groups) else { return false };
+        magazine.current = Some(number);
+        self.own.note(arena.layout(), &superblock, class);
+        true
     }
 
     fn claim<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<u64, Full> {

@@ -50,11 +50,6 @@ impl Magazine {
         MAGAZINE_BLOCKS - self.length
     }
 
-    /// Whether it holds none.
-    pub fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
     /// Where the next block goes, if it can hold one more.
     #[inline(always)]
     pub fn room(&mut self) -> Option<Room<'_>> {
@@ -90,7 +85,7 @@ impl Magazine {
     }
 
     /// Fills the magazine from a superblock, if it is of the class and mine, or nobody's: then it is adopted first. Looks at
-    /// the groups that hints name and at `groups`, then takes blocks never used.
+    /// the groups that hints name and at `groups`, then takes blocks never used. Gives the superblock, if the magazine holds blocks now.
     pub fn restock<P: Platform>(
         &mut self,
         arena: &Arena<P>,
@@ -98,26 +93,22 @@ impl Magazine {
         class: SizeClass,
         number: u64,
         groups: u64,
-    ) -> bool {
-        let Some(superblock) = Superblock::at(arena.layout(), number) else { return false };
-        let Some(state) = superblock.state(arena).filter(|state| state.used_for == Use::Small(class)) else {
-            return false;
-        };
+    ) -> Option<Superblock> {
+        let superblock = Superblock::at(arena.layout(), number)?;
+        let state = superblock.state(arena).filter(|state| state.used_for == Use::Small(class))?;
         if state.owner.is_none() {
-            if superblock.change(arena, state, state.used_for, Some(owner)).is_none() {
-                return false;
-            }
+            superblock.change(arena, state, state.used_for, Some(owner))?;
             // What the former owner's magazine knew is forgotten: look at all of it.
             superblock.add_hints(arena, u64::MAX);
         } else if state.owner != Some(owner) {
-            return false;
+            return None;
         }
         if groups != 0 {
             superblock.add_hints(arena, groups);
         }
         self.take_hinted(arena, class, &superblock);
         self.take_fresh(arena, class, &superblock);
-        !self.is_empty()
+        (self.length > 0).then_some(superblock)
     }
 
     /// Enters the FREE blocks of hinted groups, as many as there is room for; hints that are left are put back.
