@@ -124,6 +124,9 @@ fn too_little_is_found() -> Result<(), Failure> {
     };
     right(Workload::Counter, &[7], &[3, 4], true)?;
     right(Workload::Counter, &[6], &[3, 4], false)?;
+    let (own, swapped) = ([3, 0, 0, 0, 0, 0, 0, 0, 4], [4, 0, 0, 0, 0, 0, 0, 0, 3]);
+    right(Workload::OwnCounter, &own, &[3, 4], true)?;
+    right(Workload::OwnCounter, &swapped, &[3, 4], false)?;
     right(Workload::Map, &[3, 0, 4], &[3, 4], true)?;
     right(Workload::Map, &[3, 0, 5], &[3, 4], false)?;
     right(Workload::Bank4, &[1, -2, 1, 0], &[9, 9], true)?;

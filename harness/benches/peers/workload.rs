@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `small` | 2 | takes 1 from the one and gives it to the other; one participant |
 //! | `counter` | 1 | adds 1 |
+//! | `own-counter` | 8 a participant | adds 1 to the first of its own, which nobody else touches |
 //! | `bank-1000`, `bank-4` | 1,000 or 4 | takes 1 from one account and gives it to another one, drawn alike |
 //! | `long-reader` | 1,000 | participant 0 transfers, as in the bank; the others add up all accounts. Alone, participant 0 adds up |
 //! | `map` | 1,000 | finds the variable of a key, and reads it (9 of 10) or adds 1 to it |
@@ -24,6 +25,8 @@ use crate::contestant::Actor;
 
 /// Variables of each pair.
 const PAIR: usize = 8;
+/// Variables from one own counter to the next: no two share a cache line.
+const APART: usize = 8;
 /// Accounts that the long reader adds up, and keys of the map.
 const MANY: usize = 1000;
 
@@ -34,6 +37,7 @@ const MANY: usize = 1000;
 pub enum Workload {
     Small,
     Counter,
+    OwnCounter,
     #[value(name = "bank-1000")]
     #[serde(rename = "bank-1000")]
     Bank1000,
@@ -81,6 +85,7 @@ impl Workload {
         match self {
             Self::Small => "small",
             Self::Counter => "counter",
+            Self::OwnCounter => "own-counter",
             Self::Bank1000 => "bank-1000",
             Self::Bank4 => "bank-4",
             Self::LongReader => "long-reader",
@@ -94,6 +99,7 @@ impl Workload {
         match self {
             Self::Small => 2,
             Self::Counter => 1,
+            Self::OwnCounter => APART * participants as usize,
             Self::Bank4 => 4,
             Self::Bank1000 | Self::LongReader | Self::Map => MANY,
             Self::CrossingPairs => PAIR * participants.div_ceil(2) as usize,
@@ -122,6 +128,7 @@ impl Workload {
             (Self::Bank4, _) => Task::Transfer { accounts: 4 },
             (Self::Bank1000 | Self::LongReader, _) => Task::Transfer { accounts: MANY as u64 },
             (Self::Counter, _) => Task::Add(vec![0]),
+            (Self::OwnCounter, _) => Task::Add(vec![APART * participant as usize]),
             (Self::Map, _) => map(),
             (Self::CrossingPairs, _) => {
                 let own = pair(participant);
@@ -139,6 +146,9 @@ impl Workload {
             Self::Small | Self::Bank1000 | Self::Bank4 | Self::LongReader => {
                 equal("the sum of all balances", values.iter().sum(), 0)
             }
+            Self::OwnCounter => changes.iter().enumerate().try_for_each(|(number, own)| {
+                equal(&format!("the counter of participant {number}"), values[APART * number], *own)
+            }),
             Self::CrossingPairs => changes.chunks(2).enumerate().try_for_each(|(number, both)| {
                 let both = both.iter().sum();
                 pair(2 * number as u32)
