@@ -15,8 +15,8 @@
 //!
 //! **participant** who runs transactions; a slot in the arena, belongs to a process, borrowed by a thread. **transaction** a
 //! body until it commits. **attempt** one run of it. **cell** 16 bytes: version or lock, value. **record** an attempt's
-//! writes, in the participant's ring. **read log** the cells an attempt has read. **version** a cell's commit time on the
-//! version clock. **seq** a participant's attempt number. **generation** of a block's reuse, or of a slot's. **tick** the
+//! writes, in the participant's ring. **read log** the cells an attempt has read. **version** the stamp of a cell's commit: time on
+//! the version clock, writer, count. **seq** a participant's attempt number. **generation** of a block's reuse, or of a slot's. **tick** the
 //! coarse shared time that priority is made of. **bell** the one word that a participant sleeps on.
 pub mod allocator;
 pub mod arena;

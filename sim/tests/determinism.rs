@@ -64,20 +64,20 @@ fn every_build_gives_the_golden_runs() {
 
 /// Kind of trace, memory operations, fingerprint of all of them in their order.
 const GOLDEN: [&str; 6] = [
-    "counter 18545 e95caf6d0d68ca55",
-    "bank-1000 23921 ca2f2dc8c1e8df16",
-    "bank-4 26963 93651e862a8de42e",
-    "long-reader 80501 cd574ac053570cca",
-    "crossing-pairs 75534 a9bf5fdfd0d6a8b2",
-    "queue 21332 e62649ff8d830c6a",
+    "counter 18216 e62b0765c350fa7a",
+    "bank-1000 23883 df30caefe1a2600b",
+    "bank-4 26134 ae772291f82ffc42",
+    "long-reader 80425 1d3c2effe44c7e5f",
+    "crossing-pairs 75230 2c3b245c4ad1965b",
+    "queue 21332 266d80728633065f",
 ];
 
 /// The same on the machine with differing transfers.
 const GOLDEN_CALIBRATED: [&str; 6] = [
-    "counter 18626 2fe47120cff7bcfa",
-    "bank-1000 23921 2d0d5d05c5311eb5",
-    "bank-4 27053 c3a7f441fd25c5f2",
-    "long-reader 83291 7a484fe18d114e05",
-    "crossing-pairs 75059 8023fb53b6aa018b",
-    "queue 21412 71cbf4564c499a17",
+    "counter 18322 3fa59e28ef22d933",
+    "bank-1000 23883 45f47dc7f49a4173",
+    "bank-4 26647 d8f8653609ae0259",
+    "long-reader 83211 343ea8ee36cfbb0a",
+    "crossing-pairs 74330 6f054c8d34d9a902",
+    "queue 21412 a12f5cfdd2e2e669",
 ];

@@ -10,7 +10,7 @@ use crate::participant::{Claim, Slot, status_of};
 use crate::platform::Platform;
 use crate::shape::{Reference, references};
 use crate::word::{
-    BlockKind, BlockPhase, CellAddress, Handle, LockWord, LockedBy, State, Unpacked, Value, WordAddress,
+    BlockKind, BlockPhase, CellAddress, Handle, LockWord, LockedBy, State, Unpacked, Value, Version, WordAddress,
 };
 
 pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut impl FnMut(Finding)) {
@@ -79,10 +79,10 @@ fn check_cell<P: Platform>(arena: &Arena<P>, cell: CellAddress, at_rest: bool, r
     let value = platform.load(cell.value_word(), Acquire);
     let unchanged = || platform.load(cell.lock_word(), Acquire) == word;
     match LockWord::unpack(word) {
-        LockWord::Free { version, grantee } => {
+        LockWord::Free(version) => {
             // Loaded after the version: a living clock is past it.
             let clock = platform.load(arena.layout().hot(HotWord::VersionClock), Acquire);
-            if version.0 > clock || grantee.is_some() {
+            if version.clock() > clock || !can_be(arena, version) {
                 report(Finding::Version { cell, version: version.0 });
             }
         }
@@ -101,6 +101,12 @@ fn check_cell<P: Platform>(arena: &Arena<P>, cell: CellAddress, at_rest: bool, r
     {
         report(finding);
     }
+}
+
+/// Whether somebody who has a place in the table gives such a version, or nobody does.
+pub(super) fn can_be<P: Platform>(arena: &Arena<P>, version: Version) -> bool {
+    let participants = arena.layout().geometry().participants;
+    version.can_be() && version.writer().is_none_or(|writer| u64::from(writer.0) < participants)
 }
 
 /// Whether the lock belongs to an attempt that somebody runs.

@@ -71,7 +71,7 @@ pub enum Finding {
         /// What was read.
         word: u64,
     },
-    /// A version that the clock has not reached.
+    /// A version that the clock has not reached, or that nobody gives.
     Version {
         /// The cell.
         cell: CellAddress,
@@ -193,7 +193,10 @@ impl fmt::Display for Finding {
             }
             Self::Version { cell, version } => {
                 let at = cell.lock_word().byte_offset();
-                write!(f, "the cell at byte {at} has the version {version}, which the clock has not reached")
+                write!(
+                    f,
+                    "the cell at byte {at} has the version {version:#018x}, which the clock has not reached, or nobody gives"
+                )
             }
             Self::Value { at, word } => write!(f, "the word at byte {} is no value ({word:#018x})", at.byte_offset()),
             Self::Dangling { at, word } => {

@@ -3,7 +3,7 @@
 //!
 //! - superblock headers against block states, hints against both, owners against participants (`allocator::audit`);
 //! - participants against processes: nothing is held by the dead;
-//! - every cell of every LIVE block: its lock word names a living attempt or a version that the clock has reached, its value
+//! - every cell of every LIVE block: its lock word names a living attempt or a version that can be and the clock has reached, its value
 //!   decodes, a handle in it names a block in use;
 //! - every immutable value likewise;
 //! - the pieces of records and read logs: each one that a participant slot names is there, and nothing else is one;

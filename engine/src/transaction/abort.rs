@@ -89,7 +89,7 @@ impl<P: Platform> Participant<P> {
     /// In the child of a fork: the attempt goes on in the parent, nothing shared is touched here.
     pub(super) fn forget(&mut self) {
         self.active = 0;
-        self.read_version = 0;
+        self.snapshot.clear();
         self.reads = 0;
         self.entries = 0;
         self.discards = 0;

@@ -24,8 +24,8 @@ impl<P: Platform> Participant<P> {
     /// `Conflict`: somebody else went first; run the body again.
     #[inline(always)]
     pub fn commit(&mut self) -> Result<(), Stop> {
-        // The read version is 0 between attempts, and of one that reads visibly.
-        if self.read_version == 0 || self.entries != 0 || self.is_foreign() {
+        // There is no snapshot between attempts, and none of one that reads visibly.
+        if self.snapshot.is_none() || self.entries != 0 || self.is_foreign() {
             return self.commit_writes();
         }
         self.observe_end(Outcome::ReadOnly);
@@ -74,6 +74,7 @@ impl<P: Platform> Participant<P> {
                 if !P::EXCHANGE_IS_FENCE {
                     self.platform().fence(SeqCst);
                 }
+                self.stamps.use_up(version);
                 return Ok(version);
             }
             // Bounded by how often it loses the processor in between: for less than 50 us nobody pushes it back, and without a validation
@@ -103,7 +104,8 @@ impl<P: Platform> Participant<P> {
             self.platform().fence(SeqCst);
         }
         let clock = self.arena().layout().hot(HotWord::VersionClock);
-        let version = Version(self.platform().load(clock, Acquire));
+        let now = self.platform().load(clock, Acquire);
+        let version = self.stamps.next(now).ok_or_else(|| self.corrupt("the version clock", clock, now))?;
         if self.is_asked_for_lull() {
             return Ok(None);
         }
@@ -197,7 +199,7 @@ impl<P: Platform> Participant<P> {
         platform.store(self.slot.status(), Status { seq, state: State::Idle }.pack(), Release);
         self.seq = seq;
         self.active = 0;
-        self.read_version = 0;
+        self.snapshot.clear();
         self.reads = 0;
     }
 

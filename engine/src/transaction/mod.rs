@@ -4,10 +4,10 @@
 //! values in its own record in the arena, locks a cell when it first writes it, and commits by one compare-exchange on its
 //! status word.
 //!
-//! 1. `begin`: seq is ACTIVE, read version `rv` = clock, fence F1.
+//! 1. `begin`: seq is ACTIVE, the snapshot is of the clock's time, fence F1.
 //! 2. `read`: look at the cell, note (cell, version, value) in the read log, look again. A lock of an undecided attempt is
 //!    passed (the old value counts), a lock of a committed one is read through its record, a prepared one is waited for. A
-//!    version not older than `rv` extends the snapshot: the clock moves on, all reads are validated, `rv` follows.
+//!    version that is not of the past extends the snapshot: the clock moves on, all reads are validated, it follows.
 //! 3. `write`: fill an entry, count it, then put the lock into the cell by compare-exchange. Locks of aborted attempts are
 //!    taken directly; about the living `contention` decides.
 //! 4. `commit`: ACTIVE to PREPARED, fence F2, load the clock, validate the reads, store the commit version, PREPARED to
@@ -46,6 +46,7 @@ mod privilege;
 mod read;
 mod run;
 mod second_row;
+mod snapshot;
 mod validate;
 mod visible;
 mod write;
@@ -55,9 +56,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::allocator::{self, BlockCache};
-use crate::arena::{Arena, HotWord};
+use crate::arena::Arena;
 use crate::collection;
-use crate::contention::{Contender, Limits, Standing, TICK_NS};
+use crate::contention::{Contender, Limits, Standing};
 use crate::error::{Corrupt, Full, Stop};
 use crate::holding;
 use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
@@ -67,8 +68,7 @@ use crate::recovery;
 use crate::space::Space;
 use crate::waiting::Bell;
 use crate::word::{
-    AttemptId, BLOCK_HEADER_WORDS, BlockKind, Handle, LockedBy, ParticipantId, Priority, State, Status, Tick,
-    WordAddress,
+    AttemptId, BLOCK_HEADER_WORDS, BlockKind, Handle, LockedBy, ParticipantId, Priority, State, Status, WordAddress,
 };
 
 pub use alternatives::Savepoint;
@@ -76,6 +76,7 @@ pub use collect::{CollectionEnd, Progress, WholeCollection};
 pub use hooks::{Hooks, HooksMark};
 pub use observe::{Attempt, Observer, Outcome};
 pub use run::Sleeper;
+use snapshot::{Snapshot, Stamps};
 
 /// Who runs transactions. Owned by one thread at a time; it may move between threads of its process.
 ///
@@ -94,8 +95,9 @@ pub struct Participant<P: Platform> {
     seq: u64,
     /// The status word of the attempt under way; 0 between attempts (no ACTIVE status is 0).
     active: u64,
-    /// The snapshot: all reads are of versions before it. 0 between attempts: then no cell is old enough to be read.
-    read_version: u64,
+    /// All reads are of its past.
+    snapshot: Snapshot,
+    stamps: Stamps,
     reads: u64,
     /// The attempt that has named something, and what it has named last.
     named: (u64, u64),
@@ -142,7 +144,7 @@ pub struct Participant<P: Platform> {
     holds_in: u64,
     /// The attempt whose reads are visible, its snapshot, and how many of its reads are not held.
     visible_in: u64,
-    visible_snapshot: u64,
+    visible_snapshot: Snapshot,
     passed: u64,
     /// The attempt of the dead whose cells were met last, and how many were.
     met_dead: (AttemptId, u32),
@@ -213,7 +215,8 @@ impl<P: Platform> Participant<P> {
             incarnation: arena.platform().incarnation(),
             seq: status.seq,
             active: 0,
-            read_version: 0,
+            snapshot: Snapshot::none(id),
+            stamps: Stamps::new(arena, id)?,
             reads: 0,
             named: (NO_SEQ, 0),
             read_log,
@@ -246,7 +249,7 @@ impl<P: Platform> Participant<P> {
             hooks: Hooks::default(),
             holds_in: NO_SEQ,
             visible_in: NO_SEQ,
-            visible_snapshot: 0,
+            visible_snapshot: Snapshot::none(id),
             passed: 0,
             met_dead: (AttemptId { participant: id, seq: NO_SEQ }, 0),
             had_lull: false,
@@ -375,19 +378,6 @@ impl<P: Platform> Participant<P> {
     fn starves(&self) -> bool {
         let age = self.priority.map_or(0, |priority| self.tick().0.saturating_sub(priority.tick().0));
         self.failures >= self.limits.starving_attempts || age >= self.limits.starving_ticks
-    }
-    fn tick(&self) -> Tick {
-        Tick(self.platform().load(self.arena().layout().hot(HotWord::Tick), Relaxed))
-    }
-    /// Raises the shared tick to the clock. Compare-exchange: it never goes back, whatever clock this process sees.
-    fn raise_tick(&self) {
-        let word = self.arena().layout().hot(HotWord::Tick);
-        let now = self.platform().coarse_ns() / TICK_NS;
-        let seen = self.platform().load(word, Relaxed);
-        if now > seen {
-            // A lost race means that somebody else raised it.
-            let _ = self.platform().compare_exchange(word, seen, now, Relaxed, Relaxed);
-        }
     }
 
     /// Makes a block that is this attempt's own until it commits; freed if it does not. Its payload holds anything:

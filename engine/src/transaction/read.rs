@@ -1,9 +1,8 @@
-//! Reading a cell, and moving the snapshot on.
+//! Reading a cell.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use super::Participant;
-use crate::arena::HotWord;
 use crate::error::{Full, Stop};
 use crate::participant::{HELD, Slot, foreign_entry, status_of};
 use crate::platform::Platform;
@@ -40,9 +39,8 @@ impl<P: Platform> Participant<P> {
         // Acquire: the status check below must not move before it.
         let value = Value::from_raw(platform.load(cell.value_word(), Acquire));
         // The check of the status comes after the loads: whoever stole a lock of ours stopped us before, so a value that
-        // the thief committed is never returned to an attempt that thinks it owns the cell. Between attempts the read
-        // version is 0, and nothing is settled before it.
-        if !LockWord::is_settled_before(word, Version(self.read_version))
+        // the thief committed is never returned to an attempt that thinks it owns the cell. Between attempts there is no past.
+        if !self.snapshot.has(Version(word))
             || platform.load(self.slot.status(), Acquire) != self.active
             || platform.incarnation() != self.incarnation
         {
@@ -68,7 +66,7 @@ impl<P: Platform> Participant<P> {
         // Acquire: what the committer wrote into the block behind the handle is seen.
         let word = platform.load(cell.lock_word(), Acquire);
         let value = Value::from_raw(platform.load(cell.value_word(), Acquire));
-        if matches!(LockWord::unpack(word), LockWord::Free { .. }) && !value.is_absent() {
+        if matches!(LockWord::unpack(word), LockWord::Free(_)) && !value.is_absent() {
             return Ok(value);
         }
         self.read(cell)
@@ -103,7 +101,7 @@ impl<P: Platform> Participant<P> {
                 return Err(self.lost());
             }
             let look = match LockWord::unpack(word) {
-                LockWord::Free { version, .. } => Look::Value(version, value),
+                LockWord::Free(version) => Look::Value(version, value),
                 LockWord::Locked(by) if self.is_mine(by) => {
                     let entry = self.own_entry(by.entry, cell);
                     let entry = entry.ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
@@ -115,7 +113,7 @@ impl<P: Platform> Participant<P> {
                 self.platform().spin_hint();
                 continue;
             };
-            if version.0 >= self.read_version {
+            if !self.snapshot.has(version) {
                 self.extend(version)?;
                 continue;
             }
@@ -211,39 +209,6 @@ impl<P: Platform> Participant<P> {
             Some(Ok(status)) => status.seq != by.seq || status.state == State::Idle,
             _ => true,
         }
-    }
-
-    /// Moves the snapshot past `version`: the clock is raised, every read validated, `read_version` follows.
-    pub(super) fn extend(&mut self, version: Version) -> Result<(), Stop> {
-        let (seen, is_raised) = self.pass_clock(version)?;
-        // F1 again: everything validated below is at least as new as the clock just read.
-        if !(P::EXCHANGE_IS_FENCE && is_raised) {
-            self.platform().fence(SeqCst);
-        }
-        if !self.validate(false)? {
-            return Err(self.lost());
-        }
-        self.move_snapshot(seen);
-        Ok(())
-    }
-
-    /// Raises the clock past `version`, so that whatever is committed from here on is newer (I5). Gives the clock, and whether the last
-    /// access to it was an exchange.
-    pub(super) fn pass_clock(&self, version: Version) -> Result<(u64, bool), Stop> {
-        let clock = self.arena().layout().hot(HotWord::VersionClock);
-        let mut seen = self.platform().load(clock, Acquire);
-        // Every version was loaded from the clock before it was released to us, so none is ahead of it.
-        if version.0 > seen {
-            return Err(self.corrupt("the version of a cell", clock, version.0));
-        }
-        // The only increment of the clock. Bounded: by the check, and a lost race means that the clock has moved.
-        let mut is_raised = false;
-        while seen <= version.0 {
-            let raised = self.platform().compare_exchange(clock, seen, seen + 1, AcqRel, Acquire);
-            is_raised = raised.is_ok();
-            seen = raised.map_or_else(|now| now, |before| before + 1);
-        }
-        Ok((seen, is_raised))
     }
 
     /// Notes a read of a cell that the attempt has locked. Whoever has taken the lock since has stopped it before.

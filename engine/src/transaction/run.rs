@@ -201,7 +201,7 @@ impl<P: Platform> Participant<P> {
             // Acquire: pairs with whoever freed or locked the cell.
             let word = arena.platform().load(cell.lock_word(), Acquire);
             changed |= match LockWord::unpack(word) {
-                LockWord::Free { version: now, .. } => now.0 != version,
+                LockWord::Free(now) => now.0 != version,
                 LockWord::Locked(by) => self.lock_means_change(by, cell, version),
             };
         });

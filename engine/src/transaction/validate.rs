@@ -57,7 +57,7 @@ impl<P: Platform> Participant<P> {
         prepared: bool,
     ) -> Result<bool, Stop> {
         match LockWord::unpack(word) {
-            LockWord::Free { version: now, .. } => Ok(now == version),
+            LockWord::Free(now) => Ok(now == version),
             LockWord::Locked(by) if self.is_mine(by) => self.own_read_holds(cell, version, word, by),
             LockWord::Locked(_) => self.locked_read_holds(cell, version, prepared),
         }
@@ -77,8 +77,8 @@ impl<P: Platform> Participant<P> {
         loop {
             let word = self.platform().load(cell.lock_word(), Acquire);
             let finding = match LockWord::unpack(word) {
-                LockWord::Free { version: now, .. } if now == version => Finding::Holds,
-                LockWord::Free { .. } => Finding::Changed,
+                LockWord::Free(now) if now == version => Finding::Holds,
+                LockWord::Free(_) => Finding::Changed,
                 LockWord::Locked(by) if self.is_mine(by) => {
                     return self.own_read_holds(cell, version, word, by);
                 }

@@ -19,16 +19,17 @@
 //!
 //! **Why all reads are of one state** (I2): let p be the moment at which the first cell was passed. What was held before is what it was
 //! at p: nobody but us could change it, or we were stopped before, and the status is looked at after each cell. What is taken
-//! afterwards has a version older than the snapshot, which is older than p, so it stood there at p, too; or all is validated
+//! afterwards has a version of the snapshot's past, which is older than p, so it stood there at p, too; or all is validated
 //! and the snapshot is new.
 //!
-//! The read version of such an attempt is 0, as between attempts: no cell is settled before it, so the quick ways of `read` and
+//! Such an attempt has no other snapshot, as between attempts: no cell is of its past, so the quick ways of `read` and
 //! `write` do not know of any of this and pay nothing for it.
 
 use std::sync::atomic::Ordering::Acquire;
 
 use super::Participant;
 use super::read::Look;
+use super::snapshot::pass_clock;
 use crate::contention::Verdict;
 use crate::error::Stop;
 use crate::participant::{Slot, status_of};
@@ -43,9 +44,9 @@ impl<P: Platform> Participant<P> {
             return;
         }
         self.visible_in = self.seq;
-        self.visible_snapshot = self.read_version;
+        self.visible_snapshot = self.snapshot;
         self.passed = 0;
-        self.read_version = 0;
+        self.snapshot.clear();
     }
 
     /// Whether the attempt under way reads visibly.
@@ -64,26 +65,16 @@ impl<P: Platform> Participant<P> {
     /// Whether a version may be taken as it is. False: the snapshot has been moved past it, look again.
     #[cold]
     pub(super) fn admits(&mut self, version: Version) -> Result<bool, Stop> {
-        let snapshot = if self.reads_visibly() { self.visible_snapshot } else { self.read_version };
-        if version.0 < snapshot {
+        let snapshot = if self.reads_visibly() { self.visible_snapshot } else { self.snapshot };
+        if snapshot.has(version) {
             return Ok(true);
         }
         if self.holds_all_reads() {
-            self.pass_clock(version)?;
+            pass_clock(self.arena(), version)?;
             return Ok(true);
         }
         self.extend(version)?;
         Ok(false)
-    }
-
-    /// After an extension: all reads are of versions before `snapshot`, and hold.
-    #[inline]
-    pub(super) fn move_snapshot(&mut self, snapshot: u64) {
-        if self.reads_visibly() {
-            self.visible_snapshot = snapshot;
-        } else {
-            self.read_version = snapshot;
-        }
     }
 
     /// Bounded as `write` is, and without a pause of its own: between the stop of an owner and the steal of its lock it would only
@@ -98,7 +89,7 @@ impl<P: Platform> Participant<P> {
                 return Err(self.lost());
             }
             let held = match LockWord::unpack(word) {
-                LockWord::Free { version, .. } => self.admits(version)? && self.lock(cell, word, version, None)?,
+                LockWord::Free(version) => self.admits(version)? && self.lock(cell, word, version, None)?,
                 LockWord::Locked(by) if self.is_mine(by) => {
                     let entry = self.own_entry(by.entry, cell);
                     let entry = entry.ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
@@ -137,7 +128,7 @@ impl<P: Platform> Participant<P> {
             self.platform().spin_hint();
             return Ok(None);
         };
-        if version.0 >= self.visible_snapshot {
+        if !self.visible_snapshot.has(version) {
             self.extend(version)?;
             return Ok(None);
         }

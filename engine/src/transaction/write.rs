@@ -21,8 +21,8 @@ impl<P: Platform> Participant<P> {
     #[inline]
     pub fn write(&mut self, cell: CellAddress, value: Value) -> Result<(), Stop> {
         let word = self.platform().load(cell.lock_word(), Acquire);
-        // The everyday case. Between attempts the read version is 0, and nothing is settled before it.
-        if LockWord::is_settled_before(word, Version(self.read_version))
+        // The everyday case. Between attempts there is no past.
+        if self.snapshot.has(Version(word))
             && self.still(self.active)
             && !self.is_foreign()
             && self.lock_at_once(cell, word, Version(word), Some(value))?
@@ -41,7 +41,7 @@ impl<P: Platform> Participant<P> {
                 return Err(self.lost());
             }
             match LockWord::unpack(word) {
-                LockWord::Free { version, .. } => {
+                LockWord::Free(version) => {
                     if self.admits(version)? && self.lock(cell, word, version, Some(value))? {
                         return Ok(());
                     }

@@ -8,23 +8,6 @@ pub struct ParticipantId(pub u16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProcessSlotId(pub u16);
 
-/// A cell's commit time on the version clock. 52 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version(pub u64);
-
-impl Version {
-    /// Bits of a version in a lock word.
-    pub const BITS: u32 = 52;
-    /// Of cells that a new object starts with: older than every attempt, for the clock starts at 1.
-    pub const INITIAL: Self = Self(0);
-
-    /// Whether the version clock may stand there: it starts at 1, and no space lives until half of its bits are used.
-    #[inline]
-    pub const fn is_clock(word: u64) -> bool {
-        word != 0 && word >> (Self::BITS - 1) == 0
-    }
-}
-
 /// The coarse shared time of which priority is made, in steps of about a millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(pub u64);

@@ -1,7 +1,7 @@
 //! A cell's first word: the version of its committed value, or who is changing it.
 //!
 //! ```text
-//! free:   0 | grantee:11 (participant + 1, 0 = none) | version:52
+//! free:   0 | version:63
 //! locked: 1 | participant:11 | entry:12 | seq:40
 //! ```
 
@@ -19,13 +19,8 @@ pub const ENTRY_MASK: u64 = (1 << ENTRY_BITS) - 1;
 /// The decoded first word of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockWord {
-    /// Nobody changes the cell.
-    Free {
-        /// When the value was committed.
-        version: Version,
-        /// To whom the last owner gave the cell.
-        grantee: Option<ParticipantId>,
-    },
+    /// Nobody changes the cell, whose value was committed at this version.
+    Free(Version),
     /// An attempt holds the cell.
     Locked(LockedBy),
 }
@@ -42,10 +37,10 @@ pub struct LockedBy {
 }
 
 impl LockWord {
-    /// A free cell without a grantee.
+    /// A free cell.
     #[inline]
     pub const fn free(version: Version) -> u64 {
-        version.0 & ((1 << Version::BITS) - 1)
+        version.0 & !LOCKED
     }
 
     /// A cell held by an attempt.
@@ -61,34 +56,16 @@ impl LockWord {
     #[inline]
     pub const fn pack(self) -> u64 {
         match self {
-            Self::Free { version, grantee } => {
-                let grantee = match grantee {
-                    None => 0,
-                    Some(participant) => participant.0 as u64 + 1,
-                };
-                grantee << Version::BITS | Self::free(version)
-            }
+            Self::Free(version) => Self::free(version),
             Self::Locked(by) => Self::locked(by),
         }
-    }
-
-    /// Whether the word says: free, kept for nobody, and committed before `version`. What nearly every read finds, in one
-    /// comparison: the bits of a lock and of a grantee are above those of all versions.
-    #[inline]
-    pub const fn is_settled_before(word: u64, version: Version) -> bool {
-        debug_assert!(version.0 >> Version::BITS == 0);
-        word < version.0
     }
 
     /// Unpacks the word. Every bit pattern means something; that the participant exists is the caller's check.
     #[inline]
     pub const fn unpack(word: u64) -> Self {
         if word & LOCKED == 0 {
-            let grantee = word >> Version::BITS;
-            return Self::Free {
-                version: Version(word & ((1 << Version::BITS) - 1)),
-                grantee: if grantee == 0 { None } else { Some(ParticipantId(grantee as u16 - 1)) },
-            };
+            return Self::Free(Version(word));
         }
         Self::Locked(LockedBy {
             participant: ParticipantId((word >> (ENTRY_BITS + SEQ_BITS)) as u16 & ((1 << PARTICIPANT_BITS) - 1)),
@@ -107,17 +84,6 @@ mod tests {
         #[test]
         fn every_word_survives_unpacking(word: u64) {
             prop_assert_eq!(LockWord::unpack(word).pack(), word);
-        }
-
-        #[test]
-        fn what_is_settled_is_free_and_older(word: u64, age in 0u64..64, version in 0u64..1 << Version::BITS) {
-            for word in [word, version.wrapping_sub(age), word >> (64 - Version::BITS)] {
-                let told = match LockWord::unpack(word) {
-                    LockWord::Free { version: committed, grantee: None } => committed.0 < version,
-                    _ => false,
-                };
-                prop_assert_eq!(LockWord::is_settled_before(word, Version(version)), told);
-            }
         }
 
         #[test]

@@ -44,6 +44,10 @@ pub enum Fault {
     StopsCommitted,
     /// 17: a thief notes its own snapshot as the version before, not the victim's.
     StealsWithItsOwnVersion,
+    /// What somebody commits is stamped as its neighbour's, who takes it for its own.
+    WriterMistaken,
+    /// What somebody commits twice at one time of the clock has one version.
+    StampsRepeat,
     /// 18: no fence F3 between WAITING and the look at the owner.
     NoFenceWhenWaiting,
     /// 20: a PREPARED attempt waits for another that is PREPARED.
@@ -128,7 +132,7 @@ pub enum Fault {
 
 impl Fault {
     /// All that are one.
-    pub const ALL: [Self; 59] = [
+    pub const ALL: [Self; 61] = [
         Self::NoFenceAtBegin,
         Self::NoFenceWhenPrepared,
         Self::ClockBeforePrepared,
@@ -148,6 +152,8 @@ impl Fault {
         Self::CellWithoutItsValue,
         Self::StopsCommitted,
         Self::StealsWithItsOwnVersion,
+        Self::WriterMistaken,
+        Self::StampsRepeat,
         Self::NoFenceWhenWaiting,
         Self::PreparedWaitsForPrepared,
         Self::HoldsNothing,

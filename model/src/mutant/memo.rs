@@ -22,6 +22,7 @@ pub(super) enum Place {
 
 impl Place {
     pub const STATUS: Self = Self::Slot(0);
+    pub const COMMIT_VERSION: Self = Self::Slot(2);
     pub const START: Self = Self::Slot(3);
     /// The hazard pointer of whoever collects.
     pub const HAZARD: Self = Self::Slot(5);

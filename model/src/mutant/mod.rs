@@ -22,7 +22,9 @@ use memo::{Kept, Memo, Place};
 use pso_engine::arena::{HotWord, Layout};
 use pso_engine::participant::HELD;
 use pso_engine::platform::{Liveness, Ordering, Platform, ProcessIdentity, WaitOutcome};
-use pso_engine::word::{Colour, Cycle, LockWord, Mark, ProcessSlotId, State, Status, Version, WordAddress};
+use pso_engine::word::{
+    Colour, Cycle, LockWord, Mark, ParticipantId, ProcessSlotId, State, Status, Version, WordAddress,
+};
 
 use crate::lens::{Access, Lens, Operation, ProcessLens};
 
@@ -255,6 +257,16 @@ impl Mutant {
                 self.release(inner, Kept::Arms);
                 access.on(inner)
             }
+            Fault::WriterMistaken if place == Place::COMMIT_VERSION || frees => {
+                inner.store(access.address, of_the_neighbour(value), Ordering::Release);
+                Ok(0)
+            }
+            Fault::StampsRepeat if place == Place::COMMIT_VERSION || frees => {
+                let version = Version(value);
+                let first = version.writer().map_or(version, |writer| Version::first(version.clock(), writer));
+                inner.store(access.address, first.0, Ordering::Release);
+                Ok(0)
+            }
             Fault::NoStopper if place == Place::STOPPED_BY && !own => Ok(0),
             Fault::CellWithoutItsValue
                 if place == Place::Heap
@@ -331,13 +343,21 @@ impl Mutant {
                 let snapshot = self.memo().snapshot;
                 let old_version = self.memo().old_version;
                 if let Some(old_version) = old_version {
-                    inner.store(old_version, snapshot, Ordering::Relaxed);
+                    inner.store(old_version, Version::start_of(snapshot).0, Ordering::Relaxed);
                 }
                 access.on(inner)
             }
             _ => access.on(inner),
         }
     }
+}
+
+/// The version, of the one in the slot beside its writer's: of the first and the second each is the other's.
+fn of_the_neighbour(version: u64) -> u64 {
+    let version = Version(version);
+    let Some(writer) = version.writer() else { return version.0 };
+    let count = version.0 - Version::first(version.clock(), writer).0;
+    Version::first(version.clock(), ParticipantId(writer.0 ^ 1)).0 + count
 }
 
 /// Whether a mark becomes black that was not grey before.

@@ -8,7 +8,7 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{CellAddress, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 8] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 9] {
     [
         Scene { name: "two_writers_of_one_cell", write: two_writers_of_one_cell },
         Scene { name: "write_skew", write: write_skew },
@@ -17,6 +17,7 @@ pub(super) fn scenes<W: World>() -> [Scene<W>; 8] {
         Scene { name: "repeated_read_after_an_extension", write: repeated_read_after_an_extension },
         Scene { name: "a_snapshot_begins_beside_a_commit", write: a_snapshot_begins_beside_a_commit },
         Scene { name: "late_extension", write: late_extension },
+        Scene { name: "own_commit_over_a_read", write: own_commit_over_a_read },
         Scene { name: "busy_bank", write: busy_bank },
     ]
 }
@@ -120,15 +121,12 @@ fn repeated_read<W: World>(setting: &Setting<W>) -> Play {
 
 /// **A read that is repeated after the snapshot has moved on.** The danger: a commit takes its version from a clock that it
 /// loaded before it was PREPARED. A reader whose snapshot moved on in between counts that version as its past, and sees the cell
-/// change between two looks. The clock moves only where somebody extends, so the reader first reads a cell whose version is
-/// the clock's present value.
+/// change between two looks. The clock moves only where somebody extends, so the reader first reads a cell that
+/// the writer has committed at the clock's present value.
 fn repeated_read_after_an_extension<W: World>(setting: &Setting<W>) -> Play {
     let bank = setting.bank(2);
     let (mut writer, mut reader) = (setting.participant(), setting.participant());
-    // Twice: the second commit extends first, so that the cell's version is the clock's value.
-    for value in [1, 2] {
-        writer.run(|tx| tx.write(bank.account(1), integer(value))).expect("it commits");
-    }
+    writer.run(|tx| tx.write(bank.account(1), integer(1))).expect("it commits");
     let actors: Vec<super::Actor> = vec![
         Box::new(move || writer.run(|tx| tx.write(bank.account(0), Value::TRUE)).expect("it commits")),
         Box::new(move || {
@@ -150,10 +148,7 @@ fn repeated_read_after_an_extension<W: World>(setting: &Setting<W>) -> Play {
 fn a_snapshot_begins_beside_a_commit<W: World>(setting: &Setting<W>) -> Play {
     let bank = setting.bank(2);
     let [mut writer, mut extender, mut reader] = [setting.participant(), setting.participant(), setting.participant()];
-    // Twice: the second commit extends first, so that the cell's version is the clock's value.
-    for value in [1, 2] {
-        writer.run(|tx| tx.write(bank.account(1), integer(value))).expect("it commits");
-    }
+    writer.run(|tx| tx.write(bank.account(1), integer(1))).expect("it commits");
     writer.begin().expect("it begins");
     writer.write(bank.account(0), integer(7)).expect("nobody is in the way");
     extender.begin().expect("it begins");
@@ -198,6 +193,39 @@ fn late_extension<W: World>(setting: &Setting<W>) -> Play {
         }),
     ];
     let epilogue = Box::new(move || assert_eq!(*seen.lock().unwrap(), Some(Ok(bank.expected()))));
+    Play { actors, epilogue }
+}
+
+/// **A commit of one's own, over what somebody has read.** The danger: who takes for its past what it has committed itself, and does not
+/// move the clock on for that, misses a commit that comes before its own. One reads the first cell and, if it is as it was, writes the
+/// second; the other writes the first, and then reads both. Who has found the first as it was is before that, so what it writes is seen; and
+/// who has not writes nothing.
+fn own_commit_over_a_read<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let (first, second) = (bank.account(0), bank.account(1));
+    let [mut earlier, mut later] = [setting.participant(), setting.participant()];
+    let seen = Arc::new(Mutex::new(None));
+    let told = Arc::clone(&seen);
+    let actors: Vec<super::Actor> = vec![
+        Box::new(move || {
+            let write =
+                earlier.run(|tx| if tx.read(first)? == integer(100) { tx.write(second, integer(7)) } else { Ok(()) });
+            write.expect("it commits");
+        }),
+        Box::new(move || {
+            later.run(|tx| tx.write(first, integer(1))).expect("it commits");
+            let both = later.run(|tx| Ok((tx.read(first)?, tx.read(second)?))).expect("it commits");
+            assert_eq!(both.0, integer(1), "its own commit is of its past");
+            *told.lock().unwrap() = Some(both.1);
+        }),
+    ];
+    let stage = setting.stage();
+    let epilogue = Box::new(move || {
+        let mut reader = stage.participant().expect("a slot is free");
+        let left = reader.run(|tx| tx.read(second)).expect("it commits");
+        assert_eq!(*seen.lock().unwrap(), Some(left), "what came before its own commit was not seen");
+        reader.leave();
+    });
     Play { actors, epilogue }
 }
 

@@ -74,6 +74,20 @@ fn a_version_ahead_of_the_clock_is_found() {
 }
 
 #[test]
+fn a_version_that_nobody_gives_is_found() {
+    // Of somebody who has no place; of nobody, but with a count; of somebody before the clock starts.
+    let versions = [
+        Version::first(1, ParticipantId(2000)),
+        Version(Version::start_of(1).0 + 1),
+        Version::first(0, ParticipantId(1)),
+    ];
+    for version in versions {
+        let findings = after(|heap, _, cell| heap.store(cell.lock_word(), LockWord::free(version), Relaxed));
+        assert!(matches!(findings[..], [Finding::Version { .. }]), "{version:?}: {findings:?}");
+    }
+}
+
+#[test]
 fn a_word_that_is_no_value_is_found() {
     let findings = after(|heap, _, cell| heap.store(cell.value_word(), 0xf, Relaxed));
     assert!(matches!(findings[..], [Finding::Value { .. }]), "{findings:?}");

@@ -118,7 +118,7 @@ fn cell(arena: &Arena<Heap>) -> CellAddress {
 type Damage = fn(&Arena<Heap>);
 
 /// Each damage that has one answer.
-const MENDABLE: [(&str, Damage); 24] = [
+const MENDABLE: [(&str, Damage); 25] = [
     ("nothing", |_| {}),
     ("a lock of an attempt that is over", |arena| {
         let by = LockedBy { participant: ParticipantId(0), entry: 0, seq: 77 };
@@ -130,6 +130,10 @@ const MENDABLE: [(&str, Damage); 24] = [
     }),
     ("a version ahead of the clock", |arena| {
         arena.platform().store(cell(arena).lock_word(), LockWord::free(Version(1 << 40)), Relaxed);
+    }),
+    ("a version of somebody who cannot be", |arena| {
+        let version = Version::first(1, ParticipantId(2000));
+        arena.platform().store(cell(arena).lock_word(), LockWord::free(version), Relaxed);
     }),
     ("a clock that stands at nothing", |arena| {
         arena.platform().store(arena.layout().hot(HotWord::VersionClock), 0, Relaxed);

@@ -68,11 +68,16 @@ pub fn stands_at(
     (through, participant)
 }
 
+/// Payload words before the cells of a `Cells` block: their number, and a word that is not used.
+const PREFIX_WORDS: u64 = 2;
+
 pub fn cells(participant: &mut Tx, count: u64) -> Vec<CellAddress> {
     participant
         .run(|tx| {
-            let handle = tx.allocate(BlockKind::Cells, count * CELL_WORDS)?;
-            let first = CellAddress::new(handle.block().offset(BLOCK_HEADER_WORDS));
+            let handle = tx.allocate(BlockKind::Cells, PREFIX_WORDS + count * CELL_WORDS)?;
+            let payload = handle.block().offset(BLOCK_HEADER_WORDS);
+            tx.arena().platform().store_plain(payload, count);
+            let first = CellAddress::new(payload.offset(PREFIX_WORDS));
             for cell in 0..count {
                 tx.initialize(first.offset(cell), integer(0));
             }

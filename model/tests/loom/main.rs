@@ -76,6 +76,7 @@ plays!(yields, YIELD, {
     repeated_read_after_an_extension: 2,
     a_snapshot_begins_beside_a_commit: 1,
     late_extension: 1,
+    own_commit_over_a_read: 2,
     crossing_writers: 1,
     older_stops_younger: 1,
     reads_its_own_write: 1,

@@ -34,7 +34,7 @@ pub enum Tool {
 pub const TOOLS: [Tool; 5] = [Tool::OnePreemption, Tool::Shuttle, Tool::Loom, Tool::Crash, Tool::Threads];
 
 /// Scenes of two actors or more that one thread can play.
-const PREEMPTED: [&str; 33] = [
+const PREEMPTED: [&str; 34] = [
     "two_writers_of_one_cell",
     "write_skew",
     "reader_of_two_cells",
@@ -43,6 +43,7 @@ const PREEMPTED: [&str; 33] = [
     "crossing_writers",
     "older_stops_younger",
     "late_extension",
+    "own_commit_over_a_read",
     "retired_beside_an_end",
     "irrevocable_beside_an_older",
     "irrevocable_beside_a_reader",
@@ -69,12 +70,13 @@ const PREEMPTED: [&str; 33] = [
     "released_beside_a_collection",
     "fenced_and_alive",
 ];
-const SHUTTLED: [&str; 44] = [
+const SHUTTLED: [&str; 45] = [
     "two_writers_of_one_cell timeouts",
     "write_skew timeouts",
     "reader_of_two_cells timeouts",
     "repeated_read_after_an_extension timeouts",
     "late_extension timeouts",
+    "own_commit_over_a_read timeouts",
     "reads_its_own_write timeouts",
     "older_stops_younger timeouts",
     "crossing_writers rings",

@@ -96,6 +96,7 @@ plays! {
     repeated_read_after_an_extension,
     a_snapshot_begins_beside_a_commit,
     late_extension,
+    own_commit_over_a_read,
     crossing_writers,
     older_stops_younger,
     reads_its_own_write,

@@ -8,7 +8,7 @@ use super::{Mended, Unnamed};
 use crate::allocator;
 use crate::arena::{Arena, HotWord};
 use crate::collection;
-use crate::fsck::cells::has_noted_names;
+use crate::fsck::cells::{can_be, has_noted_names};
 use crate::fsck::doomed::second_word;
 use crate::participant::{Slot, status_of};
 use crate::platform::Platform;
@@ -145,7 +145,7 @@ fn condemn<P: Platform>(arena: &Arena<P>, handle: Handle) {
     let _ = platform.compare_exchange(handle.block().offset(1), word, condemned, AcqRel, Relaxed);
 }
 
-/// Cells are locked by nobody, and have versions that the clock has reached: at rest any such version is as good as another.
+/// Cells are locked by nobody, and have versions that can be and the clock has reached: at rest any such version is as good as another.
 pub(super) fn mend_cells<P: Platform>(arena: &Arena<P>, report: &mut dyn FnMut(Mended)) {
     let (platform, constant) = (arena.platform(), arena.constant());
     for at in [constant.lock_word(), constant.value_word()] {
@@ -157,14 +157,14 @@ pub(super) fn mend_cells<P: Platform>(arena: &Arena<P>, report: &mut dyn FnMut(M
     let clock = mend_clock(arena, report);
     for_each_cell(arena, &mut |cell| {
         let word = platform.load(cell.lock_word(), Acquire);
-        let version = match LockWord::unpack(word) {
-            LockWord::Free { version, grantee: None } if version.0 <= clock => return,
-            LockWord::Free { version, .. } => version.0.min(clock),
+        let time = match LockWord::unpack(word) {
+            LockWord::Free(version) if version.clock() <= clock && can_be(arena, version) => return,
+            LockWord::Free(version) => version.clock().min(clock),
             // Whether its attempt has committed nobody can say.
             LockWord::Locked(by) if !is_over(arena, by.participant) => return,
             LockWord::Locked(_) => clock,
         };
-        let free = LockWord::free(Version(version));
+        let free = LockWord::free(Version::start_of(time));
         if platform.compare_exchange(cell.lock_word(), word, free, AcqRel, Relaxed).is_ok() {
             report(Mended::Cell { cell, word });
         }
@@ -176,7 +176,7 @@ fn is_over<P: Platform>(arena: &Arena<P>, participant: ParticipantId) -> bool {
         .is_none_or(|slot| status_of(arena, slot).is_ok_and(|status| status.state == State::Idle))
 }
 
-/// The clock; set to what most versions allow, if it is one that it never reaches.
+/// The clock; set to the last one of the versions, of which none is far off, if it is one that it never reaches.
 fn mend_clock<P: Platform>(arena: &Arena<P>, report: &mut dyn FnMut(Mended)) -> u64 {
     let (platform, at) = (arena.platform(), arena.layout().hot(HotWord::VersionClock));
     let from = platform.load(at, Acquire);
@@ -185,10 +185,12 @@ fn mend_clock<P: Platform>(arena: &Arena<P>, report: &mut dyn FnMut(Mended)) -> 
     }
     let mut to = 1;
     for_each_cell(arena, &mut |cell| {
-        if let LockWord::Free { version, .. } = LockWord::unpack(platform.load(cell.lock_word(), Acquire))
-            && Version::is_clock(version.0)
+        if let LockWord::Free(version) = LockWord::unpack(platform.load(cell.lock_word(), Acquire))
+            && can_be(arena, version)
+            // Half of the way at most: the clock goes on from there.
+            && Version::is_clock(2 * version.clock())
         {
-            to = to.max(version.0);
+            to = to.max(version.clock());
         }
     });
     if platform.compare_exchange(at, from, to, AcqRel, Relaxed).is_ok() {

@@ -97,14 +97,14 @@ pub enum Mended {
         /// What the entry was.
         word: u64,
     },
-    /// A cell that was locked by nobody who runs, or had a version that the clock has not reached, is free at the clock's.
+    /// A cell that was locked by nobody who runs, or had a version that the clock has not reached or nobody gives, is free at the clock's.
     Cell {
         /// Which.
         cell: CellAddress,
         /// What its first word was.
         word: u64,
     },
-    /// The version clock was set anew, to what no cell is ahead of.
+    /// The version clock was set anew, to the last version of a cell that can be.
     Clock {
         /// What it was.
         from: u64,
@@ -201,7 +201,7 @@ impl fmt::Display for Mended {
                 let at = cell.lock_word().byte_offset();
                 write!(
                     f,
-                    "the cell at byte {at} was locked or ahead of the clock ({word:#018x}): free, with the value that it has"
+                    "the cell at byte {at} was locked, or had a version that cannot be ({word:#018x}): free, with the value that it has"
                 )
             }
             Self::Clock { from, to } => write!(f, "the version clock was {from:#018x}, now it is {to}"),

@@ -101,6 +101,8 @@ fn what_is_read_and_taken_out_in_the_middle_of_a_look_stays() {
     let mut reader = Reader::begin(&space, &heap);
     for turn in 0..12 {
         writer.collect();
+        // The clock moves on, so that what the last turn has written is of the reader's past.
+        (0..20).for_each(|index| writer.run(|tx| replace(tx, list, index, turn)).unwrap());
         reader.begin_anew(list);
         (0..800).for_each(|index| writer.run(|tx| replace(tx, list, index, turn)).unwrap());
         for _ in 0..turn % 6 {
