@@ -50,7 +50,7 @@ pub enum Command {
     Torture(Torture),
     /// Measures traces on real processes and on the simulated machine, alternated: participants and cores to and fro.
     Sweep(Sweep),
-    /// Draws result files of replay, sim and sweep: charts as SVG and PNG, and a report as one HTML file.
+    /// Draws result files of replay, sim and sweep: charts as SVG and PNG, and a report as one HTML file. Charts alone of those of validate and bench garbage.
     Plot(Plot),
     /// Plays the scenes of the model under loom and shuttle and compares how far they went with what is expected.
     Check(Check),

@@ -15,7 +15,7 @@ pub struct BenchGarbage {
     /// MiB that are filled, and deleted.
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(16..))]
     pub deleted: u32,
-    /// Seconds of each part in which values are replaced; a process is killed in each.
+    /// Seconds of each part in which values are replaced, with a process killed in every second.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(10..))]
     pub seconds: u32,
     /// So often one of four who replace values is stopped for a second (SIGSTOP), at a random moment. 0: never.

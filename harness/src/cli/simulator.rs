@@ -27,7 +27,7 @@ pub struct Simulate {
     /// Which times of the trace are kept.
     #[arg(long, value_enum, default_value_t = Pace::AsWritten)]
     pub pace: Pace,
-    /// The machine: chiplet, mesh, or a file as `pso calibrate` writes it.
+    /// The machine: chiplet, mesh, local (this one, measured first), or a file as `pso calibrate` writes it.
     #[arg(long, default_value = "chiplet")]
     pub profile: String,
     /// Its cores.
@@ -102,7 +102,7 @@ pub struct Policies {
     /// Transactions of a run, of all participants together.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub transactions: u64,
-    /// The machine: chiplet, mesh, or a file as `pso calibrate` writes it.
+    /// The machine: chiplet, mesh, local (this one, measured first), or a file as `pso calibrate` writes it.
     #[arg(long, default_value = "chiplet")]
     pub profile: String,
     /// Everything that is drawn follows from it.

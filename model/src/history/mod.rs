@@ -4,8 +4,8 @@
 //! single step, so that attempts which never end (their owner was killed) are known as well. [`History`] judges:
 //!
 //! 1. *Versions.* The engine gives each committed value of a cell a version, so the order of a cell's values is known and
-//!    nothing is searched for: versions of a cell strictly rise, and each write replaced the version before it. (Several
-//!    commits may carry one version: versions of different cells say nothing about each other.)
+//!    nothing is searched for: versions of a cell strictly rise, and each write replaced the version before it. (Versions
+//!    of different cells say nothing about each other.)
 //! 2. *Values.* A read has the value that was written with its version. Test values are unique, so that a right version with
 //!    a wrong value shows.
 //! 3. *Order.* Edges between attempts: who wrote before whom (ww), who read from whom (wr), who read what whom replaced (rw),

@@ -130,7 +130,7 @@ impl Story {
         self.push(8, (point - 900, Some(point + 900)), Outcome::ReadOnly, reads, Vec::new());
     }
 
-    /// The clock is deferred: several commits may carry one version, if they share no cell.
+    /// Several commits may carry one version here, if they share no cell: the checker is not to depend on more than the order of a cell's.
     pub fn next_version(&mut self, cells: &[u64]) -> u64 {
         let newest = cells.iter().map(|cell| self.state[cell].0).max().unwrap_or(0);
         self.clock = self.clock.max(newest + 1);
