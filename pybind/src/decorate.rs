@@ -98,9 +98,14 @@ impl Decorator {
     }
 }
 
+/// Decorations of one function, at most: one in the other, they are called and dropped without a frame of Python's between them, which would count them.
+const MOST_NESTED: u32 = 100;
+
 /// A decorated function: calling it runs a transaction.
 pub struct Transactional {
     function: Object,
+    /// How many decorations are in it, with itself.
+    nested: u32,
     /// `None`: found from the arguments of each call.
     space: Option<Own<Space>>,
     interpreter: Rc<Interpreter>,
@@ -157,8 +162,13 @@ impl Transactional {
         limits: Limits,
     ) -> Result<Object> {
         body::check(py, function)?;
+        let nested = 1 + interpreter.types.transactional.cast(function).map_or(0, |inner| inner.nested);
+        if nested > MOST_NESTED {
+            return Err(Kind::Recursion.raise(py, "a function that is decorated too often"));
+        }
         let value = Self {
             function: function.to_object(),
+            nested,
             space: space.map(Instance::own),
             interpreter: Rc::clone(interpreter),
             limits,

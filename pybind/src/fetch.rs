@@ -8,7 +8,7 @@ use pso_engine::error::{Corrupt, Stop};
 use pso_engine::object::{View, bytes, int, text, tuple, view};
 use pso_engine::word::{BlockKind, Handle, InlineBytes, Value};
 
-use crate::ffi::{Instance, Object, Python, Raised, Result};
+use crate::ffi::{Instance, Kind, Object, Python, Result};
 use crate::holding::{Keep, Shared};
 use crate::key::MOST_NESTED_TUPLES;
 use crate::space::{Space, Tx};
@@ -29,8 +29,10 @@ pub enum Fetched {
     ShortText(InlineBytes),
     /// Short bytes.
     ShortBytes(InlineBytes),
-    /// A str or bytes, or the failure to make one (its exception is set).
-    Object(Result<Object, Raised>),
+    /// A str or bytes.
+    Object(Object),
+    /// One for which this process has no memory. Said later: an attempt goes on, or is run again, without an exception.
+    NoMemory,
     /// A tuple.
     Tuple(Vec<Fetched>),
     /// A live object.
@@ -43,6 +45,17 @@ struct Keeping<'a> {
     space: &'a Space,
     /// Containers that are copied at once need nobody.
     containers: bool,
+}
+
+/// Text is UTF-8 already, so what fails is memory.
+fn made(py: Python<'_>, object: Result<Object>) -> Fetched {
+    match object {
+        Ok(object) => Fetched::Object(object),
+        Err(raised) => {
+            raised.clear(py);
+            Fetched::NoMemory
+        }
+    }
 }
 
 fn corrupt(what: &'static str, word: u64) -> Stop {
@@ -71,8 +84,8 @@ fn fetch_other(py: Python<'_>, keeping: Keeping<'_>, tx: &mut Tx, value: Value, 
         View::Float(value) => Fetched::Float(value),
         View::ShortText(short) => Fetched::ShortText(short),
         View::ShortBytes(short) => Fetched::ShortBytes(short),
-        View::Text(handle) => text::with(tx, handle, |text| Fetched::Object(py.str(text)))?,
-        View::Bytes(handle) => bytes::with(tx, handle, |bytes| Fetched::Object(py.bytes(bytes)))?,
+        View::Text(handle) => text::with(tx, handle, |text| made(py, py.str(text)))?,
+        View::Bytes(handle) => bytes::with(tx, handle, |bytes| made(py, py.bytes(bytes)))?,
         View::LargeInt(handle) => {
             int::with(tx, handle, |negative, magnitude| Fetched::Large(negative, magnitude.to_vec()))?
         }
@@ -125,7 +138,8 @@ impl Fetched {
                 Err(_) => Err(space.stopped(py, corrupt("a short text that is not UTF-8", 0))),
             },
             Self::ShortBytes(short) => py.bytes(short.as_slice()),
-            Self::Object(made) => made,
+            Self::Object(made) => Ok(made),
+            Self::NoMemory => Err(Kind::Memory.raise(py, "no memory for a value that was read")),
             Self::Tuple(items) => {
                 let mut objects = Vec::with_capacity(items.len());
                 for item in items {

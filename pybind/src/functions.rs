@@ -343,14 +343,14 @@ fn forked(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Obj
     crate::ffi::gil::forked(py);
     let mut result = Ok(py.none());
     for space in interpreter(py, module)?.spaces.all(py) {
-        if !space.is_closed()
-            && let Err(raised) = space.rejoin(py)
-        {
-            match result {
-                Ok(_) => result = Err(raised),
-                Err(_) => raised.clear(py),
-            }
+        if space.is_closed() {
+            continue;
         }
+        result = match result {
+            Ok(done) => space.rejoin(py).map(|()| done),
+            // The first one is told.
+            Err(raised) => Err(raised.aside(py, || space.rejoin(py).unwrap_or_else(|another| another.clear(py))).0),
+        };
     }
     children::arrive();
     result

@@ -224,7 +224,7 @@ impl Interpreter {
     pub fn current(&self, py: Python<'_>) -> Option<Rc<Transaction>> {
         if self.under_way.get() == 0 { None } else { self.current_of(gil::thread(py)) }
     }
-    fn current_of(&self, thread: usize) -> Option<Rc<Transaction>> {
+    fn current_of(&self, thread: u64) -> Option<Rc<Transaction>> {
         self.transactions.borrow().iter().find(|transaction| transaction.thread() == thread).cloned()
     }
     /// The thread is in `transaction` from now on.

@@ -89,7 +89,8 @@ impl DictIterator {
         }
         if proxy.writes() != this.writes.get() {
             this.writes.set(proxy.writes());
-            this.ahead.borrow_mut().clear();
+            // Outside of the borrow: what goes may be the last reference to a proxy, and somebody may be told of that.
+            drop(this.ahead.take());
         }
         if this.ahead.borrow().is_empty() {
             let batch = this.read_ahead(py, &dict)?;
@@ -176,7 +177,8 @@ impl ListIterator {
         let proxy = list.proxy();
         if proxy.writes() != this.writes.get() {
             this.writes.set(proxy.writes());
-            this.ahead.borrow_mut().clear();
+            // Outside of the borrow: what goes may be the last reference to a proxy, and somebody may be told of that.
+            drop(this.ahead.take());
         }
         if this.ahead.borrow().is_empty() {
             let batch = this.read_ahead(py, &list)?;

@@ -380,7 +380,12 @@ impl List {
         if items.len().checked_mul(times).is_none_or(|total| total > isize::MAX as usize / 8) {
             return Err(Kind::Memory.raise(py, "the list would be too large"));
         }
-        py.list((0..times).flat_map(|_| items.iter().cloned()).collect())
+        let mut repeated = Vec::new();
+        if repeated.try_reserve_exact(items.len() * times).is_err() {
+            return Err(Kind::Memory.raise(py, "the list would be too large"));
+        }
+        (0..times).for_each(|_| repeated.extend_from_slice(&items));
+        py.list(repeated)
     }
 
     pub(crate) fn inplace_repeat(this: &Instance<Self>, py: Python<'_>, times: isize) -> Result<Object> {
@@ -395,6 +400,9 @@ impl List {
             if times == 0 {
                 list::truncate(tx, handle, 0)?;
                 return Ok(-(before.len() as i64));
+            }
+            if before.is_empty() {
+                return Ok(0);
             }
             // Pushed one by one, so that a space that is too small says so before memory runs out here.
             for _ in 1..times {

@@ -31,7 +31,7 @@ use crate::space::{Space, Tx};
 
 /// What a thread is in.
 pub struct Transaction {
-    thread: Cell<usize>,
+    thread: Cell<u64>,
     /// The address of the space object, which lives while its transaction is under way.
     space: Cell<usize>,
     member: Cell<Option<Box<Member>>>,
@@ -141,7 +141,7 @@ impl Transaction {
     }
     /// Whose it is.
     #[inline]
-    pub fn thread(&self) -> usize {
+    pub fn thread(&self) -> u64 {
         self.thread.get()
     }
     /// Whether it belongs to `space`.

@@ -1,6 +1,7 @@
 """Blocks that run once: `with space.transaction()`. The dangers: a block that is stopped and cannot be run again, two at once, a
 privilege that dies with its holder, a wait for it that nothing ends."""
 
+import gc
 import os
 import signal
 import threading
@@ -249,3 +250,87 @@ def test_a_block_of_another_space_is_refused(space):
         with pytest.raises(ValueError):
             with other.transaction(timeout=-1):
                 pass
+
+
+# --- Blocks that nobody ends -----------------------------------------------------------------------------------------
+
+
+def test_a_block_that_is_dropped_is_rolled_back(space):
+    root = space.root
+    space.transaction().__enter__()
+    gc.collect()
+    assert pso.current() is None
+    block = space.transaction()
+    block.__enter__()
+    root["x"] = 1
+    del block
+    gc.collect()
+    assert root == {} and pso.current() is None
+    with space.transaction(timeout=SOON_SECONDS):
+        root["works"] = True
+    assert root == {"works": True}
+
+
+def test_a_dropped_block_leaves_nothing_of_its_space_behind():
+    first = pso.create(size="2M")
+    first.transaction().__enter__()
+    del first
+    gc.collect()
+    for _ in range(20):
+        with pso.create(size="2M") as other:
+            other.root["x"] = [1]
+            assert other.root == {"x": [1]}
+
+
+def test_a_block_of_a_thread_that_is_gone_ends_with_its_generator(space):
+    root = space.root
+
+    def inside():
+        with space.transaction():
+            root["x"] = 1
+            yield
+
+    for _ in range(3):
+        generator = inside()
+        thread = threading.Thread(target=next, args=(generator,))
+        thread.start()
+        thread.join(10)
+        # A thread that comes later has nothing to do with it, whatever memory it gets.
+        seen = []
+        thread = threading.Thread(target=lambda seen=seen: seen.append(pso.current()))
+        thread.start()
+        thread.join(10)
+        assert seen == [None] and pso.current() is None
+        with pytest.raises(RuntimeError, match="entered by another thread"):
+            generator.close()
+        del generator
+        gc.collect()
+        with space.transaction(timeout=SOON_SECONDS):
+            assert root == {}
+
+
+def test_a_block_object_that_two_threads_share_is_each_ones_own(space):
+    root, block = space.root, space.transaction()
+    entered, go_on = threading.Event(), threading.Event()
+
+    def other():
+        with block:
+            root["x"] = 1
+            entered.set()
+            go_on.wait(10)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert entered.wait(10)
+    with pytest.raises(RuntimeError, match="entered by another thread"):
+        block.__exit__(None, None, None)
+
+    def joined():
+        with block:
+            go_on.set()
+            thread.join(10)
+
+    space.run(joined)
+    assert root == {"x": 1}
+    with pytest.raises(RuntimeError, match="not entered"):
+        block.__exit__(None, None, None)

@@ -8,6 +8,7 @@ import copy
 import functools
 import operator
 import random
+import weakref
 
 import pytest
 from differential import compare, described, outcome
@@ -348,3 +349,32 @@ def test_a_queue_of_its_ends_stays_small(space):
         if number >= 5:
             assert shared.pop(0) == number - 5
     assert shared == [2995, 2996, 2997, 2998, 2999]
+
+
+def test_repeated_beyond_all_memory(space):
+    shared = space.List([1])
+    for times in [2**40, 2**61, 2**63 - 1]:
+        with pytest.raises(MemoryError):
+            shared * times
+        with pytest.raises(MemoryError):
+            times * shared
+    empty = space.List()
+    assert empty * 2**62 == []
+    empty *= 2**62
+    assert empty == []
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_iterator_that_is_used_while_it_lets_go(space):
+    shared = space.List([[1], [2], [3]])
+    second = shared[1]
+    iterator = iter(shared)
+    assert next(iterator) == [1]
+    seen = []
+    watch = weakref.ref(second, lambda _: seen.append(next(iterator)))
+    del second
+    shared.append([4])
+    rest = [next(iterator)]
+    assert watch() is None or seen == []
+    rest.extend(iterator)
+    assert sorted(item[0] for item in rest + seen) == [2, 3, 4]

@@ -321,3 +321,36 @@ def test_the_mapping_is_one_for_a_process(names):
             pso.attach(name)
         maps = pathlib.Path("/proc/self/maps").read_text()
         assert maps.count(f"pso.{name}/arena") <= 2
+
+
+# --- The end of the interpreter --------------------------------------------------------------------------------------
+
+
+def test_a_hook_that_was_registered_before_the_package_may_wait_at_exit(named_space):
+    program = f"""import atexit
+def last():
+    import pso
+    try:
+        space = pso.attach({named_space.name!r})
+        space.Queue(maxsize=1).get(timeout=0.05)
+    except Exception as error:
+        print(type(error).__name__)
+    print("through")
+atexit.register(last)
+import pso
+pso.attach({named_space.name!r}).root["x"] = 1"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    assert done.stdout.splitlines() == ["Empty", "through"], (done.stdout, done.stderr)
+
+
+def test_a_daemon_in_the_middle_of_a_transaction_does_not_hinder_the_end():
+    program = """import threading, time, pso
+space = pso.create(size="2M")
+def body():
+    while True:
+        pass
+threading.Thread(target=lambda: space.run(body), daemon=True).start()
+time.sleep(0.05)"""
+    for _ in range(8):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+        assert (done.returncode, done.stderr) == (0, "")

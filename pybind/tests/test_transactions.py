@@ -401,3 +401,14 @@ def test_control_c_in_a_busy_body_rolls_back(space):
     with pytest.raises(KeyboardInterrupt):
         space.run(body)
     assert space.root == {}
+
+
+def test_a_function_is_decorated_a_hundred_times_and_no_more(space):
+    def body():
+        return "done"
+
+    function = body
+    with pytest.raises(RecursionError):
+        for _ in range(200_000):
+            function = space.transactional(function)
+    assert function() == "done"

@@ -330,3 +330,23 @@ def test_constructors_take_what_the_builtins_take(space):
     assert pso.Dict() == {} and pso.Dict([("a", 1)], b=2) == {"a": 1, "b": 2} and pso.Dict({"x": []})["x"] == []
     assert space.List((1, 2)) == [1, 2] and space.Dict(a=1) == {"a": 1}
     assert pso.Queue(3).maxsize == 3 and space.Queue(maxsize=4).maxsize == 4
+
+
+def test_an_int_subclass_that_lies_about_itself_is_looked_up_as_the_int_that_it_is(space):
+    class Liar(int):
+        def __abs__(self):
+            return "no int"
+
+        def bit_length(self):
+            return "no number"
+
+        def to_bytes(self, *arguments):
+            return "no bytes"
+
+        def __lt__(self, other):
+            raise LookupError
+
+    for number in [2**70, -(2**70), 2**63]:
+        space.root[number] = "there"
+        assert space.root.get(Liar(number)) == "there"
+        assert Liar(number) in space.root and Liar(number + 1) not in space.root

@@ -7,7 +7,7 @@ use pyo3_ffi as c;
 use super::entry::{conjure, enter};
 use super::error::check;
 use super::slot::Comparison;
-use super::{Any, Class, Instance, Object, Python, Result};
+use super::{Any, Class, Instance, Object, Python, Result, gil};
 
 unsafe extern "C" {
     fn PyMethod_New(function: *mut c::PyObject, instance: *mut c::PyObject) -> *mut c::PyObject;
@@ -50,8 +50,37 @@ impl<'a> Call<'a> {
     #[inline]
     pub fn pass_to(&self, py: Python<'_>, function: &Any) -> Result<Object> {
         // SAFETY: the vector, the count and the names are as CPython gave them to us, and still alive.
-        unsafe { Object::from_owned(py, c::PyObject_Vectorcall(function.as_ptr(), self.args, self.count, self.names)) }
+        unsafe {
+            Object::from_owned(py, run(|| PyObject_Vectorcall(function.as_ptr(), self.args, self.count, self.names)))
+        }
     }
+}
+
+// As CPython has them, but for the way out: a daemon's thread that asks for the lock of an interpreter that is being finalized is ended there and
+// then (up to 3.13, by `pthread_exit`), and its stack unwound through ours.
+unsafe extern "C-unwind" {
+    fn PyObject_Vectorcall(
+        function: *mut c::PyObject,
+        args: *const *mut c::PyObject,
+        count: usize,
+        names: *mut c::PyObject,
+    ) -> *mut c::PyObject;
+    fn PyObject_VectorcallDict(
+        function: *mut c::PyObject,
+        args: *const *mut c::PyObject,
+        count: usize,
+        named: *mut c::PyObject,
+    ) -> *mut c::PyObject;
+}
+
+/// Makes a call that may run for long. A thread that is ended in it stays where it is until the process ends: frames of Rust with what they hold
+/// are not unwound by pieces.
+#[inline]
+fn run<T>(call: impl FnOnce() -> T) -> T {
+    let ended = gil::Ended;
+    let result = call();
+    std::mem::forget(ended);
+    result
 }
 
 pub(super) unsafe extern "C" fn vectorcall<T: Class, F>(
@@ -84,7 +113,9 @@ impl Any {
         let all: Vec<*mut c::PyObject> = positional.iter().chain(named).map(|argument| argument.as_ptr()).collect();
         let names = names.map_or(std::ptr::null_mut(), Any::as_ptr);
         // SAFETY: live references, as many as the counts say.
-        unsafe { Object::from_owned(py, c::PyObject_Vectorcall(self.as_ptr(), all.as_ptr(), positional.len(), names)) }
+        unsafe {
+            Object::from_owned(py, run(|| PyObject_Vectorcall(self.as_ptr(), all.as_ptr(), positional.len(), names)))
+        }
     }
     /// `self(*positional, **named)`, the named arguments being those of `like`.
     pub fn call_like(&self, py: Python<'_>, positional: &[&Any], like: &super::Arguments<'_>) -> Result<Object> {
@@ -95,7 +126,7 @@ impl Any {
         let all: Vec<*mut c::PyObject> = positional.iter().map(|argument| argument.as_ptr()).collect();
         // SAFETY: live references, as many as the count says, and a dict.
         unsafe {
-            let result = c::PyObject_VectorcallDict(self.as_ptr(), all.as_ptr(), all.len(), named.as_ptr());
+            let result = run(|| PyObject_VectorcallDict(self.as_ptr(), all.as_ptr(), all.len(), named.as_ptr()));
             Object::from_owned(py, result)
         }
     }

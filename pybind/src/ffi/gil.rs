@@ -14,6 +14,8 @@ use super::Python;
 
 static FINALIZING: AtomicBool = AtomicBool::new(false);
 static RESTORING: AtomicUsize = AtomicUsize::new(0);
+/// Who runs the exit hooks: it gets the lock back until the very end, and hooks that were registered before ours come after it.
+static FINALIZER: AtomicUsize = AtomicUsize::new(0);
 
 /// Runs `sleep` without the lock, then Python's signal handlers. False: one of them raised, and the exception is set.
 ///
@@ -33,14 +35,24 @@ pub fn pause_without_lock(sleep: &mut dyn FnMut()) {
         RESTORING.fetch_add(1, Ordering::AcqRel);
         // Acquire: pairs with the Release in `finalize`. Either it sees our count, or we see its flag: both are changed by
         // read-modify-write before the other is read.
-        if FINALIZING.fetch_or(false, Ordering::AcqRel) {
+        // Relaxed: set before the flag, and acquired with it.
+        if FINALIZING.fetch_or(false, Ordering::AcqRel) && FINALIZER.load(Ordering::Relaxed) != state as usize {
             RESTORING.fetch_sub(1, Ordering::AcqRel);
-            loop {
-                std::thread::park();
-            }
+            drop(Ended);
         }
         c::PyEval_RestoreThread(state);
         RESTORING.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What is left of a thread that CPython has ended, or would: dropped, it sleeps until the process is over.
+pub struct Ended;
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        loop {
+            std::thread::park();
+        }
     }
 }
 
@@ -57,6 +69,8 @@ pub fn finalize(_py: Python<'_>) {
     if unsafe { c::PyInterpreterState_Get() != c::PyInterpreterState_Main() } {
         return;
     }
+    // SAFETY: the lock is held, so there is a thread state.
+    FINALIZER.store(unsafe { c::PyThreadState_Get() } as usize, Ordering::Relaxed);
     FINALIZING.fetch_or(true, Ordering::AcqRel);
     for _ in 0..PATIENCE {
         // Acquire: pairs with the read-modify-writes of `sleep_without_lock`.
@@ -78,9 +92,14 @@ pub fn forked(_py: Python<'_>) {
     FINALIZING.store(false, Ordering::Relaxed);
 }
 
-/// Which thread of which interpreter this is, for as long as it lives.
+unsafe extern "C" {
+    /// CPython's own function, which pyo3-ffi leaves out.
+    fn PyThreadState_GetID(state: *mut c::PyThreadState) -> u64;
+}
+
+/// Which thread of this interpreter this is: a number that no other one gets, not even when it is gone.
 #[inline]
-pub fn thread(_py: Python<'_>) -> usize {
+pub fn thread(_py: Python<'_>) -> u64 {
     // SAFETY: the lock is held, so there is a thread state.
-    unsafe { c::PyThreadState_Get() as usize }
+    unsafe { PyThreadState_GetID(c::PyThreadState_Get()) }
 }

@@ -118,13 +118,15 @@ impl Any {
         if let Some(value) = self.small_int() {
             return Ok(Integer::Small(value));
         }
-        // Through int's own methods, which all versions have: `abs(n).to_bytes((n.bit_length() + 7) // 8, "little")`.
-        // SAFETY: a live object; PyNumber_Absolute gives a new reference or NULL.
-        let absolute = unsafe { Object::from_owned(py, c::PyNumber_Absolute(self.as_ptr()))? };
+        // Through int's own methods, which all versions have: `abs(n).to_bytes((n.bit_length() + 7) // 8, "little")`. Not through those
+        // of a subclass, which may give anything: of the absolute value, made first, it is int's own that are found.
+        // SAFETY: a type that is always there.
+        let int = unsafe { Any::from_ptr((&raw mut c::PyLong_Type).cast()) };
+        let absolute = int.call_method(py, c"__abs__", &[self])?;
         let bits = absolute.call_method(py, c"bit_length", &[])?;
         let bytes = py.int(bits.small_int().unwrap_or(i64::MAX).saturating_add(7) / 8)?;
         let raw = absolute.call_method(py, c"to_bytes", &[&bytes, &*py.str("little")?])?;
-        let negative = self.compare(py, &*py.int(0)?, super::slot::Comparison::Less)?.is_true(py)?;
+        let negative = int.call_method(py, c"__lt__", &[self, &*py.int(0)?])?.is_true(py)?;
         Ok(Integer::Large { negative, magnitude: raw.bytes().to_vec() })
     }
     /// The value of a float.

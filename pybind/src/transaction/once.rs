@@ -10,7 +10,7 @@ use super::{Attempts, Transaction};
 use crate::current::Current;
 use crate::ffi::class::NOT_CONSTRUCTIBLE;
 use crate::ffi::slot::Slot;
-use crate::ffi::{Any, Arguments, Class, Instance, Kind, Method, NoExtra, Object, Own, Python, Result, Type};
+use crate::ffi::{Any, Arguments, Class, Instance, Kind, Method, NoExtra, Object, Own, Python, Result, Type, gil};
 use crate::hooks;
 use crate::space::Space;
 
@@ -19,12 +19,21 @@ pub struct Irrevocable {
     space: Own<Space>,
     /// Seconds to wait for the privilege.
     timeout: Option<f64>,
-    /// A transaction for each time that it is entered; `None` where that joined one.
-    entered: RefCell<Vec<Option<Rc<Transaction>>>>,
+    /// For each time that it is entered by whom, and a transaction; `None` where that joined one.
+    entered: RefCell<Vec<(u64, Option<Rc<Transaction>>)>>,
 }
 
 impl Class for Irrevocable {
     type Extra = NoExtra;
+
+    /// Blocks that nobody can end any more, for nobody has them: of a generator that was dropped, or whose thread is gone.
+    fn retire(&self, _this: &Any) {
+        for transaction in self.entered.take().into_iter().filter_map(|(_, begun)| begun) {
+            transaction.settle_sizes(false);
+            self.space.interpreter().exit(&transaction);
+            drop(Attempts { transaction: &transaction, space: &self.space }.end());
+        }
+    }
 }
 
 static METHODS: [Method<Irrevocable>; 3] = [
@@ -54,7 +63,7 @@ impl Irrevocable {
             return Err(space.crossed(py));
         }
         let begun = if joined.is_some() { None } else { Some(this.begin(py)?) };
-        this.entered.borrow_mut().push(begun);
+        this.entered.borrow_mut().push((gil::thread(py), begun));
         Current::of(py, interpreter)
     }
 
@@ -77,16 +86,17 @@ impl Irrevocable {
 
     fn exit(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
         let failed = arguments.positional().first().is_some_and(|kind| !kind.is_none());
-        let Some(entered) = this.entered.borrow_mut().pop() else {
-            return Err(Kind::Runtime.raise(py, "the block was not entered"));
+        let Some(entered) = this.last_entered(py) else {
+            let is_others = !this.entered.borrow().is_empty();
+            let message =
+                if is_others { "the block was entered by another thread" } else { "the block was not entered" };
+            return Err(Kind::Runtime.raise(py, message));
         };
         let Some(transaction) = entered else { return Ok(py.none()) };
         let interpreter = this.space.interpreter();
         if !interpreter.current(py).is_some_and(|current| Rc::ptr_eq(&current, &transaction)) {
-            this.entered.borrow_mut().push(Some(transaction));
-            return Err(
-                Kind::Runtime.raise(py, "the block was entered by another thread, or inside it another is open")
-            );
+            this.entered.borrow_mut().push((gil::thread(py), Some(transaction)));
+            return Err(Kind::Runtime.raise(py, "inside the block another is open"));
         }
         // Counted: a hook may drop the last reference to either.
         let space = this.space.own();
@@ -97,6 +107,14 @@ impl Irrevocable {
         let hooks = hooks.map(|hooks| hooks.of(matches!(committed, Ok(true)))).unwrap_or_default();
         // After a failure the exception is on its way again when we have answered.
         hooks::run(py, interpreter, hooks, committed.map(|_| py.none()))
+    }
+
+    /// What this thread has entered last, taken out.
+    fn last_entered(&self, py: Python<'_>) -> Option<Option<Rc<Transaction>>> {
+        let me = gil::thread(py);
+        let mut entered = self.entered.borrow_mut();
+        let place = entered.iter().rposition(|(thread, _)| *thread == me)?;
+        Some(entered.remove(place).1)
     }
 
     fn commit(&self, py: Python<'_>, transaction: &Transaction) -> Result<()> {
