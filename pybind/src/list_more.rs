@@ -377,11 +377,8 @@ impl List {
     pub(crate) fn repeat(this: &Instance<Self>, py: Python<'_>, times: isize) -> Result<Object> {
         let items = this.objects(py)?;
         let times = usize::try_from(times).unwrap_or(0);
-        if items.len().checked_mul(times).is_none_or(|total| total > isize::MAX as usize / 8) {
-            return Err(Kind::Memory.raise(py, "the list would be too large"));
-        }
         let mut repeated = Vec::new();
-        if repeated.try_reserve_exact(items.len() * times).is_err() {
+        if items.len().checked_mul(times).is_none_or(|total| repeated.try_reserve_exact(total).is_err()) {
             return Err(Kind::Memory.raise(py, "the list would be too large"));
         }
         (0..times).for_each(|_| repeated.extend_from_slice(&items));

@@ -120,8 +120,7 @@ impl Any {
         }
         // Through int's own methods, which all versions have: `abs(n).to_bytes((n.bit_length() + 7) // 8, "little")`. Not through those
         // of a subclass, which may give anything: of the absolute value, made first, it is int's own that are found.
-        // SAFETY: a type that is always there.
-        let int = unsafe { Any::from_ptr((&raw mut c::PyLong_Type).cast()) };
+        let int = int_class();
         let absolute = int.call_method(py, c"__abs__", &[self])?;
         let bits = absolute.call_method(py, c"bit_length", &[])?;
         let bytes = py.int(bits.small_int().unwrap_or(i64::MAX).saturating_add(7) / 8)?;
@@ -378,6 +377,12 @@ impl Range {
     }
 }
 
+/// `int`
+fn int_class() -> &'static Any {
+    // SAFETY: the interpreter's static type, which never goes.
+    unsafe { Any::from_ptr((&raw mut c::PyLong_Type).cast()) }
+}
+
 impl Python<'_> {
     /// An int.
     #[inline]
@@ -393,9 +398,7 @@ impl Python<'_> {
     /// An int of any size.
     pub fn large_int(self, negative: bool, magnitude: &[u8]) -> Result<Object> {
         let raw = self.bytes(magnitude)?;
-        // SAFETY: the interpreter's static type; a live object.
-        let class = unsafe { Any::from_ptr((&raw mut c::PyLong_Type).cast()) };
-        let value = class.call_method(self, c"from_bytes", &[&raw, &*self.str("little")?])?;
+        let value = int_class().call_method(self, c"from_bytes", &[&raw, &*self.str("little")?])?;
         if !negative {
             return Ok(value);
         }
