@@ -5,8 +5,8 @@
 //! of one shared line.
 //!
 //! Summary and bucket: a sleeper sets its bit, then the summary's. A ringer that finds a bucket empty clears the summary's
-//! bit, fences and looks at the bucket again; if a sleeper has come in between it sets the bit again. So a set bit is
-//! always found through the summary, or its owner is about to set the summary.
+//! bit, fences and looks at the bucket again; if a sleeper has come in between it sets the bit again, and rings him. So a set bit is
+//! found through the summary, or its owner is about to set the summary, or is about to be rung.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
@@ -82,12 +82,9 @@ fn ring_bucket<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool, from: 
     for index in 0..words {
         let word = first.offset(index);
         // Acquire: pairs with `announce`.
-        let mut bits = platform.load(word, Acquire);
+        let bits = platform.load(word, Acquire);
         empty &= bits == 0;
-        while bits != 0 {
-            let bit = bits & bits.wrapping_neg();
-            bits &= bits - 1;
-            let id = ParticipantId((index * 64 + bit.trailing_zeros() as u64) as u16);
+        for (id, bit) in members(index, bits) {
             let Some(slot) = Slot::of(arena, id) else { continue };
             let waits_for = platform.load(slot.waiting_for(), Acquire);
             if waits_for == WaitingFor::Cell as u64 {
@@ -108,10 +105,7 @@ fn ring_bucket<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool, from: 
         woken += take_bit(arena, word, bit, slot, WaitingFor::Cell);
         woken += ring(arena, slot);
     }
-    if empty {
-        forget_summary(arena, bucket);
-    }
-    woken
+    if empty { forget_summary(arena, bucket) } else { woken }
 }
 
 /// Takes the bit of somebody who was seen to wait for `seen`. Who waits for something else by now may have set it for that: it is given back, and he is
@@ -129,14 +123,29 @@ fn take_bit<P: Platform>(arena: &Arena<P>, word: WordAddress, bit: u64, slot: Sl
     ring(arena, slot)
 }
 
-fn forget_summary<P: Platform>(arena: &Arena<P>, bucket: u64) {
+/// Takes the bit of an empty bucket out of the summary. Gives how many were asleep of those who have come in between.
+fn forget_summary<P: Platform>(arena: &Arena<P>, bucket: u64) -> u64 {
     let platform = arena.platform();
     let (summary, bit) = summary_of(arena, bucket);
     platform.fetch_and(summary, !bit, AcqRel);
     // Pairs with the atomic additions of `announce`: a sleeper whose bit this look misses sets the summary after us.
     platform.fence(SeqCst);
     let (first, words) = arena.layout().wait_bucket(bucket);
-    if (0..words).any(|index| platform.load(first.offset(index), Acquire) != 0) {
-        platform.fetch_or(summary, bit, AcqRel);
+    if (0..words).all(|index| platform.load(first.offset(index), Acquire) == 0) {
+        return 0;
     }
+    platform.fetch_or(summary, bit, AcqRel);
+    // Meanwhile others may have looked at the summary and passed them by. With their fences: who is rung finds what they have changed.
+    platform.fence(SeqCst);
+    let found = (0..words).flat_map(|index| members(index, platform.load(first.offset(index), Acquire)));
+    found.filter_map(|(id, _)| Slot::of(arena, id)).map(|slot| ring(arena, slot)).sum()
+}
+
+/// Whose bits are set in this word of a bucket, and their bits.
+fn members(index: u64, mut bits: u64) -> impl Iterator<Item = (ParticipantId, u64)> {
+    std::iter::from_fn(move || {
+        let bit = bits & bits.wrapping_neg();
+        bits ^= bit;
+        (bit != 0).then(|| (ParticipantId((index * 64 + u64::from(bit.trailing_zeros())) as u16), bit))
+    })
 }

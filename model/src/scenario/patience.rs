@@ -10,7 +10,7 @@ use pso_engine::waiting;
 use pso_engine::word::{CellAddress, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 7] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 8] {
     [
         Scene { name: "retry", write: retry },
         Scene { name: "retry_after_a_killed_sleeper", write: retry_after_a_killed_sleeper },
@@ -19,6 +19,7 @@ pub(super) fn scenes<W: World>() -> [Scene<W>; 7] {
         Scene { name: "queue_hand_over", write: queue_hand_over },
         Scene { name: "arms_beside_a_ring_nearby", write: arms_beside_a_ring_nearby },
         Scene { name: "arms_again_beside_a_ring_nearby", write: arms_again_beside_a_ring_nearby },
+        Scene { name: "commits_beside_a_ring_nearby", write: commits_beside_a_ring_nearby },
     ]
 }
 
@@ -175,6 +176,29 @@ fn arms_again_beside_a_ring_nearby<W: World>(setting: &Setting<W>) -> Play {
             writer.abort();
             writer.run(|tx| tx.write(cell, integer(7))).expect("it commits");
         }),
+    ];
+    Play { actors, epilogue: Box::new(|| {}) }
+}
+
+/// **One arms its wait, one rings for a cell nearby, and a third one commits what the first waits for.** The danger: the ringer has found the bucket empty
+/// and takes its bit out of the summary, for a moment; the commit looks for sleepers in just that moment.
+fn commits_beside_a_ring_nearby<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(2);
+    let (nearby, cell) = (bank.account(0), bank.account(1));
+    let (mut waiter, mut ringer, mut writer) = (setting.participant(), setting.participant(), setting.participant());
+    // What a wait that is over leaves: the bucket's bit in the summary.
+    waiting::announce(waiter.arena(), nearby, waiter.id());
+    waiting::withdraw(waiter.arena(), nearby, waiter.id());
+    waiter.begin().expect("it begins");
+    waiter.read(cell).expect("nobody is in the way");
+    ringer.begin().expect("it begins");
+    ringer.write(nearby, Value::NONE).expect("nobody is in the way");
+    writer.begin().expect("it begins");
+    writer.write(cell, integer(7)).expect("nobody is in the way");
+    let actors: Vec<Actor> = vec![
+        Box::new(move || waiter.wait_for_change(None).expect("it changes")),
+        Box::new(move || ringer.abort()),
+        Box::new(move || writer.commit().expect("nobody is in the way")),
     ];
     Play { actors, epilogue: Box::new(|| {}) }
 }

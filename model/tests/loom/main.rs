@@ -165,6 +165,7 @@ plays!(sleep, SLEEP, {
     recovered_beside_a_waiter: 2,
     arms_beside_a_ring_nearby: 3,
     arms_again_beside_a_ring_nearby: 2,
+    commits_beside_a_ring_nearby: 2,
     or_else_waits_for_the_first: 2,
     or_else_waits_for_both: 1,
     two_irrevocable: 1,

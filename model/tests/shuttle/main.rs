@@ -130,6 +130,7 @@ plays! {
     queue_hand_over,
     arms_beside_a_ring_nearby,
     arms_again_beside_a_ring_nearby,
+    commits_beside_a_ring_nearby,
     or_else_waits_for_the_first,
     or_else_waits_for_both,
     or_else_undoes_the_first,
