@@ -41,7 +41,9 @@ pub enum Full {
 }
 
 /// Why an attempt cannot go on. After any of these the attempt is over: everything that it wrote is void.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+///
+/// Two words, what is rare in a box: each read and write gives a result with it.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Stop {
     /// Somebody else went first: run the body again.
@@ -64,13 +66,13 @@ pub enum Stop {
     Irrevocable,
     /// No room.
     #[error(transparent)]
-    Full(#[from] Full),
+    Full(Box<Full>),
     /// A handle that names nothing any more.
     #[error(transparent)]
     Stale(#[from] Stale),
     /// The space is damaged.
     #[error(transparent)]
-    Corrupt(#[from] Corrupt),
+    Corrupt(Box<Corrupt>),
     /// This process is a fork of the one that opened the space and has not joined by itself.
     #[error("this process is a fork of the one that opened the space, and has to join by itself")]
     Forked,
@@ -83,3 +85,20 @@ pub enum Stop {
         found: crate::word::BlockKind,
     },
 }
+
+impl From<Full> for Stop {
+    #[cold]
+    fn from(full: Full) -> Self {
+        Self::Full(Box::new(full))
+    }
+}
+
+impl From<Corrupt> for Stop {
+    #[cold]
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Corrupt(Box::new(corrupt))
+    }
+}
+
+// A read gives no more than its value and a tag.
+const _: () = assert!(size_of::<Result<crate::word::Value, Stop>>() == 2 * size_of::<usize>());

@@ -147,7 +147,7 @@ impl Errors {
             Stop::TimedOut => Raised::with(py, &self.timeout, stop.to_string()),
             Stop::ReadOnly => Raised::with(py, &self.read_only, stop.to_string()),
             Stop::Irrevocable => Kind::Runtime.raise(py, stop.to_string()),
-            Stop::Full(full) => self.no_room(py, full),
+            Stop::Full(full) => self.no_room(py, *full),
             Stop::Stale(_) | Stop::WrongKind { .. } => Raised::with(py, &self.stale, stop.to_string()),
             Stop::Corrupt(_) => Raised::with(py, &self.corrupt, stop.to_string()),
             Stop::Forked => self.forked_inside(py),

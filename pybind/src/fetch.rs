@@ -59,7 +59,7 @@ fn made(py: Python<'_>, object: Result<Object>) -> Fetched {
 }
 
 fn corrupt(what: &'static str, word: u64) -> Stop {
-    Stop::Corrupt(Corrupt { what, byte_offset: 0, word })
+    Corrupt { what, byte_offset: 0, word }.into()
 }
 
 /// Looks at a value.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pso_engine::arena::Arena;
 use pso_engine::contention::PolicyId;
-use pso_engine::error::Stop;
+use pso_engine::error::{Corrupt, Stop};
 use pso_engine::object;
 use pso_engine::platform::System;
 use pso_engine::platform::native::Native;
@@ -143,11 +143,7 @@ impl Space {
             if !value.is_absent() {
                 let at = cell.value_word();
                 let what = "the root cell";
-                return Err(Stop::Corrupt(pso_engine::error::Corrupt {
-                    what,
-                    byte_offset: at.byte_offset(),
-                    word: value.raw(),
-                }));
+                return Err(Corrupt { what, byte_offset: at.byte_offset(), word: value.raw() }.into());
             }
             let handle = object::dict::create(tx)?;
             tx.write(cell, Value::handle(handle))?;
@@ -311,7 +307,7 @@ impl Space {
                     guard.participant().abort();
                 }
                 drop(guard);
-                transaction.set_stop(stop);
+                transaction.set_stop(stop.clone());
                 Err(self.stopped(py, stop))
             }
         }

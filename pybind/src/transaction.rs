@@ -35,7 +35,7 @@ pub struct Transaction {
     /// The address of the space object, which lives while its transaction is under way.
     space: Cell<usize>,
     member: Cell<Option<Box<Member>>>,
-    stop: Cell<Option<Stop>>,
+    stop: RefCell<Option<Stop>>,
     forked: Cell<bool>,
     /// When a `Queue.get(timeout=...)` of this transaction stops waiting, and whether it has.
     patience: Cell<Option<u64>>,
@@ -113,7 +113,7 @@ impl Transaction {
             thread: Cell::new(0),
             space: Cell::new(0),
             member: Cell::new(None),
-            stop: Cell::new(None),
+            stop: RefCell::new(None),
             forked: Cell::new(false),
             patience: Cell::new(None),
             impatient: Cell::new(false),
@@ -131,7 +131,7 @@ impl Transaction {
         transaction.thread.set(gil::thread(py));
         transaction.space.set(std::ptr::from_ref(space) as usize);
         transaction.member.set(Some(space.take_member(py)?));
-        transaction.stop.set(None);
+        transaction.go_on();
         transaction.patience.set(None);
         transaction.impatient.set(false);
         transaction.attempt.set(0);
@@ -150,13 +150,26 @@ impl Transaction {
         self.space.get() == std::ptr::from_ref(space) as usize
     }
     /// Why the attempt under way is over, if it is.
-    #[inline]
+    #[inline(always)]
     pub fn stop(&self) -> Option<Stop> {
-        if self.forked.get() { Some(Stop::Forked) } else { self.stop.get() }
+        if self.forked.get() {
+            return Some(Stop::Forked);
+        }
+        // In line for who was not stopped.
+        let stop = self.stop.borrow();
+        if stop.is_none() { None } else { stop.clone() }
     }
     /// The attempt is over.
     pub fn set_stop(&self, stop: Stop) {
-        self.stop.set(Some(stop));
+        self.stop.replace(Some(stop));
+    }
+
+    /// Whatever stopped it is over.
+    #[inline(always)]
+    pub fn go_on(&self) {
+        if self.stop.borrow().is_some() {
+            self.stop.replace(None);
+        }
     }
     /// This process is a fork: the transaction is the parent's.
     pub fn forked(&self) {
@@ -346,7 +359,7 @@ impl Attempts<'_> {
         readonly: bool,
         body: &impl Fn(Python<'_>) -> Result<Object>,
     ) -> Outcome {
-        self.transaction.stop.set(None);
+        self.transaction.go_on();
         self.transaction.attempt.set(self.transaction.attempt.get() + 1);
         self.transaction.drop_hooks();
         if let Err(raised) = self.begin(py, deadline, readonly) {
@@ -402,7 +415,7 @@ impl Attempts<'_> {
             Err(stop) => {
                 drop(work);
                 // From here on a finalizer of what the body made finds an attempt that is over.
-                self.transaction.set_stop(stop);
+                self.transaction.set_stop(stop.clone());
                 drop(value);
                 match stop {
                     Stop::Conflict => Outcome::Again,
@@ -485,7 +498,7 @@ pub fn retry(py: Python<'_>, interpreter: &Interpreter) -> Raised {
         }
         Some(transaction) => {
             let stop = transaction.stop().unwrap_or(Stop::Retry);
-            transaction.set_stop(stop);
+            transaction.set_stop(stop.clone());
             interpreter.errors.stopped(py, stop, false)
         }
     }

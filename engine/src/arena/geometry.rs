@@ -75,6 +75,7 @@ pub struct Layout {
     participants: u64,
     wait_buckets: u64,
     bucket_words: u64,
+    summary_words: u64,
     regions: u64,
     superblocks: u64,
     header_superblocks: u64,
@@ -133,6 +134,7 @@ impl Layout {
             participants,
             wait_buckets,
             bucket_words,
+            summary_words: geometry.wait_buckets.div_ceil(64),
             regions,
             superblocks: geometry.space_words.saturating_sub(regions) / geometry.superblock_words,
             header_superblocks: header_words.div_ceil(geometry.superblock_words),
@@ -190,6 +192,11 @@ impl Layout {
     pub fn wait_bucket(&self, bucket: u64) -> (WordAddress, u64) {
         debug_assert!(bucket < self.geometry.wait_buckets);
         (WordAddress::new(self.wait_buckets + bucket * self.bucket_words), self.bucket_words)
+    }
+    /// The summary of the wait buckets: `(first word, words)`, one bit a bucket.
+    #[inline]
+    pub fn wait_summary(&self) -> (WordAddress, u64) {
+        (self.hot(HotWord::WaitSummary), self.summary_words)
     }
     /// Words before the first region: what is committed when a space is made.
     #[inline]

@@ -153,8 +153,8 @@ impl<P: Platform> Space<P> {
         participant.leave();
         match copied {
             Ok(()) => Ok(()),
-            Err(Stop::Full(full)) => Err(full.into()),
-            Err(Stop::Corrupt(corrupt)) => Err(corrupt.into()),
+            Err(Stop::Full(full)) => Err((*full).into()),
+            Err(Stop::Corrupt(corrupt)) => Err((*corrupt).into()),
             // An attempt that only begins and ends meets nobody.
             Err(_) => Ok(()),
         }

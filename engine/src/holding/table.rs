@@ -314,7 +314,7 @@ pub(crate) fn hold_at<P: Platform>(
 
 #[cold]
 fn no_table(byte_offset: u64) -> Stop {
-    Stop::Corrupt(Corrupt { what: "the table of what a process holds", byte_offset, word: 0 })
+    Corrupt { what: "the table of what a process holds", byte_offset, word: 0 }.into()
 }
 
 /// Entries of a process that may be free. Its lock is only ever tried for, and names the incarnation of the process that has it: a lock that

@@ -19,7 +19,7 @@ use crate::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, Value, Wor
 #[cold]
 #[inline(never)]
 pub(super) fn corrupt(what: &'static str, address: WordAddress, word: u64) -> Stop {
-    Stop::Corrupt(Corrupt { what, byte_offset: address.byte_offset(), word })
+    Corrupt { what, byte_offset: address.byte_offset(), word }.into()
 }
 
 /// Opens a block that a user named, of which `words` payload words will be looked at.
@@ -231,5 +231,5 @@ pub(super) fn count_value(count: u64) -> Value {
 #[cold]
 pub(super) fn too_large<P: Platform>(tx: &Participant<P>, cells: u64) -> Stop {
     let space_bytes = tx.arena().layout().geometry().space_words.saturating_mul(8);
-    Stop::Full(Full::Space { bytes: cells.saturating_mul(16), space_bytes })
+    Full::Space { bytes: cells.saturating_mul(16), space_bytes }.into()
 }

@@ -31,6 +31,8 @@ pub struct Pieces<const WORDS: u64> {
     first_handle: WordAddress,
     starts: [WordAddress; PIECES as usize],
     count: u64,
+    /// Elements that fit into all of them.
+    capacity: u64,
 }
 
 /// In which piece element `k` lies, and where in it. Piece 0 has `base` elements, piece j has `base << (j - 1)`.
@@ -54,7 +56,8 @@ impl<const WORDS: u64> Pieces<WORDS> {
     /// The log whose handles start at `first_handle`, with the pieces that an earlier owner of the slot left.
     /// `base` elements in the first piece.
     pub fn adopt<P: Platform>(arena: &Arena<P>, first_handle: WordAddress, base: u64) -> Result<Self, Corrupt> {
-        let mut log = Self { base, first_handle, starts: [WordAddress::new(0); PIECES as usize], count: 0 };
+        let mut log =
+            Self { base, first_handle, starts: [WordAddress::new(0); PIECES as usize], count: 0, capacity: 0 };
         while log.count < PIECES {
             let word_address = first_handle.offset(log.count);
             // Acquire: pairs with the release in `grow` by the slot's last owner or its recoverer.
@@ -70,7 +73,7 @@ impl<const WORDS: u64> Pieces<WORDS> {
                 break;
             }
             log.starts[log.count as usize] = start;
-            log.count += 1;
+            log.set_count(log.count + 1);
         }
         Ok(log)
     }
@@ -82,7 +85,12 @@ impl<const WORDS: u64> Pieces<WORDS> {
     /// Elements that fit.
     #[inline]
     pub fn capacity(&self) -> u64 {
-        capacity(self.base, self.count)
+        self.capacity
+    }
+
+    fn set_count(&mut self, count: u64) {
+        self.count = count;
+        self.capacity = capacity(self.base, count);
     }
 
     /// Where element `element` is. It must be below the capacity.
@@ -101,6 +109,12 @@ impl<const WORDS: u64> Pieces<WORDS> {
     pub fn early_address(&self, element: u64) -> Option<WordAddress> {
         debug_assert!(self.count != 0, "whoever adopts a log gives it a piece");
         (element < self.base).then(|| self.starts[0].offset(element * WORDS))
+    }
+
+    /// The same for `count` elements side by side.
+    #[inline]
+    pub fn early_run(&self, element: u64, count: u64) -> Option<WordAddress> {
+        (element + count <= self.base).then(|| self.starts[0].offset(element * WORDS))
     }
 
     /// The elements from `element` on that lie side by side: where they start and how many there are.
@@ -130,7 +144,7 @@ impl<const WORDS: u64> Pieces<WORDS> {
         arena.platform().store(self.first_handle.offset(self.count), handle.raw(), Release);
         allocator::publish(arena, handle);
         self.starts[self.count as usize] = start;
-        self.count += 1;
+        self.set_count(self.count + 1);
         Ok(())
     }
 
@@ -143,7 +157,7 @@ impl<const WORDS: u64> Pieces<WORDS> {
 
     /// Forgets the last piece, which was retired. Nothing stands in it.
     pub fn forget_last<P: Platform>(&mut self, arena: &Arena<P>) {
-        self.count -= 1;
+        self.set_count(self.count - 1);
         // Release: comes after the retiring, for whoever takes the slot over.
         arena.platform().store(self.first_handle.offset(self.count), 0, Release);
     }
@@ -209,6 +223,12 @@ impl Entry {
         };
         let cell = word & ((1 << Self::KIND_SHIFT) - 1);
         (cell + 1 < arena.layout().geometry().space_words).then_some((kind, CellAddress::new(WordAddress::new(cell))))
+    }
+    /// The cell of a write, as nearly all entries are. One comparison: its kind is 0, so the word is the cell's number.
+    #[inline]
+    pub fn written<P: Platform>(self, arena: &Arena<P>) -> Option<CellAddress> {
+        let word = arena.platform().load(self.0, Relaxed);
+        (word < arena.layout().geometry().space_words - 1).then_some(CellAddress::new(WordAddress::new(word)))
     }
     /// The cell's version before, or the handle of the block.
     #[inline]

@@ -71,7 +71,8 @@ impl<P: Platform> Participant<P> {
         let platform = self.arena.platform();
         self.active = self.status(State::Active);
         let batch = platform.load(layout.hot(HotWord::Batch), Relaxed);
-        platform.store(self.slot.start(), batch, Relaxed);
+        // Release: whoever waits for older attempts before he frees finds what the last one stored in the past.
+        platform.store(self.slot.start(), batch, Release);
         // Release: whoever sees this attempt ACTIVE sees that the last one is at rest.
         platform.store(self.slot.status(), self.active, Release);
         let mut clock = platform.load(layout.hot(HotWord::VersionClock), Acquire);

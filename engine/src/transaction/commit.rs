@@ -7,7 +7,7 @@ use crate::allocator;
 use crate::arena::{Arena, HotWord};
 use crate::collection;
 use crate::error::Stop;
-use crate::participant::{Entry, EntryKind, is_over};
+use crate::participant::{ENTRY_WORDS, Entry, EntryKind, is_over};
 use crate::platform::Platform;
 use crate::waiting;
 use crate::word::{AttemptId, CellAddress, Handle, LockWord, State, Status, Version};
@@ -122,39 +122,43 @@ impl<P: Platform> Participant<P> {
         let arena = &self.arena;
         let platform = arena.platform();
         collection::note_commit(arena, self.overwritten(), self.named(), self.made());
-        for number in 0..self.entries {
-            let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
-            match entry.target(arena) {
-                Some((EntryKind::Write, cell)) => {
-                    // Release: whoever reads a handle from the cell sees the block behind it.
-                    platform.store(cell.value_word(), entry.new_value(arena), Release);
-                }
-                Some((EntryKind::Allocation, _)) => {
-                    if let Some(handle) = Handle::from_raw(entry.old_version(arena)) {
-                        allocator::publish(arena, handle);
-                    }
-                }
-                _ => {}
+        self.for_each_entry(|arena, entry| {
+            if let Some(cell) = entry.written(arena) {
+                // Release: whoever reads a handle from the cell sees the block behind it.
+                arena.platform().store(cell.value_word(), entry.new_value(arena), Release);
+            } else if let Some((EntryKind::Allocation, _)) = entry.target(arena)
+                && let Some(handle) = Handle::from_raw(entry.old_version(arena))
+            {
+                allocator::publish(arena, handle);
             }
-        }
+        });
         let header = self.record_ring.address(self.record_start);
         platform.store(header.offset(1), version.0, Relaxed);
         // Release: a record that is DONE is whole, and its values stand in their cells.
         platform.store(header.offset(2), RECORD_DONE, Release);
         let free = LockWord::free(version);
-        for number in 0..self.entries {
-            let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
-            match entry.target(arena) {
+        self.for_each_entry(|arena, entry| {
+            if let Some(cell) = entry.written(arena) {
                 // Release: pairs with the acquire in `read`. Whoever sees the free word sees the value stored before it.
-                Some((EntryKind::Write, cell)) => platform.store(cell.lock_word(), free, Release),
-                Some((EntryKind::Hold, cell)) => {
-                    let free = LockWord::free(Version(entry.old_version(arena)));
-                    // Release: passes on what the last committer released.
-                    platform.store(cell.lock_word(), free, Release);
-                }
-                // What is discarded is retired when all cells are free: until then a cell still names the block.
-                Some((EntryKind::Allocation | EntryKind::Discard, _)) | None => {}
+                arena.platform().store(cell.lock_word(), free, Release);
+            } else if let Some((EntryKind::Hold, cell)) = entry.target(arena) {
+                let free = LockWord::free(Version(entry.old_version(arena)));
+                // Release: passes on what the last committer released.
+                arena.platform().store(cell.lock_word(), free, Release);
             }
+            // What is discarded is retired when all cells are free: until then a cell still names the block.
+        });
+    }
+
+    /// The entries of the record, in their order.
+    #[inline(always)]
+    fn for_each_entry(&self, visit: impl Fn(&Arena<P>, Entry)) {
+        let (arena, first, entries) = (&self.arena, self.record_start + 1, self.entries);
+        match self.record_ring.early_run(first, entries) {
+            Some(start) => {
+                (0..entries).for_each(|number| visit(arena, Entry::at(start.offset(number * ENTRY_WORDS))));
+            }
+            None => (0..entries).for_each(|number| visit(arena, Entry::at(self.record_ring.address(first + number)))),
         }
     }
 
@@ -225,21 +229,17 @@ impl<P: Platform> Participant<P> {
 
     /// A few loads of one shared line, and none of the buckets' lines, where nobody sleeps.
     pub(super) fn anybody_sleeps(&self) -> bool {
-        let arena = self.arena();
-        let summary = arena.layout().hot(HotWord::WaitSummary);
-        let words = arena.layout().geometry().wait_buckets.div_ceil(64);
-        // Relaxed: after the fence of the caller.
-        (0..words).any(|word| arena.platform().load(summary.offset(word), Relaxed) != 0)
+        let (summary, words) = self.arena().layout().wait_summary();
+        // Relaxed: after the fence of the caller. All of them: no branch between four loads.
+        (0..words).fold(0, |all, word| all | self.platform().load(summary.offset(word), Relaxed)) != 0
     }
 
     pub(super) fn for_each_locked(&self, visit: impl Fn(&Arena<P>, EntryKind, CellAddress)) {
-        let arena = self.arena();
-        for number in 0..self.entries {
-            let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
+        self.for_each_entry(|arena, entry| {
             if let Some((kind @ (EntryKind::Write | EntryKind::Hold), cell)) = entry.target(arena) {
                 visit(arena, kind, cell);
             }
-        }
+        });
     }
 
     /// Rings whoever queues on this participant. A name that is over is taken out, so that nobody is rung for ever.

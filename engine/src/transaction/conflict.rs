@@ -120,7 +120,7 @@ impl<P: Platform> Participant<P> {
                 self.platform().spin_hint();
                 continue;
             }
-            // Nobody rings for this: the owner is in the middle of a hundred nanoseconds, or it has no processor, or is dead.
+            // Nobody rings for this: the owner is in the middle of its write-back, or it has no processor, or is dead.
             let bell = Bell::look(self.arena(), self.slot);
             if let Err(stop) = self.sleep(bell, sleep_ns) {
                 return Err(self.fail(stop));

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::Participant;
 use crate::collection;
-use crate::error::Stop;
+use crate::error::{Full, Stop};
 use crate::participant::{Entry, EntryKind};
 use crate::platform::{OutOfPages, Platform};
 use crate::reclamation::{self, Logs};
@@ -35,7 +35,7 @@ impl<P: Platform> Participant<P> {
             return Err(self.fail(Stop::ReadOnly));
         }
         if let Err(full) = self.entry_room() {
-            return Err(self.fail(Stop::Full(full)));
+            return Err(self.fail(full.into()));
         }
         let entry = Entry::at(self.record_ring.address(self.record_start + 1 + self.entries));
         let nothing = CellAddress::new(WordAddress::new(0));
@@ -46,7 +46,7 @@ impl<P: Platform> Participant<P> {
         self.platform().store(self.slot.entries_reserved(), self.entries, Release);
         if !self.limbo.reserve(self.discards) {
             let bytes = self.discards as u64 * 64;
-            return Err(self.fail(Stop::Full(OutOfPages { bytes, errno: libc::ENOMEM }.into())));
+            return Err(self.fail(Full::from(OutOfPages { bytes, errno: libc::ENOMEM }).into()));
         }
         Ok(())
     }

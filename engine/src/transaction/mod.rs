@@ -103,6 +103,8 @@ pub struct Participant<P: Platform> {
     named: (u64, u64),
     read_log: Pieces<READ_WORDS>,
     entries: u64,
+    /// What the first cell holds that this attempt has locked; the others differ in the entry.
+    first_lock: u64,
     /// The entry of a large record that was found last.
     last_own_entry: Cell<u64>,
     /// Unit of the current record's header in the ring.
@@ -221,6 +223,8 @@ impl<P: Platform> Participant<P> {
             named: (NO_SEQ, 0),
             read_log,
             entries: 0,
+            // No lock is like it.
+            first_lock: !0,
             last_own_entry: Cell::new(0),
             record_start: 0,
             // A dead one may have left them.
@@ -345,7 +349,7 @@ impl<P: Platform> Participant<P> {
     #[cold]
     #[inline(never)]
     fn corrupt(&self, what: &'static str, at: WordAddress, word: u64) -> Stop {
-        Stop::Corrupt(Corrupt { what, byte_offset: at.byte_offset(), word })
+        Corrupt { what, byte_offset: at.byte_offset(), word }.into()
     }
 
     /// Myself as a policy sees me.

@@ -131,7 +131,7 @@ impl<P: Platform> Participant<P> {
         value: Value,
         (version, seen): (Version, Value),
     ) -> Result<bool, Stop> {
-        let entry = self.read_entry().map_err(|full| self.fail(Stop::Full(full)))?;
+        let entry = self.read_entry().map_err(|full| self.fail(full.into()))?;
         self.log_read(entry, cell, version, seen);
         let platform = self.arena.platform();
         // The old value, taken under a lock, may have been replaced by a write-back while the lock still stands.
@@ -213,7 +213,7 @@ impl<P: Platform> Participant<P> {
 
     /// Notes a read of a cell that the attempt has locked. Whoever has taken the lock since has stopped it before.
     pub(super) fn note_read(&mut self, cell: CellAddress, version: Version, value: Value) -> Result<(), Stop> {
-        let entry = self.read_entry().map_err(|full| self.fail(Stop::Full(full)))?;
+        let entry = self.read_entry().map_err(|full| self.fail(full.into()))?;
         self.log_read(entry, cell, version, value);
         if !self.still(self.active) {
             return Err(self.lost());
@@ -236,7 +236,7 @@ impl<P: Platform> Participant<P> {
         }
         let entry = match self.read_log.early_address(self.reads) {
             Some(entry) => entry,
-            None => self.read_entry().map_err(|full| self.fail(Stop::Full(full)))?,
+            None => self.read_entry().map_err(|full| self.fail(full.into()))?,
         };
         let (platform, constant) = (self.arena.platform(), self.arena.constant());
         // Relaxed: counted with a release, and no fence. Whoever finds that the process holds it no more has acquired what came before.

@@ -73,10 +73,9 @@ impl Stamps {
     #[inline]
     pub fn next(&self, clock: u64) -> Option<Version> {
         let first = Version::first(clock, self.own);
-        if first > self.last {
-            return Some(first);
-        }
-        self.last.next().filter(|next| next.is_beside(first))
+        // Past the last count the next one is somebody else's.
+        let next = first.max(Version(self.last.0 + 1));
+        next.is_beside(first).then_some(next)
     }
 
     /// The stamp stands at a commit.

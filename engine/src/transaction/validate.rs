@@ -23,16 +23,28 @@ impl<P: Platform> Participant<P> {
     ///
     /// `Err` only for damage and interrupted waits. Cost: one load a read.
     pub(super) fn validate(&mut self, prepared: bool) -> Result<bool, Stop> {
+        if let Some(start) = self.read_log.early_run(0, self.reads) {
+            return self.run_holds(start, self.reads, prepared);
+        }
         let mut read = 0;
         while read < self.reads {
             let (start, room) = self.read_log.run(read);
             let run = room.min(self.reads - read);
-            for entry in 0..run {
-                if !self.holds(start.offset(entry * READ_WORDS), prepared)? {
-                    return Ok(false);
-                }
+            if !self.run_holds(start, run, prepared)? {
+                return Ok(false);
             }
             read += run;
+        }
+        Ok(true)
+    }
+
+    /// The same for `reads` of the log side by side.
+    #[inline(always)]
+    fn run_holds(&mut self, start: WordAddress, reads: u64, prepared: bool) -> Result<bool, Stop> {
+        for read in 0..reads {
+            if !self.holds(start.offset(read * READ_WORDS), prepared)? {
+                return Ok(false);
+            }
         }
         Ok(true)
     }
@@ -44,7 +56,14 @@ impl<P: Platform> Participant<P> {
         let cell = CellAddress::new(WordAddress::new(platform.load(entry, Relaxed)));
         let version = Version(platform.load(entry.offset(1), Relaxed));
         let word = platform.load(cell.lock_word(), Acquire);
-        if word == LockWord::free(version) { Ok(true) } else { self.changed_read_holds(cell, version, word, prepared) }
+        if word == LockWord::free(version) {
+            return Ok(true);
+        }
+        // An attempt without entries holds no lock, and none of its earlier ones' is left.
+        match LockWord::entry_beside(word, self.first_lock) {
+            Some(entry) => self.own_read_holds(cell, version, word, entry),
+            None => self.changed_read_holds(cell, version, word, prepared),
+        }
     }
 
     /// The lock word of a read cell is not what it was: `word` was found.
@@ -58,15 +77,14 @@ impl<P: Platform> Participant<P> {
     ) -> Result<bool, Stop> {
         match LockWord::unpack(word) {
             LockWord::Free(now) => Ok(now == version),
-            LockWord::Locked(by) if self.is_mine(by) => self.own_read_holds(cell, version, word, by),
             LockWord::Locked(_) => self.locked_read_holds(cell, version, prepared),
         }
     }
 
     /// A cell that this attempt has read and written.
     #[inline]
-    fn own_read_holds(&self, cell: CellAddress, version: Version, word: u64, by: LockedBy) -> Result<bool, Stop> {
-        match self.own_entry(by.entry, cell) {
+    fn own_read_holds(&self, cell: CellAddress, version: Version, word: u64, entry: u64) -> Result<bool, Stop> {
+        match self.own_entry(entry, cell) {
             Some(entry) => Ok(entry.old_version(self.arena()) == version.0),
             None => Err(self.corrupt("a lock word", cell.lock_word(), word)),
         }
@@ -80,7 +98,7 @@ impl<P: Platform> Participant<P> {
                 LockWord::Free(now) if now == version => Finding::Holds,
                 LockWord::Free(_) => Finding::Changed,
                 LockWord::Locked(by) if self.is_mine(by) => {
-                    return self.own_read_holds(cell, version, word, by);
+                    return self.own_read_holds(cell, version, word, by.entry);
                 }
                 LockWord::Locked(by) => self.foreign_read_holds(cell, word, by, version, prepared)?,
             };

@@ -92,7 +92,7 @@ impl<P: Platform> Participant<P> {
             return Err(self.fail(Stop::ReadOnly));
         }
         if let Err(full) = self.entry_room() {
-            return Err(self.fail(Stop::Full(full)));
+            return Err(self.fail(full.into()));
         }
         let number = self.entries;
         let arena = &self.arena;
@@ -107,9 +107,9 @@ impl<P: Platform> Participant<P> {
         entry.fill(arena, kind, cell, [version.0, old_value, new_value]);
         // Release: counted before the lock is tried for, so that whoever clears up after us finds every lock that we got.
         platform.store(self.slot.entries_reserved(), number + 1, Release);
-        let by = LockedBy { participant: self.id, entry: number & ENTRY_MASK, seq: self.seq };
+        let lock = LockWord::with_entry(self.first_lock, number);
         // AcqRel: releases the entry to whoever follows the lock, acquires what the last owner released.
-        let locked = platform.compare_exchange(cell.lock_word(), word, LockWord::locked(by), AcqRel, Relaxed).is_ok();
+        let locked = platform.compare_exchange(cell.lock_word(), word, lock, AcqRel, Relaxed).is_ok();
         if locked {
             self.entries = number + 1;
             if new.is_none() {
@@ -233,6 +233,7 @@ impl<P: Platform> Participant<P> {
         if self.record_start + RECORD_ROOM > capacity || self.record_start > capacity / 2 {
             self.record_start = 0;
         }
+        self.first_lock = LockWord::locked(LockedBy { participant: self.id, entry: 0, seq: self.seq });
         let header = self.record_ring.address(self.record_start);
         let platform = self.platform();
         // Relaxed: published by the lock or by the status that leads here.

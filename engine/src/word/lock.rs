@@ -52,6 +52,18 @@ impl LockWord {
             | (by.seq & SEQ_MASK)
     }
 
+    /// What a cell holds whose entry is `entry`, if that of entry 0 of the same attempt holds `first`.
+    #[inline]
+    pub const fn with_entry(first: u64, entry: u64) -> u64 {
+        first | (entry & ENTRY_MASK) << SEQ_BITS
+    }
+
+    /// The entry that `word` names, if the same attempt holds it as holds `first`, a cell with entry 0. In two instructions.
+    #[inline]
+    pub const fn entry_beside(word: u64, first: u64) -> Option<u64> {
+        if word & !(ENTRY_MASK << SEQ_BITS) == first { Some(word >> SEQ_BITS & ENTRY_MASK) } else { None }
+    }
+
     /// Packs the word.
     #[inline]
     pub const fn pack(self) -> u64 {
@@ -91,6 +103,22 @@ mod tests {
             let by = LockedBy { participant: ParticipantId(participant), entry, seq };
             let expected = LockedBy { entry: entry & ENTRY_MASK, ..by };
             prop_assert_eq!(LockWord::unpack(LockWord::locked(by)), LockWord::Locked(expected));
+        }
+
+        #[test]
+        fn a_lock_of_the_same_attempt_names_its_entry(
+            participant in 0u16..2047, entry in 0u64..=ENTRY_MASK, seq in 0u64..1 << 40, bit in 0u32..64,
+        ) {
+            let by = LockedBy { participant: ParticipantId(participant), entry, seq };
+            let first = LockWord::locked(LockedBy { entry: 0, ..by });
+            let lock = LockWord::locked(by);
+            prop_assert_eq!(LockWord::with_entry(first, entry), lock);
+            prop_assert_eq!(LockWord::entry_beside(lock, first), Some(entry));
+            // With any one bit changed it is another entry, or none of that attempt.
+            let other = lock ^ 1 << bit;
+            prop_assert_ne!(LockWord::entry_beside(other, first), Some(entry));
+            let is_an_entry = (SEQ_BITS..SEQ_BITS + ENTRY_BITS).contains(&bit);
+            prop_assert_eq!(LockWord::entry_beside(other, first).is_some(), is_an_entry);
         }
     }
 }

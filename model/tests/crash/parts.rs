@@ -105,7 +105,7 @@ impl Part {
                 .run_until(deadline, |tx| cells.iter().try_for_each(|cell| recorder.read(tx, *cell).map(drop))),
             Self::Makes => {
                 let (arena, id, mut cache) = (participant.arena(), participant.id(), BlockCache::default());
-                let mut make = || cache.allocate(arena, id, BlockKind::Bytes, 2).map_err(Stop::Full);
+                let mut make = || cache.allocate(arena, id, BlockKind::Bytes, 2).map_err(Stop::from);
                 let live = make()?;
                 allocator::publish(arena, live);
                 (1..MADE).try_for_each(|_| make().map(drop))?;

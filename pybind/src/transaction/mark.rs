@@ -47,12 +47,12 @@ impl Transaction {
         let mut work = self.work(py, space)?;
         match work.participant().roll_back(mark.point) {
             Ok(()) => {
-                self.stop.set(None);
+                self.go_on();
                 Ok(())
             }
             Err(stop) => {
                 drop(work);
-                self.set_stop(stop);
+                self.set_stop(stop.clone());
                 Err(space.stopped(py, stop))
             }
         }

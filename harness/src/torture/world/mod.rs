@@ -207,13 +207,13 @@ pub fn number(value: i64) -> Value {
 /// A value as an int; anything else was written by nobody.
 pub fn as_number(value: Option<Value>) -> Result<i64, Stop> {
     let word = value.unwrap_or(Value::ABSENT);
-    word.as_int().ok_or(Stop::Corrupt(Corrupt { what: "an int of the torture", byte_offset: 0, word: word.raw() }))
+    word.as_int().ok_or_else(|| Corrupt { what: "an int of the torture", byte_offset: 0, word: word.raw() }.into())
 }
 
 /// An object that a value of the torture names.
 pub fn handle_of(value: Value) -> Result<Handle, Stop> {
     let corrupt = Corrupt { what: "an object of the torture", byte_offset: 0, word: value.raw() };
-    value.as_handle().ok_or(Stop::Corrupt(corrupt))
+    value.as_handle().ok_or_else(|| corrupt.into())
 }
 
 /// A key of the two dicts. Every fourth is a text, so that keys of all kinds are hashed and compared.
