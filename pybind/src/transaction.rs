@@ -19,6 +19,7 @@ use pso_engine::transaction::Hooks;
 mod mark;
 mod once;
 mod room;
+mod stopped;
 
 pub use once::Irrevocable;
 
@@ -148,28 +149,6 @@ impl Transaction {
     #[inline]
     pub fn is_in(&self, space: &Space) -> bool {
         self.space.get() == std::ptr::from_ref(space) as usize
-    }
-    /// Why the attempt under way is over, if it is.
-    #[inline(always)]
-    pub fn stop(&self) -> Option<Stop> {
-        if self.forked.get() {
-            return Some(Stop::Forked);
-        }
-        // In line for who was not stopped.
-        let stop = self.stop.borrow();
-        if stop.is_none() { None } else { stop.clone() }
-    }
-    /// The attempt is over.
-    pub fn set_stop(&self, stop: Stop) {
-        self.stop.replace(Some(stop));
-    }
-
-    /// Whatever stopped it is over.
-    #[inline(always)]
-    pub fn go_on(&self) {
-        if self.stop.borrow().is_some() {
-            self.stop.replace(None);
-        }
     }
     /// This process is a fork: the transaction is the parent's.
     pub fn forked(&self) {
