@@ -355,5 +355,21 @@ mod tests {
             prop_assert_eq!(before + within, element);
             prop_assert!(element < capacity(base, piece + 1));
         }
+
+        #[test]
+        fn what_lies_in_the_first_piece_is_found_at_once(base_bits in 0u32..8, element in 0u64..300, count in 1u64..300) {
+            let (base, first_handle) = (1 << base_bits, WordAddress::new(1));
+            let mut log = Pieces::<READ_WORDS> {
+                base, first_handle, starts: [WordAddress::new(0); PIECES as usize], count: 0, capacity: 0,
+            };
+            // Far from each other: nothing goes from one to the next.
+            log.starts.iter_mut().zip(1..).for_each(|(start, piece)| *start = WordAddress::new(piece << 20));
+            log.set_count(PIECES);
+            let last = element + count - 1;
+            let expected = (last < base).then(|| log.address(element));
+            prop_assert_eq!(log.early_run(element, count), expected);
+            prop_assert!(last < log.capacity());
+            prop_assert_eq!(log.run(element).0, log.address(element));
+        }
     }
 }

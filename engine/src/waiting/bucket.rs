@@ -11,7 +11,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
 use super::bell::ring;
-use crate::arena::{Arena, HotWord};
+use crate::arena::Arena;
 use crate::participant::{Slot, WaitingFor};
 use crate::platform::Platform;
 use crate::word::{CellAddress, ParticipantId, Priority, WordAddress};
@@ -22,7 +22,7 @@ fn bit_of<P: Platform>(arena: &Arena<P>, bucket: u64, id: ParticipantId) -> (Wor
 }
 
 fn summary_of<P: Platform>(arena: &Arena<P>, bucket: u64) -> (WordAddress, u64) {
-    (arena.layout().hot(HotWord::WaitSummary).offset(bucket / 64), 1 << (bucket % 64))
+    (arena.layout().wait_summary().0.offset(bucket / 64), 1 << (bucket % 64))
 }
 
 /// Makes `id` findable through `cell`. The caller has written why it waits, and fences and looks again afterwards (W1).

@@ -58,7 +58,7 @@ impl LockWord {
         first | (entry & ENTRY_MASK) << SEQ_BITS
     }
 
-    /// The entry that `word` names, if the same attempt holds it as holds `first`, a cell with entry 0. In two instructions.
+    /// The entry that `word` names, if the same attempt holds it as holds `first`, a cell with entry 0. By one comparison.
     #[inline]
     pub const fn entry_beside(word: u64, first: u64) -> Option<u64> {
         if word & !(ENTRY_MASK << SEQ_BITS) == first { Some(word >> SEQ_BITS & ENTRY_MASK) } else { None }

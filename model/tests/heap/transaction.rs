@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::support::{MIB, another, cells, dies_at, integer, space_of};
+use proptest::prelude::*;
 use pso_engine::error::Stop;
-use pso_engine::platform::System;
+use pso_engine::participant::{Entry, EntryKind};
+use pso_engine::platform::{Memory, System};
 use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
 use pso_engine::word::{BlockKind, CellAddress};
@@ -396,4 +398,21 @@ fn who_reads_what_a_dead_owner_committed_can_commit() {
         }
     }
     assert!(read_through > 0, "no kill fell between the commit and the write-back");
+}
+
+proptest! {
+    /// The quick way and the whole one agree about whatever stands in a record; the last words of the space are no cells.
+    #[test]
+    fn a_write_is_known_by_its_word_alone(any: u64, kind in 0u64..16, near in 0u64..6, is_near: bool) {
+        let (_, space) = space();
+        let arena = space.arena();
+        let end = arena.layout().geometry().space_words;
+        let word = if is_near { kind << 60 | (end + 2 - near) } else { any };
+        // Any word that nobody else looks at.
+        let unit = arena.root().value_word();
+        arena.platform().store(unit, word, Relaxed);
+        let entry = Entry::at(unit);
+        let written = entry.target(arena).filter(|(kind, _)| *kind == EntryKind::Write).map(|(_, cell)| cell);
+        prop_assert_eq!(entry.written(arena), written);
+    }
 }
