@@ -21,6 +21,13 @@ pub(super) fn under_way<P: Platform>(arena: &Arena<P>) -> u64 {
     Cycle::of_one_under_way(arena.platform().load(arena.layout().collection(), Relaxed))
 }
 
+/// Whether a collection is under way, for whoever has something to tell it.
+#[inline]
+#[track_caller]
+pub(crate) fn is_under_way<P: Platform>(arena: &Arena<P>) -> bool {
+    Cycle::unpack(arena.platform().load(arena.layout().collection(), Relaxed)).under_way
+}
+
 /// Whether a block in use may have many names. One whose collector was killed while it retired it may have a link for its mark already.
 #[inline]
 pub(super) fn has_many_names<P: Platform>(arena: &Arena<P>, handle: Handle, kind: BlockKind) -> bool {

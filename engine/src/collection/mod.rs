@@ -71,7 +71,7 @@ mod role;
 mod roots;
 mod trace;
 
-pub(crate) use colour::{born, note_commit};
+pub(crate) use colour::{born, is_under_way, note_commit};
 pub use colour::{is_beyond_doubt, note_held, note_released};
 pub use help::{Help, Helping};
 pub use passes::{Collected, Collection, Step};

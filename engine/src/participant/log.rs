@@ -33,7 +33,11 @@ pub struct Pieces<const WORDS: u64> {
     count: u64,
     /// Elements that fit into all of them.
     capacity: u64,
+    /// Some of them that lie side by side: the first one, how many there are, where it is.
+    window: (u64, u64, WordAddress),
 }
+
+const NO_WINDOW: (u64, u64, WordAddress) = (0, 0, WordAddress::new(0));
 
 /// In which piece element `k` lies, and where in it. Piece 0 has `base` elements, piece j has `base << (j - 1)`.
 #[inline]
@@ -56,8 +60,14 @@ impl<const WORDS: u64> Pieces<WORDS> {
     /// The log whose handles start at `first_handle`, with the pieces that an earlier owner of the slot left.
     /// `base` elements in the first piece.
     pub fn adopt<P: Platform>(arena: &Arena<P>, first_handle: WordAddress, base: u64) -> Result<Self, Corrupt> {
-        let mut log =
-            Self { base, first_handle, starts: [WordAddress::new(0); PIECES as usize], count: 0, capacity: 0 };
+        let mut log = Self {
+            base,
+            first_handle,
+            starts: [WordAddress::new(0); PIECES as usize],
+            count: 0,
+            capacity: 0,
+            window: NO_WINDOW,
+        };
         while log.count < PIECES {
             let word_address = first_handle.offset(log.count);
             // Acquire: pairs with the release in `grow` by the slot's last owner or its recoverer.
@@ -104,17 +114,32 @@ impl<const WORDS: u64> Pieces<WORDS> {
         self.starts[piece as usize].offset(within * WORDS)
     }
 
-    /// The same where the element lies in the first piece, as those of nearly all attempts do.
+    /// The same where the element lies in the piece that was [looked at](Self::look_at) last.
     #[inline]
-    pub fn early_address(&self, element: u64) -> Option<WordAddress> {
-        debug_assert!(self.count != 0, "whoever adopts a log gives it a piece");
-        (element < self.base).then(|| self.starts[0].offset(element * WORDS))
+    pub fn address_at_once(&self, element: u64) -> Option<WordAddress> {
+        let (first, count, start) = self.window;
+        let within = element.wrapping_sub(first);
+        (within < count).then(|| start.offset(within * WORDS))
     }
 
-    /// The same for `count` elements side by side.
+    /// The same, for who goes on from that element.
+    pub fn look_at(&mut self, element: u64) -> WordAddress {
+        debug_assert!(element < self.capacity());
+        let (piece, within) = locate(self.base, element);
+        self.window = (element - within, self.piece_elements(piece), self.starts[piece as usize]);
+        self.address(element)
+    }
+
+    /// The same for `count` elements side by side in the first piece, as those of nearly all attempts are.
     #[inline]
     pub fn early_run(&self, element: u64, count: u64) -> Option<WordAddress> {
         (element + count <= self.base).then(|| self.starts[0].offset(element * WORDS))
+    }
+
+    /// The same for all that lie in the first piece from `element` on: where it is, and how many come behind it. At least one does.
+    #[inline]
+    pub fn early_rest(&self, element: u64) -> Option<(WordAddress, u64)> {
+        (element + 1 < self.base).then(|| (self.starts[0].offset(element * WORDS), self.base - element - 1))
     }
 
     /// The elements from `element` on that lie side by side: where they start and how many there are.
@@ -158,6 +183,7 @@ impl<const WORDS: u64> Pieces<WORDS> {
     /// Forgets the last piece, which was retired. Nothing stands in it.
     pub fn forget_last<P: Platform>(&mut self, arena: &Arena<P>) {
         self.set_count(self.count - 1);
+        self.window = NO_WINDOW;
         // Release: comes after the retiring, for whoever takes the slot over.
         arena.platform().store(self.first_handle.offset(self.count), 0, Release);
     }
@@ -360,7 +386,7 @@ mod tests {
         fn what_lies_in_the_first_piece_is_found_at_once(base_bits in 0u32..8, element in 0u64..300, count in 1u64..300) {
             let (base, first_handle) = (1 << base_bits, WordAddress::new(1));
             let mut log = Pieces::<READ_WORDS> {
-                base, first_handle, starts: [WordAddress::new(0); PIECES as usize], count: 0, capacity: 0,
+                base, first_handle, starts: [WordAddress::new(0); PIECES as usize], count: 0, capacity: 0, window: NO_WINDOW,
             };
             // Far from each other: nothing goes from one to the next.
             log.starts.iter_mut().zip(1..).for_each(|(start, piece)| *start = WordAddress::new(piece << 20));
@@ -370,6 +396,12 @@ mod tests {
             prop_assert_eq!(log.early_run(element, count), expected);
             prop_assert!(last < log.capacity());
             prop_assert_eq!(log.run(element).0, log.address(element));
+            let rest = (element + 1 < base).then(|| (log.address(element), base - element - 1));
+            prop_assert_eq!(log.early_rest(element), rest);
+            prop_assert_eq!(log.address_at_once(element), None);
+            prop_assert_eq!(log.look_at(element), log.address(element));
+            let is_near = locate(base, last).0 == locate(base, element).0;
+            prop_assert_eq!(log.address_at_once(last), is_near.then(|| log.address(last)));
         }
     }
 }

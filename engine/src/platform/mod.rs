@@ -138,6 +138,11 @@ pub trait System {
     fn incarnation(&self) -> u64 {
         u64::from(!self.forked())
     }
+    /// True if it is `incarnation`, which is not 0, and that is known at once. Else ask.
+    #[inline]
+    fn is_surely(&self, incarnation: u64) -> bool {
+        self.incarnation() == incarnation
+    }
     /// 64 random bits.
     fn entropy(&self) -> u64;
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 use super::{Outcome, Participant, Pause};
 use crate::contention::Standing;
 use crate::error::Stop;
-use crate::participant::{Entry, EntryKind};
+use crate::participant::EntryKind;
 use crate::platform::Platform;
 use crate::waiting;
 use crate::word::{ENTRY_MASK, Handle, LockWord, LockedBy, State, Version};
@@ -91,6 +91,7 @@ impl<P: Platform> Participant<P> {
         self.active = 0;
         self.snapshot.clear();
         self.reads = 0;
+        self.settled = 0;
         self.entries = 0;
         self.discards = 0;
         self.owed_wake = None;
@@ -100,7 +101,7 @@ impl<P: Platform> Participant<P> {
 
     fn undo(&mut self, number: u64) {
         let arena = &self.arena;
-        let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
+        let entry = self.entry(number);
         match entry.target(arena) {
             Some((EntryKind::Write | EntryKind::Hold, cell)) => {
                 let by = LockedBy { participant: self.id, entry: number & ENTRY_MASK, seq: self.seq };

@@ -168,10 +168,6 @@ impl<P: Platform> Participant<P> {
         }
     }
 
-    pub(super) fn entry(&self, number: u64) -> Entry {
-        Entry::at(self.record_ring.address(self.record_start + 1 + number))
-    }
-
     /// What is locked since entry `first` gets back the value that it had, and counts as read. Cells in blocks that go are
     /// nobody's concern: nobody else has ever reached them.
     fn unwrite_since(&mut self, first: u64, gone: &Ranges) -> Result<(), Stop> {

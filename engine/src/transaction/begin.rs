@@ -22,7 +22,7 @@ impl<P: Platform> Participant<P> {
     #[inline(always)]
     pub fn begin(&mut self) -> Result<(), Stop> {
         let poison = self.arena().layout().hot(HotWord::Poison);
-        if self.is_foreign()
+        if !self.is_surely_at_home()
             || self.active != 0
             || self.pause != Pause::No
             || self.observer.is_some()

@@ -4,13 +4,13 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use super::{Outcome, Participant};
 use crate::allocator;
-use crate::arena::{Arena, HotWord};
+use crate::arena::HotWord;
 use crate::collection;
 use crate::error::Stop;
-use crate::participant::{ENTRY_WORDS, Entry, EntryKind, is_over};
+use crate::participant::{EntryKind, is_over};
 use crate::platform::Platform;
 use crate::waiting;
-use crate::word::{AttemptId, CellAddress, Handle, LockWord, State, Status, Version};
+use crate::word::{AttemptId, Handle, LockWord, State, Status, Version};
 
 /// State of a record that is being written.
 pub(crate) const RECORD_OPEN: u64 = 0;
@@ -25,20 +25,38 @@ impl<P: Platform> Participant<P> {
     #[inline(always)]
     pub fn commit(&mut self) -> Result<(), Stop> {
         // There is no snapshot between attempts, and none of one that reads visibly.
-        if self.snapshot.is_none() || self.entries != 0 || self.is_foreign() {
+        if self.snapshot.is_none() || !self.is_surely_at_home() {
+            return self.commit_slowly();
+        }
+        if self.entries != 0 {
             return self.commit_writes();
         }
+        self.commit_reads();
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn commit_reads(&mut self) {
         self.observe_end(Outcome::ReadOnly);
         self.rest();
         self.succeeded();
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn commit_slowly(&mut self) -> Result<(), Stop> {
+        if self.active == 0 || self.is_foreign() {
+            return Err(self.lost());
+        }
+        if self.snapshot.is_none() || self.entries != 0 {
+            return self.commit_writes();
+        }
+        self.commit_reads();
         Ok(())
     }
 
     #[inline(never)]
     fn commit_writes(&mut self) -> Result<(), Stop> {
-        if self.active == 0 || self.is_foreign() {
-            return Err(self.lost());
-        }
         let version = self.decide()?;
         self.observe_end(Outcome::Committed(version));
         self.write_back(version);
@@ -109,7 +127,7 @@ impl<P: Platform> Participant<P> {
         if self.is_asked_for_lull() {
             return Ok(None);
         }
-        if !self.holds_all_reads() && !self.validate(true)? {
+        if !self.reads_are_settled() && !self.holds_all_reads() && !self.validate(true)? {
             return Err(self.lost());
         }
         Ok(Some(version))
@@ -121,7 +139,9 @@ impl<P: Platform> Participant<P> {
     fn write_back(&mut self, version: Version) {
         let arena = &self.arena;
         let platform = arena.platform();
-        collection::note_commit(arena, self.overwritten(), self.named(), self.made());
+        if collection::is_under_way(arena) {
+            self.note_commit();
+        }
         self.for_each_entry(|arena, entry| {
             if let Some(cell) = entry.written(arena) {
                 // Release: whoever reads a handle from the cell sees the block behind it.
@@ -150,16 +170,10 @@ impl<P: Platform> Participant<P> {
         });
     }
 
-    /// The entries of the record, in their order.
-    #[inline(always)]
-    fn for_each_entry(&self, visit: impl Fn(&Arena<P>, Entry)) {
-        let (arena, first, entries) = (&self.arena, self.record_start + 1, self.entries);
-        match self.record_ring.early_run(first, entries) {
-            Some(start) => {
-                (0..entries).for_each(|number| visit(arena, Entry::at(start.offset(number * ENTRY_WORDS))));
-            }
-            None => (0..entries).for_each(|number| visit(arena, Entry::at(self.record_ring.address(first + number)))),
-        }
+    #[cold]
+    #[inline(never)]
+    fn note_commit(&self) {
+        collection::note_commit(&self.arena, self.overwritten(), self.named(), self.made());
     }
 
     /// The values that the commit overwrites.
@@ -205,6 +219,7 @@ impl<P: Platform> Participant<P> {
         self.active = 0;
         self.snapshot.clear();
         self.reads = 0;
+        self.settled = 0;
     }
 
     /// Wakes whoever waits for this attempt or for its cells. After IDLE: a waiter that looks too early waits again.
@@ -230,22 +245,25 @@ impl<P: Platform> Participant<P> {
     /// A few loads of one shared line, and none of the buckets' lines, where nobody sleeps.
     pub(super) fn anybody_sleeps(&self) -> bool {
         let (summary, words) = self.arena().layout().wait_summary();
-        // Relaxed: after the fence of the caller. All of them: no branch between four loads.
-        (0..words).fold(0, |all, word| all | self.platform().load(summary.offset(word), Relaxed)) != 0
-    }
-
-    pub(super) fn for_each_locked(&self, visit: impl Fn(&Arena<P>, EntryKind, CellAddress)) {
-        self.for_each_entry(|arena, entry| {
-            if let Some((kind @ (EntryKind::Write | EntryKind::Hold), cell)) = entry.target(arena) {
-                visit(arena, kind, cell);
-            }
-        });
+        // Relaxed: after the fence of the caller.
+        let load = |word| self.platform().load(summary.offset(word), Relaxed);
+        // As nearly all spaces have it: no branch between four loads.
+        if words == 4 { load(0) | load(1) | load(2) | load(3) != 0 } else { (0..words).any(|word| load(word) != 0) }
     }
 
     /// Rings whoever queues on this participant. A name that is over is taken out, so that nobody is rung for ever.
     pub(super) fn ring_queue(&self) {
         let arena = self.arena();
         let word = arena.platform().load(self.slot.queue_to(), Acquire);
+        if word != 0 {
+            self.ring_in_queue(word);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn ring_in_queue(&self, word: u64) {
+        let arena = &self.arena;
         let Some(waiter) = AttemptId::unpack(word) else { return };
         if is_over(arena, waiter) {
             let _ = arena.platform().compare_exchange(self.slot.queue_to(), word, 0, AcqRel, Relaxed);
@@ -255,7 +273,8 @@ impl<P: Platform> Participant<P> {
     }
 
     pub(super) fn pay_owed_wake(&mut self) {
-        if let Some(cell) = self.owed_wake.take() {
+        if let Some(cell) = self.owed_wake {
+            self.owed_wake = None;
             self.note_woken(waiting::ring_cell(&self.arena, cell));
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 use super::Participant;
 use crate::collection;
 use crate::error::{Full, Stop};
-use crate::participant::{Entry, EntryKind};
+use crate::participant::EntryKind;
 use crate::platform::{OutOfPages, Platform};
 use crate::reclamation::{self, Logs};
 use crate::recovery;
@@ -37,7 +37,7 @@ impl<P: Platform> Participant<P> {
         if let Err(full) = self.entry_room() {
             return Err(self.fail(full.into()));
         }
-        let entry = Entry::at(self.record_ring.address(self.record_start + 1 + self.entries));
+        let entry = self.entry(self.entries);
         let nothing = CellAddress::new(WordAddress::new(0));
         entry.fill(&self.arena, EntryKind::Discard, nothing, [handle.raw(), 0, 0]);
         self.entries += 1;

@@ -10,7 +10,7 @@
 //!    version that is not of the past extends the snapshot: the clock moves on, all reads are validated, it follows.
 //! 3. `write`: fill an entry, count it, then put the lock into the cell by compare-exchange. Locks of aborted attempts are
 //!    taken directly; about the living `contention` decides.
-//! 4. `commit`: ACTIVE to PREPARED, fence F2, load the clock, validate the reads, store the commit version, PREPARED to
+//! 4. `commit`: ACTIVE to PREPARED, fence F2, load the clock, validate the reads, unless all are of cells that it has locked, store the commit version, PREPARED to
 //!    COMMITTED: from here on the writes exist. Then values into cells, record DONE, locks free, IDLE with the next seq.
 //! 5. `abort`: whoever flips ACTIVE, WAITING or PREPARED to ABORTED has taken all locks of the attempt at once. Anybody may
 //!    clear them.
@@ -44,6 +44,7 @@ mod observe;
 mod pages;
 mod privilege;
 mod read;
+mod record;
 mod run;
 mod second_row;
 mod snapshot;
@@ -59,7 +60,7 @@ use crate::allocator::{self, BlockCache};
 use crate::arena::Arena;
 use crate::collection;
 use crate::contention::{Contender, Limits, Standing};
-use crate::error::{Corrupt, Full, Stop};
+use crate::error::{Corrupt, Stop};
 use crate::holding;
 use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
 use crate::platform::Platform;
@@ -68,7 +69,8 @@ use crate::recovery;
 use crate::space::Space;
 use crate::waiting::Bell;
 use crate::word::{
-    AttemptId, BLOCK_HEADER_WORDS, BlockKind, Handle, LockedBy, ParticipantId, Priority, State, Status, WordAddress,
+    AttemptId, BLOCK_HEADER_WORDS, BlockKind, Handle, LockWord, LockedBy, ParticipantId, Priority, State, Status,
+    WordAddress,
 };
 
 pub use alternatives::Savepoint;
@@ -99,16 +101,22 @@ pub struct Participant<P: Platform> {
     snapshot: Snapshot,
     stamps: Stamps,
     reads: u64,
+    /// How many of them hold whatever others do.
+    settled: u64,
     /// The attempt that has named something, and what it has named last.
     named: (u64, u64),
     read_log: Pieces<READ_WORDS>,
     entries: u64,
-    /// What the first cell holds that this attempt has locked; the others differ in the entry.
+    /// What the first cell holds that this attempt has locked; the others differ in the entry. And what it would be in attempt 0.
     first_lock: u64,
+    any_lock: u64,
     /// The entry of a large record that was found last.
     last_own_entry: Cell<u64>,
     /// Unit of the current record's header in the ring.
     record_start: u64,
+    /// Where its first entry is, and how many lie side by side from there on.
+    first_entry: WordAddress,
+    entries_beside: u64,
     /// One of the two is larger than what stays when a transaction is over.
     has_large_logs: bool,
     record_ring: Pieces<ENTRY_WORDS>,
@@ -220,13 +228,17 @@ impl<P: Platform> Participant<P> {
             snapshot: Snapshot::none(id),
             stamps: Stamps::new(arena, id)?,
             reads: 0,
+            settled: 0,
             named: (NO_SEQ, 0),
             read_log,
             entries: 0,
             // No lock is like it.
             first_lock: !0,
+            any_lock: LockWord::locked(LockedBy { participant: id, entry: 0, seq: 0 }),
             last_own_entry: Cell::new(0),
             record_start: 0,
+            first_entry: WordAddress::new(0),
+            entries_beside: 0,
             // A dead one may have left them.
             has_large_logs: true,
             record_ring,
@@ -327,6 +339,11 @@ impl<P: Platform> Participant<P> {
     #[inline]
     fn is_foreign(&self) -> bool {
         self.platform().incarnation() != self.incarnation
+    }
+    /// True if that is known not to be so, at once: for the everyday ways, which leave the question to the others.
+    #[inline(always)]
+    fn is_surely_at_home(&self) -> bool {
+        self.platform().is_surely(self.incarnation)
     }
     /// Whether a lock is of the attempt under way.
     #[inline]
@@ -478,17 +495,5 @@ impl<P: Platform> Participant<P> {
             bell.sleep(arena, timeout_ns);
         });
         if go_on { Ok(()) } else { Err(Stop::Interrupted) }
-    }
-
-    /// Room for one more entry in the record.
-    #[inline]
-    fn entry_room(&mut self) -> Result<(), Full> {
-        if self.entries == 0 {
-            self.open_record();
-        }
-        if self.record_start + 1 + self.entries < self.record_ring.capacity() {
-            return Ok(());
-        }
-        self.grow_record()
     }
 }

@@ -100,7 +100,7 @@ impl<P: Platform> Attempt<'_, P> {
     fn for_each_entry(&self, mut visit: impl FnMut(EntryKind, CellAddress, Entry)) {
         let participant = self.participant;
         for number in 0..participant.entries {
-            let entry = Entry::at(participant.record_ring.address(participant.record_start + 1 + number));
+            let entry = participant.entry(number);
             if let Some((kind, cell)) = entry.target(participant.arena()) {
                 visit(kind, cell, entry);
             }

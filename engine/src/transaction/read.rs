@@ -42,11 +42,11 @@ impl<P: Platform> Participant<P> {
         // the thief committed is never returned to an attempt that thinks it owns the cell. Between attempts there is no past.
         if !self.snapshot.has(Version(word))
             || platform.load(self.slot.status(), Acquire) != self.active
-            || platform.incarnation() != self.incarnation
+            || !platform.is_surely(self.incarnation)
         {
             return None;
         }
-        let entry = match self.read_log.early_address(self.reads) {
+        let entry = match self.read_log.address_at_once(self.reads) {
             Some(entry) => entry,
             None => self.late_read_entry()?,
         };
@@ -72,7 +72,7 @@ impl<P: Platform> Participant<P> {
         self.read(cell)
     }
 
-    /// A place in the read log for attempts that read much. `None`: the log cannot grow.
+    /// A place in the read log where it goes on in another piece. `None`: the log cannot grow.
     #[inline(never)]
     fn late_read_entry(&mut self) -> Option<WordAddress> {
         self.read_entry().ok()
@@ -83,7 +83,7 @@ impl<P: Platform> Participant<P> {
         if self.reads == self.read_log.capacity() {
             self.grow_read_log()?;
         }
-        Ok(self.read_log.address(self.reads))
+        Ok(self.read_log.look_at(self.reads))
     }
 
     /// All that is not the everyday case. Bounded: every turn means that somebody else has made a step.
@@ -234,7 +234,7 @@ impl<P: Platform> Participant<P> {
         if self.named == (self.seq, handle.raw()) || self.active == 0 || self.is_foreign() {
             return Ok(());
         }
-        let entry = match self.read_log.early_address(self.reads) {
+        let entry = match self.read_log.address_at_once(self.reads) {
             Some(entry) => entry,
             None => self.read_entry().map_err(|full| self.fail(full.into()))?,
         };
@@ -244,6 +244,7 @@ impl<P: Platform> Participant<P> {
         platform.store(entry.offset(1), 0, Relaxed);
         platform.store(entry.offset(2), Value::handle(handle).raw(), Relaxed);
         self.count_read();
+        self.settled += 1;
         self.named = (self.seq, handle.raw());
         Ok(())
     }

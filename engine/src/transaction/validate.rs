@@ -21,8 +21,11 @@ impl<P: Platform> Participant<P> {
     /// my own status is PREPARED, so I decide by rank instead of waiting (two that read what the other writes: one sees the
     /// other PREPARED, because each fences between its status and its validation).
     ///
-    /// `Err` only for damage and interrupted waits. Cost: one load a read.
+    /// `Err` only for damage and interrupted waits. Cost: one load a read, nothing where all are settled.
     pub(super) fn validate(&mut self, prepared: bool) -> Result<bool, Stop> {
+        if self.reads_are_settled() {
+            return Ok(true);
+        }
         if let Some(start) = self.read_log.early_run(0, self.reads) {
             return self.run_holds(start, self.reads, prepared);
         }
@@ -36,6 +39,27 @@ impl<P: Platform> Participant<P> {
             read += run;
         }
         Ok(true)
+    }
+
+    /// A cell has just been locked over `version`. If it is the one that was read last, and had that version, the read is settled: whoever
+    /// takes the lock away has stopped the attempt before, and a lock is never given back before its end. At most one lock for each
+    /// entry of the log: a cell is locked once, and read for the log no more.
+    #[inline(always)]
+    pub(super) fn settle_last_read(&mut self, cell: CellAddress, version: Version) {
+        let platform = self.arena.platform();
+        // Without a read there is none before it: no such one is in the log.
+        let last = self.read_log.address_at_once(self.reads.wrapping_sub(1));
+        // Relaxed: this participant wrote them.
+        let is_of_it = |read: WordAddress| {
+            platform.load(read, Relaxed) == cell.index() && platform.load(read.offset(1), Relaxed) == version.0
+        };
+        self.settled += u64::from(last.is_some_and(is_of_it));
+    }
+
+    /// True if there is nothing to validate: the attempt has locked all that it has read, or it never changes.
+    #[inline(always)]
+    pub(super) fn reads_are_settled(&self) -> bool {
+        self.settled == self.reads
     }
 
     /// The same for `reads` of the log side by side.

@@ -6,10 +6,7 @@ use super::Participant;
 use crate::error::Stop;
 use crate::participant::{Entry, EntryKind, HELD, Slot, foreign_entry, status_of};
 use crate::platform::{Platform, WordKind};
-use crate::word::{CellAddress, ENTRY_MASK, Handle, LockWord, LockedBy, State, Value, Version, WordAddress};
-
-/// Records start at least so many units before the end of the ring, else at its beginning.
-const RECORD_ROOM: u64 = 32;
+use crate::word::{CellAddress, LockWord, LockedBy, State, Value, Version};
 
 impl<P: Platform> Participant<P> {
     /// Gives a cell a new value, seen by others when the attempt commits. Takes the cell's lock at the first write.
@@ -18,18 +15,23 @@ impl<P: Platform> Participant<P> {
     ///
     /// # Errors
     /// `Conflict` if the attempt is over, `Full` if its record cannot grow, `ReadOnly`, `Interrupted` and `TimedOut` from waiting.
-    #[inline]
+    #[inline(always)]
     pub fn write(&mut self, cell: CellAddress, value: Value) -> Result<(), Stop> {
+        if self.write_at_once(cell, value) { Ok(()) } else { self.write_slowly(cell, value) }
+    }
+
+    /// The everyday case. False: it is not that, and nothing is locked; [`Self::write_slowly`] looks again and says why. Calls nothing, so
+    /// that it has no registers to save.
+    #[inline(never)]
+    fn write_at_once(&mut self, cell: CellAddress, value: Value) -> bool {
         let word = self.platform().load(cell.lock_word(), Acquire);
-        // The everyday case. Between attempts there is no past.
-        if self.snapshot.has(Version(word))
-            && self.still(self.active)
-            && !self.is_foreign()
-            && self.lock_at_once(cell, word, Version(word), Some(value))?
-        {
-            return Ok(());
-        }
-        self.write_slowly(cell, value)
+        // Between attempts there is no past.
+        let may_lock =
+            self.snapshot.has(Version(word)) && self.still(self.active) && self.is_surely_at_home() && !self.read_only;
+        may_lock
+            && self
+                .entry_at_once()
+                .is_some_and(|entry| self.lock_at_once(entry, cell, word, Version(word), Some(value)))
     }
 
     /// Bounded: every turn means that somebody else has made a step, or that we have waited.
@@ -78,28 +80,22 @@ impl<P: Platform> Participant<P> {
         platform.store(cell.value_word(), value.raw(), Relaxed);
     }
 
-    /// Fills an entry and puts the lock into the cell, over `word`. Without a new value the cell is held and keeps what it has.
-    /// False: the cell changed in between.
+    /// Fills `entry`, the next one, and puts the lock into the cell, over `word`. Without a new value the cell is held and
+    /// keeps what it has. False: the cell changed in between.
     #[inline(always)]
     fn lock_at_once(
         &mut self,
+        entry: Entry,
         cell: CellAddress,
         word: u64,
         version: Version,
         new: Option<Value>,
-    ) -> Result<bool, Stop> {
-        if self.read_only && new.is_some() {
-            return Err(self.fail(Stop::ReadOnly));
-        }
-        if let Err(full) = self.entry_room() {
-            return Err(self.fail(full.into()));
-        }
+    ) -> bool {
         let number = self.entries;
         let arena = &self.arena;
         let platform = arena.platform();
         // The old value is read after the lock word and before the compare-exchange: it is the committed one of `version`.
         let old_value = platform.load(cell.value_word(), Acquire);
-        let entry = Entry::at(self.record_ring.address(self.record_start + 1 + number));
         let (kind, new_value) = match new {
             Some(value) => (EntryKind::Write, value.raw()),
             None => (EntryKind::Hold, HELD),
@@ -112,14 +108,15 @@ impl<P: Platform> Participant<P> {
         let locked = platform.compare_exchange(cell.lock_word(), word, lock, AcqRel, Relaxed).is_ok();
         if locked {
             self.entries = number + 1;
+            self.settle_last_read(cell, version);
             if new.is_none() {
                 self.holds_in = self.seq;
             }
         }
-        Ok(locked)
+        locked
     }
 
-    /// The same, out of line: in line it is on the everyday way alone.
+    /// [Locks](Self::lock_at_once) a cell, and makes room before.
     #[inline(never)]
     pub(super) fn lock(
         &mut self,
@@ -128,7 +125,13 @@ impl<P: Platform> Participant<P> {
         version: Version,
         new: Option<Value>,
     ) -> Result<bool, Stop> {
-        self.lock_at_once(cell, word, version, new)
+        if self.read_only && new.is_some() {
+            return Err(self.fail(Stop::ReadOnly));
+        }
+        match self.entry_room() {
+            Ok(()) => Ok(self.lock_at_once(self.entry(self.entries), cell, word, version, new)),
+            Err(full) => Err(self.fail(full.into())),
+        }
     }
 
     /// The cell is locked by somebody else. True: it is mine now, with the new value, if there is one.
@@ -197,60 +200,5 @@ impl<P: Platform> Participant<P> {
             return Err(self.corrupt("a lock word", cell.lock_word(), word));
         }
         Ok(())
-    }
-
-    /// The entry of this attempt that a lock of its own names.
-    #[inline]
-    pub(super) fn own_entry(&self, entry: u64, cell: CellAddress) -> Option<Entry> {
-        if self.entries <= ENTRY_MASK + 1 {
-            return (entry < self.entries).then(|| self.entry(entry));
-        }
-        self.own_entry_of_many(entry, cell)
-    }
-
-    /// The same where several entries have that number modulo 4,096. Cells are mostly looked at in the order in which they were
-    /// written, so the first try is the next one behind the last that was found. Bounded by entries / 4096 + 2.
-    #[inline(never)]
-    fn own_entry_of_many(&self, entry: u64, cell: CellAddress) -> Option<Entry> {
-        let last = self.last_own_entry.get();
-        let next = last + (entry.wrapping_sub(last) & ENTRY_MASK);
-        let numbers = std::iter::once(next).chain((entry..self.entries).step_by(ENTRY_MASK as usize + 1));
-        for number in numbers.filter(|number| *number < self.entries) {
-            let candidate = self.entry(number);
-            if candidate.target(self.arena()).is_some_and(|(_, found)| found == cell) {
-                self.last_own_entry.set(number);
-                return Some(candidate);
-            }
-        }
-        None
-    }
-
-    /// Starts the record of this attempt behind the last one. Every earlier record is DONE; nothing counts them yet, so the
-    /// ring is free all round.
-    pub(super) fn open_record(&mut self) {
-        // From the second half on, too: else large records, one after the other, would each make the ring grow.
-        let capacity = self.record_ring.capacity();
-        if self.record_start + RECORD_ROOM > capacity || self.record_start > capacity / 2 {
-            self.record_start = 0;
-        }
-        self.first_lock = LockWord::locked(LockedBy { participant: self.id, entry: 0, seq: self.seq });
-        let header = self.record_ring.address(self.record_start);
-        let platform = self.platform();
-        // Relaxed: published by the lock or by the status that leads here.
-        platform.store(header, self.seq, Relaxed);
-        platform.store(header.offset(2), super::commit::RECORD_OPEN, Relaxed);
-        platform.store(self.slot.record_start(), self.record_start, Relaxed);
-        platform.store(self.slot.entries_reserved(), 0, Relaxed);
-    }
-
-    /// Notes a block of this attempt, so that the commit publishes it and an abort frees it.
-    pub(super) fn note_allocation(&mut self, handle: Handle) {
-        let arena = &self.arena;
-        let entry = Entry::at(self.record_ring.address(self.record_start + 1 + self.entries));
-        let nothing = CellAddress::new(WordAddress::new(0));
-        entry.fill(arena, EntryKind::Allocation, nothing, [handle.raw(), 0, 0]);
-        self.entries += 1;
-        // Release: recovery that reads the count finds the entry filled.
-        arena.platform().store(self.slot.entries_reserved(), self.entries, Release);
     }
 }

@@ -58,6 +58,12 @@ impl LockWord {
         first | (entry & ENTRY_MASK) << SEQ_BITS
     }
 
+    /// The lock word of attempt `seq` of whose attempt 0 `first` is, both with entry 0.
+    #[inline]
+    pub const fn with_seq(first: u64, seq: u64) -> u64 {
+        first | (seq & SEQ_MASK)
+    }
+
     /// The entry that `word` names, if the same attempt holds it as holds `first`, a cell with entry 0. By one comparison.
     #[inline]
     pub const fn entry_beside(word: u64, first: u64) -> Option<u64> {

@@ -20,6 +20,8 @@ pub enum Fault {
     ExtendsBeyondTheClock,
     /// 7: an extension does not look at locked cells.
     ExtensionSkipsLocked,
+    /// Who locks a cell takes the last read for one of it, whatever was read.
+    SettlesAnyRead,
     /// 8: no second look at the cell after the read was logged.
     NoSecondLook,
     /// 9: the value is stored after the lock is free.
@@ -132,7 +134,7 @@ pub enum Fault {
 
 impl Fault {
     /// All that are one.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 62] = [
         Self::NoFenceAtBegin,
         Self::NoFenceWhenPrepared,
         Self::ClockBeforePrepared,
@@ -140,6 +142,7 @@ impl Fault {
         Self::SnapshotIncludesTheClock,
         Self::ExtendsBeyondTheClock,
         Self::ExtensionSkipsLocked,
+        Self::SettlesAnyRead,
         Self::NoSecondLook,
         Self::ValueAfterFree,
         Self::IdleBeforeFree,

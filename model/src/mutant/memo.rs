@@ -87,6 +87,8 @@ pub(super) struct Memo {
     pub sampled: Option<u64>,
     /// The last version that a validation took from the log.
     pub validated: u64,
+    /// The version over which a cell was locked just now, and the last read's cell looked at since.
+    pub settles: Option<u64>,
     /// First looks at cells.
     pub looks: BTreeMap<u64, u64>,
     /// Value words stored by the commit under way.
@@ -143,6 +145,14 @@ impl Memo {
     pub fn frees_unheld(&mut self, address: WordAddress) -> bool {
         let found = self.unheld.iter().position(|unheld| *unheld == address);
         found.map(|found| self.unheld.swap_remove(found)).is_some()
+    }
+
+    /// The cell that it has locked with its last access, and what stood in it.
+    pub fn just_locked(&self) -> Option<(WordAddress, u64)> {
+        let Access { address, operation: Operation::CompareExchange([current, new], _), .. } = self.last? else {
+            return None;
+        };
+        matches!(LockWord::unpack(new), LockWord::Locked(_)).then_some((address, current))
     }
 
     pub fn is_foreign_lock(&self, word: u64) -> bool {

@@ -132,6 +132,16 @@ impl Mutant {
                     if skipped { LockWord::free(Version(memo.validated)) } else { word }
                 })
             }
+            Fault::SettlesAnyRead if place == Place::Heap && file("transaction/validate.rs") => {
+                let mut memo = self.memo();
+                if let Some((cell, version)) = memo.just_locked() {
+                    memo.settles = Some(version);
+                    return Ok(cell.index());
+                }
+                let version = memo.settles.take();
+                drop(memo);
+                version.map_or_else(pass, Ok)
+            }
             Fault::NoSecondLook
                 if place == Place::Heap && order == Ordering::Relaxed && file("transaction/read.rs") =>
             {

@@ -125,6 +125,10 @@ impl System for Native {
             incarnation => incarnation,
         }
     }
+    #[inline(always)]
+    fn is_surely(&self, incarnation: u64) -> bool {
+        self.fork.incarnation() == incarnation
+    }
     fn entropy(&self) -> u64 {
         entropy()
     }
