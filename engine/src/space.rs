@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use crate::allocator;
 use crate::arena::{Arena, HotWord, Layout};
 use crate::error::Corrupt;
 use crate::holding;
@@ -258,10 +259,19 @@ impl<P: Platform> Space<P> {
             // AcqRel: pairs with the release of the last owner or its recoverer; the slot is at rest.
             if platform.compare_exchange(slot.claim(), 0, claim, AcqRel, Relaxed).is_ok() {
                 let _look = self.begin_look();
-                return Participant::adopt(Arc::clone(self), id, slot).map(Some);
+                return Participant::adopt(Arc::clone(self), id, slot)
+                    .map(Some)
+                    .inspect_err(|_| self.give_back(id, slot));
             }
         }
         Ok(None)
+    }
+
+    /// Nobody came of it: the place is for the next one, with what was taken for its logs.
+    fn give_back(&self, id: ParticipantId, slot: Slot) {
+        allocator::recover(&self.arena, id);
+        // Release: pairs with the acquire of the next claim; the slot is at rest.
+        let _ = self.arena.platform().compare_exchange(slot.claim(), self.claim().pack(), 0, Release, Relaxed);
     }
 
     /// While this runs, memory that is in use now does not go back to the system: for whoever checks handles that nothing keeps, or visits

@@ -68,16 +68,16 @@ const GOLDEN: [&str; 6] = [
     "bank-1000 22659 9ce0d8e48f718d4a",
     "bank-4 24588 50259c5b9f2ace07",
     "long-reader 86634 a34ccb788a775584",
-    "crossing-pairs 71045 2ff26657d54f7774",
+    "crossing-pairs 72123 c167d586462bd740",
     "queue 20732 50848a25addcc8bc",
 ];
 
 /// The same on the machine with differing transfers.
 const GOLDEN_CALIBRATED: [&str; 6] = [
-    "counter 18322 3fa59e28ef22d933",
-    "bank-1000 23883 45f47dc7f49a4173",
-    "bank-4 26647 d8f8653609ae0259",
-    "long-reader 83211 343ea8ee36cfbb0a",
-    "crossing-pairs 74330 6f054c8d34d9a902",
-    "queue 21412 a12f5cfdd2e2e669",
+    "counter 17699 689e71c359628760",
+    "bank-1000 22659 03cae797917e1ffb",
+    "bank-4 24770 8c9db2672c6e9bbe",
+    "long-reader 80367 3195af34577f8ace",
+    "crossing-pairs 70959 2e9645e6ef202fed",
+    "queue 20812 49be3576d5897a0c",
 ];

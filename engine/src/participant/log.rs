@@ -110,6 +110,8 @@ impl<const WORDS: u64> Pieces<WORDS> {
         if element < self.base {
             return self.starts[0].offset(element * WORDS);
         }
+        // What is not there is not written: the words at 0 are the header's.
+        assert!(element < self.capacity, "element {element} of a log that holds {}", self.capacity);
         let (piece, within) = locate(self.base, element);
         self.starts[piece as usize].offset(within * WORDS)
     }

@@ -146,13 +146,16 @@ impl<P: Platform> Participant<P> {
         }
         let freed = self.disown_since(point.entries);
         let gone = Ranges::of(self.arena(), &freed);
-        self.unwrite_since(point.entries, &gone)?;
-        self.forget_reads_of(&gone, point.reads);
+        let unwritten = self.unwrite_since(point.entries, &gone);
+        if unwritten.is_ok() {
+            self.forget_reads_of(&gone, point.reads);
+            self.keep(point);
+        }
+        // If it ended the attempt instead, too: no entry says any more that they are to be freed.
         for handle in freed {
             self.cache.free(&self.arena, self.id, handle);
         }
-        self.keep(point);
-        Ok(())
+        unwritten
     }
 
     /// Notes what an entry's value was before it is overwritten, if an alternative is under way.

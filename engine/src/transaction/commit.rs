@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
-use super::{Outcome, Participant};
+use super::{Outcome, Participant, SAMPLE};
 use crate::allocator;
 use crate::arena::HotWord;
 use crate::collection;
@@ -48,11 +48,16 @@ impl<P: Platform> Participant<P> {
         if self.active == 0 || self.is_foreign() {
             return Err(self.lost());
         }
-        if self.snapshot.is_none() || self.entries != 0 {
+        if self.entries != 0 {
             return self.commit_writes();
         }
-        self.commit_reads();
-        Ok(())
+        if !self.snapshot.is_none() {
+            self.commit_reads();
+            return Ok(());
+        }
+        // It reads visibly, and holds nothing. What is written back, by whoever it is, is its own record and not the last one's.
+        self.open_record();
+        self.commit_writes()
     }
 
     #[inline(never)]
@@ -268,7 +273,12 @@ impl<P: Platform> Participant<P> {
         if is_over(arena, waiter) {
             let _ = arena.platform().compare_exchange(self.slot.queue_to(), word, 0, AcqRel, Relaxed);
         } else if let Some(slot) = crate::participant::Slot::of(arena, waiter.participant) {
-            self.note_woken(waiting::ring(arena, slot));
+            let woken = waiting::ring(arena, slot);
+            self.note_woken(woken);
+            // The dead sleep whoever rings: now and then somebody has to ask.
+            if woken != 0 && self.counters.attempts.is_multiple_of(SAMPLE) {
+                self.forget_dead_waiter(self.slot);
+            }
         }
     }
 
@@ -284,7 +294,8 @@ impl<P: Platform> Participant<P> {
     pub(super) fn succeeded(&mut self) {
         self.counters.commits += 1;
         self.priority = None;
-        if self.failures != 0 || self.counters.began_ns.is_some() || self.has_large_logs {
+        let has_stopped = !self.victims.is_empty();
+        if self.failures != 0 || self.counters.began_ns.is_some() || self.has_large_logs || has_stopped {
             self.take_stock();
         }
     }
@@ -302,14 +313,18 @@ impl<P: Platform> Participant<P> {
     #[cold]
     #[inline(never)]
     fn take_stock(&mut self) {
-        if self.failures != 0 {
+        let has_failed = self.failures != 0;
+        if has_failed {
             self.forget_failures();
-            // Of an attempt that wrote nothing and had the token for a lull.
-            if self.standing.has_token() {
-                self.end_privilege();
-                self.ring_victims();
-            }
         }
+        // From here on, of an attempt that wrote nothing: the token it had for a lull, and whom it has to ring.
+        if has_failed && self.standing.has_token() {
+            self.end_privilege();
+        }
+        // Without a fence: what is owed is a ring that was heard, by whose ringer's fence all are found that it may be meant for; and who was
+        // stopped is rung by an exchange of the word that he sleeps on, behind IDLE.
+        self.pay_owed_wake();
+        self.ring_victims();
         if let Some(began) = self.counters.began_ns.take() {
             let duration = self.platform().now_ns().saturating_sub(began);
             let mean = self.counters.mean_duration_ns;

@@ -284,6 +284,8 @@ impl<P: Platform> Participant<P> {
         let active = self.active;
         match self.platform().compare_exchange(self.slot.status(), waiting, active, AcqRel, Relaxed) {
             Ok(_) => go_on,
+            // Stopped; but an interruption is to be told whatever else has happened, for it is told once.
+            Err(_) if go_on == Err(Stop::Interrupted) => go_on,
             Err(_) => Err(Stop::Conflict),
         }
     }

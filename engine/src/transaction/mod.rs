@@ -30,6 +30,7 @@
 //! **Who else touches these words**: `recovery` finishes what the dead left, with the same order of steps.
 
 mod abort;
+mod allocate;
 mod alternatives;
 mod begin;
 mod collect;
@@ -58,14 +59,12 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use crate::allocator::{self, BlockCache};
 use crate::arena::Arena;
-use crate::collection;
 use crate::contention::{Contender, Limits, Standing};
 use crate::error::{Corrupt, Stop};
 use crate::holding;
 use crate::participant::{Claim, ENTRY_WORDS, Pieces, READ_WORDS, Slot};
 use crate::platform::Platform;
 use crate::reclamation::{Limbo, Logs};
-use crate::recovery;
 use crate::space::Space;
 use crate::waiting::Bell;
 use crate::word::{
@@ -399,37 +398,6 @@ impl<P: Platform> Participant<P> {
     fn starves(&self) -> bool {
         let age = self.priority.map_or(0, |priority| self.tick().0.saturating_sub(priority.tick().0));
         self.failures >= self.limits.starving_attempts || age >= self.limits.starving_ticks
-    }
-
-    /// Makes a block that is this attempt's own until it commits; freed if it does not. Its payload holds anything:
-    /// initialize all of it.
-    pub fn allocate(&mut self, kind: BlockKind, payload_words: u64) -> Result<Handle, Stop> {
-        let mut handle = self.try_allocate(kind, payload_words);
-        // What was taken out of the space serves again, and what the dead hold. Once: whoever dies meanwhile is for the next one
-        // who finds the space full.
-        if matches!(handle, Err(Stop::Full(_))) && self.collect() + recovery::recover_dead(&self.space) > 0 {
-            handle = self.try_allocate(kind, payload_words);
-        }
-        match handle {
-            Ok(handle) => {
-                if kind.is_container() {
-                    self.objects_made += 1;
-                    collection::born(&self.arena, handle, false);
-                }
-                self.note_allocation(handle);
-                Ok(handle)
-            }
-            Err(stop) => Err(self.fail(stop)),
-        }
-    }
-
-    #[inline]
-    fn try_allocate(&mut self, kind: BlockKind, payload_words: u64) -> Result<Handle, Stop> {
-        if self.read_only {
-            return Err(Stop::ReadOnly);
-        }
-        self.entry_room()?;
-        Ok(self.cache.allocate(&self.arena, self.id, kind, payload_words)?)
     }
 
     /// First payload word of the block behind `handle`, which must be of `kind`.

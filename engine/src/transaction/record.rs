@@ -21,7 +21,7 @@ const RECORD_ROOM: u64 = 32;
 impl<P: Platform> Participant<P> {
     /// Starts the record of this attempt behind the last one. Every earlier record is DONE; nothing counts them yet, so the
     /// ring is free all round.
-    fn open_record(&mut self) {
+    pub(super) fn open_record(&mut self) {
         if !self.open_record_at_once() {
             (self.first_entry, self.entries_beside) = self.record_ring.run(self.record_start + 1);
             self.write_header(self.record_ring.address(self.record_start));

@@ -113,8 +113,11 @@ impl<P: Platform> Participant<P> {
                     }
                 }
                 Stop::Retry => {
-                    self.wait_for_change(deadline_ns)?;
-                    self.deadline_ns = deadline_ns;
+                    match self.wait_for_change(deadline_ns) {
+                        // Somebody was faster: it has lost, and does not wait.
+                        Ok(()) | Err(Stop::Conflict) => self.deadline_ns = deadline_ns,
+                        Err(stop) => return Err(stop),
+                    }
                 }
                 stop => {
                     self.abort();

@@ -11,7 +11,7 @@
 //!
 //! Sleeps are timed because a ringer may be killed. After each the owner's life is looked at: nobody else may be there.
 
-use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use super::Participant;
 use crate::contention::Verdict;
@@ -47,8 +47,11 @@ impl<P: Platform> Participant<P> {
                 self.end_if_dead(cell, word);
             }
             if slept.is_err() || !self.is_blocked(cell) {
-                if rung {
-                    self.owed_wake = Some(cell);
+                match slept {
+                    Ok(()) if rung => self.owed_wake = Some(cell),
+                    // There is no attempt at whose end it could be paid.
+                    Err(_) if rung => self.pass_ring_on(cell),
+                    _ => {}
                 }
                 return slept;
             }
@@ -64,13 +67,25 @@ impl<P: Platform> Participant<P> {
         self.note_woken(waiting::ring_younger(self.arena(), cell, self.priority.unwrap_or(Priority(0))));
     }
 
-    /// Ends the attempt of a lock's owner if its process is dead, or as much of it as `cell` needs.
+    /// Ends the attempt of a lock's owner if its process is dead, or as much of it as `cell` needs. A dead one in the place at him, or
+    /// at me, goes from there.
     fn end_if_dead(&mut self, cell: CellAddress, word: u64) {
         let LockWord::Locked(by) = LockWord::unpack(word) else { return };
-        if participant_is_dead(self.arena(), by.participant)
-            && let Some(slot) = Slot::of(self.arena(), by.participant)
-        {
+        let Some(slot) = Slot::of(self.arena(), by.participant) else { return };
+        if participant_is_dead(self.arena(), by.participant) {
             self.stop_dead(cell, slot, AttemptId { participant: by.participant, seq: by.seq });
+        } else {
+            self.forget_dead_waiter(slot);
+            self.forget_dead_waiter(self.slot);
+        }
+    }
+
+    /// Who was killed while he waited in somebody's one place keeps it from others until somebody looks: here, or in a recovery of all.
+    pub(super) fn forget_dead_waiter(&self, slot: Slot) {
+        let word = self.platform().load(slot.queue_to(), Acquire);
+        if AttemptId::unpack(word).is_some_and(|waiter| participant_is_dead(self.arena(), waiter.participant)) {
+            // AcqRel: as where a name goes that is over. Lost: somebody else has the place by now.
+            let _ = self.platform().compare_exchange(slot.queue_to(), word, 0, AcqRel, Relaxed);
         }
     }
 

@@ -72,13 +72,22 @@ pub fn ring_younger<P: Platform>(arena: &Arena<P>, cell: CellAddress, priority: 
     if may_have_sleepers(arena, bucket) { ring_bucket(arena, bucket, false, from) } else { 0 }
 }
 
+/// Bounded: each further turn means that the oldest one has gone meanwhile, by himself or rung by somebody else. He owes this ring to nobody.
 #[cold]
 fn ring_bucket<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool, from: u64) -> u64 {
+    let mut woken = 0;
+    while !ring_oldest(arena, bucket, changed, from, &mut woken) {
+        arena.platform().spin_hint();
+    }
+    woken
+}
+
+/// False: the one to be rung does not wait for a cell any more.
+fn ring_oldest<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool, from: u64, woken: &mut u64) -> bool {
     let platform = arena.platform();
     let (first, words) = arena.layout().wait_bucket(bucket);
     let mut oldest: Option<(u64, WordAddress, u64, Slot)> = None;
     let mut empty = true;
-    let mut woken = 0;
     for index in 0..words {
         let word = first.offset(index);
         // Acquire: pairs with `announce`.
@@ -94,33 +103,45 @@ fn ring_bucket<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool, from: 
                 }
             } else if waits_for == WaitingFor::Nothing as u64 {
                 // It died or is just leaving: its bit means nothing.
-                woken += take_bit(arena, word, bit, slot, WaitingFor::Nothing);
+                take_bit(arena, word, bit, slot, WaitingFor::Nothing, woken);
             } else if changed {
-                woken += ring(arena, slot);
+                *woken += ring(arena, slot);
             }
         }
     }
-    if let Some((_, word, bit, slot)) = oldest {
-        // The ringer clears the bit that it rings, so that the next ringer wakes the next.
-        woken += take_bit(arena, word, bit, slot, WaitingFor::Cell);
-        woken += ring(arena, slot);
+    if empty {
+        *woken += forget_summary(arena, bucket);
     }
-    if empty { forget_summary(arena, bucket) } else { woken }
+    let Some((_, word, bit, slot)) = oldest else { return true };
+    // The ringer clears the bit that it rings, so that the next ringer wakes the next, and who is rung knows it.
+    let is_his = take_bit(arena, word, bit, slot, WaitingFor::Cell, woken);
+    if is_his {
+        *woken += ring(arena, slot);
+    }
+    is_his
 }
 
 /// Takes the bit of somebody who was seen to wait for `seen`. Who waits for something else by now may have set it for that: it is given back, and he is
-/// rung, for others may have missed it meanwhile. Gives how many were asleep.
-fn take_bit<P: Platform>(arena: &Arena<P>, word: WordAddress, bit: u64, slot: Slot, seen: WaitingFor) -> u64 {
+/// rung, for others may have missed it meanwhile. False: that, or the bit was gone. Counts who was asleep.
+fn take_bit<P: Platform>(
+    arena: &Arena<P>,
+    word: WordAddress,
+    bit: u64,
+    slot: Slot,
+    seen: WaitingFor,
+    woken: &mut u64,
+) -> bool {
     let platform = arena.platform();
-    platform.fetch_and(word, !bit, AcqRel);
+    let before = platform.fetch_and(word, !bit, AcqRel);
     // Acquire, behind the exchange: pairs with `announce`, which says what for before it sets the bit.
     let now = platform.load(slot.waiting_for(), Acquire);
     if now == seen as u64 || now == WaitingFor::Nothing as u64 {
-        return 0;
+        return before & bit != 0;
     }
     // Relaxed: an exchange carries on what the sleeper has released with this word.
     platform.fetch_or(word, bit, Relaxed);
-    ring(arena, slot)
+    *woken += ring(arena, slot);
+    false
 }
 
 /// Takes the bit of an empty bucket out of the summary. Gives how many were asleep of those who have come in between.

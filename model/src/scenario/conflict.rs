@@ -7,7 +7,7 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{AttemptId, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 7] {
     [
         Scene { name: "crossing_writers", write: crossing_writers },
         Scene { name: "older_stops_younger", write: older_stops_younger },
@@ -15,6 +15,7 @@ pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
         Scene { name: "three_in_a_chain", write: three_in_a_chain },
         Scene { name: "three_on_one_cell", write: three_on_one_cell },
         Scene { name: "the_second_row", write: the_second_row },
+        Scene { name: "the_second_row_one_by_one", write: the_second_row_one_by_one },
     ]
 }
 
@@ -153,12 +154,7 @@ fn the_second_row<W: World>(setting: &Setting<W>) -> Play {
         who.begin().expect("it begins");
     }
     owner.write(cell, integer(1)).expect("nobody is in the way");
-    let arena = owner.arena();
-    let slot = |who: &Participant<W>| Slot::of(arena, who.id()).expect("it has a slot");
-    let seq = status_of(arena, slot(&placed)).expect("it has begun").seq;
-    // What `take_place` does.
-    let place = AttemptId { participant: placed.id(), seq }.pack();
-    arena.platform().store(slot(&owner).queue_to(), place, pso_engine::platform::Ordering::Release);
+    take_place(&owner, &placed);
     let actors: Vec<Actor> = vec![
         Box::new(move || {
             while let Err(stop) = visitor.write(cell, integer(2)) {
@@ -170,4 +166,42 @@ fn the_second_row<W: World>(setting: &Setting<W>) -> Play {
         Box::new(move || owner.abort()),
     ];
     Play { actors, epilogue: Box::new(move || placed.abort()) }
+}
+
+/// **Two in the second row, who then find nothing to write.** The danger: the end of the owner rings one of them, and he ends without
+/// ringing the other, for an attempt that has only read rings nobody.
+fn the_second_row_one_by_one<W: World>(setting: &Setting<W>) -> Play {
+    let cell = setting.bank(1).account(0);
+    let (mut owner, mut placed) = (setting.participant(), setting.participant());
+    let (mut first, mut second) = (setting.participant(), setting.participant());
+    for who in [&mut owner, &mut placed, &mut first, &mut second] {
+        who.begin().expect("it begins");
+    }
+    owner.write(cell, integer(1)).expect("nobody is in the way");
+    take_place(&owner, &placed);
+    let visit = move |visitor: &mut Participant<W>| {
+        while let Err(stop) = visitor.write(cell, integer(2)) {
+            assert_eq!(stop, Stop::Conflict);
+            visitor.begin().expect("it begins");
+            if visitor.read(cell).is_ok() && visitor.commit().is_ok() {
+                return;
+            }
+        }
+        visitor.abort();
+    };
+    let actors: Vec<Actor> = vec![
+        Box::new(move || visit(&mut first)),
+        Box::new(move || visit(&mut second)),
+        Box::new(move || owner.abort()),
+    ];
+    Play { actors, epilogue: Box::new(move || placed.abort()) }
+}
+
+/// Puts `placed` into the one place at `owner`, as `take_place` does.
+fn take_place<W: World>(owner: &Participant<W>, placed: &Participant<W>) {
+    let arena = owner.arena();
+    let slot = |who: &Participant<W>| Slot::of(arena, who.id()).expect("it has a slot");
+    let seq = status_of(arena, slot(placed)).expect("it has begun").seq;
+    let place = AttemptId { participant: placed.id(), seq }.pack();
+    arena.platform().store(slot(owner).queue_to(), place, pso_engine::platform::Ordering::Release);
 }

@@ -4,14 +4,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::support::{MIB, another, cells, dies_at, integer, space_of};
+use crate::support::{MIB, MS, Tx, another, cells, contents, dies_at, integer, space_of};
 use proptest::prelude::*;
+use pso_engine::allocator;
 use pso_engine::error::Stop;
-use pso_engine::participant::{Entry, EntryKind};
+use pso_engine::fsck::fsck_at_rest;
+use pso_engine::participant::{Entry, EntryKind, Slot, status_of};
 use pso_engine::platform::{Memory, System};
 use pso_engine::space::Space;
-use pso_engine::transaction::Participant;
-use pso_engine::word::{BlockKind, CellAddress};
+use pso_engine::transaction::{Participant, Sleeper};
+use pso_engine::word::{AttemptId, BlockKind, BlockPhase, CellAddress, State, Status};
 use pso_model::heap::{Heap, hide_deaths};
 use pso_model::scenario::Bank;
 
@@ -398,6 +400,73 @@ fn who_reads_what_a_dead_owner_committed_can_commit() {
         }
     }
     assert!(read_through > 0, "no kill fell between the commit and the write-back");
+}
+
+#[test]
+fn between_attempts_nothing_is_allocated() {
+    let (_, space) = space();
+    let mut one = space.participant().unwrap();
+    one.begin().unwrap();
+    one.abort();
+    assert_eq!(one.allocate(BlockKind::Cells, 8), Err(Stop::Conflict));
+    one.run(|_| Ok(())).unwrap();
+    assert_eq!(fsck_at_rest(&space), vec![]);
+    let mut private = 0;
+    allocator::for_each_block(space.arena(), |_, state| private += u32::from(state.phase == BlockPhase::Private));
+    assert_eq!(private, 0);
+}
+
+/// The danger: who is interrupted (Ctrl-C) in a wait, and stopped by somebody before it has its status back, is only told of the latter.
+#[test]
+fn an_interruption_is_told_whoever_has_stopped_the_waiter_meanwhile() {
+    struct Interrupted(Heap, Slot);
+    impl Sleeper for Interrupted {
+        fn sleep(&mut self, _: &mut dyn FnMut()) -> bool {
+            let Self(heap, slot) = self;
+            let Status { seq, state } = Status::unpack(heap.load(slot.status(), Relaxed)).unwrap();
+            assert_eq!(state, State::Waiting);
+            // What `conflict` does to it.
+            heap.store(slot.status(), Status { seq, state: State::Aborted }.pack(), Relaxed);
+            false
+        }
+    }
+    let (heap, space) = space();
+    let mut owner = space.participant().unwrap();
+    let cell = cells(&mut owner, 1)[0];
+    owner.begin().unwrap();
+    owner.write(cell, integer(1)).unwrap();
+    let mut waiter = space.participant().unwrap();
+    let slot = Slot::of(space.arena(), waiter.id()).unwrap();
+    waiter.set_sleeper(Box::new(Interrupted(heap, slot)));
+    assert_eq!(waiter.run(|tx| tx.write(cell, integer(2))), Err(Stop::Interrupted));
+    owner.commit().unwrap();
+    assert_eq!(contents(&mut owner, &[cell]), [1]);
+}
+
+/// The danger: who is killed in the one place at an owner keeps it, and everybody else is kept waiting behind nobody.
+#[test]
+fn who_is_killed_in_his_place_does_not_keep_it() {
+    let (heap, space) = space();
+    let mut owner = space.participant().unwrap();
+    let cell = cells(&mut owner, 1)[0];
+    owner.begin().unwrap();
+    owner.write(cell, integer(1)).unwrap();
+    let doomed = another(&heap, &space);
+    let mut victim = doomed.participant().unwrap();
+    victim.begin().unwrap();
+    let slot_of = |tx: &Tx| Slot::of(space.arena(), tx.id()).unwrap();
+    let seq = status_of(space.arena(), slot_of(&victim)).unwrap().seq;
+    // What `take_place` does.
+    let place = AttemptId { participant: victim.id(), seq }.pack();
+    let queue = slot_of(&owner).queue_to();
+    heap.store(queue, place, Relaxed);
+    std::mem::forget(victim);
+    heap.kill_process(doomed.process());
+    let mut visitor = space.participant().unwrap();
+    assert_eq!(visitor.run_until(Some(heap.now_ns() + 100 * MS), |tx| tx.write(cell, integer(2))), Err(Stop::TimedOut));
+    assert_ne!(heap.load(queue, Relaxed), place);
+    owner.commit().unwrap();
+    assert_eq!(contents(&mut visitor, &[cell]), [1]);
 }
 
 proptest! {

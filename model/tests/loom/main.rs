@@ -157,6 +157,7 @@ plays!(sleep, SLEEP, {
     crossing_writers: 1,
     three_on_one_cell: 1,
     the_second_row: 2,
+    the_second_row_one_by_one: 1,
     retry: 2,
     retry_after_a_killed_sleeper: 2,
     two_who_retry: 1,

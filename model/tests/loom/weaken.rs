@@ -35,7 +35,7 @@ use crate::world::Loom;
 
 /// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
 /// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-const PLAYS: [(&str, u64); 82] = [
+const PLAYS: [(&str, u64); 83] = [
     ("recovered_beside_a_waiter sleep 2", 2_000),
     ("arms_beside_a_ring_nearby sleep 3", 4_000),
     ("commits_beside_a_ring_nearby sleep 2", 12_000),
@@ -72,6 +72,7 @@ const PLAYS: [(&str, u64); 82] = [
     ("dead_committer yields 1", 2_000),
     ("dead_owner_of_a_lock yields 1", 2_000),
     ("the_second_row sleep 2", 5_000),
+    ("the_second_row_one_by_one sleep 1", 5_000),
     ("an_older_one_takes_the_place sleep 0", 500),
     ("a_chain_behind_a_long_body sleep 1", 1_000),
     ("older_stops_younger yields 1", 500),

@@ -103,6 +103,7 @@ plays! {
     three_in_a_chain,
     three_on_one_cell,
     the_second_row,
+    the_second_row_one_by_one,
     dead_owner_of_a_lock,
     dead_committer,
     dead_in_write_back,

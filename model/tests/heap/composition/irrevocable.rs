@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use pso_engine::arena::HEADER_WORDS;
 use pso_engine::error::Stop;
-use pso_engine::platform::System;
+use pso_engine::fsck::fsck;
+use pso_engine::platform::{Memory, System};
 use pso_engine::space::Space;
+use pso_engine::word::WordAddress;
 
 use crate::support::{MIB, MS, Tx, cells, contents, integer, space_of, version};
 
@@ -163,4 +166,24 @@ fn the_privilege_of_the_dead_is_nobodys() {
     next.write(cells[0], integer(5)).unwrap();
     one.run_irrevocable(deadline, |tx| tx.write(cells[0], integer(2))).unwrap();
     assert_eq!(next.commit(), Err(Stop::Conflict));
+}
+
+/// The danger: such an attempt has opened no record, and writes back what stands where its own would be. The ring is used up more than once.
+#[test]
+fn irrevocable_transactions_in_which_nothing_happens_leave_no_trace() {
+    let (heap, space) = space_of(4 * MIB);
+    let mut one = space.participant().unwrap();
+    let cells = cells(&mut one, 2);
+    let before: Vec<u64> = (0..HEADER_WORDS).map(|word| heap.load(WordAddress::new(word), Relaxed)).collect();
+    for round in 0..5_000 {
+        one.run_irrevocable(None, |_| Ok(())).unwrap();
+        // A record that ends anywhere.
+        if round % 700 == 0 {
+            one.run(|tx| (0..=round / 700).try_for_each(|_| tx.write(cells[0], integer(round)))).unwrap();
+        }
+    }
+    let after: Vec<u64> = (0..HEADER_WORDS).map(|word| heap.load(WordAddress::new(word), Relaxed)).collect();
+    assert_eq!(after, before, "the header");
+    assert_eq!(contents(&mut one, &cells), [4_900, 0]);
+    assert_eq!(fsck(&space), vec![]);
 }

@@ -6,12 +6,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use crate::support::{MIB, MS, Tx, cells, contents, integer, space_of, version};
+use pso_engine::allocator;
+use pso_engine::arena::Geometry;
 use pso_engine::error::Stop;
 use pso_engine::fsck::fsck;
 use pso_engine::object::{list, queue};
+use pso_engine::participant::Slot;
 use pso_engine::platform::{Memory, System};
 use pso_engine::space::Space;
-use pso_engine::word::{BlockKind, CellAddress, Value};
+use pso_engine::word::{BlockKind, BlockPhase, CellAddress, State, Status, Value};
+use pso_model::heap::Heap;
+use pso_model::interpose::Interposed;
 
 // --- Alternatives ----------------------------------------------------------------------------------------------------
 
@@ -229,6 +234,53 @@ fn a_stopped_attempt_runs_no_second_alternative() {
     assert_eq!((result, firsts), (Ok("first"), 2));
     old.abort();
     assert_eq!(contents(&mut old, &cells), [1, 0]);
+}
+
+/// The danger: an alternative has disowned its blocks, and is stopped before it has freed them.
+#[test]
+fn an_alternative_that_is_stopped_while_it_is_undone_leaves_no_block() {
+    for step in 0.. {
+        let (heap, layout) = Heap::space(Geometry::for_bytes(4 * MIB).unwrap());
+        let mut old = Space::join(heap.process(), layout).unwrap().participant().unwrap();
+        let cells = cells(&mut old, 4);
+        let space = Space::join(Interposed::new(heap.clone()), layout).unwrap();
+        let mut young = space.participant().unwrap();
+        let slot = Slot::of(space.arena(), young.id()).unwrap();
+        let mut firsts = 0;
+        let result = young.or_else(
+            |tx| {
+                firsts += 1;
+                if firsts == 2 {
+                    return Ok(());
+                }
+                tx.allocate(BlockKind::Cells, 40)?;
+                cells.iter().try_for_each(|cell| tx.write(*cell, integer(1)))?;
+                let heap = heap.clone();
+                // What `conflict` does to the younger.
+                space.arena().platform().at(step, move || {
+                    let active = heap.load(slot.status(), Relaxed);
+                    if let Some(Status { seq, state: State::Active }) = Status::unpack(active) {
+                        heap.store(slot.status(), Status { seq, state: State::Aborted }.pack(), Relaxed);
+                    }
+                });
+                Err(Stop::Retry)
+            },
+            |_| Ok(()),
+        );
+        let through = space.arena().platform().forget();
+        assert_eq!(result, Ok(()));
+        let mut left = Vec::new();
+        allocator::for_each_block(space.arena(), |handle, state| {
+            if state.phase == BlockPhase::Private {
+                left.push(handle);
+            }
+        });
+        assert_eq!(left, [], "stopped at step {step}");
+        if through {
+            assert!(step > 20, "the second alternative after {step} accesses");
+            break;
+        }
+    }
 }
 
 // --- Parts that only read --------------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ use pso_engine::object::{self, View, dict, list, text, tuple, view};
 use pso_engine::participant::Slot;
 use pso_engine::platform::Memory;
 use pso_engine::reclamation::for_each_retired;
-use pso_engine::space::Space;
+use pso_engine::space::{JoinError, Space};
+use pso_engine::transaction::Participant;
 use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, CELL_WORDS, CellAddress, Handle, Value};
 use pso_model::heap::Heap;
 
@@ -198,6 +199,48 @@ fn who_takes_the_slot_next_frees_what_the_last_owner_left() {
     assert_eq!(next.id(), id);
     assert_eq!(next.collect(), 20);
     next.leave();
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+/// The danger: whoever finishes the commit of the dead takes out what an attempt before it had wanted to, whose record still stands there.
+#[test]
+fn what_an_aborted_attempt_had_taken_out_stays_whoever_dies_after_it() {
+    for step in 0.. {
+        let (heap, space) = space_of(MIB);
+        let mut survivor = space.participant().unwrap();
+        let list = texts(&mut survivor, 1);
+        let live = in_phase(&space, BlockPhase::Live);
+        let give_up = |tx: &mut Tx| {
+            let gives_up = tx.run(|tx| replace(tx, list, 0, 1).and(Err::<(), _>(Stop::Interrupted)));
+            assert_eq!(gives_up, Err(Stop::Interrupted));
+        };
+        let through = dies_at(&heap, &space, step, give_up, |victim| victim.run_irrevocable(None, |_| Ok(())).unwrap());
+        live_after_a_kill(&space, &mut survivor, step);
+        assert_eq!(survivor.run(|tx| item(tx, list, 0)).unwrap(), long(0), "after a kill at step {step}");
+        assert!(in_phase(&space, BlockPhase::Live) >= live, "after a kill at step {step}");
+        if through {
+            assert!(step > 10, "an irrevocable transaction of {step} accesses");
+            break;
+        }
+    }
+}
+
+/// The danger: each who finds no room for its logs costs a place for ever.
+#[test]
+fn who_cannot_join_a_full_space_leaves_no_place_taken() {
+    let (_, space) = space_of(MIB);
+    let mut tx = space.participant().unwrap();
+    let list = texts(&mut tx, 0);
+    while tx.run(|tx| text::encode(tx, &long(0)).and_then(|value| list::push(tx, list, value))).is_ok() {}
+    let (mut refused, mut joined) = (0, Vec::new());
+    while refused < 2 * space.arena().layout().geometry().participants {
+        match space.participant() {
+            Ok(participant) => joined.push(participant),
+            Err(JoinError::Full(_)) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    joined.into_iter().for_each(Participant::leave);
     assert_eq!(fsck_at_rest(&space), vec![]);
 }
 
