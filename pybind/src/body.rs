@@ -15,16 +15,21 @@ pub fn check(py: Python<'_>, function: &Any) -> Result<()> {
     Ok(())
 }
 
-/// The body of an `async def` runs when the transaction is over: refused.
+/// The body of an `async def` or of a generator runs when the transaction is over: refused.
 pub fn refuse_coroutine(py: Python<'_>, function: &Any) -> Result<()> {
     /// `inspect.CO_COROUTINE | CO_ASYNC_GENERATOR`
     const ASYNC: isize = 0x80 | 0x200;
+    /// `inspect.CO_GENERATOR`
+    const GENERATOR: isize = 0x20;
     if !function.has_attribute(py, c"__code__")? {
         return Ok(());
     }
     let flags = function.attribute(py, c"__code__")?.attribute(py, c"co_flags")?.index(py)?;
     if flags & ASYNC != 0 {
         return Err(Kind::Type.raise(py, "an async function cannot be a transaction: its body would run after it"));
+    }
+    if flags & GENERATOR != 0 {
+        return Err(no_coroutines(py));
     }
     Ok(())
 }

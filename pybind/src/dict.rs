@@ -5,7 +5,7 @@ use pso_engine::object::key::Key;
 use pso_engine::object::{self, dict};
 use pso_engine::word::{BlockKind, Handle, Value};
 
-use crate::fetch::{Fetched, Found, fetch};
+use crate::fetch::{Fetched, Found, fetch, fetch_to_remove};
 use crate::ffi::class::{MAPPING, Receiver};
 use crate::ffi::method::Signature;
 use crate::ffi::natives::Native;
@@ -252,7 +252,7 @@ impl Dict {
         let removed = with_key(py, this.space(), object, Purpose::Lookup, |key| match key {
             Some(key) => this.space().operate(py, |tx| match dict::remove(tx, handle, key)? {
                 Some((key, value)) => {
-                    let fetched = fetch(py, this.space(), tx, value)?;
+                    let fetched = fetch_to_remove(py, this.space(), tx, value)?;
                     discard_both(tx, key, value)?;
                     Ok(Some(fetched))
                 }
@@ -274,7 +274,7 @@ impl Dict {
         let (space, handle) = (this.space(), this.0.handle());
         let popped = space.operate(py, |tx| match dict::pop_last(tx, handle)? {
             Some((key, value)) => {
-                let fetched = (fetch(py, space, tx, key)?, fetch(py, space, tx, value)?);
+                let fetched = (fetch_to_remove(py, space, tx, key)?, fetch_to_remove(py, space, tx, value)?);
                 discard_both(tx, key, value)?;
                 Ok(Some(fetched))
             }

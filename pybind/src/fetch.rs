@@ -1,14 +1,21 @@
 //! Values on their way out: looked at inside the attempt, made Python objects after it.
 //!
-//! Inside the attempt only strs and bytes are made objects at once, straight from shared memory: that allocates, and runs
+//! Inside the attempt only strs, bytes and large ints are made objects at once, straight from shared memory: that allocates, and runs
 //! no Python code. Tuples could start a collection, and proxies are made; they wait until the engine is done. Live objects are held
 //! from inside the attempt on (see [`crate::holding`]).
+//!
+//! A tuple that several tuples name is looked at once, and is one object outside, too: tuples of tuples that name each other twice would
+//! else be read in a time that doubles with each level.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
 
 use pso_engine::error::{Corrupt, Stop};
 use pso_engine::object::{View, bytes, int, text, tuple, view};
 use pso_engine::word::{BlockKind, Handle, InlineBytes, Value};
 
-use crate::ffi::{Instance, Kind, Object, Python, Result};
+use crate::ffi::{Instance, Kind, Object, Python, Raised, Result};
 use crate::holding::{Keep, Shared};
 use crate::key::MOST_NESTED_TUPLES;
 use crate::space::{Space, Tx};
@@ -21,33 +28,42 @@ pub enum Fetched {
     Bool(bool),
     /// An int.
     Int(i64),
-    /// A larger one.
-    Large(bool, Vec<u8>),
     /// A float.
     Float(f64),
     /// A short str, not yet checked.
     ShortText(InlineBytes),
     /// Short bytes.
     ShortBytes(InlineBytes),
-    /// A str or bytes.
+    /// A str, bytes, or a large int.
     Object(Object),
     /// One for which this process has no memory. Said later: an attempt goes on, or is run again, without an exception.
     NoMemory,
     /// A tuple.
     Tuple(Vec<Fetched>),
+    /// A tuple that several name.
+    Many(Rc<Many>),
     /// A live object.
     Shared(Shared),
 }
 
-/// Who keeps live objects that are read.
-#[derive(Clone, Copy)]
-struct Keeping<'a> {
-    space: &'a Space,
-    /// Containers that are copied at once need nobody.
-    containers: bool,
+/// A tuple that several name: its items until the first of them wants the object, then that.
+pub struct Many {
+    items: RefCell<Vec<Fetched>>,
+    object: RefCell<Option<Object>>,
+    was_visited: Cell<bool>,
+    lacks_memory: bool,
 }
 
-/// Text is UTF-8 already, so what fails is memory.
+/// One look at a value, and what is in it.
+struct Look<'a> {
+    space: &'a Space,
+    /// Whether live containers are to be kept. Those that are copied at once need nobody.
+    keeps_containers: bool,
+    /// Tuples that several name, by their handles.
+    many: HashMap<u64, Rc<Many>>,
+}
+
+/// Text is UTF-8 already, and an int has any size, so what fails is memory.
 fn made(py: Python<'_>, object: Result<Object>) -> Fetched {
     match object {
         Ok(object) => Fetched::Object(object),
@@ -67,47 +83,79 @@ fn corrupt(what: &'static str, word: u64) -> Stop {
 pub fn fetch(py: Python<'_>, space: &Space, tx: &mut Tx, value: Value) -> Result<Fetched, Stop> {
     match value.as_int() {
         Some(value) => Ok(Fetched::Int(value)),
-        None => fetch_other(py, Keeping { space, containers: true }, tx, value, 0),
+        None => Look { space, keeps_containers: true, many: HashMap::new() }.fetch(py, tx, value, 0),
     }
+}
+
+/// The same for whoever takes the value out: if there is no memory for it, it stays, and a `MemoryError` is raised.
+pub fn fetch_to_remove(py: Python<'_>, space: &Space, tx: &mut Tx, value: Value) -> Result<Fetched, Stop> {
+    let fetched = fetch(py, space, tx, value)?;
+    if fetched.lacks_memory() {
+        let _raised = no_memory(py);
+        return Err(Stop::Interrupted);
+    }
+    Ok(fetched)
+}
+
+#[cold]
+fn no_memory(py: Python<'_>) -> Raised {
+    Kind::Memory.raise(py, "no memory for a value that was read")
 }
 
 /// The same for whoever needs lists and dicts only as long as the attempt runs.
 pub fn fetch_in_passing(py: Python<'_>, space: &Space, tx: &mut Tx, value: Value) -> Result<Fetched, Stop> {
-    fetch_other(py, Keeping { space, containers: false }, tx, value, 0)
+    Look { space, keeps_containers: false, many: HashMap::new() }.fetch(py, tx, value, 0)
 }
 
-fn fetch_other(py: Python<'_>, keeping: Keeping<'_>, tx: &mut Tx, value: Value, depth: usize) -> Result<Fetched, Stop> {
-    Ok(match view(tx, value)? {
-        View::None => Fetched::None,
-        View::Bool(value) => Fetched::Bool(value),
-        View::Int(value) => Fetched::Int(value),
-        View::Float(value) => Fetched::Float(value),
-        View::ShortText(short) => Fetched::ShortText(short),
-        View::ShortBytes(short) => Fetched::ShortBytes(short),
-        View::Text(handle) => text::with(tx, handle, |text| made(py, py.str(text)))?,
-        View::Bytes(handle) => bytes::with(tx, handle, |bytes| made(py, py.bytes(bytes)))?,
-        View::LargeInt(handle) => {
-            int::with(tx, handle, |negative, magnitude| Fetched::Large(negative, magnitude.to_vec()))?
-        }
-        View::Tuple(_) if depth >= MOST_NESTED_TUPLES => return Err(corrupt("a tuple that holds itself", value.raw())),
-        View::Tuple(handle) => {
-            let mut items = Vec::new();
-            for index in 0..tuple::len(tx, handle)? {
-                match tuple::item(tx, handle, index)? {
-                    Some(item) => items.push(fetch_other(py, keeping, tx, item, depth + 1)?),
-                    None => return Err(corrupt("a tuple", value.raw())),
-                }
+impl Look<'_> {
+    fn fetch(&mut self, py: Python<'_>, tx: &mut Tx, value: Value, depth: usize) -> Result<Fetched, Stop> {
+        Ok(match view(tx, value)? {
+            View::None => Fetched::None,
+            View::Bool(value) => Fetched::Bool(value),
+            View::Int(value) => Fetched::Int(value),
+            View::Float(value) => Fetched::Float(value),
+            View::ShortText(short) => Fetched::ShortText(short),
+            View::ShortBytes(short) => Fetched::ShortBytes(short),
+            View::Text(handle) => text::with(tx, handle, |text| made(py, py.str(text)))?,
+            View::Bytes(handle) => bytes::with(tx, handle, |bytes| made(py, py.bytes(bytes)))?,
+            View::LargeInt(handle) => {
+                int::with(tx, handle, |negative, magnitude| made(py, py.large_int(negative, magnitude)))?
             }
-            Fetched::Tuple(items)
+            View::Tuple(_) if depth >= MOST_NESTED_TUPLES => {
+                return Err(corrupt("a tuple that holds itself", value.raw()));
+            }
+            View::Tuple(handle) if tx.is_shared(handle) => {
+                if let Some(known) = self.many.get(&handle.raw()) {
+                    return Ok(Fetched::Many(Rc::clone(known)));
+                }
+                let items = self.items(py, tx, handle, depth)?;
+                let lacks_memory = items.iter().any(Fetched::lacks_memory);
+                let (object, was_visited) = (RefCell::new(None), Cell::new(false));
+                let many = Many { items: RefCell::new(items), object, was_visited, lacks_memory };
+                let many = self.many.entry(handle.raw()).or_insert(Rc::new(many));
+                Fetched::Many(Rc::clone(many))
+            }
+            View::Tuple(handle) => Fetched::Tuple(self.items(py, tx, handle, depth)?),
+            View::Shared(kind, handle) => {
+                let keep = match kind {
+                    BlockKind::List | BlockKind::Dict if !self.keeps_containers => Keep::Nothing,
+                    _ => self.space.keep(py, tx, kind, handle)?,
+                };
+                Fetched::Shared(Shared { kind, handle, keep })
+            }
+        })
+    }
+
+    fn items(&mut self, py: Python<'_>, tx: &mut Tx, tuple: Handle, depth: usize) -> Result<Vec<Fetched>, Stop> {
+        let mut items = Vec::new();
+        for index in 0..tuple::len(tx, tuple)? {
+            match tuple::item(tx, tuple, index)? {
+                Some(item) => items.push(self.fetch(py, tx, item, depth + 1)?),
+                None => return Err(corrupt("a tuple", tuple.raw())),
+            }
         }
-        View::Shared(kind, handle) => {
-            let keep = match kind {
-                BlockKind::List | BlockKind::Dict if !keeping.containers => Keep::Nothing,
-                _ => keeping.space.keep(py, tx, kind, handle)?,
-            };
-            Fetched::Shared(Shared { kind, handle, keep })
-        }
-    })
+        Ok(items)
+    }
 }
 
 impl Fetched {
@@ -131,7 +179,6 @@ impl Fetched {
             Self::None => Ok(py.none()),
             Self::Bool(value) => Ok(py.bool(value)),
             Self::Int(value) => py.int(value),
-            Self::Large(negative, magnitude) => py.large_int(negative, &magnitude),
             Self::Float(value) => py.float(value),
             Self::ShortText(short) => match std::str::from_utf8(short.as_slice()) {
                 Ok(text) => py.str(text),
@@ -139,26 +186,55 @@ impl Fetched {
             },
             Self::ShortBytes(short) => py.bytes(short.as_slice()),
             Self::Object(made) => Ok(made),
-            Self::NoMemory => Err(Kind::Memory.raise(py, "no memory for a value that was read")),
-            Self::Tuple(items) => {
-                let mut objects = Vec::with_capacity(items.len());
-                for item in items {
-                    objects.push(item.into_object_with(py, space, shared)?);
+            Self::NoMemory => Err(no_memory(py)),
+            Self::Tuple(items) => tuple_of(py, items, space, shared),
+            Self::Many(many) => {
+                let made = many.object.borrow().clone();
+                if let Some(made) = made {
+                    return Ok(made);
                 }
-                py.tuple(objects)
+                let object = tuple_of(py, many.items.take(), space, shared)?;
+                many.object.replace(Some(object.clone()));
+                Ok(object)
             }
             Self::Shared(object) => shared(object),
         }
     }
 
-    /// Calls `visit` with every live object in it, those in tuples included.
+    /// Whether it was read and cannot be had.
+    fn lacks_memory(&self) -> bool {
+        match self {
+            Self::NoMemory => true,
+            Self::Tuple(items) => items.iter().any(Self::lacks_memory),
+            Self::Many(many) => many.lacks_memory,
+            _ => false,
+        }
+    }
+
+    /// Calls `visit` with every live object in it, those in tuples included; of a tuple that several name the first time only.
     pub fn each_shared(&self, visit: &mut impl FnMut(BlockKind, Handle)) {
         match self {
             Self::Shared(object) => visit(object.kind, object.handle),
             Self::Tuple(items) => items.iter().for_each(|item| item.each_shared(visit)),
+            Self::Many(many) if !many.was_visited.replace(true) => {
+                many.items.borrow().iter().for_each(|item| item.each_shared(visit));
+            }
             _ => {}
         }
     }
+}
+
+fn tuple_of(
+    py: Python<'_>,
+    items: Vec<Fetched>,
+    space: &Instance<Space>,
+    shared: &mut dyn FnMut(Shared) -> Result<Object>,
+) -> Result<Object> {
+    let mut objects = Vec::with_capacity(items.len());
+    for item in items {
+        objects.push(item.into_object_with(py, space, shared)?);
+    }
+    py.tuple(objects)
 }
 
 /// What a look-up found.

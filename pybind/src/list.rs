@@ -3,7 +3,7 @@
 use pso_engine::object::{self, list};
 use pso_engine::word::{BlockKind, Handle};
 
-use crate::fetch::{Found, fetch};
+use crate::fetch::{Found, fetch_to_remove};
 use crate::ffi::class::{Receiver, SEQUENCE};
 use crate::ffi::method::Signature;
 use crate::ffi::natives::Native;
@@ -198,6 +198,10 @@ impl List {
                     None => return Ok(false),
                 }
             };
+            // First: what is made for a place that is not there would be garbage.
+            if list::get(tx, handle, place)?.is_none() {
+                return Ok(false);
+            }
             let value = plan.carry_out(tx)?.value(tx, &draft)?;
             list::set(tx, handle, place, value)
         })?;
@@ -280,7 +284,7 @@ impl List {
             let Some(place) = place_of(index, length) else { return Ok((length == 0, None)) };
             match list::remove(tx, handle, place)? {
                 Some(value) => {
-                    let fetched = fetch(py, this.space(), tx, value)?;
+                    let fetched = fetch_to_remove(py, this.space(), tx, value)?;
                     object::discard(tx, value)?;
                     Ok((false, Some(fetched)))
                 }

@@ -7,7 +7,7 @@ use pso_engine::error::Stop;
 use pso_engine::object::{self, queue};
 use pso_engine::word::{BlockKind, Handle};
 
-use crate::fetch::{Fetched, fetch};
+use crate::fetch::{Fetched, fetch_to_remove};
 use crate::ffi::method::Signature;
 use crate::ffi::slot::Slot;
 use crate::ffi::weak::Identity;
@@ -50,7 +50,8 @@ static PROPERTIES: [Property<Queue>; 2] =
 enum Patience {
     Forever,
     No,
-    Until(u64),
+    /// From the first time to the second one.
+    Until(u64, u64),
 }
 
 impl Queue {
@@ -105,7 +106,10 @@ impl Queue {
         }
         match timeout.filter(|timeout| !timeout.is_none()) {
             None => Ok(Patience::Forever),
-            Some(timeout) => Ok(Patience::Until(self.0.space().deadline(py, timeout.seconds(py)?)?)),
+            Some(timeout) => {
+                let (now, deadline) = self.0.space().now_and_deadline(py, timeout.seconds(py)?)?;
+                Ok(Patience::Until(now, deadline))
+            }
         }
     }
 
@@ -119,18 +123,23 @@ impl Queue {
         let space = self.0.space();
         if let Some(transaction) = space.interpreter().current(py) {
             let found = space.operate(py, &mut step)?;
-            if found.is_some() || matches!(patience, Patience::No) || transaction.is_impatient() {
+            if found.is_some() {
                 return Ok(found);
             }
-            if let Patience::Until(deadline) = patience {
-                transaction.wait_until(deadline);
+            let is_over = match patience {
+                Patience::Forever => false,
+                Patience::No => true,
+                Patience::Until(now, deadline) => transaction.has_waited(now, deadline - now),
+            };
+            if is_over {
+                return Ok(None);
             }
             return Err(crate::transaction::retry(py, space.interpreter()));
         }
         let deadline = match patience {
             Patience::No => return space.operate(py, step),
             Patience::Forever => None,
-            Patience::Until(deadline) => Some(deadline),
+            Patience::Until(_, deadline) => Some(deadline),
         };
         let waited = space.operate_or_time_out(py, deadline, |tx| step(tx)?.map(Some).ok_or(Stop::Retry))?;
         Ok(waited.flatten())
@@ -176,7 +185,7 @@ impl Queue {
         let handle = self.0.handle();
         let got: Option<Fetched> = self.wait(py, patience, |tx| match queue::try_get(tx, handle)? {
             Some(value) => {
-                let fetched = fetch(py, self.0.space(), tx, value)?;
+                let fetched = fetch_to_remove(py, self.0.space(), tx, value)?;
                 object::discard(tx, value)?;
                 Ok(Some(fetched))
             }

@@ -437,11 +437,15 @@ impl Space {
 
     /// Now and `seconds` later, in ns of the system's clock.
     pub fn deadline(&self, py: Python<'_>, seconds: f64) -> Result<u64> {
+        self.now_and_deadline(py, seconds).map(|(_, deadline)| deadline)
+    }
+    /// Now, and in so many seconds, in ns.
+    pub fn now_and_deadline(&self, py: Python<'_>, seconds: f64) -> Result<(u64, u64)> {
         if seconds.is_nan() || seconds < 0.0 {
             return Err(Kind::Value.raise(py, "'timeout' must be a non-negative number"));
         }
         let now = self.membership(py)?.native().now_ns();
-        Ok(now.saturating_add((seconds * 1e9).min(u64::MAX as f64) as u64))
+        Ok((now, now.saturating_add((seconds * 1e9).min(u64::MAX as f64) as u64)))
     }
 
     /// The memory of the space.

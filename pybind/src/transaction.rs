@@ -38,9 +38,9 @@ pub struct Transaction {
     member: Cell<Option<Box<Member>>>,
     stop: RefCell<Option<Stop>>,
     forked: Cell<bool>,
-    /// When a `Queue.get(timeout=...)` of this transaction stops waiting, and whether it has.
+    /// When the first `Queue.get(timeout=...)` of this transaction stops waiting, and since when their timeouts count.
     patience: Cell<Option<u64>>,
-    impatient: Cell<bool>,
+    patient_since: Cell<Option<u64>>,
     /// Changes of size that iterators were told of, to be taken back if the attempt fails.
     sizes: RefCell<Vec<(Rc<Cell<i64>>, i64)>>,
     /// What is to run after the end, as the attempt under way has it.
@@ -117,7 +117,7 @@ impl Transaction {
             stop: RefCell::new(None),
             forked: Cell::new(false),
             patience: Cell::new(None),
-            impatient: Cell::new(false),
+            patient_since: Cell::new(None),
             sizes: RefCell::default(),
             hooks: RefCell::default(),
             hooked: Cell::new(false),
@@ -134,7 +134,7 @@ impl Transaction {
         transaction.member.set(Some(space.take_member(py)?));
         transaction.go_on();
         transaction.patience.set(None);
-        transaction.impatient.set(false);
+        transaction.patient_since.set(None);
         transaction.attempt.set(0);
         transaction.irrevocable.set(false);
         transaction.alternatives.set(0);
@@ -222,14 +222,16 @@ impl Transaction {
     fn set_read_only(&self, py: Python<'_>, space: &Space, read_only: bool) -> Result<bool> {
         Ok(self.work(py, space)?.participant().set_read_only(read_only))
     }
-    /// When a wait with a timeout of its own ends: the first one that asks in this transaction sets it.
-    pub fn wait_until(&self, deadline_ns: u64) {
-        let earlier = self.patience.get().map_or(deadline_ns, |known| known.min(deadline_ns));
-        self.patience.set(Some(earlier));
-    }
-    /// Whether such a wait has ended: then it is not to be asked for again.
-    pub fn is_impatient(&self) -> bool {
-        self.impatient.get()
+    /// Whether a wait with a timeout of its own has ended, in ns; if not, the transaction waits no longer than to its end. All timeouts of a
+    /// transaction count from the first wait of its first attempt: what is run again does not wait anew.
+    pub fn has_waited(&self, now: u64, timeout: u64) -> bool {
+        let since = self.patient_since.get().unwrap_or(now);
+        self.patient_since.set(Some(since));
+        let end = since.saturating_add(timeout);
+        if now < end {
+            self.patience.set(Some(self.patience.get().map_or(end, |known| known.min(end))));
+        }
+        now >= end
     }
 }
 
@@ -437,9 +439,8 @@ impl Attempts<'_> {
         match work.participant().wait_for_change(until) {
             Ok(()) | Err(Stop::Conflict) => Ok(()),
             Err(Stop::TimedOut) if own.is_some() && until == own => {
-                // Whoever waited with a timeout of its own is told in the next attempt.
+                // Whoever waited with a timeout of its own finds in the next attempt that it is over.
                 self.transaction.patience.set(None);
-                self.transaction.impatient.set(true);
                 Ok(())
             }
             Err(stop) => {

@@ -29,6 +29,14 @@ def test_a_block_is_one_transaction(space):
     assert seen == [{"x": 1}] and root == {"x": 2, "new": [1, 2]}
 
 
+def test_blocks_in_which_nothing_happens_leave_no_trace(named_space):
+    named_space.root["x"] = 1
+    for _ in range(600):
+        with named_space.transaction():
+            pass
+    assert pso.attach(named_space.name).root == {"x": 1}
+
+
 def test_an_exception_rolls_a_block_back_and_passes(space):
     root = space.root
     for exception in [LookupError, KeyboardInterrupt, GeneratorExit]:

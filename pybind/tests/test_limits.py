@@ -362,8 +362,8 @@ def test_a_forked_child_without_a_place_is_told_and_joins_when_there_is_one(idle
 
 
 def test_a_space_without_a_place_for_another_thread_at_work_says_who_has_them(names):
-    """Attempts that sleep keep their place: 64 of them, and a small space is at its end."""
-    space = pso.create(names(), size="8M")
+    """Attempts that sleep keep their place: 64 of them, and a small space is at its end. (One of 8M has no room for their logs.)"""
+    space = pso.create(names(), size="16M")
     said = alone(
         """
         import threading, time

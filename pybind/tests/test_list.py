@@ -10,6 +10,7 @@ import operator
 import random
 import weakref
 
+import pso
 import pytest
 from differential import compare, described, outcome
 from hypothesis import given
@@ -378,3 +379,14 @@ def test_an_iterator_that_is_used_while_it_lets_go(space):
     assert watch() is None or seen == []
     rest.extend(iterator)
     assert sorted(item[0] for item in rest + seen) == [2, 3, 4]
+
+
+def test_what_is_made_for_a_place_that_is_not_there_is_not_kept():
+    with pso.create(size="1M") as space:
+        items = space.List()
+        for value in ["x" * 1000, b"x" * 1000, ("x" * 1000, 1), 1 << 8000, [1] * 100]:
+            # Some times what the space could hold.
+            for _ in range(3000):
+                with pytest.raises(IndexError, match="assignment index out of range"):
+                    items[0] = value
+        assert len(items) == 0 and space.fsck() == []

@@ -228,3 +228,51 @@ def test_processes_lose_nothing_and_get_nothing_twice(any_space, start):
     assert sorted(taken[0] + taken[1]) == [(producer, number) for producer in range(2) for number in range(400)]
     for consumer in consumers:
         consumer.finish()
+
+
+def test_a_timeout_that_has_passed_is_no_other_waits(space):
+    first, second = space.Queue(1), space.Queue(1)
+
+    @space.transactional
+    def body():
+        with pytest.raises(queue.Empty):
+            first.get(timeout=0.05)
+        return second.get()
+
+    sender = threading.Timer(0.3, second.put, ["came"])
+    sender.start()
+    assert body() == "came"
+    sender.join()
+
+    @space.transactional
+    def longer():
+        with pytest.raises(queue.Empty):
+            first.get(timeout=0.05)
+        return second.get(timeout=10)
+
+    sender = threading.Timer(0.3, second.put, ["came"])
+    sender.start()
+    assert longer() == "came"
+    sender.join()
+
+
+def test_a_generator_is_no_transaction(space):
+    def generator():
+        yield
+
+    with pytest.raises(TypeError, match="generator"):
+        space.run(generator)
+
+
+def test_what_is_taken_out_is_given_however_deep_the_stack_is(space):
+    shared, got = space.Queue(2000), []
+    for number in range(1500):
+        shared.put((1 << 70) + number)
+
+    def take():
+        got.append(shared.get_nowait())
+        take()
+
+    with pytest.raises(RecursionError):
+        take()
+    assert len(got) + shared.qsize() == 1500 and got == [(1 << 70) + number for number in range(len(got))]

@@ -350,3 +350,21 @@ def test_an_int_subclass_that_lies_about_itself_is_looked_up_as_the_int_that_it_
         space.root[number] = "there"
         assert space.root.get(Liar(number)) == "there"
         assert Liar(number) in space.root and Liar(number + 1) not in space.root
+
+
+def test_a_tuple_that_tuples_name_twice_at_each_level_is_read_as_one(space):
+    value = ("x", [1])
+    for _ in range(150):
+        value = (value, value)
+    root = space.root
+    root["pair"] = value
+    root["in a list"] = [value, value]
+    for read in [root["pair"], root.to_python()["pair"], list(root.values())[0], root.pop("pair")]:
+        for _ in range(150):
+            assert read[0] is read[1]
+            read = read[0]
+        assert read == ("x", [1])
+    assert root["in a list"].to_python()[1][0][0][1] is not None
+    root.clear()
+    space.collect()
+    assert space.fsck() == []

@@ -395,10 +395,11 @@ impl Python<'_> {
         // SAFETY: a new reference or NULL.
         unsafe { Object::from_owned(self, c::PyLong_FromUnsignedLongLong(value)) }
     }
-    /// An int of any size.
+    /// An int of any size; `magnitude` begins with the lowest byte. Runs no Python code.
     pub fn large_int(self, negative: bool, magnitude: &[u8]) -> Result<Object> {
-        let raw = self.bytes(magnitude)?;
-        let value = int_class().call_method(self, c"from_bytes", &[&raw, &*self.str("little")?])?;
+        // SAFETY: reads so many bytes, as an unsigned number that begins with the lowest; a new reference or NULL.
+        let value =
+            unsafe { Object::from_owned(self, c::_PyLong_FromByteArray(magnitude.as_ptr(), magnitude.len(), 1, 0)) }?;
         if !negative {
             return Ok(value);
         }
