@@ -59,8 +59,8 @@ struct Look<'a> {
     space: &'a Space,
     /// Whether live containers are to be kept. Those that are copied at once need nobody.
     keeps_containers: bool,
-    /// Tuples that several name, by their handles.
-    many: HashMap<u64, Rc<Many>>,
+    /// Tuples that several name, by their handles. Nearly never any.
+    many: Option<HashMap<u64, Rc<Many>>>,
 }
 
 /// Text is UTF-8 already, and an int has any size, so what fails is memory.
@@ -83,7 +83,7 @@ fn corrupt(what: &'static str, word: u64) -> Stop {
 pub fn fetch(py: Python<'_>, space: &Space, tx: &mut Tx, value: Value) -> Result<Fetched, Stop> {
     match value.as_int() {
         Some(value) => Ok(Fetched::Int(value)),
-        None => Look { space, keeps_containers: true, many: HashMap::new() }.fetch(py, tx, value, 0),
+        None => Look { space, keeps_containers: true, many: None }.fetch(py, tx, value, 0),
     }
 }
 
@@ -104,7 +104,7 @@ fn no_memory(py: Python<'_>) -> Raised {
 
 /// The same for whoever needs lists and dicts only as long as the attempt runs.
 pub fn fetch_in_passing(py: Python<'_>, space: &Space, tx: &mut Tx, value: Value) -> Result<Fetched, Stop> {
-    Look { space, keeps_containers: false, many: HashMap::new() }.fetch(py, tx, value, 0)
+    Look { space, keeps_containers: false, many: None }.fetch(py, tx, value, 0)
 }
 
 impl Look<'_> {
@@ -125,15 +125,16 @@ impl Look<'_> {
                 return Err(corrupt("a tuple that holds itself", value.raw()));
             }
             View::Tuple(handle) if tx.is_shared(handle) => {
-                if let Some(known) = self.many.get(&handle.raw()) {
+                if let Some(known) = self.many.as_ref().and_then(|many| many.get(&handle.raw())) {
                     return Ok(Fetched::Many(Rc::clone(known)));
                 }
                 let items = self.items(py, tx, handle, depth)?;
                 let lacks_memory = items.iter().any(Fetched::lacks_memory);
                 let (object, was_visited) = (RefCell::new(None), Cell::new(false));
                 let many = Many { items: RefCell::new(items), object, was_visited, lacks_memory };
-                let many = self.many.entry(handle.raw()).or_insert(Rc::new(many));
-                Fetched::Many(Rc::clone(many))
+                let many = Rc::new(many);
+                self.many.get_or_insert_default().insert(handle.raw(), Rc::clone(&many));
+                Fetched::Many(many)
             }
             View::Tuple(handle) => Fetched::Tuple(self.items(py, tx, handle, depth)?),
             View::Shared(kind, handle) => {

@@ -313,15 +313,14 @@ impl<P: Platform> Participant<P> {
     #[cold]
     #[inline(never)]
     fn take_stock(&mut self) {
-        let has_failed = self.failures != 0;
-        if has_failed {
+        if self.failures != 0 {
             self.forget_failures();
+            // Of an attempt that wrote nothing and had the token for a lull.
+            if self.standing.has_token() {
+                self.end_privilege();
+            }
         }
-        // From here on, of an attempt that wrote nothing: the token it had for a lull, and whom it has to ring.
-        if has_failed && self.standing.has_token() {
-            self.end_privilege();
-        }
-        // Without a fence: what is owed is a ring that was heard, by whose ringer's fence all are found that it may be meant for; and who was
+        // Of one that wrote nothing, too. Without a fence: what is owed is a ring that was heard, by whose ringer's fence all are found that it may be meant for; and who was
         // stopped is rung by an exchange of the word that he sleeps on, behind IDLE.
         self.pay_owed_wake();
         self.ring_victims();

@@ -56,7 +56,7 @@ impl<P: Platform> Participant<P> {
         self.settled += u64::from(last.is_some_and(is_of_it));
     }
 
-    /// True if there is nothing to validate: the attempt has locked all that it has read, or it never changes.
+    /// True if there is nothing to validate: each read is of a cell that was locked right behind it, or of the one that never changes.
     #[inline(always)]
     pub(super) fn reads_are_settled(&self) -> bool {
         self.settled == self.reads
