@@ -343,15 +343,37 @@ pso.attach({named_space.name!r}).root["x"] = 1"""
     assert done.stdout.splitlines() == ["Empty", "through"], (done.stdout, done.stderr)
 
 
-def test_a_daemon_in_the_middle_of_a_transaction_does_not_hinder_the_end():
+# What a daemon's thread is in when the process ends: each runs `stay`, which never returns.
+ENDLESS = {
+    "a body": "space.run(stay)",
+    "a generator": "space.List().extend(stay() for _ in range(3))",
+    "__iter__": "space.List(type('Own', (), {'__iter__': lambda self: stay()})())",
+    "__eq__": "space.List([1]).index(Equal())",
+    "__index__": "space.List([1, 2])[type('Own', (), {'__index__': lambda self: stay()})()]",
+    "a slice's __index__": "space.List([1, 2])[type('Own', (), {'__index__': lambda self: stay()})():]",
+    "__hash__": "space.Dict({1: 1}).get(type('Own', (), {'__hash__': lambda self: stay()})())",
+    "__float__": "space.Queue().get(timeout=type('Own', (), {'__float__': lambda self: stay()})())",
+    "__del__": "space.List(Dying() for _ in range(1))",
+    "__getattr__": "space.Dict(type('Own', (), {'__getattr__': lambda self, name: stay()})())",
+}
+
+
+@pytest.mark.parametrize("inside", ENDLESS)
+def test_a_daemon_in_code_of_its_own_does_not_hinder_the_end(inside):
     # What goes late, when other threads are ended that ask for the lock, gives it away for a while.
-    program = """import sys, threading, time, types, pso
+    program = f"""import sys, threading, time, types, pso
 space = pso.create(size="2M")
 inside = threading.Event()
-def body():
+def stay():
     inside.set()
     while True:
         pass
+class Equal:
+    def __eq__(self, other):
+        stay()
+class Dying:
+    def __del__(self):
+        stay()
 class Late:
     def __del__(self, sleep=time.sleep, write=sys.stdout.write):
         sleep(0.2)
@@ -359,7 +381,10 @@ class Late:
 module = sys.modules["late"] = types.ModuleType("late")
 module.late = Late()
 del module
-threading.Thread(target=lambda: space.run(body), daemon=True).start()
-inside.wait()"""
+def work():
+    {ENDLESS[inside]}
+threading.Thread(target=work, daemon=True).start()
+if not inside.wait(10):
+    print("never inside")"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stdout, done.stderr) == (0, "late", "")

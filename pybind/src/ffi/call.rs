@@ -7,11 +7,7 @@ use pyo3_ffi as c;
 use super::entry::{conjure, enter};
 use super::error::check;
 use super::slot::Comparison;
-use super::{Any, Class, Instance, Object, Python, Result, gil};
-
-unsafe extern "C" {
-    fn PyMethod_New(function: *mut c::PyObject, instance: *mut c::PyObject) -> *mut c::PyObject;
-}
+use super::{Any, Class, Instance, Object, Python, Result, outward};
 
 /// A vectorcall on its way through: passed on as it came, without a look at the arguments.
 #[derive(Clone, Copy)]
@@ -51,36 +47,9 @@ impl<'a> Call<'a> {
     pub fn pass_to(&self, py: Python<'_>, function: &Any) -> Result<Object> {
         // SAFETY: the vector, the count and the names are as CPython gave them to us, and still alive.
         unsafe {
-            Object::from_owned(py, run(|| PyObject_Vectorcall(function.as_ptr(), self.args, self.count, self.names)))
+            Object::from_owned(py, outward::PyObject_Vectorcall(function.as_ptr(), self.args, self.count, self.names))
         }
     }
-}
-
-// As CPython has them, but for the way out: a daemon's thread that asks for the lock of an interpreter that is being finalized is ended there and
-// then (up to 3.13, by `pthread_exit`), and its stack unwound through ours.
-unsafe extern "C-unwind" {
-    fn PyObject_Vectorcall(
-        function: *mut c::PyObject,
-        args: *const *mut c::PyObject,
-        count: usize,
-        names: *mut c::PyObject,
-    ) -> *mut c::PyObject;
-    fn PyObject_VectorcallDict(
-        function: *mut c::PyObject,
-        args: *const *mut c::PyObject,
-        count: usize,
-        named: *mut c::PyObject,
-    ) -> *mut c::PyObject;
-}
-
-/// Makes a call that may run for long. A thread that is ended in it stays where it is until the process ends: frames of Rust with what they hold
-/// are not unwound by pieces.
-#[inline]
-fn run<T>(call: impl FnOnce() -> T) -> T {
-    let ended = gil::Ended;
-    let result = call();
-    std::mem::forget(ended);
-    result
 }
 
 pub(super) unsafe extern "C" fn vectorcall<T: Class, F>(
@@ -114,7 +83,7 @@ impl Any {
         let names = names.map_or(std::ptr::null_mut(), Any::as_ptr);
         // SAFETY: live references, as many as the counts say.
         unsafe {
-            Object::from_owned(py, run(|| PyObject_Vectorcall(self.as_ptr(), all.as_ptr(), positional.len(), names)))
+            Object::from_owned(py, outward::PyObject_Vectorcall(self.as_ptr(), all.as_ptr(), positional.len(), names))
         }
     }
     /// `self(*positional, **named)`, the named arguments being those of `like`.
@@ -126,7 +95,7 @@ impl Any {
         let all: Vec<*mut c::PyObject> = positional.iter().map(|argument| argument.as_ptr()).collect();
         // SAFETY: live references, as many as the count says, and a dict.
         unsafe {
-            let result = run(|| PyObject_VectorcallDict(self.as_ptr(), all.as_ptr(), all.len(), named.as_ptr()));
+            let result = outward::PyObject_VectorcallDict(self.as_ptr(), all.as_ptr(), all.len(), named.as_ptr());
             Object::from_owned(py, result)
         }
     }
@@ -137,7 +106,7 @@ impl Any {
     /// `self.name`
     pub fn attribute(&self, py: Python<'_>, name: &CStr) -> Result<Object> {
         // SAFETY: a live object and a C string.
-        unsafe { Object::from_owned(py, c::PyObject_GetAttrString(self.as_ptr(), name.as_ptr())) }
+        unsafe { Object::from_owned(py, outward::PyObject_GetAttrString(self.as_ptr(), name.as_ptr())) }
     }
     /// `hasattr(self, name)`, but errors other than AttributeError pass.
     pub fn has_attribute(&self, py: Python<'_>, name: &CStr) -> Result<bool> {
@@ -177,40 +146,40 @@ impl Any {
     pub fn compare(&self, py: Python<'_>, other: &Any, comparison: Comparison) -> Result<Object> {
         // SAFETY: live objects.
         unsafe {
-            let result = c::PyObject_RichCompare(self.as_ptr(), other.as_ptr(), comparison.into_raw());
+            let result = outward::PyObject_RichCompare(self.as_ptr(), other.as_ptr(), comparison.into_raw());
             Object::from_owned(py, result)
         }
     }
     /// `self is other or self == other`, as containers compare items.
     pub fn equals(&self, py: Python<'_>, other: &Any) -> Result<bool> {
         // SAFETY: live objects, kept by whoever lent them to us.
-        let status = unsafe { c::PyObject_RichCompareBool(self.as_ptr(), other.as_ptr(), c::Py_EQ) };
+        let status = unsafe { outward::PyObject_RichCompareBool(self.as_ptr(), other.as_ptr(), c::Py_EQ) };
         Ok(check(py, status)? != 0)
     }
     /// `bool(self)`
     pub fn is_true(&self, py: Python<'_>) -> Result<bool> {
         // SAFETY: a live object.
-        Ok(check(py, unsafe { c::PyObject_IsTrue(self.as_ptr()) })? != 0)
+        Ok(check(py, unsafe { outward::PyObject_IsTrue(self.as_ptr()) })? != 0)
     }
     /// `hash(self)`, for its errors.
     pub fn check_hashable(&self, py: Python<'_>) -> Result<()> {
         // SAFETY: a live object.
-        check(py, if unsafe { c::PyObject_Hash(self.as_ptr()) } == -1 { -1 } else { 0 }).map(drop)
+        check(py, if unsafe { outward::PyObject_Hash(self.as_ptr()) } == -1 { -1 } else { 0 }).map(drop)
     }
     /// `repr(self)`
     pub fn repr(&self, py: Python<'_>) -> Result<Object> {
         // SAFETY: a live object.
-        unsafe { Object::from_owned(py, c::PyObject_Repr(self.as_ptr())) }
+        unsafe { Object::from_owned(py, outward::PyObject_Repr(self.as_ptr())) }
     }
     /// `iter(self)`
     pub fn iterate(&self, py: Python<'_>) -> Result<Iterator> {
         // SAFETY: a live object.
-        unsafe { Ok(Iterator(Object::from_owned(py, c::PyObject_GetIter(self.as_ptr()))?)) }
+        unsafe { Ok(Iterator(Object::from_owned(py, outward::PyObject_GetIter(self.as_ptr()))?)) }
     }
     /// `isinstance(self, class)`
     pub fn is_instance(&self, py: Python<'_>, class: &Any) -> Result<bool> {
         // SAFETY: live objects.
-        Ok(check(py, unsafe { c::PyObject_IsInstance(self.as_ptr(), class.as_ptr()) })? != 0)
+        Ok(check(py, unsafe { outward::PyObject_IsInstance(self.as_ptr(), class.as_ptr()) })? != 0)
     }
 }
 
@@ -218,12 +187,12 @@ impl Python<'_> {
     /// `types.MethodType(function, instance)`
     pub fn bind(self, function: &Any, instance: &Any) -> Result<Object> {
         // SAFETY: live objects; CPython's own function, which pyo3-ffi leaves out.
-        unsafe { Object::from_owned(self, PyMethod_New(function.as_ptr(), instance.as_ptr())) }
+        unsafe { Object::from_owned(self, outward::PyMethod_New(function.as_ptr(), instance.as_ptr())) }
     }
     /// `origin[arguments]`
     pub fn generic_alias(self, origin: &Any, arguments: &Any) -> Result<Object> {
         // SAFETY: live objects.
-        unsafe { Object::from_owned(self, c::Py_GenericAlias(origin.as_ptr(), arguments.as_ptr())) }
+        unsafe { Object::from_owned(self, outward::Py_GenericAlias(origin.as_ptr(), arguments.as_ptr())) }
     }
     /// Runs `body` one level deeper, or raises RecursionError.
     pub fn deeper<T>(self, place: &CStr, body: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -248,7 +217,7 @@ impl Iterator {
     pub fn next(&self, py: Python<'_>) -> Result<Option<Object>> {
         // SAFETY: a live iterator; NULL without an exception is the end.
         unsafe {
-            let item = c::PyIter_Next(self.0.as_ptr());
+            let item = outward::PyIter_Next(self.0.as_ptr());
             if item.is_null() {
                 return super::error::taken(py).map_or(Ok(None), Err);
             }

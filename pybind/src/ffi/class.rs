@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use pyo3_ffi as c;
 
 use super::slot::Slot;
-use super::{Any, Object, Python, Result};
+use super::{Any, Object, Python, Result, outward};
 
 /// A Rust type that is the value of a Python class.
 pub trait Class: Sized + 'static {
@@ -227,7 +227,7 @@ impl<T: Class> Type<T> {
         // SAFETY: a live type whose instances have room for `Instance<T>` (`basicsize`). Nothing looks at the fields
         // before they are written: no Python code runs between the two.
         unsafe {
-            let made = Object::from_owned(py, c::PyType_GenericAlloc(class, 0))?;
+            let made = Object::from_owned(py, outward::PyType_GenericAlloc(class, 0))?;
             let instance = made.as_ptr().cast::<Instance<T>>();
             (&raw mut (*instance).extra).write(extra);
             (&raw mut (*instance).value).write(value);
@@ -299,19 +299,29 @@ unsafe extern "C" fn deallocate<T: Class>(this: *mut c::PyObject) {
             if let Some(offset) = T::Extra::WEAK {
                 let list = (&raw mut (*instance).extra).cast::<u8>().add(offset).cast::<*mut c::PyObject>();
                 if !(*list).is_null() {
-                    c::PyObject_ClearWeakRefs(this);
+                    outward::PyObject_ClearWeakRefs(this);
                 }
             }
             if let Some(offset) = T::Extra::DICT {
                 let dict = (&raw mut (*instance).extra).cast::<u8>().add(offset).cast::<*mut c::PyObject>();
-                c::Py_XDECREF(std::mem::replace(&mut *dict, std::ptr::null_mut()));
+                release_dict(&mut *dict);
             }
             std::ptr::drop_in_place(&raw mut (*instance).value);
         }));
         if let Some(free) = (*class).tp_free {
             free(this.cast());
         }
-        c::Py_DECREF(class.cast());
+        outward::release(class.cast());
+    }
+}
+
+/// # Safety
+/// The count of `dict`, if it is one, is the instance's; the lock is held.
+unsafe fn release_dict(dict: &mut *mut c::PyObject) {
+    let dict = std::mem::replace(dict, std::ptr::null_mut());
+    if !dict.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { outward::release(dict) };
     }
 }
 
@@ -339,7 +349,7 @@ unsafe extern "C" fn clear<T: Class>(this: *mut c::PyObject) -> c_int {
         let instance = this.cast::<Instance<T>>();
         if let Some(offset) = T::Extra::DICT {
             let dict = (&raw mut (*instance).extra).cast::<u8>().add(offset).cast::<*mut c::PyObject>();
-            c::Py_XDECREF(std::mem::replace(&mut *dict, std::ptr::null_mut()));
+            release_dict(&mut *dict);
         }
         let _ = catch_unwind(AssertUnwindSafe(|| (*instance).value.clear()));
     }

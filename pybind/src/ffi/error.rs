@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use pyo3_ffi as c;
 
-use super::{Any, Object, Python, Result};
+use super::{Any, Object, Python, Result, outward};
 
 /// An exception is set and wants to be passed on.
 #[derive(Debug)]
@@ -70,8 +70,8 @@ impl Kind {
         unsafe {
             let wrapped = c::PyTuple_Pack(1, argument.as_ptr());
             if !wrapped.is_null() {
-                c::PyErr_SetObject(self.class(), wrapped);
-                c::Py_DECREF(wrapped);
+                outward::PyErr_SetObject(self.class(), wrapped);
+                outward::release(wrapped);
             }
         }
         Raised::already()
@@ -97,8 +97,8 @@ impl Raised {
         unsafe {
             let text = c::PyUnicode_FromStringAndSize(message.as_ptr().cast(), message.len() as c::Py_ssize_t);
             if !text.is_null() {
-                c::PyErr_SetObject(class.as_ptr(), text);
-                c::Py_DECREF(text);
+                outward::PyErr_SetObject(class.as_ptr(), text);
+                outward::release(text);
             }
         }
         Self::already()
@@ -107,7 +107,7 @@ impl Raised {
     #[cold]
     pub fn object(_py: Python<'_>, exception: &Any) -> Self {
         // SAFETY: live references; SetObject counts what it keeps.
-        unsafe { c::PyErr_SetObject(exception.class().as_ptr(), exception.as_ptr()) };
+        unsafe { outward::PyErr_SetObject(exception.class().as_ptr(), exception.as_ptr()) };
         Self::already()
     }
     /// Whether the exception is an instance of `class`.
@@ -118,17 +118,17 @@ impl Raised {
     /// Forgets the exception.
     pub fn clear(self, _py: Python<'_>) {
         // SAFETY: allowed at any time under the lock.
-        unsafe { c::PyErr_Clear() }
+        unsafe { outward::PyErr_Clear() }
     }
     /// Reports the exception to `sys.unraisablehook`, where nobody could catch it.
     pub fn write_unraisable(self, _py: Python<'_>) {
         // SAFETY: an exception is set; no object is named.
-        unsafe { c::PyErr_WriteUnraisable(std::ptr::null_mut()) }
+        unsafe { outward::PyErr_WriteUnraisable(std::ptr::null_mut()) }
     }
     /// The same, naming whose it is.
     pub fn write_unraisable_of(self, _py: Python<'_>, whose: &Any) {
         // SAFETY: an exception is set; a live object.
-        unsafe { c::PyErr_WriteUnraisable(whose.as_ptr()) }
+        unsafe { outward::PyErr_WriteUnraisable(whose.as_ptr()) }
     }
     /// Takes the exception away, runs `body`, and sets it again. What `body` raised is reported and dropped.
     pub fn aside<T>(self, py: Python<'_>, body: impl FnOnce() -> T) -> (Self, T) {
@@ -145,7 +145,7 @@ impl Raised {
         // SAFETY: gives back the references that Fetch gave us.
         #[allow(deprecated)]
         unsafe {
-            c::PyErr_Restore(class, value, trace)
+            outward::PyErr_Restore(class, value, trace)
         };
         (self, result)
     }

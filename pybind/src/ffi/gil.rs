@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pyo3_ffi as c;
 
-use super::Python;
+use super::{Python, outward};
 
 static FINALIZING: AtomicBool = AtomicBool::new(false);
 static RESTORING: AtomicUsize = AtomicUsize::new(0);
@@ -23,7 +23,7 @@ static FINALIZER: AtomicUsize = AtomicUsize::new(0);
 pub fn sleep_without_lock(sleep: &mut dyn FnMut()) -> bool {
     pause_without_lock(sleep);
     // SAFETY: the lock is held again. An exception that a handler raises is left set, and said so.
-    unsafe { c::PyErr_CheckSignals() == 0 }
+    unsafe { outward::PyErr_CheckSignals() == 0 }
 }
 
 /// Runs `sleep` without the lock, and leaves signals to whoever comes next.
@@ -59,7 +59,7 @@ impl Drop for Ended {
 /// Runs Python's signal handlers. False: one of them raised.
 pub fn check_signals(_py: Python<'_>) -> bool {
     // SAFETY: the lock is held.
-    unsafe { c::PyErr_CheckSignals() == 0 }
+    unsafe { outward::PyErr_CheckSignals() == 0 }
 }
 
 /// Before the main interpreter ends: nobody takes its lock again who comes from a sleep.

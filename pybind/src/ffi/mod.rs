@@ -14,6 +14,7 @@
 //! 5. **[`Raised`] means that an exception is set.** Only functions that set one, or saw a call fail, make it.
 //! 6. **No statics hold objects.** Method tables are static and hold C strings and function pointers; everything else is
 //!    found from the module's state, the type or the instance.
+//! 7. **One way out.** Behind what stands in [`outward`] anybody's code may run, and the thread be ended in it.
 
 pub mod call;
 pub mod class;
@@ -24,6 +25,7 @@ pub mod method;
 pub mod module;
 pub mod natives;
 pub mod object;
+mod outward;
 pub mod slot;
 pub mod weak;
 

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use pyo3_ffi as c;
 
-use super::{Any, Kind, Object, Python, Result};
+use super::{Any, Kind, Object, Python, Result, outward};
 
 /// What an object is, for whoever stores values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,7 +241,7 @@ impl Any {
     /// `operator.index(self)` as a machine word; too large: IndexError.
     pub fn index(&self, py: Python<'_>) -> Result<isize> {
         // SAFETY: a live object and a class.
-        let value = unsafe { c::PyNumber_AsSsize_t(self.as_ptr(), c::PyExc_IndexError) };
+        let value = unsafe { outward::PyNumber_AsSsize_t(self.as_ptr(), c::PyExc_IndexError) };
         if value == -1
             && let Some(raised) = super::error::taken(py)
         {
@@ -253,7 +253,7 @@ impl Any {
     pub fn machine_int(&self, py: Python<'_>) -> Result<isize> {
         // SAFETY: live objects; each call gives a new reference, or -1 or NULL with an exception.
         unsafe {
-            let index = Object::from_owned(py, c::PyNumber_Index(self.as_ptr()))?;
+            let index = Object::from_owned(py, outward::PyNumber_Index(self.as_ptr()))?;
             let value = c::PyLong_AsSsize_t(index.as_ptr());
             match super::error::taken(py) {
                 Some(raised) if value == -1 => Err(raised),
@@ -264,7 +264,7 @@ impl Any {
     /// The same, clipped to what a machine word holds (slices and `insert` do that).
     pub fn clipped_index(&self, py: Python<'_>) -> Result<isize> {
         // SAFETY: a live object; without a class, overflow clips.
-        let value = unsafe { c::PyNumber_AsSsize_t(self.as_ptr(), std::ptr::null_mut()) };
+        let value = unsafe { outward::PyNumber_AsSsize_t(self.as_ptr(), std::ptr::null_mut()) };
         if value == -1
             && let Some(raised) = super::error::taken(py)
         {
@@ -275,7 +275,7 @@ impl Any {
     /// An int from 0 to 2^64 - 1.
     pub fn unsigned(&self, py: Python<'_>) -> Result<u64> {
         // SAFETY: a live object; anything but an int is a TypeError.
-        let value = unsafe { c::PyLong_AsUnsignedLongLong(self.as_ptr()) };
+        let value = unsafe { outward::PyLong_AsUnsignedLongLong(self.as_ptr()) };
         if value == u64::MAX
             && let Some(raised) = super::error::taken(py)
         {
@@ -286,7 +286,7 @@ impl Any {
     /// A number of seconds.
     pub fn seconds(&self, py: Python<'_>) -> Result<f64> {
         // SAFETY: a live object.
-        let value = unsafe { c::PyFloat_AsDouble(self.as_ptr()) };
+        let value = unsafe { outward::PyFloat_AsDouble(self.as_ptr()) };
         if value == -1.0
             && let Some(raised) = super::error::taken(py)
         {
@@ -303,8 +303,9 @@ impl Any {
     pub fn slice(&self, py: Python<'_>) -> Result<Slice> {
         let mut slice = Slice { start: 0, stop: 0, step: 1 };
         // SAFETY: callers have seen that it is a slice.
-        let status =
-            unsafe { c::PySlice_Unpack(self.as_ptr(), &raw mut slice.start, &raw mut slice.stop, &raw mut slice.step) };
+        let status = unsafe {
+            outward::PySlice_Unpack(self.as_ptr(), &raw mut slice.start, &raw mut slice.stop, &raw mut slice.step)
+        };
         super::error::check(py, status)?;
         Ok(slice)
     }
@@ -434,7 +435,7 @@ impl Python<'_> {
     pub fn tuple(self, items: Vec<Object>) -> Result<Object> {
         // SAFETY: a new tuple of that many empty places, each filled once with a count of ours.
         unsafe {
-            let tuple = Object::from_owned(self, c::PyTuple_New(items.len() as c::Py_ssize_t))?;
+            let tuple = Object::from_owned(self, outward::PyTuple_New(items.len() as c::Py_ssize_t))?;
             for (place, item) in items.into_iter().enumerate() {
                 c::PyTuple_SET_ITEM(tuple.as_ptr(), place as c::Py_ssize_t, item.into_ptr());
             }
@@ -445,7 +446,7 @@ impl Python<'_> {
     pub fn list(self, items: Vec<Object>) -> Result<Object> {
         // SAFETY: as in `tuple`.
         unsafe {
-            let list = Object::from_owned(self, c::PyList_New(items.len() as c::Py_ssize_t))?;
+            let list = Object::from_owned(self, outward::PyList_New(items.len() as c::Py_ssize_t))?;
             for (place, item) in items.into_iter().enumerate() {
                 c::PyList_SET_ITEM(list.as_ptr(), place as c::Py_ssize_t, item.into_ptr());
             }
@@ -455,12 +456,13 @@ impl Python<'_> {
     /// An empty dict.
     pub fn dict(self) -> Result<Object> {
         // SAFETY: a new reference or NULL.
-        unsafe { Object::from_owned(self, c::PyDict_New()) }
+        unsafe { Object::from_owned(self, outward::PyDict_New()) }
     }
     /// `dict[key] = value`, for a plain dict.
     pub fn set_item(self, dict: &Any, key: &Any, value: &Any) -> Result<()> {
         // SAFETY: live objects; a wrong type is an exception.
-        super::error::check(self, unsafe { c::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) }).map(drop)
+        super::error::check(self, unsafe { outward::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) })
+            .map(drop)
     }
     /// `list.append(item)`, for a plain list.
     pub fn append(self, list: &Any, item: &Any) -> Result<()> {

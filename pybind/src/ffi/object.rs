@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use pyo3_ffi as c;
 
-use super::{Raised, Result};
+use super::{Raised, Result, outward};
 
 /// Proof that this thread holds the interpreter's lock. Given out by trampolines only.
 #[derive(Clone, Copy)]
@@ -44,7 +44,7 @@ impl Python<'_> {
     /// Imports a module. Runs Python code.
     pub fn import(self, name: &CStr) -> Result<Object> {
         // SAFETY: a C string; the result is a new reference or NULL with an exception set.
-        unsafe { Object::from_owned(self, c::PyImport_ImportModule(name.as_ptr())) }
+        unsafe { Object::from_owned(self, outward::PyImport_ImportModule(name.as_ptr())) }
     }
 }
 
@@ -172,6 +172,6 @@ impl Drop for Object {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: our count; `Object` is not `Send`, so this thread holds the lock.
-        unsafe { c::Py_DECREF(self.0.as_ptr()) }
+        unsafe { outward::release(self.0.as_ptr()) }
     }
 }
