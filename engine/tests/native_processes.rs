@@ -52,6 +52,11 @@ fn child_role() {
             wait_for_parent();
             panic!("{}", Command::new("cat").exec());
         }
+        "hold_and_start_this_program_again" => {
+            assert!(space.claim_liveness(SLOT));
+            let mut again = Command::new(std::env::current_exe().unwrap());
+            panic!("{}", again.args(std::env::args().skip(1)).env("PSO_TEST_ROLE", "look").exec());
+        }
         "hold_and_fork" => {
             assert!(space.claim_liveness(SLOT));
             // The child keeps all descriptors and lives until the test ends.
@@ -137,6 +142,19 @@ fn a_process_that_started_another_program_is_dead_to_the_space() {
     child.go_on();
     eventually("dead", || space.liveness(SLOT, holder) == Liveness::Dead);
     assert!(child.process.try_wait().unwrap().is_none(), "it is the living that this is about");
+}
+
+/// The same, and what it has started attaches the space again: neither it nor anybody else is to take the first one for living.
+#[test]
+fn a_process_that_started_its_own_program_anew_is_dead_to_the_space_as_what_it_was() {
+    let scratch = Scratch::new();
+    let (space, _) = scratch.space("space");
+    let mut child = Helper::start("hold_and_start_this_program_again", &scratch.path("space"));
+    let holder = identity(&child.hear());
+    child.go_on();
+    assert_eq!(child.hear(), "Dead", "in its own eyes");
+    // It has the space mapped again, so for others it may be in the middle of something.
+    assert_eq!(space.liveness(SLOT, holder), Liveness::Fenced);
 }
 
 /// flock and OFD locks would stay with the child, and the dead parent would count as living for as long as that runs.

@@ -228,6 +228,13 @@ enum Place {
     Large { superblocks: u64 },
 }
 
+/// Whether the superblock in which a word lies is in use: in a look, whoever finds it so may touch the word, whatever becomes of the block.
+pub(crate) fn is_memory_in_use<P: Platform>(arena: &Arena<P>, at: WordAddress) -> bool {
+    let Some(number) = arena.layout().superblock_of(at) else { return true };
+    let state = Superblock::at(arena.layout(), number).and_then(|superblock| superblock.state(arena));
+    state.is_some_and(|state| !matches!(state.used_for, Use::Unused(_)))
+}
+
 /// The superblock of a block and its place there; `None` where no block starts.
 #[inline]
 fn locate<P: Platform>(arena: &Arena<P>, block: WordAddress) -> Option<(Superblock, SuperblockState, Place)> {

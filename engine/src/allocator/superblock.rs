@@ -140,9 +140,14 @@ pub fn is_quarantined(word: u64) -> bool {
     word & ((1 << GENERATION_SHIFT) - 1) == QUARANTINED
 }
 
-/// The later of two generations, which wrap: they are taken to lie less than half a turn apart.
-fn later_generation(a: u64, b: u64) -> u64 {
-    if b.wrapping_sub(a) & Handle::GENERATION_MASK <= Handle::GENERATION_MASK / 2 { b } else { a }
+/// How far a generation may lie behind that of its superblock: what a block is carved with is one less, what damage leaves is anything.
+const BEHIND: u64 = 1 << 16;
+
+/// The later of two generations of a superblock whose own is `floor`. They wrap, and a block that is used again and again runs ahead of its
+/// superblock by as many uses: all but a few of a turn lie ahead.
+fn later_generation(floor: u64, a: u64, b: u64) -> u64 {
+    let ahead = |generation: u64| generation.wrapping_sub(floor).wrapping_add(BEHIND) & Handle::GENERATION_MASK;
+    if ahead(b) >= ahead(a) { b } else { a }
 }
 
 /// Places of one superblock that exists and holds no headers.
@@ -191,7 +196,8 @@ impl Superblock {
 
     /// Makes it Unused, its pages there, if the state still is `from`, with a generation above `from`'s and not below `newest_block`.
     pub fn release<P: Platform>(&self, arena: &Arena<P>, from: SuperblockState, newest_block: u64) -> bool {
-        let newest = SuperblockState { generation: later_generation(from.generation, newest_block), ..from };
+        let newest =
+            SuperblockState { generation: later_generation(from.generation, from.generation, newest_block), ..from };
         // A block's generation may have wrapped to 0: never back to "untouched".
         let generation = newest.next_generation().max(2);
         self.exchange(arena, from, SuperblockState { generation, owner: None, used_for: Use::Unused(Pages::Backed) })
@@ -311,7 +317,7 @@ impl Superblock {
                 }
                 return None;
             };
-            newest = later_generation(newest, generation);
+            newest = later_generation(floor, newest, generation);
         }
         Some(newest)
     }
@@ -373,9 +379,18 @@ mod tests {
             let state = SuperblockState { generation, owner: None, used_for: Use::Unused(Pages::Backed) };
             prop_assert!(state.next_generation() >= 2);
             prop_assert_ne!(state.next_generation(), generation);
-            let later = later_generation(generation, block);
+            let later = later_generation(generation, generation, block);
             prop_assert!(later == generation || later == block);
-            prop_assert_eq!(later_generation(later, generation), later);
+            prop_assert_eq!(later_generation(generation, later, generation), later);
+        }
+
+        #[test]
+        fn a_block_may_be_nearly_a_turn_ahead(floor in 0u64..1 << 24, uses in 0u64..(1 << 24) - BEHIND, more in 0u64..1 << 16) {
+            let after = |uses: u64| (floor + uses) & Handle::GENERATION_MASK;
+            let further = (uses + more).min((1 << 24) - 1 - BEHIND);
+            prop_assert_eq!(later_generation(floor, after(uses), after(further)), after(further));
+            prop_assert_eq!(later_generation(floor, after(further), after(uses)), after(further));
+            prop_assert_eq!(later_generation(floor, floor, (floor + (1 << 24) - 1) & Handle::GENERATION_MASK), floor);
         }
 
         #[test]

@@ -292,7 +292,7 @@ impl Header {
             ("its superblock size", geometry.superblock_words, HEADER_WORDS, 1 << 24),
             ("its region size", geometry.region_superblocks, 2, 1 << 24),
             ("its commit step", geometry.commit_superblocks, 1, 1 << 24),
-            ("its log size", geometry.log_base, 1, 1 << 24),
+            ("its log size", geometry.log_base, 2, 1 << 24),
         ];
         for (what, found, least, most) in ranges {
             if !(least..=most).contains(&found) {
@@ -304,6 +304,7 @@ impl Header {
             ("its superblock size", geometry.superblock_words),
             ("its region size", geometry.region_superblocks),
             ("its commit step", geometry.commit_superblocks),
+            ("its log size", geometry.log_base),
         ];
         for (what, found) in powers {
             if !found.is_power_of_two() {
@@ -387,6 +388,9 @@ mod tests {
         assert!(matches!(attach(changed(|h| h.boot_id = 1)), ArenaError::OtherBoot { found: 1, expected: BOOT, .. }));
         assert!(matches!(attach(changed(|h| h.geometry.superblock_words = 0)), ArenaError::Corrupt { .. }));
         assert!(matches!(attach(changed(|h| h.geometry.space_words /= 2)), ArenaError::Corrupt { .. }));
+        for base in [0, 1, 192, 1 << 25] {
+            assert!(matches!(attach(changed(|h| h.geometry.log_base = base)), ArenaError::Corrupt { .. }), "{base}");
+        }
         let longer = changed(|h| {
             h.maximum_bytes *= 2;
             h.geometry.space_words *= 2;

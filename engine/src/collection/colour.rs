@@ -135,7 +135,8 @@ pub fn is_beyond_doubt<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
 #[inline]
 pub fn note_released<P: Platform>(arena: &Arena<P>, handle: Handle) {
     let cycle = under_way(arena);
-    if cycle != 0 {
+    // What an attempt made that did not commit may be held all the same, and its memory be nobody's.
+    if cycle != 0 && allocator::check_fully(arena, handle).is_ok() {
         shade_from(arena, cycle, handle.raw());
     }
 }

@@ -18,6 +18,9 @@ const CHUNK: usize = 32;
 /// Steps of a look at the logs that are one step of a collection.
 const LOOKED_AT_TOGETHER: u64 = 1024;
 
+/// Roots after which a long step shows that somebody is at it.
+const SHOWN_AFTER: u64 = 1024;
+
 /// A commit that was under way when a collection began: its owner may not have seen it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Commit {
@@ -94,15 +97,32 @@ impl Collection {
         // Acquire: as a tracer's.
         let root = seat.arena.platform().load(seat.arena.root().value_word(), Acquire);
         self.reach(seat, root);
-        roots(&mut |held| self.reach(seat, held.raw()));
+        let mut found = 0u64;
+        roots(&mut |held| {
+            found += 1;
+            if found.is_multiple_of(SHOWN_AFTER) {
+                self.role.show_life_if_mine(seat);
+            }
+            // What an attempt made that did not commit is still named, and its memory may be nobody's.
+            if allocator::check_fully(seat.arena, held).is_ok() {
+                self.reach(seat, held.raw());
+            }
+        });
     }
 
     /// What somebody who was COMMITTED at the begin overwrites, stores and has made.
     pub(super) fn mark_commit<P: Platform>(&mut self, seat: &Seat<'_, P>, commit: Commit) {
-        commit.for_each_entry(seat.arena, |said| match said {
-            Said::Nothing => {}
-            Said::Writes(old, new) => [old, new].into_iter().for_each(|word| self.reach(seat, word)),
-            Said::Makes(handle) => self.mark_made(seat, commit, handle),
+        let mut found = 0u64;
+        commit.for_each_entry(seat.arena, |said| {
+            found += 1;
+            if found.is_multiple_of(SHOWN_AFTER) {
+                self.role.show_life_if_mine(seat);
+            }
+            match said {
+                Said::Nothing => {}
+                Said::Writes(old, new) => [old, new].into_iter().for_each(|word| self.reach(seat, word)),
+                Said::Makes(handle) => self.mark_made(seat, commit, handle),
+            }
         });
     }
 

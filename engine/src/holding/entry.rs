@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::allocator;
 use crate::arena::Arena;
 use crate::collection;
-use crate::participant::{PIECES, ProcessPhase, ProcessSlot, locate, piece_start};
+use crate::participant::{PIECES, ProcessPhase, ProcessSlot, locate};
 use crate::platform::Platform;
-use crate::word::{Handle, ProcessSlotId, WordAddress};
+use crate::word::{BLOCK_HEADER_WORDS, BlockKind, Handle, ProcessSlotId, WordAddress};
 
 /// Words of an entry.
 pub const ENTRY_WORDS: u64 = 2;
@@ -124,11 +124,16 @@ pub(crate) fn piece_entries<P: Platform>(arena: &Arena<P>, number: u64) -> u64 {
     base(arena) << number.saturating_sub(1)
 }
 
-/// The first word of piece `number` of a process, if it has it.
+/// The first word of piece `number` of a process, if it has it. Entries are stored to by others, too: so it is a piece by its kind, in use, and
+/// has the room.
 pub(crate) fn piece<P: Platform>(arena: &Arena<P>, slot: ProcessSlot, number: u64) -> Option<WordAddress> {
     // Acquire: pairs with the compare-exchange in `grow`; the piece was zeroed before.
-    let handle = arena.platform().load(slot.holds_piece(number), Acquire);
-    piece_start(arena, handle, piece_entries(arena, number) * ENTRY_WORDS)
+    let word = arena.platform().load(slot.holds_piece(number), Acquire);
+    let handle = Handle::from_raw(word)?;
+    let words = piece_entries(arena, number) * ENTRY_WORDS;
+    let is_piece = allocator::check_fully(arena, handle).is_ok_and(|state| state.kind == BlockKind::Holds)
+        && allocator::payload_words(arena, handle).is_ok_and(|room| room >= words);
+    is_piece.then(|| handle.block().offset(BLOCK_HEADER_WORDS))
 }
 
 /// The entry `index` of somebody's table, if it has it.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use super::entry::{Content, Entry, for_each_entry, foreign_entry};
 use super::{Export, Hold};
+use crate::collection;
 use crate::error::Stop;
 use crate::participant::{Claim, ProcessPhase, ProcessSlot};
 use crate::platform::Platform;
@@ -45,7 +46,12 @@ impl<P: Platform> Space<P> {
             self.held().note_put_off();
             return false;
         }
-        entry.clear(arena);
+        let clear = || entry.clear(arena);
+        if collection::is_under_way(arena) {
+            self.look(clear)
+        } else {
+            clear()
+        }
         self.held().empty_put_off(arena, slot);
         true
     }

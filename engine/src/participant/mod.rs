@@ -20,6 +20,6 @@ mod process;
 mod slot;
 
 pub use log::{ENTRY_WORDS, Entry, EntryKind, HELD, Pieces, READ_WORDS, foreign_entry};
-pub(crate) use log::{entries, foreign_reads, locate, piece_start};
+pub(crate) use log::{entries, foreign_reads, locate};
 pub use process::{ProcessPhase, ProcessSlot, ProcessState};
 pub use slot::{Claim, PIECES, Slot, WaitingFor, is_over, participant_is_dead, status_of};

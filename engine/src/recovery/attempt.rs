@@ -259,8 +259,8 @@ impl Leftover {
                 // As in `write_back`.
                 platform.fence(SeqCst);
                 collection::note_commit(arena, std::iter::once(entry.old_value(arena)), [].into_iter(), [].into_iter());
-                // Relaxed: published by the exchange; and whoever finds it under the lock that still stands finds COMMITTED, too, for the fence above.
-                platform.store(cell.value_word(), new, Relaxed);
+                // Release: as in `write_back`, for whoever traces; he looks at no lock.
+                platform.store(cell.value_word(), new, Release);
                 platform.load(self.slot.commit_version(), Relaxed)
             }
             _ => return false,

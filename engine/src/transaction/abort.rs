@@ -45,7 +45,16 @@ impl<P: Platform> Participant<P> {
     /// The attempt cannot go on: clear up, pass the reason on.
     pub(super) fn fail(&mut self, reason: Stop) -> Stop {
         self.abort_attempt();
+        if !matches!(reason, Stop::Conflict | Stop::Retry) {
+            self.ended_by = Some((self.seq, reason.clone()));
+        }
         reason
+    }
+
+    /// Why the last attempt could not go on, if it has not just lost: for a body that went on all the same, and cannot be told from one that lost.
+    pub(super) fn why_it_ended(&mut self) -> Option<Stop> {
+        // The number is the next attempt's by then.
+        self.ended_by.take().filter(|(seq, _)| *seq == self.seq).map(|(_, reason)| reason)
     }
 
     /// ABORTED, locks back, blocks back, IDLE, bells. A crash at any step leaves what recovery of an aborted attempt finds.

@@ -55,6 +55,8 @@ pub enum Progress {
 
 /// Blocks that one step frees, about: as long as another step takes.
 const FREED_IN_A_STEP: u64 = 1024;
+/// What may be retired before some of it is freed while a collection goes on.
+const MOST_RETIRED_WORDS: u64 = 1 << 17;
 /// A pause of whoever waits for those who began before.
 const PAUSE_NS: u64 = 100_000;
 /// Pauses between two looks for the dead.
@@ -125,6 +127,10 @@ impl<P: Platform> Participant<P> {
                         }
                     }
                     break;
+                }
+                // What is retired nobody else frees: whoever is stopped in the middle is not to keep it all.
+                if self.retired_words() > MOST_RETIRED_WORDS && self.is_freeing_due() {
+                    self.collect_with(u64::from(steps) * FREED_IN_A_STEP, Logs::InAnyCase);
                 }
             }
             Stage::Frees(collected) => {

@@ -135,6 +135,8 @@ pub struct Participant<P: Platform> {
     priority: Option<Priority>,
     /// Attempts of this transaction that failed.
     failures: u64,
+    /// What ended an attempt that did not just lose, and the number of the next one.
+    ended_by: Option<(u64, Stop)>,
     pause: Pause,
     /// A cell whose next sleeper is owed a wake-up at the end of the attempt.
     owed_wake: Option<crate::word::CellAddress>,
@@ -218,7 +220,7 @@ impl<P: Platform> Participant<P> {
         let limbo = Limbo::adopt(arena, slot, id);
         // The slot's last owner may have been killed in its sleep.
         crate::waiting::reset(arena, slot);
-        Ok(Self {
+        let participant = Self {
             id,
             slot,
             claim: space.claim(),
@@ -251,6 +253,7 @@ impl<P: Platform> Participant<P> {
             objects_made: 0,
             priority: None,
             failures: 0,
+            ended_by: None,
             pause: Pause::No,
             owed_wake: None,
             victims: Vec::new(),
@@ -273,7 +276,10 @@ impl<P: Platform> Participant<P> {
             standing: Standing::default(),
             arena: arena.clone(),
             space,
-        })
+        };
+        // Its numbers are the last owner's.
+        participant.write_counters();
+        Ok(participant)
     }
 
     /// The space.

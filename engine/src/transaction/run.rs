@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use super::{Hooks, Participant};
+use crate::allocator;
 use crate::error::Stop;
 use crate::participant::WaitingFor;
 use crate::platform::Platform;
@@ -105,6 +106,10 @@ impl<P: Platform> Participant<P> {
         loop {
             match stop {
                 Stop::Conflict => {
+                    if let Some(reason) = self.why_it_ended() {
+                        self.abort();
+                        return Err(reason);
+                    }
                     // Does nothing if the engine said so; ends the attempt if the body did.
                     self.lost();
                     if deadline_ns.is_some_and(|deadline| self.platform().now_ns() >= deadline) {
@@ -152,7 +157,7 @@ impl<P: Platform> Participant<P> {
         self.set_deadline(deadline_ns);
         let bell = Bell::look(self.arena(), self.slot);
         self.platform().store(self.slot.waiting_for(), WaitingFor::Change as u64, Release);
-        self.for_each_read(|arena, cell, _| waiting::announce(arena, cell, self.id));
+        self.reads().for_each(|(cell, _)| waiting::announce(self.arena(), cell, self.id));
         // F4. With the fence after IDLE in `commit`: either we see the change, or the committer sees our bit (W1).
         self.platform().fence(SeqCst);
         // The locks must go before the sleep, the log must stay: it says what to wait for.
@@ -167,8 +172,8 @@ impl<P: Platform> Participant<P> {
         };
         self.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
         self.reads = reads;
-        self.for_each_read(|arena, cell, _| {
-            waiting::withdraw(arena, cell, self.id);
+        self.reads().for_each(|(cell, _)| {
+            waiting::withdraw(self.arena(), cell, self.id);
         });
         self.reads = 0;
         self.set_deadline(None);
@@ -199,16 +204,21 @@ impl<P: Platform> Participant<P> {
     /// True once a cell of the log has another version, or one is being committed. The log is private history by now: it
     /// protects nothing, only versions are compared.
     fn any_read_changed(&self) -> bool {
-        let mut changed = false;
-        self.for_each_read(|arena, cell, version| {
-            // Acquire: pairs with whoever freed or locked the cell.
-            let word = arena.platform().load(cell.lock_word(), Acquire);
-            changed |= match LockWord::unpack(word) {
+        let has_changed = |(cell, version)| match self.lock_outside(cell) {
+            None => true,
+            Some(word) => match LockWord::unpack(word) {
                 LockWord::Free(now) => now.0 != version,
                 LockWord::Locked(by) => self.lock_means_change(by, cell, version),
-            };
-        });
-        changed
+            },
+        };
+        self.space.look(|| self.reads().any(has_changed))
+    }
+
+    /// The lock word of a cell, for whoever is in no attempt, but in a look. `None`: nobody has the memory any more, so that there is no such cell.
+    pub(super) fn lock_outside(&self, cell: CellAddress) -> Option<u64> {
+        let word = cell.lock_word();
+        // Acquire: pairs with whoever freed or locked the cell.
+        allocator::is_memory_in_use(self.arena(), word).then(|| self.platform().load(word, Acquire))
     }
 
     /// A lock of an attempt that has committed, or over another version, means that the cell changes.
@@ -231,13 +241,13 @@ impl<P: Platform> Participant<P> {
         }
     }
 
-    fn for_each_read(&self, mut visit: impl FnMut(&crate::arena::Arena<P>, CellAddress, u64)) {
-        let arena = &self.arena;
-        for read in 0..self.reads {
+    /// What the log says was read: cells, and their versions.
+    fn reads(&self) -> impl Iterator<Item = (CellAddress, u64)> {
+        (0..self.reads).map(|read| {
             let entry: WordAddress = self.read_log.address(read);
             // Relaxed: this participant wrote them.
-            let cell = CellAddress::new(WordAddress::new(arena.platform().load(entry, Relaxed)));
-            visit(arena, cell, arena.platform().load(entry.offset(1), Relaxed));
-        }
+            let word = |at| self.platform().load(at, Relaxed);
+            (CellAddress::new(WordAddress::new(word(entry))), word(entry.offset(1)))
+        })
     }
 }

@@ -11,6 +11,7 @@
 //!
 //! Sleeps are timed because a ringer may be killed. After each the owner's life is looked at: nobody else may be there.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use super::Participant;
@@ -34,7 +35,7 @@ impl<P: Platform> Participant<P> {
         loop {
             let arena = &self.arena;
             let bell = Bell::look(arena, self.slot);
-            let word = arena.platform().load(cell.lock_word(), Acquire);
+            let word = self.look_at_lock(cell);
             arena.platform().store(self.slot.waiting_for(), WaitingFor::Cell as u64, Release);
             waiting::announce(arena, cell, self.id);
             // Pairs with the fence after IDLE in `commit` and `abort`: either we see the cell free, or they see our bit (W1).
@@ -43,7 +44,7 @@ impl<P: Platform> Participant<P> {
             let arena = &self.arena;
             arena.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
             let rung = !waiting::withdraw(arena, cell, self.id);
-            if slept.is_ok() && self.platform().load(cell.lock_word(), Acquire) == word {
+            if slept.is_ok() && self.look_at_lock(cell) == word {
                 self.end_if_dead(cell, word);
             }
             if slept.is_err() || !self.is_blocked(cell) {
@@ -62,6 +63,11 @@ impl<P: Platform> Participant<P> {
         }
     }
 
+    /// The lock word of a cell, if there still is one. Who waits here is in no attempt, so what he waits for may go.
+    fn look_at_lock(&self, cell: CellAddress) -> Option<u64> {
+        self.space.look(|| self.lock_outside(cell))
+    }
+
     /// Rings the oldest of those in the bucket of `cell` who are younger than this transaction.
     pub(super) fn pass_ring_on(&self, cell: CellAddress) {
         self.note_woken(waiting::ring_younger(self.arena(), cell, self.priority.unwrap_or(Priority(0))));
@@ -69,11 +75,16 @@ impl<P: Platform> Participant<P> {
 
     /// Ends the attempt of a lock's owner if its process is dead, or as much of it as `cell` needs. A dead one in the place at him, or
     /// at me, goes from there.
-    fn end_if_dead(&mut self, cell: CellAddress, word: u64) {
-        let LockWord::Locked(by) = LockWord::unpack(word) else { return };
+    fn end_if_dead(&mut self, cell: CellAddress, word: Option<u64>) {
+        let Some(LockWord::Locked(by)) = word.map(LockWord::unpack) else { return };
         let Some(slot) = Slot::of(self.arena(), by.participant) else { return };
         if participant_is_dead(self.arena(), by.participant) {
-            self.stop_dead(cell, slot, AttemptId { participant: by.participant, seq: by.seq });
+            let space = Arc::clone(&self.space);
+            space.look(|| {
+                if self.lock_outside(cell).is_some() {
+                    self.stop_dead(cell, slot, AttemptId { participant: by.participant, seq: by.seq });
+                }
+            });
         } else {
             self.forget_dead_waiter(slot);
             self.forget_dead_waiter(self.slot);
@@ -99,9 +110,7 @@ impl<P: Platform> Participant<P> {
     /// it, and the one place at it is taken, or the one at me: on whom somebody waits does not wait. (The latter is the owner
     /// itself, perhaps: about to sleep on an attempt of mine that is over. Trying at once would keep it from the processor.)
     fn is_blocked(&self, cell: CellAddress) -> bool {
-        let LockWord::Locked(by) = LockWord::unpack(self.platform().load(cell.lock_word(), Acquire)) else {
-            return false;
-        };
+        let Some(LockWord::Locked(by)) = self.look_at_lock(cell).map(LockWord::unpack) else { return false };
         let Some(slot) = Slot::of(self.arena(), by.participant) else { return false };
         let Ok(status) = status_of(self.arena(), slot) else { return false };
         if status.seq != by.seq {

@@ -54,6 +54,19 @@ fn a_reader_passes_an_uncommitted_lock_and_its_writer_then_makes_a_reading_write
 }
 
 #[test]
+fn a_new_owner_of_a_place_counts_from_0() {
+    let (heap, space) = space();
+    let mut one = space.participant().unwrap();
+    let cell = cells(&mut one, 1)[0];
+    (0..100).for_each(|number| one.run(|tx| tx.write(cell, integer(number))).unwrap());
+    let commits = Slot::of(space.arena(), one.id()).unwrap().commits();
+    one.leave();
+    assert!(heap.load(commits, Relaxed) > 100);
+    let _next = space.participant().unwrap();
+    assert_eq!(heap.load(commits, Relaxed), 0);
+}
+
+#[test]
 fn two_that_read_what_the_other_writes_do_not_both_commit() {
     // Write skew: at least one of the two cells stays 0.
     let (_, space) = space();

@@ -97,7 +97,11 @@ impl System for Native {
     fn liveness(&self, slot: ProcessSlotId, identity: ProcessIdentity) -> Liveness {
         if self.joined.live.is_held(slot) {
             Liveness::Alive
-        } else if process::is_gone(identity) || process::has_no_access(identity, self.file()) {
+        } else if !self.forked() && identity == self.identity()
+            || process::is_gone(identity)
+            || process::has_no_access(identity, self.file())
+        {
+            // In the first case: this process had the slot before it ran another program, for which it holds no byte.
             Liveness::Dead
         } else {
             Liveness::Fenced

@@ -2,6 +2,7 @@
 
 use super::*;
 use pso_engine::fsck::fsck;
+use pso_engine::transaction::{Progress, WholeCollection};
 
 /// Steps of freeing at a time.
 const PIECE: u64 = 20;
@@ -164,4 +165,31 @@ fn what_stands_at_the_end_of_a_long_log_stays() {
             return;
         }
     }
+}
+
+/// What is retired only its owner frees: whoever is stopped in the middle is not to have kept it all from everybody.
+#[test]
+fn little_is_retired_at_a_time() {
+    const MOST_WORDS: u64 = (1 << 17) + (1 << 15);
+    let (_, space) = space_of(64 * MIB);
+    let mut tx = space.participant().unwrap();
+    for _ in 0..200 {
+        tx.run(|tx| (0..200).try_for_each(|_| dict::create(tx).map(drop))).unwrap();
+    }
+    let mut words = 0;
+    allocator::for_each_block(space.arena(), |handle, _| {
+        words += allocator::payload_words(space.arena(), handle).unwrap();
+    });
+    assert!(words > 4 * MOST_WORDS, "{words} words are too few to tell");
+    let mut whole = WholeCollection::default();
+    let mut most = 0;
+    // Bound: steps of a collection.
+    loop {
+        match tx.go_on_with(&mut whole, 1) {
+            Progress::Over(collected) => break assert_eq!(collected.objects, 40_000),
+            progress => assert_eq!(progress, Progress::Went),
+        }
+        most = most.max(tx.retired_words());
+    }
+    assert!(most <= MOST_WORDS, "{most} words of {words} were retired at a time");
 }

@@ -12,7 +12,7 @@ use pso_engine::object::list;
 use pso_engine::participant::{PIECES, ProcessSlot};
 use pso_engine::platform::Memory;
 use pso_engine::space::Space;
-use pso_engine::word::{BLOCK_HEADER_WORDS, Handle};
+use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, Handle, Value};
 use pso_model::heap::Heap;
 
 mod kills;
@@ -353,4 +353,39 @@ fn damage_to_a_table_is_found() {
     assert!(matches!(found[..], [Finding::HoldsPiece { .. }]), "{found:?}");
     let (_, found) = damaged(&|heap, slot| heap.store(slot.holds_piece(0), 0, Relaxed));
     assert!(matches!(found[..], [Finding::UnnamedHoldsPiece { .. }]), "{found:?}");
+}
+
+/// A word that says where entries stand may say anything: what stands there is not taken for entries, and above all not emptied.
+#[test]
+fn entries_of_the_dead_are_looked_for_in_tables_only() {
+    let (heap, space) = space();
+    let mut tx = space.participant().unwrap();
+    let list = tx
+        .run(|tx| {
+            let list = list::create(tx)?;
+            (0..300).try_for_each(|number| list::push(tx, list, Value::int(number).unwrap()))?;
+            let root = tx.arena().root();
+            tx.write(root, Value::handle(list))?;
+            Ok(list)
+        })
+        .unwrap();
+    let mut arrays = Vec::new();
+    pso_engine::allocator::for_each_block(space.arena(), |handle, state| {
+        arrays.extend((state.kind == BlockKind::Cells).then_some(handle));
+    });
+    assert!(!arrays.is_empty());
+    for array in arrays {
+        let doomed = another(&heap, &space);
+        let mut dead = doomed.participant().unwrap();
+        hold(&mut dead, list);
+        let slot = ProcessSlot::of(space.arena(), doomed.process()).unwrap();
+        let piece = heap.load(slot.holds_piece(0), Relaxed);
+        heap.store(slot.holds_piece(0), array.raw(), Relaxed);
+        std::mem::forget(dead);
+        heap.kill_process(doomed.process());
+        space.recover_dead();
+        heap.store(slot.holds_piece(0), piece, Relaxed);
+        let items = tx.run(|tx| (0..300).map(|index| list::get(tx, list, index)).collect::<Result<Vec<_>, _>>());
+        assert!(items.unwrap().iter().enumerate().all(|(index, item)| *item == Value::int(index as i64)));
+    }
 }

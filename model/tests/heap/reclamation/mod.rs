@@ -2,6 +2,7 @@
 
 mod judged;
 mod pages;
+mod pages_gone;
 mod standing;
 
 use std::sync::Arc;

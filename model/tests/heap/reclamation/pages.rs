@@ -10,13 +10,13 @@ use pso_model::heap::hide_deaths;
 /// Texts of their own kind: 16 to 24 KiB.
 const LONG_TEXT: usize = 2000;
 
-fn space_with_pages_watched() -> (Heap, Arc<Space<Heap>>) {
+pub(super) fn space_with_pages_watched() -> (Heap, Arc<Space<Heap>>) {
     let (heap, space) = space_of(8 * MIB);
     heap.watch_pages();
     (heap, space)
 }
 
-fn push(tx: &mut Tx, list: Handle, numbers: Range<u64>) {
+pub(super) fn push(tx: &mut Tx, list: Handle, numbers: Range<u64>) {
     tx.run(|tx| {
         for number in numbers.clone() {
             let value = text::encode(tx, &"x".repeat(LONG_TEXT + number as usize))?;

@@ -1,0 +1,110 @@
+//! Who is in no attempt may still have to do with memory that goes back to the system: with what he waits for, or what he holds in vain.
+//! The heap panics at an access to a page that has no memory.
+
+use std::sync::atomic::Ordering::Release;
+
+use super::pages::{push, space_with_pages_watched};
+use super::*;
+use pso_engine::collection::Patience;
+use pso_engine::transaction::Sleeper;
+use pso_engine::word::AttemptId;
+
+/// Instead of sleeping takes everything out of the space and gives its memory back.
+struct Removes {
+    tx: Tx,
+    /// Those whose attempts hold it.
+    busy: Vec<Tx>,
+}
+
+impl Sleeper for Removes {
+    fn sleep(&mut self, _: &mut dyn FnMut()) -> bool {
+        self.busy.drain(..).for_each(|mut tx| tx.abort());
+        let Self { tx, .. } = self;
+        tx.run(|tx| {
+            let root = tx.arena().root();
+            let old = tx.read(root)?.as_handle().unwrap();
+            if allocator::check(tx.arena(), old)?.kind == BlockKind::Cells {
+                tx.discard(old)?;
+            }
+            tx.write(root, Value::int(0).unwrap())
+        })
+        .unwrap();
+        tx.collect_objects(0).unwrap();
+        tx.collect();
+        assert!(tx.give_back_pages());
+        true
+    }
+}
+
+/// The list in the root, if there is one.
+fn in_root(tx: &mut Tx) -> Result<Option<Handle>, Stop> {
+    let root = tx.arena().root();
+    Ok(tx.read(root)?.as_handle())
+}
+
+#[test]
+fn who_sleeps_until_something_changes_looks_at_no_page_that_is_gone() {
+    let (heap, space) = space_with_pages_watched();
+    let mut tx = space.participant().unwrap();
+    let list = texts(&mut tx, 0);
+    push(&mut tx, list, 0..1500);
+    let mut waiter = another(&heap, &space).participant().unwrap();
+    waiter.set_sleeper(Box::new(Removes { tx, busy: vec![] }));
+    let before = heap.committed_words();
+    let found = waiter.run(|tx| match in_root(tx)? {
+        None => Ok(true),
+        Some(list) => {
+            (0..1500).try_for_each(|index| list::get(tx, list, index).map(drop))?;
+            Err(Stop::Retry)
+        }
+    });
+    assert_eq!(found, Ok(true));
+    assert!(heap.committed_words() < before / 2);
+}
+
+#[test]
+fn who_sleeps_in_the_second_row_looks_at_no_page_that_is_gone() {
+    let (heap, space) = space_with_pages_watched();
+    let mut tx = space.participant().unwrap();
+    let last = *crate::support::cells(&mut tx, 50_000).last().unwrap();
+    let write = |tx: &mut Tx| tx.write(last, Value::int(1).unwrap());
+    // The owner of the cell, and somebody in the place at him.
+    let mut owner = another(&heap, &space).participant().unwrap();
+    owner.begin().unwrap();
+    write(&mut owner).unwrap();
+    let mut first = another(&heap, &space).participant().unwrap();
+    first.begin().unwrap();
+    let seq =
+        pso_engine::participant::status_of(space.arena(), Slot::of(space.arena(), first.id()).unwrap()).unwrap().seq;
+    let place = Slot::of(space.arena(), owner.id()).unwrap().queue_to();
+    heap.store(place, AttemptId { participant: first.id(), seq }.pack(), Release);
+    let mut waiter = another(&heap, &space).participant().unwrap();
+    waiter.set_sleeper(Box::new(Removes { tx, busy: vec![first, owner] }));
+    let before = heap.committed_words();
+    let found = waiter.run(|tx| match in_root(tx)? {
+        None => Ok(true),
+        Some(_) => write(tx).map(|()| false),
+    });
+    assert_eq!(found, Ok(true), "it has slept in the second row");
+    assert!(heap.committed_words() < before / 2);
+}
+
+/// What an attempt made and its process took hold of may be held though the attempt was rolled back; the memory is nobody's.
+#[test]
+fn what_is_held_in_vain_is_not_looked_at() {
+    let (heap, space) = space_with_pages_watched();
+    let mut tx = space.participant().unwrap();
+    let mut other = another(&heap, &space).participant().unwrap();
+    tx.begin().unwrap();
+    let made: Vec<Handle> = (0..3000).map(|_| list::create(&mut tx).unwrap()).collect();
+    let holds: Vec<_> = made.iter().map(|list| tx.hold(*list).unwrap()).collect();
+    tx.abort();
+    assert!(tx.give_back_pages());
+    let gone = made.iter().filter(|list| allocator::check_fully(space.arena(), **list).is_err()).count();
+    assert_eq!(gone, made.len());
+    other.collect_objects(0).unwrap();
+    let collection = other.open_collection(Patience::IN_A_HURRY).unwrap();
+    holds.into_iter().for_each(|hold| space.release(hold));
+    other.close_collection(collection);
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
