@@ -42,6 +42,16 @@ impl Keeper {
         let hold = tx.hold(handle)?;
         Ok(Held { keeper: Some(Rc::clone(self)), hold })
     }
+    /// Holds what an attempt has only heard of. `None`: it may be garbage.
+    pub fn take_up(
+        self: &Rc<Self>,
+        tx: &mut Tx,
+        handle: Handle,
+        is_kept: impl Fn() -> bool,
+    ) -> Result<Option<Held>, Stop> {
+        let hold = tx.take_up(handle, is_kept)?;
+        Ok(hold.map(|hold| Held { keeper: Some(Rc::clone(self)), hold }))
+    }
     /// Takes an export out, which the caller holds by now.
     pub fn adopt(&self, export: Export) {
         if let Some(membership) = &*self.0.borrow() {

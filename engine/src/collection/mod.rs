@@ -42,7 +42,8 @@
 //! And what nobody reached by then nobody comes to reach: no grey is left, and all names that anybody knows are black.
 //!
 //! Every name comes from a cell, from what a process holds, or from an export whose ticket stands. Where that is not sure (a pickle that is
-//! loaded twice), whoever takes the name up asks [`is_beyond_doubt`].
+//! loaded twice), whoever takes the name up asks [`is_beyond_doubt`], and looks again, once
+//! his entry stands and before he shades, whether a collection has begun since: it may have been through the tables before.
 //!
 //! **Taken over at any access.** A collector reads optimistically (`Memory::load_optimistic`): of a block that is freed under his eyes what he reads means nothing, and does no harm but that something is kept. What he
 //! *changes* he protects: he stores the name as his hazard pointer, fences, and looks whether the word beside the clock is still his, and the block still in use. Whoever takes over changes
@@ -75,6 +76,6 @@ pub(crate) use colour::{born, is_under_way, note_commit};
 pub use colour::{is_beyond_doubt, note_held, note_released};
 pub use help::{Help, Helping};
 pub use passes::{Collected, Collection, Step};
-pub(crate) use role::Seat;
 pub use role::{Patience, last};
+pub(crate) use role::{Seat, known};
 pub use trace::TRACED_AT_ONCE;

@@ -95,6 +95,12 @@ pub fn last<P: Platform>(arena: &Arena<P>) -> Cycle {
     Cycle::unpack(arena.platform().load(arena.layout().collection(), Relaxed))
 }
 
+/// The last collection and whether it is under way: two that are equal, and none has begun or ended in between.
+pub(crate) fn known<P: Platform>(arena: &Arena<P>) -> (u64, bool) {
+    let last = last(arena);
+    (last.number, last.under_way)
+}
+
 /// A right to change marks in one collection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Right {

@@ -31,6 +31,17 @@ impl<P: Platform> Space<P> {
         }
     }
 
+    /// Empties an entry of which nobody has been told.
+    pub(crate) fn take_back(&self, hold: Hold) {
+        let Some((slot, entry)) = self.entry_of(hold) else { return };
+        if slot.children_to_come(self.arena()) != 0 {
+            entry.set(self.arena(), Content::PutOff(hold.handle));
+            return self.held().note_put_off();
+        }
+        entry.set(self.arena(), Content::Empty);
+        self.note_free(hold);
+    }
+
     /// The entry of a void token may be free.
     pub(crate) fn note_free(&self, hold: Hold) {
         self.held().note_free(self.arena().platform().incarnation(), hold.index);

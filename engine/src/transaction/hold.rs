@@ -24,24 +24,53 @@ impl<P: Platform> Participant<P> {
         if self.is_foreign() {
             return Err(self.lost());
         }
-        match holding::hold(&self.space, &mut self.spare_holds, &mut self.cache, self.id, handle) {
-            Ok(hold) => {
-                collection::note_held(&self.arena, handle);
-                Ok(hold)
-            }
-            Err(stop) => self.hold_after(stop, handle),
+        let hold = self.place_hold(handle)?;
+        collection::note_held(&self.arena, handle);
+        Ok(hold)
+    }
+
+    /// The same for an object whose name the attempt has found in no cell: in an old pickle, say. `is_kept`: whether something is known
+    /// to hold it anyway. `None`: it may be garbage that is about to be freed, as far as can be known now.
+    ///
+    /// # Errors
+    /// As [`Self::hold`].
+    pub fn take_up(&mut self, handle: Handle, is_kept: impl Fn() -> bool) -> Result<Option<Hold>, Stop> {
+        debug_assert!(self.in_attempt(), "an object that is taken up is in use now");
+        if self.is_foreign() {
+            return Err(self.lost());
         }
+        let known = collection::known(&self.arena);
+        if !is_kept() && !collection::is_beyond_doubt(&self.arena, handle) {
+            return Ok(None);
+        }
+        let hold = self.place_hold(handle)?;
+        if !P::EXCHANGE_IS_FENCE {
+            self.platform().fence(SeqCst);
+        }
+        // Whoever has begun to collect since may have been through the tables before the entry stood there. What he has found white must stay white:
+        // he is about to free what it names.
+        if collection::known(&self.arena) != known && !is_kept() {
+            self.space.take_back(hold);
+            return Ok(None);
+        }
+        collection::note_held(&self.arena, handle);
+        Ok(Some(hold))
+    }
+
+    #[inline]
+    fn place_hold(&mut self, handle: Handle) -> Result<Hold, Stop> {
+        holding::hold(&self.space, &mut self.spare_holds, &mut self.cache, self.id, handle)
+            .or_else(|stop| self.place_hold_after(stop, handle))
     }
 
     #[cold]
     #[inline(never)]
-    fn hold_after(&mut self, stop: Stop, handle: Handle) -> Result<Hold, Stop> {
+    fn place_hold_after(&mut self, stop: Stop, handle: Handle) -> Result<Hold, Stop> {
         // As where a block is made: once.
         if matches!(stop, Stop::Full(_))
             && self.collect() + recovery::recover_dead(&self.space) > 0
             && let Ok(hold) = holding::hold(&self.space, &mut self.spare_holds, &mut self.cache, self.id, handle)
         {
-            collection::note_held(&self.arena, handle);
             return Ok(hold);
         }
         Err(self.fail(stop))

@@ -1,6 +1,7 @@
 //! What nothing names any more goes, rings and all; what something names stays: whoever moves it meanwhile, whoever dies.
 
 mod anew;
+mod heard_of;
 mod helped;
 mod moves;
 mod pieces;

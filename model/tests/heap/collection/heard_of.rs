@@ -1,0 +1,67 @@
+//! An object whose name comes from an old pickle: it is taken up whole, or not at all.
+
+use super::*;
+
+/// Somebody takes up a list that nothing names, and at an access of his another begins to collect and goes some steps, whatever access and however many.
+#[test]
+fn what_is_taken_up_has_lost_nothing_to_a_collection() {
+    let (mut taken, mut refused) = (0, 0);
+    for first in 0.. {
+        let mut through = false;
+        for steps in 0.. {
+            let (heap, layout) = Heap::space(Geometry::for_bytes(2 * MIB).unwrap());
+            let space = Space::join(heap.clone(), layout).unwrap();
+            let others = Space::join(Interposed::new(heap.process()), layout).unwrap();
+            let mut collector = space.participant().unwrap();
+            let object = collector
+                .run(|tx| {
+                    let inner = list_of(tx, &[integer(42)])?;
+                    list_of(tx, &[Value::handle(inner)])
+                })
+                .unwrap();
+            let mut loader = others.participant().unwrap();
+            loader.begin().unwrap();
+            let place = Arc::new(Mutex::new((collector, None, false)));
+            let place_of = Arc::clone(&place);
+            others.arena().platform().at(first, move || {
+                let mut place = place_of.lock().unwrap();
+                let (collector, under_way, over) = &mut *place;
+                let mut collection = collector.open_collection(Patience::IN_A_HURRY).unwrap();
+                *over = (0..steps).any(|_| matches!(collector.collection_step(&mut collection), Step::Over(_)));
+                *under_way = Some(collection);
+            });
+            let hold = loader.take_up(object, || false).unwrap();
+            through = others.arena().platform().forget();
+            loader.abort();
+            let mut place = place.lock().unwrap();
+            let (collector, under_way, over) = &mut *place;
+            let over = *over || under_way.is_none();
+            if let Some(collection) = under_way {
+                while !over && !matches!(collector.collection_step(collection), Step::Over(_)) {}
+            }
+            collector.collect();
+            if let Some(hold) = hold {
+                taken += 1;
+                let inner = loader.run(|tx| {
+                    let inner = item(tx, object, 0)?;
+                    list::get(tx, inner, 0)
+                });
+                assert_eq!(inner, Ok(Some(integer(42))), "access {first}, {steps} steps of the collection");
+                loader.release(hold);
+            } else {
+                refused += 1;
+            }
+            drop(loader);
+            collected(collector);
+            nothing_waits(&space);
+            assert_eq!(fsck_at_rest(&space), vec![], "access {first}, {steps} steps of the collection");
+            if over {
+                break;
+            }
+        }
+        if through {
+            break;
+        }
+    }
+    assert!(taken > 10 && refused > 10, "{taken} were taken up, {refused} were not");
+}
