@@ -1,6 +1,7 @@
 //! `pso fsck`: walks a space and reports damage; with `--repair` it frees what nothing names and mends what has one answer.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use pso_engine::fsck::{self, Repaired};
 use pso_engine::platform::native::{self, Native};
@@ -12,6 +13,8 @@ use crate::place;
 
 /// So many findings are shown, and so many things that were mended.
 const SHOWN: usize = 50;
+/// So long has another process that is clearing up after the dead before all is looked at again.
+const CLEARING_PAUSE: Duration = Duration::from_millis(10);
 
 /// The subcommand.
 pub fn run(options: &Fsck) -> Result<(), Failure> {
@@ -20,7 +23,10 @@ pub fn run(options: &Fsck) -> Result<(), Failure> {
 
 fn check(choice: &SpaceChoice) -> Result<(), Failure> {
     let joined = place::attach(&place::chosen(choice))?;
-    let findings = findings(&joined.space);
+    let findings = findings(&joined.space, || {
+        std::thread::sleep(CLEARING_PAUSE);
+        true
+    });
     show(&findings);
     if findings.is_empty() {
         println!("fsck: {} is clean", joined.title);
@@ -59,12 +65,42 @@ fn show(sentences: &[impl Display]) {
     }
 }
 
-/// What is wrong with a space, a sentence each. Others may be at work in it.
-pub fn findings(space: &Space<Native>) -> Vec<String> {
-    fsck::fsck(space).iter().map(ToString::to_string).collect()
+/// What is wrong with a space, a sentence each. Others may be at work in it, and die: what they leave is cleared up, and `pause` gives
+/// time to another who is just at it.
+fn findings(space: &Space<Native>, pause: impl FnMut() -> bool) -> Vec<String> {
+    fsck::fsck_after_deaths(space, pause).iter().map(ToString::to_string).collect()
 }
 
 /// The same where nobody is at work: every lock and every private block is a finding then.
 pub fn findings_at_rest(space: &Space<Native>) -> Vec<String> {
     fsck::fsck_at_rest(space).iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pso_engine::participant::Slot;
+    use pso_engine::platform::{Memory as _, Ordering::Relaxed, System as _};
+
+    /// The danger: a process dies after the checker has joined, or somebody is at it and not through. Neither is damage.
+    #[test]
+    fn who_dies_while_a_sound_space_is_checked_is_no_finding() {
+        let (platform, layout) = native::create_anonymous(8 << 20).unwrap();
+        let join = || Space::join(platform.clone(), layout).unwrap();
+        let (checker, other, doomed) = (join(), join(), join());
+        let victim = doomed.participant().unwrap();
+        let recoverer = Slot::of(checker.arena(), victim.id()).unwrap().recoverer();
+        platform.store(recoverer, other.claim().pack(), Relaxed);
+        // Whoever was there is gone, and not this process.
+        let process = layout.process_slot(doomed.process());
+        (1..3).for_each(|word| platform.store(process.offset(word), 0, Relaxed));
+        platform.release_liveness(doomed.process());
+        let mut pauses = 0;
+        let found = findings(&checker, || {
+            pauses += 1;
+            platform.store(recoverer, 0, Relaxed);
+            true
+        });
+        assert_eq!((found, pauses), (vec![], 1));
+    }
 }
