@@ -4,8 +4,11 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use pso_engine::fsck::{self, Repaired};
+use pso_engine::participant::{ProcessPhase, ProcessSlot, ProcessState};
 use pso_engine::platform::native::{self, Native};
+use pso_engine::platform::{Memory as _, Ordering};
 use pso_engine::space::Space;
+use pso_engine::word::ProcessSlotId;
 
 use crate::cli::{Fsck, SpaceChoice};
 use crate::failure::Failure;
@@ -23,16 +26,40 @@ pub fn run(options: &Fsck) -> Result<(), Failure> {
 
 fn check(choice: &SpaceChoice) -> Result<(), Failure> {
     let joined = place::attach(&place::chosen(choice))?;
-    let findings = findings(&joined.space, || {
+    let (findings, manner) = look(&joined.space, || {
         std::thread::sleep(CLEARING_PAUSE);
         true
     });
     show(&findings);
     if findings.is_empty() {
-        println!("fsck: {} is clean", joined.title);
+        println!("fsck: {} is clean ({manner})", joined.title);
         return Ok(());
     }
-    Err(Failure::Wrong(format!("fsck: {} findings in {}", findings.len(), joined.title)))
+    Err(Failure::Wrong(format!("fsck: {} findings in {} ({manner})", findings.len(), joined.title)))
+}
+
+/// The stricter check of the two, wherever it may be made, and which one it was.
+fn look(space: &Space<Native>, pause: impl FnMut() -> bool) -> (Vec<String>, &'static str) {
+    // Who is dead and not cleared up after would count as being there.
+    space.recover_dead();
+    if let Some(before) = alone(space) {
+        let findings = findings_at_rest(space);
+        // Nothing of the check is read after this.
+        space.arena().platform().fence(Ordering::Acquire);
+        if alone(space) == Some(before) {
+            return (findings, "checked at rest: no other process has it open");
+        }
+    }
+    (findings(space, pause), "checked live: other processes have it open, so leaks are not looked for")
+}
+
+/// The states of all process slots, if nobody has one but this process. Each who joins raises the generation of his: if they are the same
+/// later, nobody has been there in between. Nobody is kept from joining.
+fn alone(space: &Space<Native>) -> Option<Vec<ProcessState>> {
+    let arena = space.arena();
+    let ids = (0..arena.layout().geometry().process_slots).map(|number| ProcessSlotId(number as u16));
+    let states = ids.filter_map(|id| Some((id, ProcessSlot::of(arena, id)?.state(arena))));
+    states.map(|(id, state)| (id == space.process() || state.phase == ProcessPhase::Free).then_some(state)).collect()
 }
 
 fn repair(choice: &SpaceChoice) -> Result<(), Failure> {
@@ -80,7 +107,7 @@ pub fn findings_at_rest(space: &Space<Native>) -> Vec<String> {
 mod tests {
     use super::*;
     use pso_engine::participant::Slot;
-    use pso_engine::platform::{Memory as _, Ordering::Relaxed, System as _};
+    use pso_engine::platform::{Ordering::Relaxed, System as _};
 
     /// The danger: a process dies after the checker has joined, or somebody is at it and not through. Neither is damage.
     #[test]
@@ -102,5 +129,19 @@ mod tests {
             true
         });
         assert_eq!((found, pauses), (vec![], 1));
+    }
+
+    /// The danger: who joins and leaves while a space is checked as one at rest.
+    #[test]
+    fn whoever_was_there_in_between_is_told_from_nobody() {
+        let (platform, layout) = native::create_anonymous(8 << 20).unwrap();
+        let join = || Space::join(platform.clone(), layout).unwrap();
+        let checker = join();
+        let before = alone(&checker).unwrap();
+        assert_eq!(alone(&checker).as_ref(), Some(&before));
+        let other = join();
+        assert_eq!(alone(&checker), None);
+        other.leave();
+        assert!(alone(&checker).is_some_and(|after| after != before));
     }
 }

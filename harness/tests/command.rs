@@ -3,6 +3,7 @@
 use std::process::{Command, Output, Stdio};
 
 use pso_engine::object::{list, text};
+use pso_engine::participant::Slot;
 use pso_engine::platform::native::{Place, create};
 use pso_engine::platform::{Memory, Ordering::Relaxed};
 use pso_engine::word::Value;
@@ -128,6 +129,46 @@ fn a_space_that_nobody_has_open_is_repaired_and_all_is_said() {
     assert!(text.contains("is no value") && text.contains("blocks of"), "{text}");
     let output = pso(&["fsck", "--repair", "--dir", folder.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+/// The danger: what was replaced and hangs in no list is never freed, and no checker says so.
+#[test]
+fn leaks_are_looked_for_where_no_other_process_has_the_space_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("space");
+    let (platform, layout) = create(&Place::Directory(directory.clone()), 8 << 20).unwrap();
+    let space = pso_engine::space::Space::join(platform.clone(), layout).unwrap();
+    // It frees what it has replaced when there is more of it, or when it leaves; this one never does.
+    let mut tx = space.participant().unwrap();
+    let mut made = None;
+    tx.run(|tx| {
+        let list = *made.insert(list::create(tx)?);
+        let text = text::encode(tx, "a text that needs a block of its own")?;
+        list::push(tx, list, text)?;
+        let root = tx.arena().root();
+        tx.write(root, Value::handle(list))
+    })
+    .unwrap();
+    tx.run(|tx| list::set(tx, made.unwrap(), 0, Value::int(0).unwrap())).unwrap();
+    let retired = Slot::of(space.arena(), tx.id()).unwrap().retired();
+    assert_ne!(platform.load(retired, Relaxed), 0);
+    let check = || {
+        let output = pso(&["fsck", "--dir", directory.to_str().unwrap()]);
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+        (output.status.code(), said)
+    };
+    let (code, said) = check();
+    assert!(code == Some(0) && said.contains("is clean (checked live: "), "it is open here: {said}");
+    space.leave();
+    let (code, said) = check();
+    assert!(code == Some(0) && said.contains("is clean (checked at rest: "), "what waits is no damage: {said}");
+    platform.store(retired, 0, Relaxed);
+    let (code, said) = check();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("is in no list") && said.contains("1 findings") && said.contains("(checked at rest: "),
+        "{said}"
+    );
 }
 
 #[test]
