@@ -58,20 +58,22 @@ struct Counts {
 }
 
 impl Counts {
+    /// Nothing, where the place has passed to another of the same process, who counts anew.
     fn since(self, earlier: Self) -> Self {
         Self {
-            attempts: self.attempts.wrapping_sub(earlier.attempts),
-            commits: self.commits.wrapping_sub(earlier.commits),
-            stops: self.stops.wrapping_sub(earlier.stops),
-            sleeps: self.sleeps.wrapping_sub(earlier.sleeps),
+            attempts: self.attempts.saturating_sub(earlier.attempts),
+            commits: self.commits.saturating_sub(earlier.commits),
+            stops: self.stops.saturating_sub(earlier.stops),
+            sleeps: self.sleeps.saturating_sub(earlier.sleeps),
         }
     }
+    /// Words of a damaged space may be any.
     fn plus(self, other: Self) -> Self {
         Self {
-            attempts: self.attempts + other.attempts,
-            commits: self.commits + other.commits,
-            stops: self.stops + other.stops,
-            sleeps: self.sleeps + other.sleeps,
+            attempts: self.attempts.saturating_add(other.attempts),
+            commits: self.commits.saturating_add(other.commits),
+            stops: self.stops.saturating_add(other.stops),
+            sleeps: self.sleeps.saturating_add(other.sleeps),
         }
     }
 }
@@ -263,5 +265,17 @@ mod tests {
         let now = HashMap::from([(0, look_at(1, 300)), (1, look_at(2, 10))]);
         let text = describe("shop", &memory, &earlier, &now, 2.0);
         assert!(text.contains("1.0 MiB of 1.0 GiB in use, 2 participants, 105 commits/s"), "{text}");
+    }
+
+    /// The danger: a number below the one before, as a large one.
+    #[test]
+    fn whoever_counts_anew_in_the_place_of_another_has_no_huge_rate() {
+        let memory = Memory { space_bytes: 1 << 30, committed_bytes: 1 << 20 };
+        let earlier = HashMap::from([(0, look_at(1, 5000)), (1, look_at(2, 5000))]);
+        let now = HashMap::from([(0, look_at(1, 10)), (1, look_at(2, 5200))]);
+        let text = describe("shop", &memory, &earlier, &now, 2.0);
+        assert!(text.contains("2 participants, 100 commits/s, 100 attempts/s"), "{text}");
+        let all = Counts { commits: u64::MAX, ..Counts::default() };
+        assert_eq!(all.plus(all).commits, u64::MAX);
     }
 }
