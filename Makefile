@@ -69,6 +69,7 @@ test-rust:
 
 test-python: install
 	$(STEP) 'Python tests' $(VENV)/python -m pytest pybind -q
+	$(STEP) 'Python tests of the benchmarks' $(VENV)/python -m pytest harness/tests -q
 	$(STEP) 'stubs' $(VENV)/python -m mypy.stubtest pso
 	$(STEP) 'interpreters with a GIL of their own' scripts/other-pythons.sh
 

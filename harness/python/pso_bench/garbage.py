@@ -1,11 +1,12 @@
 """What collections cost those who work, and whether memory stays what it is.
 
 Run by `pso bench garbage`; by hand: `python -m pso_bench garbage --objects 1000000 --share 0.25 --deleted 1024 --seconds 60 --stops 20 --seed 1`. Prints one line of JSON.
+Exit code 1 if `fsck` finds something, if somebody ends who should work, or if nothing is committed.
 
 ring    A ring of many lists is dropped, and a process that does nothing else collects it, by a share of a processor, while two others move money. Theirs are:
         operations per second, per second of processor time, and the most processor time of one operation: before, and meanwhile.
-churn   Four processes replace values, lists and dicts in a shared dict and a shared list; every second one is killed and replaced.
-        The bytes in use are noted every second.
+churn   Four processes replace values, lists and dicts in a shared dict and a shared list; every second one of them, in turn, is killed and
+        replaced. Noted every second are the bytes in use, and what has been committed in it.
 deleted A dict with texts of a thousand characters is filled, deleted, and collected. The memory behind the space is what its file system says.
 stops   The same four, and nobody is killed: now and then one of them is stopped for a second. Noted are the bytes in use before and at
         the end, and what the others have committed meanwhile.
@@ -13,12 +14,14 @@ stops   The same four, and nobody is killed: now and then one of them is stopped
 
 import argparse
 import json
+import mmap
 import os
 import random
 import signal
 import sys
 import tempfile
 import time
+import traceback
 
 import pso
 
@@ -56,10 +59,13 @@ def busy(space: pso.Space, report: pso.List, number: int, seed: int) -> None:
 
 
 def child(function, *arguments) -> int:
+    """A process that does this until it is killed. What it raises is told: it ends with it."""
     process = os.fork()
     if process == 0:
         try:
             function(*arguments)
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(1)
     return process
@@ -159,8 +165,18 @@ def ring(objects: int, share: float) -> dict[str, object]:
         }
 
 
-def replace(space: pso.Space, seed: int) -> None:
-    """Replaces what is in a dict and in a list, by all kinds of values."""
+class Count:
+    """How much is done, by all who are forked. One who is killed takes nothing of it along."""
+
+    def __init__(self, seats: int) -> None:
+        self.done = memoryview(mmap.mmap(-1, 8 * seats)).cast("Q")
+
+    def total(self) -> int:
+        return sum(self.done)
+
+
+def replace(space: pso.Space, seed: int, count: Count, seat: int) -> None:
+    """Replaces what is in a dict and in a list, by all kinds of values. Counts that in its seat."""
     chance = random.Random(seed)
     dict_, list_ = space.root["dict"], space.root["list"]
     while True:
@@ -175,47 +191,66 @@ def replace(space: pso.Space, seed: int) -> None:
             dict_[f"key {number}"] = made
         else:
             list_[number] = made
+        count.done[seat] += 1
         if number == 0:
             loop = space.List(["a ring"])
             loop.append(loop)
 
 
-def replacers(space: pso.Space) -> list[int]:
+def replacers(space: pso.Space, count: Count) -> list[int]:
     """What is replaced, and four who do it."""
     space.root["dict"] = {f"key {number}": None for number in range(1000)}
     space.root["list"] = [None] * 1000
-    return [child(replace, space, seed) for seed in range(4)]
+    return [child(replace, space, seed, count, seed) for seed in range(4)]
 
 
 def churn(seconds: int, stop: bool) -> dict[str, object]:
-    """`stop`: one of the four is stopped for the second half."""
+    """`stop`: one of the four is stopped for the second half. It ends early if one ends who is not killed."""
     with pso.create(size="256M") as space:
-        workers = replacers(space)
-        used, findings = [], 0
+        # A seat for each who is ever started.
+        count = Count(4 + seconds)
+        workers, stopped = replacers(space, count), []
+        used, commits, findings, ended = [], [], 0, 0
         for second in range(seconds):
             if stop and second == seconds // 2:
-                os.kill(workers[-1], signal.SIGSTOP)
+                stopped.append(workers.pop(0))
+                os.kill(stopped[0], signal.SIGSTOP)
+            before = count.total()
             time.sleep(1)
-            end([workers.pop(0)])
-            workers.insert(2, child(replace, space, 100 + second))
+            commits.append(count.total() - before)
+            there = len(workers) + len(stopped)
+            workers, stopped = alive(workers), alive(stopped)
+            ended = there - len(workers) - len(stopped)
             findings += len(space.fsck())
             used.append(space.stats()["used"])
+            if ended:
+                break
+            end([workers.pop(0)])
+            workers.append(child(replace, space, 100 + second, count, 4 + second))
             if second % 10 == 9:
                 say(f"churn: {second + 1} of {seconds} s, {used[-1] >> 20} MiB in use, {findings} findings")
-        end(workers)
+        end(workers + stopped)
         space.collect()
         space.collect()
         live = space.stats()["used"]
         findings += len(space.fsck())
         del space.root["dict"], space.root["list"]
         space.collect()
-        return {"seconds": seconds, "stopped": stop, "used": used, "used_live": live, "findings": findings}
+        return {
+            "seconds": seconds,
+            "stopped": stop,
+            "used": used,
+            "used_live": live,
+            "commits": commits,
+            "ended": ended,
+            "findings": findings,
+        }
 
 
 def stops(count: int, seed: int) -> dict[str, object]:
     chance = random.Random(seed)
     with pso.create(size="256M") as space:
-        workers = replacers(space)
+        workers = replacers(space, Count(4))
         time.sleep(WARM_UP_SECONDS)
         rows = []
         for number in range(count):
@@ -279,6 +314,27 @@ def deleted(mebibytes: int) -> dict[str, object]:
         }
 
 
+def wrong(result: dict[str, object]) -> list[str]:
+    """What must not be, a sentence each."""
+    sentences = []
+    for name in ("deleted", "churn", "churn_stopped", "stops"):
+        part = result[name]
+        if not part:
+            continue
+        if part["findings"]:
+            sentences.append(f"{name}: fsck has {part['findings']} findings")
+        if part.get("ended"):
+            sentences.append(f"{name}: {part['ended']} ended who had not been killed")
+    for name in ("churn", "churn_stopped"):
+        commits = result[name]["commits"]
+        half = len(commits) // 2
+        if not all(sum(part) for part in (commits[:half] or commits, commits[half:])):
+            sentences.append(f"{name}: nothing was committed in one half of it")
+    if result["stops"] and not sum(row["commits"] for row in result["stops"]["stops"]):
+        sentences.append("stops: nothing was committed while one was stopped")
+    return sentences
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m pso_bench garbage")
     parser.add_argument("--objects", type=int, default=1_000_000)
@@ -295,4 +351,6 @@ def main(arguments: list[str]) -> None:
         "churn_stopped": churn(options.seconds, stop=True),
         "stops": stops(options.stops, options.seed) if options.stops else None,
     }
-    print(json.dumps(result))
+    print(json.dumps(result), flush=True)
+    if sentences := wrong(result):
+        sys.exit("\n".join(sentences))

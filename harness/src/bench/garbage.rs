@@ -58,6 +58,12 @@ pub struct Churn {
     /// Bytes in use at the end of each second.
     pub used: Vec<u64>,
     used_live: u64,
+    /// What was committed in each second. None in files from before it was counted, as is the next.
+    #[serde(default)]
+    commits: Vec<u64>,
+    /// How many ended by themselves. The scripts fail of it, and of findings.
+    #[serde(default)]
+    ended: u64,
     findings: u64,
 }
 
@@ -115,6 +121,12 @@ impl Churn {
     pub fn halves(&self) -> [f64; 2] {
         let (first, second) = self.used.split_at(self.half());
         [first, second].map(|half| mebibytes(half.iter().copied().max().unwrap_or(0) as f64))
+    }
+
+    /// Commits a second: the fewest and the median.
+    fn rates(&self) -> [f64; 2] {
+        let rates: Vec<f64> = self.commits.iter().map(|count| *count as f64).collect();
+        [rates.iter().copied().reduce(f64::min).unwrap_or(0.0), median(&rates)]
     }
 
     /// What sets it apart from the other one.
@@ -188,11 +200,19 @@ impl Numbers {
         if let Some(deleted) = &self.deleted {
             println!("{deleted}\n");
         }
-        let mut table =
-            Table::new(["values replaced, a kill a second", "MiB in use: first half", "second half", "findings"]);
+        let headings = [
+            "values replaced, a kill a second",
+            "MiB in use: first half",
+            "second half",
+            "fewest commits/s",
+            "median",
+            "findings",
+        ];
+        let mut table = Table::new(headings);
         for churn in [&self.churn, &self.churn_stopped] {
             let [first, second] = churn.halves().map(|most| format!("{most:.1}"));
-            table.row([churn.name().into(), first, second, churn.findings.to_string()]);
+            let [fewest, middle] = churn.rates().map(|rate| format!("{rate:.0}"));
+            table.row([churn.name().into(), first, second, fewest, middle, churn.findings.to_string()]);
         }
         println!("{table}");
         if let Some(stops) = &self.stops {
@@ -248,7 +268,8 @@ pub mod tests {
 
     fn churn(stopped: bool, mebibytes: &[u64]) -> Churn {
         let used = mebibytes.iter().map(|number| number * MIB).collect();
-        Churn { seconds: mebibytes.len() as u64, stopped, used, used_live: 0, findings: 0 }
+        let (seconds, commits) = (mebibytes.len() as u64, Vec::new());
+        Churn { seconds, stopped, used, used_live: 0, commits, ended: 0, findings: 0 }
     }
 
     /// Made by hand, for tests only: the two churns, MiB by seconds, and no stops.
@@ -285,6 +306,15 @@ pub mod tests {
         assert_eq!(churn(true, &[1, 9, 2, 5, 4]).halves(), [9.0, 5.0]);
         assert_eq!(churn(true, &[1, 9, 2, 5, 4]).half(), 2);
         assert_eq!(churn(true, &[]).halves(), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn commits_of_a_churn_are_the_fewest_and_the_median_and_none_of_an_old_file() {
+        let counted = Churn { commits: vec![300, 100, 200], ..churn(false, &[1, 2, 3]) };
+        assert_eq!(counted.rates(), [100.0, 200.0]);
+        let older = r#"{"seconds": 1, "stopped": false, "used": [5], "used_live": 1, "findings": 0}"#;
+        let older: Churn = serde_json::from_str(older).unwrap();
+        assert_eq!((older.rates(), older.ended), ([0.0, 0.0], 0));
     }
 
     #[test]
