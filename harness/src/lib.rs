@@ -14,6 +14,7 @@ mod cli;
 pub mod crew;
 mod demo;
 pub mod failure;
+mod fault;
 mod fsck;
 mod inspect;
 pub mod interrupt;

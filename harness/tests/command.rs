@@ -171,6 +171,21 @@ fn leaks_are_looked_for_where_no_other_process_has_the_space_open() {
     );
 }
 
+/// The danger: who reads nothing but the exit code takes a run in which nobody got through for a good one.
+#[test]
+fn a_simulated_run_in_which_nobody_gets_through_fails_unless_it_was_disturbed() {
+    let sim = |more: &[&str]| {
+        let run = ["sim", "--kind", "counter", "--cores", "2", "--transactions", "200", "--patience-ms"];
+        pso(&[&run[..], more].concat())
+    };
+    let said = complaint(&sim(&["0"]));
+    assert!(said.starts_with("pso: sim: the trace counter-high") && said.contains("policy damped"), "{said}");
+    for well in [&["2000"][..], &["0", "--stop", "0:50:1"], &["0", "--policy", "immediate"]] {
+        let output = sim(well);
+        assert!(output.status.success(), "{well:?}: {output:?}");
+    }
+}
+
 #[test]
 fn a_foreign_file_is_refused_and_not_touched() {
     let folder = tempfile::tempdir().unwrap();

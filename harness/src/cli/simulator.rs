@@ -45,7 +45,8 @@ pub struct Simulate {
     /// Memory operations at most.
     #[arg(long, default_value_t = 20_000_000_000)]
     pub budget: u64,
-    /// Without a commit for so many ms of virtual time the run is stuck or livelocked.
+    /// Without a commit for so many ms of virtual time the run is stuck or livelocked: exit code 1, unless somebody is killed, stopped or
+    /// made slow, or the policy promises no better.
     #[arg(long, default_value_t = 2_000)]
     pub patience_ms: u64,
     /// Kills a participant before one of its memory operations: PARTICIPANT:STEP. May be given more than once.

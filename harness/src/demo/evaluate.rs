@@ -6,17 +6,16 @@
 
 use std::path::{Path, PathBuf};
 
-use pso_sim::measure::{Measurement, Verdict};
+use pso_sim::measure::Measurement;
 use pso_sim::player::Pacing;
 use pso_sim::trace::{Trace, merge};
 use serde::Serialize;
 
 use crate::cli::{Demo, Pace};
 use crate::failure::Failure;
-use crate::plot::verdict_words;
 use crate::sweep::Duel;
 use crate::table::thousands;
-use crate::{machine, plot, simulator};
+use crate::{fault, machine, plot, simulator};
 
 /// Reads, writes and the like that are played: a few seconds of the simulator at each point.
 const OPERATIONS_MAX: usize = 200_000;
@@ -91,7 +90,7 @@ pub fn run(recordings: &[PathBuf], options: &Demo, seed: u64) -> Result<Vec<Stri
             .into(),
     ];
     plot::report(&[file], Some(&options.out), "pso demo: the recorded job, real and simulated", &introduction)?;
-    Ok(measurements.iter().filter_map(fault).collect())
+    Ok(measurements.iter().filter_map(fault::of).collect())
 }
 
 /// A recording; none of a worker that was killed before it had written anything.
@@ -127,23 +126,9 @@ fn dealt(trace: &Trace, participants: u32) -> Trace {
     trace
 }
 
-/// A run that shows a fault. One that was too long for its budget shows nothing.
-fn fault(measurement: &Measurement) -> Option<String> {
-    let Measurement { world, verdict, cores, participants, seed, .. } = measurement;
-    match verdict {
-        Verdict::Ok | Verdict::OutOfBudget => None,
-        other => Some(format!(
-            "the trace played by {participants} participants on {cores} cores ({}, seed {seed}): {}",
-            plot::world_word(*world),
-            verdict_words(other)
-        )),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pso_sim::measure::World;
     use pso_sim::trace::{Contention, Kind, generate};
 
     #[test]
@@ -162,18 +147,5 @@ mod tests {
         let three = dealt(&trace, 3);
         assert_eq!(three.transactions.iter().map(|line| line.participant).collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2, 0]);
         assert_eq!((three.participants(), operations(&three)), (3, operations(&trace)));
-    }
-
-    #[test]
-    fn a_run_that_shows_a_fault_is_told() {
-        let mut measurement = plot::fixture::measurement(World::Simulated, "demo", 2, 2, 5.0);
-        assert!(fault(&measurement).is_none());
-        for (verdict, wanted) in
-            [(Verdict::Stuck, "stuck"), (Verdict::Livelocked, "livelocked"), (Verdict::Wrong("a sum".into()), "a sum")]
-        {
-            measurement.verdict = verdict;
-            let told = fault(&measurement).unwrap();
-            assert!(told.contains(wanted) && told.contains("simulated"), "{told}");
-        }
     }
 }
