@@ -218,8 +218,8 @@ pub struct BenchNative {
 
 #[derive(Args)]
 pub struct Torture {
-    /// Kills. Without --stops 2,000 if absent.
-    #[arg(long)]
+    /// Kills. If absent 2,000, with --stops none.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub kills: Option<u32>,
     /// Stops (SIGSTOP): the stopped writer is continued after some milliseconds or a quarter of a second.
     #[arg(long, default_value_t = 0)]
@@ -258,14 +258,14 @@ pub struct Check {
 
 #[derive(Args)]
 pub struct Verify {
-    /// Kills, spread over numbers of writers and policies.
+    /// Kills, spread over numbers of writers and policies. 0: that part is not run.
     #[arg(long, default_value_t = 10_000)]
     pub kills: u32,
-    /// Stops.
+    /// Stops. 0: that part is not run.
     #[arg(long, default_value_t = 1_000)]
     pub stops: u32,
     /// Random and as many PCT schedules of each scene under shuttle, from a seed that is not that of the tests.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub schedules: u32,
     /// Chooses schedules, victims and moments. Printed; random if absent.
     #[arg(long)]
@@ -379,6 +379,15 @@ mod tests {
         assert!(Options::try_parse_from(["pso", "fsck", "shop", "--dir", "state"]).is_err());
         assert!(Options::try_parse_from(["pso", "fsck", "shop"]).is_ok());
         assert!(Options::try_parse_from(["pso", "inspect", "--dir", "state"]).is_ok());
+    }
+
+    #[test]
+    fn evidence_of_nothing_is_not_asked_for() {
+        for words in [&["torture", "--kills"][..], &["torture", "--stops", "5", "--kills"], &["verify", "--schedules"]]
+        {
+            let parse = |count| Options::try_parse_from([&["pso"], words, &[count]].concat());
+            assert!(parse("0").is_err() && parse("1").is_ok(), "{words:?}");
+        }
     }
 
     #[test]

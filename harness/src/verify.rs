@@ -59,12 +59,17 @@ struct Numbers {
     /// Everything that was asked for holds.
     holds: bool,
     parts: Vec<Part>,
+    /// What was not asked for.
+    left_out: Vec<&'static str>,
 }
 
 /// The subcommand.
 pub fn run(options: &Verify) -> Result<(), Failure> {
     let seed = options.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
-    let mut numbers = Numbers { seed, holds: false, parts: parts(options, seed) };
+    let mut numbers = Numbers { seed, holds: false, parts: parts(options, seed), left_out: left_out(options) };
+    if numbers.parts.is_empty() {
+        return Err(Failure::Wrong("verify: there is nothing to run: all parts are left out".into()));
+    }
     for at in 0..numbers.parts.len() {
         interrupt::check()?;
         let part = &mut numbers.parts[at];
@@ -76,11 +81,21 @@ pub fn run(options: &Verify) -> Result<(), Failure> {
     }
     let failed: Vec<_> = numbers.parts.iter().filter(|part| part.verdict != Verdict::Holds).collect();
     if failed.is_empty() {
-        println!("verify: ok, {} parts (seed {seed})", numbers.parts.len());
+        let left_out = numbers.left_out.join(", ");
+        let left_out = if left_out.is_empty() { left_out } else { format!("; not run: {left_out}") };
+        println!("verify: ok, {} parts (seed {seed}){left_out}", numbers.parts.len());
         return Ok(());
     }
     let names: Vec<_> = failed.iter().map(|part| part.name).collect();
     Err(Failure::Wrong(format!("verify: does not hold: {} (seed {seed})", names.join(", "))))
+}
+
+/// What is not to be run.
+fn left_out(options: &Verify) -> Vec<&'static str> {
+    let mut names = if options.without_models { vec!["models", "schedules"] } else { Vec::new() };
+    names.extend((options.kills == 0).then_some("kills"));
+    names.extend((options.stops == 0).then_some("stops"));
+    names
 }
 
 /// What there is to do. Kills are spread over numbers of writers and over the policies.
@@ -192,6 +207,15 @@ mod tests {
         assert!(parts.iter().all(|part| part.verdict == Verdict::NotRun));
         assert!(parts[1].command.starts_with("PSO_SHUTTLE_SEED=5 PSO_SHUTTLE_RUNS=10 cargo nextest"));
         assert!(parts.last().is_some_and(|part| part.command.contains("--stops 1000")));
+    }
+
+    #[test]
+    fn a_run_of_nothing_is_not_well_and_what_is_not_run_is_named() {
+        let failure = run(&options(0, 0, true)).unwrap_err();
+        assert!(failure.to_string().contains("nothing to run"), "{failure}");
+        assert_eq!(left_out(&options(0, 0, true)), ["models", "schedules", "kills", "stops"]);
+        assert_eq!(left_out(&options(7, 0, false)), ["stops"]);
+        assert_eq!(left_out(&options(7, 1, false)), [""; 0]);
     }
 
     #[test]
