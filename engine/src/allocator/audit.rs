@@ -260,7 +260,9 @@ impl<P: Platform, L: Fn(ParticipantId) -> bool> Auditor<'_, P, L> {
                 report(Damage::Block { block, word });
                 None
             })?;
-        if state.phase == BlockPhase::Private && !(self.owner_lives)(state.owner) {
+        // Unless it was published, and its owner has left, in the middle of this look.
+        let still = || self.arena.platform().load(block, Acquire) == word;
+        if state.phase == BlockPhase::Private && !(self.owner_lives)(state.owner) && still() {
             report(Damage::PrivateOfTheGone { block, owner: state.owner });
         }
         Some(state)

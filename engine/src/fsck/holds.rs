@@ -46,15 +46,18 @@ fn check_piece<P: Platform>(
         return true;
     }
     let least = piece_entries(arena, piece) * ENTRY_WORDS;
-    let is_piece = Handle::from_raw(word).is_some_and(|handle| {
-        let state = allocator::check_fully(arena, handle);
-        // Named first, published next: in between its maker lives or is to be recovered.
-        let is_table = state.is_ok_and(|state| {
-            state.kind == BlockKind::Holds && (state.phase == BlockPhase::Live || is_claimed(arena, state.owner))
-        });
-        is_table && allocator::payload_words(arena, handle).is_ok_and(|room| room >= least)
-    });
-    let sound = is_piece && named.insert(word);
+    let is_piece = || {
+        Handle::from_raw(word).is_some_and(|handle| {
+            let state = allocator::check_fully(arena, handle);
+            // Named first, published next: in between its maker lives or is to be recovered.
+            let is_table = state.is_ok_and(|state| {
+                state.kind == BlockKind::Holds && (state.phase == BlockPhase::Live || is_claimed(arena, state.owner))
+            });
+            is_table && allocator::payload_words(arena, handle).is_ok_and(|room| room >= least)
+        })
+    };
+    // A second look: its maker may have published it and left in the middle of the first.
+    let sound = (is_piece() || is_piece()) && named.insert(word);
     if !sound {
         report(Finding::HoldsPiece { process: id, word });
     }

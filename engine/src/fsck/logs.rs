@@ -58,7 +58,8 @@ fn check_piece<P: Platform>(
         });
         is_log && allocator::payload_words(arena, handle).is_ok_and(|room| room >= least)
     });
-    if !is_piece || !named.insert(word) {
+    // A second look: its owner may have given it back since.
+    if (!is_piece || !named.insert(word)) && arena.platform().load(at, Acquire) == word {
         report(Finding::LogPiece { participant: id, word });
     }
 }

@@ -38,7 +38,8 @@ fn check_participant<P: Platform>(
     let Some(slot) = Slot::of(arena, id) else { return };
     let claim = arena.platform().load(slot.claim(), Acquire);
     let word = arena.platform().load(slot.status(), Acquire);
-    let unchanged = || arena.platform().load(slot.claim(), Acquire) == claim;
+    let still = |at, word| arena.platform().load(at, Acquire) == word;
+    let unchanged = || still(slot.claim(), claim);
     if Claim::unpack(claim).is_some() && participant_is_dead(arena, id) && unchanged() {
         report(Finding::HeldByTheDead { participant: id });
     }
@@ -47,12 +48,13 @@ fn check_participant<P: Platform>(
     }
     // Acquire: pairs with the release of the claim, before which its last owner cleared it.
     let start = arena.platform().load(slot.start(), Acquire);
-    if claim == 0 && start != 0 && unchanged() {
+    // Somebody may have come and gone in between: then the word is another one, too.
+    if claim == 0 && start != 0 && still(slot.start(), start) && unchanged() {
         report(Finding::Start { participant: id, word: start });
     }
     let idle = Status::unpack(word).is_some_and(|status| status.state == State::Idle);
     let must_rest = at_rest || Claim::unpack(claim).is_none();
-    if (Status::unpack(word).is_none() || (must_rest && !idle)) && unchanged() {
+    if (Status::unpack(word).is_none() || (must_rest && !idle)) && still(slot.status(), word) && unchanged() {
         report(Finding::Status { participant: id, word });
     }
 }
