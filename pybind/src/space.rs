@@ -340,11 +340,13 @@ impl Space {
         drop((self.spare.take(), self.others.take(), self.idle.take()));
         self.garbage.forget();
         let Some(membership) = self.membership.borrow().clone() else { return Ok(()) };
-        if !membership.rejoin().map_err(|error| self.open_failed(py, &error))? {
-            // What the proxies of before hold is void: whoever meets their objects holds them anew.
+        let inherits = membership.rejoin();
+        if !matches!(inherits, Ok(true)) {
+            // What the proxies of before hold is void: whoever meets their objects holds them anew. After an error, too: the process
+            // may have a place by now, and nothing in its table.
             self.keeper.replace(Keeper::new(membership)).close();
         }
-        Ok(())
+        inherits.map(drop).map_err(|error| self.open_failed(py, &error))
     }
     fn open_failed(&self, py: Python<'_>, error: &OpenError) -> Raised {
         open_failed(py, &self.interpreter, error)

@@ -6,6 +6,7 @@ collector would free under him; and one that is held for ever though nobody can 
 
 import copy
 import gc
+import multiprocessing
 import os
 import pickle
 import random
@@ -396,3 +397,40 @@ def test_a_child_of_a_child_holds_too(space):
     assert children.in_child(child) == 0
     assert space.fsck() == []
     assert held(space) == 10
+
+
+def test_a_forked_child_that_could_not_copy_what_its_parent_holds_has_nothing_in_hand(names, start):
+    """It has a place for a process, and none for who would copy. The danger: it puts the name of what it does not hold into the space."""
+    space = pso.create(names(), size="16M")
+    named, unnamed = space.List([1]), space.List([2])
+    space.root["named"] = named
+    peer = start(children.take_all_places, space).ready()
+    full, ask = multiprocessing.Pipe()
+
+    def child():
+        with pytest.raises(pso.NoPlaceError, match="participant slots"):
+            named.append(2)
+        with pytest.raises(pso.StaleHandleError):
+            space.root["unnamed"] = unnamed
+        ask.send("full")
+        ask.recv()
+        # There is room: it takes part. What it meets it holds, and what it does not hold it cannot store.
+        for container in [unnamed, [unnamed]]:
+            with pytest.raises(pso.StaleHandleError):
+                space.root["unnamed"] = container
+        assert space.root["named"] is named
+        space.root["again"] = named
+        named.append(3)
+
+    code = []
+    forked = threading.Thread(target=lambda: code.append(children.in_child(child)))
+    forked.start()
+    assert full.poll(20) and full.recv() == "full"
+    assert peer.ask("end") == "done"
+    full.send("room")
+    forked.join()
+    assert code == [0]
+    assert dict(space.root) == {"named": [1, 3], "again": [1, 3]} and unnamed == [2]
+    peer.finish()
+    assert space.fsck() == []
+    space.close()
