@@ -40,7 +40,7 @@ pub static TABLE: &[Method<OfModule>] = &[
     Method::function(c"transactional", transactional, c"transactional(function=None, /, *, timeout=None, retries=None, readonly=False)\n--\n\nDecorate function: each call is one transaction, in the space of its first shared argument. With options only: a decorator."),
     Method::function(c"_open_object", open_object, c"_open_object(space, kind, handle, export=None, /)\n--\n\nThe proxy behind a pickled handle."),
     Method::function(c"_attach_descriptor", attach_descriptor, c"_attach_descriptor(uuid, pid, descriptor, /)\n--\n\nOpen the anonymous space with this uuid."),
-    Method::function(c"_opened", opened, c"_opened(uuid, /)\n--\n\nThe open space with this uuid, or None."),
+    Method::function(c"_opened", opened, c"_opened(uuid, /)\n--\n\nThe open spaces with this uuid: one, its copies, or none."),
     Method::function(c"_before_fork", before_fork, c"_before_fork()\n--\n\nWhat this process holds of its open spaces stays until a child has copied it."),
     Method::function(c"_after_fork", after_fork, c"_after_fork()\n--\n\nIn the parent after a fork, also if it has failed."),
     Method::function(c"_forked", forked, c"_forked()\n--\n\nJoin all open spaces anew, in the child of a fork."),
@@ -292,7 +292,7 @@ fn attach_descriptor(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> 
     let number = |argument: Option<&Any>| argument.map(|argument| argument.index(py)).transpose();
     let pid = number(pid)?.and_then(|pid| u32::try_from(pid).ok()).ok_or_else(wrong)?;
     let descriptor = number(descriptor)?.and_then(|descriptor| i32::try_from(descriptor).ok()).ok_or_else(wrong)?;
-    let membership = match registry::known(&uuid) {
+    let membership = match registry::known_anonymous(&uuid) {
         Some(known) => known,
         None => match registry::attach_descriptor(pid, descriptor) {
             Ok(membership) if membership.uuid() == uuid => membership,
@@ -314,9 +314,9 @@ fn opened(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Obje
     const OPENED: Signature<1> = Signature { function: "_opened", names: [""], required: 1, positional: 1 };
     let [uuid] = arguments.take(py, &OPENED)?;
     let uuid = uuid.filter(|uuid| uuid.native() == Native::Bytes).map(Any::bytes);
-    let known = uuid.and_then(|uuid| <[u8; 16]>::try_from(uuid).ok());
-    let space = known.and_then(|uuid| interpreter(py, module).ok()?.spaces.get(py, &uuid));
-    Ok(space.filter(|space| !space.is_closed()).map_or_else(|| py.none(), Own::into_object))
+    let spaces = interpreter(py, module)?.spaces.all(py).into_iter();
+    let open = spaces.filter(|space| uuid.is_some_and(|uuid| space.uuid() == uuid) && !space.is_closed());
+    py.tuple(open.map(Own::into_object).collect())
 }
 
 fn before_fork(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {

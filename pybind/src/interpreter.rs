@@ -16,6 +16,7 @@ use crate::iterate::{DictIterator, ListIterator};
 use crate::list::List;
 use crate::queue::Queue;
 use crate::record::Recording;
+use crate::registry::Which;
 use crate::space::Space;
 use crate::transaction::{Irrevocable, Transaction};
 
@@ -72,8 +73,8 @@ pub struct Interpreter {
     pub types: Types,
     /// Exceptions.
     pub errors: Errors,
-    /// Spaces that are open here, by uuid.
-    pub spaces: Rc<WeakTable<[u8; 16], Space>>,
+    /// Spaces that are open here.
+    pub spaces: Rc<WeakTable<Which, Space>>,
     helpers: OnceCell<Helpers>,
     default: RefCell<Option<Own<Space>>>,
     /// One for each thread that is in a transaction. Nearly always empty or alone.

@@ -5,7 +5,8 @@
 //! so nobody leaves under a thread that still sleeps inside.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,20 @@ use crate::recording::Recordings;
 /// Longest wait for the table. Only a fork in the middle of somebody's look-up makes it longer than microseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-static SPACES: Mutex<Option<HashMap<[u8; 16], Weak<Membership>>>> = Mutex::new(None);
+/// Looks at a place where somebody exchanges the file all the time, before the last one is taken.
+const LOOKS: u32 = 8;
+
+static SPACES: Mutex<Option<HashMap<Which, Weak<Membership>>>> = Mutex::new(None);
+
+/// Which space it is. A copy of a space's directory has its uuid, and is another space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Which {
+    /// What its header says.
+    pub uuid: [u8; 16],
+    /// Device and inode of its file, which is open as long as anybody asks; zeros for an anonymous one, and for one that was unlinked
+    /// in the moment in which it was made.
+    file: (u64, u64),
+}
 
 /// Where a space is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +70,7 @@ impl From<JoinError> for OpenError {
 /// A share of this process's membership in a space.
 pub struct Membership {
     space: Arc<Space<Native>>,
-    uuid: [u8; 16],
+    which: Which,
     recordings: Recordings,
 }
 
@@ -69,9 +83,13 @@ impl Membership {
     pub fn native(&self) -> &Native {
         self.space.arena().platform()
     }
-    /// The space's name among all spaces.
+    /// Which space it is.
+    pub fn which(&self) -> Which {
+        self.which
+    }
+    /// The space's name among all spaces, which its copies have, too.
     pub fn uuid(&self) -> [u8; 16] {
-        self.uuid
+        self.which.uuid
     }
     /// What records this process's transactions.
     #[inline]
@@ -113,25 +131,31 @@ impl Drop for Membership {
         // A courtesy: whoever does not get here leaves by being dead.
         self.space.leave();
         if let Some(spaces) = table().as_mut()
-            && spaces.get(&self.uuid).is_some_and(|known| known.strong_count() == 0)
+            && spaces.get(&self.which).is_some_and(|known| known.strong_count() == 0)
         {
-            spaces.remove(&self.uuid);
+            spaces.remove(&self.which);
         }
     }
 }
 
-/// Joins what was mapped, or shares what this process has joined already.
-fn join(native: Native, layout: Layout) -> Result<Arc<Membership>, OpenError> {
-    let uuid = native.uuid();
+/// Joins what was mapped, or shares what this process has joined already. `file`: device and inode.
+fn join(native: Native, layout: Layout, file: Option<(u64, u64)>) -> Result<Arc<Membership>, OpenError> {
+    let which = Which { uuid: native.uuid(), file: file.unwrap_or_default() };
     let mut table = table();
     let spaces = table.get_or_insert_default();
-    if let Some(known) = spaces.get(&uuid).and_then(Weak::upgrade) {
+    if let Some(known) = spaces.get(&which).and_then(Weak::upgrade) {
         return Ok(known);
     }
     let membership =
-        Arc::new(Membership { space: Space::join(native, layout)?, uuid, recordings: Recordings::default() });
-    spaces.insert(uuid, Arc::downgrade(&membership));
+        Arc::new(Membership { space: Space::join(native, layout)?, which, recordings: Recordings::default() });
+    spaces.insert(which, Arc::downgrade(&membership));
     Ok(membership)
+}
+
+/// Device and inode of the file of the space in this directory.
+fn file_in(directory: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::symlink_metadata(directory.join("arena")).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 /// Makes a space.
@@ -140,13 +164,28 @@ pub fn create(place: &Location, choice: Choice) -> Result<Arc<Membership>, OpenE
         Some(place) => native::create(&place, choice)?,
         None => native::create_anonymous(choice)?,
     };
-    join(native, layout)
+    // Nobody has its uuid yet, so it is the right file, or one of another space, or none.
+    let file = native.path().and_then(file_in);
+    join(native, layout, file)
 }
 
 /// Opens a space that exists. Anonymous ones have no place: see [`attach_descriptor`].
 pub fn attach(place: &Place) -> Result<Arc<Membership>, OpenError> {
-    let (native, layout) = native::attach(place)?;
-    join(native, layout)
+    let directory = match place {
+        Place::Name(name) => Path::new("/dev/shm").join(format!("pso.{name}")),
+        Place::Directory(path) => path.clone(),
+    };
+    let mut looks = 0;
+    loop {
+        let before = file_in(&directory);
+        let (native, layout) = native::attach(place)?;
+        // What stands there before and after is what was mapped between, but for one who exchanges files for each other all the time.
+        let after = native.path().and_then(file_in);
+        looks += 1;
+        if before == after || looks == LOOKS {
+            return join(native, layout, after);
+        }
+    }
 }
 
 /// Opens the anonymous space that process `pid` has open as descriptor `number`.
@@ -158,7 +197,7 @@ pub fn attach_descriptor(pid: u32, number: i32) -> Result<Arc<Membership>, OpenE
         _ => ArenaError::System { action: "open", path, source: error },
     })?;
     let (native, layout) = native::attach_descriptor(file.into())?;
-    join(native, layout)
+    join(native, layout, None)
 }
 
 /// If no child of a fork is to come any more, what was kept for such is let go of in all spaces.
@@ -173,9 +212,10 @@ pub fn settle_children() {
     });
 }
 
-/// What this process has joined of the spaces with this name, if it has.
-pub fn known(uuid: &[u8; 16]) -> Option<Arc<Membership>> {
-    table().as_ref()?.get(uuid)?.upgrade()
+/// The anonymous space with this uuid, if this process has joined it.
+pub fn known_anonymous(uuid: &[u8; 16]) -> Option<Arc<Membership>> {
+    let known = table().as_ref()?.get(&Which { uuid: *uuid, file: Default::default() })?.upgrade()?;
+    known.native().path().is_none().then_some(known)
 }
 
 impl Location {
@@ -189,7 +229,7 @@ impl Location {
     }
 }
 
-fn table() -> MutexGuard<'static, Option<HashMap<[u8; 16], Weak<Membership>>>> {
+fn table() -> MutexGuard<'static, Option<HashMap<Which, Weak<Membership>>>> {
     lock(&SPACES)
 }
 

@@ -28,7 +28,7 @@ use crate::key::Hashes;
 use crate::list::List;
 use crate::member::Member;
 use crate::queue::Queue;
-use crate::registry::{Location, Membership, OpenError};
+use crate::registry::{Location, Membership, OpenError, Which};
 use crate::transaction::Transaction;
 
 mod anew;
@@ -40,7 +40,7 @@ pub type Tx = Participant<Native>;
 
 /// An open space.
 pub struct Space {
-    identity: Identity<[u8; 16], Space>,
+    identity: Identity<Which, Space>,
     interpreter: Rc<Interpreter>,
     location: Location,
     bytes: u64,
@@ -85,7 +85,7 @@ impl Space {
         membership: Arc<Membership>,
         location: Location,
     ) -> Result<Own<Self>> {
-        if let Some(known) = interpreter.spaces.get(py, &membership.uuid()) {
+        if let Some(known) = interpreter.spaces.get(py, &membership.which()) {
             if !known.is_closed() {
                 return Ok(known);
             }
@@ -99,7 +99,7 @@ impl Space {
             Self::hold_anew(&known, py);
             return Ok(known);
         }
-        let uuid = membership.uuid();
+        let which = membership.which();
         let make = |identity| Self {
             identity,
             interpreter: Rc::clone(interpreter),
@@ -121,7 +121,7 @@ impl Space {
             lists: Rc::default(),
             queues: Rc::default(),
         };
-        let space = interpreter.spaces.create(py, &interpreter.types.space, uuid, make, |space| &space.identity)?;
+        let space = interpreter.spaces.create(py, &interpreter.types.space, which, make, |space| &space.identity)?;
         space.find_root(py)?;
         interpreter.set_default(&space, true);
         Ok(space)
@@ -174,6 +174,10 @@ impl Space {
     /// Whether it was closed here.
     pub fn is_closed(&self) -> bool {
         self.ended.get()
+    }
+    /// Its name among all spaces, which its copies have, too.
+    pub fn uuid(&self) -> [u8; 16] {
+        self.identity.key().uuid
     }
     /// Where it is.
     pub fn location(&self) -> &Location {

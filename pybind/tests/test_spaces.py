@@ -4,6 +4,8 @@ process that cannot let go of memory, descriptors or its default space."""
 import multiprocessing
 import os
 import pathlib
+import pickle
+import shutil
 import stat
 import subprocess
 import sys
@@ -95,6 +97,43 @@ def test_a_directory_serves_as_well_as_a_name(tmp_path):
     assert not place.exists()
     with pytest.raises(FileNotFoundError):
         pso.attach(dir=place)
+
+
+def test_a_copy_of_a_space_is_another_space(names, tmp_path):
+    """It has the same uuid. The danger: whoever attaches the copy beside the original gets that, and writes there."""
+    name = names()
+    with pso.create(name, size="2M") as space:
+        space.root.update(x=1, list=[1])
+        shutil.copytree(f"/dev/shm/pso.{name}", tmp_path / "copy")
+        copy = pso.attach(dir=tmp_path / "copy")
+        assert copy is not space and copy.uuid == space.uuid and copy.dir is not None
+        copy.root["x"] = 2
+        copy.root["list"].append(2)
+        assert (space.root, copy.root) == ({"x": 1, "list": [1]}, {"x": 2, "list": [1, 2]})
+        assert pso.attach(name) is space and pso.attach(dir=f"/dev/shm/pso.{name}") is space
+        assert pso.attach(dir=tmp_path / "copy") is copy and pso.open(dir=tmp_path / "copy") is copy
+        with pytest.raises(pso.CrossSpaceError):
+            space.root["list"] = copy.root["list"]
+        # Handles that travel lead to where they came from, though both are open, and when one of them is closed.
+        for one in [space, copy]:
+            assert pickle.loads(pickle.dumps(one)) is one
+            assert pickle.loads(pickle.dumps(one.root["list"])) is one.root["list"]
+        sent = pickle.dumps(copy.root["list"])
+        copy.close()
+        loaded = pickle.loads(sent)
+        assert loaded == [1, 2] and pso.attach(dir=tmp_path / "copy") is copy and loaded is copy.root["list"]
+        # Whoever was attached first, and closed and opened again, is the same one.
+        space.close()
+        assert pso.attach(name) is space and space.root["x"] == 1
+        # A copy in the place of the original is another one than what is mapped.
+        copy.close()
+        moved = names()
+        os.rename(f"/dev/shm/pso.{name}", f"/dev/shm/pso.{moved}")
+        shutil.copytree(tmp_path / "copy", f"/dev/shm/pso.{name}")
+        with pso.attach(name) as third:
+            assert third is not space and third.root["x"] == 2 and space.root["x"] == 1
+        assert pso.attach(moved) is space
+        assert space.fsck() == []
 
 
 def test_only_its_user_may_open_it(names, tmp_path):

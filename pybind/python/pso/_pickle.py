@@ -1,7 +1,7 @@
 """Handles that travel: a pickled object is its space's address, its kind and its handle."""
 
 from . import _core
-from ._errors import StaleHandleError
+from ._errors import Error, StaleHandleError
 
 
 def open_space(address):
@@ -10,16 +10,23 @@ def open_space(address):
     Raises StaleHandleError if another space has taken its name, or if it was anonymous and nobody has it any more.
     """
     kind, uuid, *place = address
-    space = _core._opened(uuid)
-    if space is not None:
-        return space
     if kind == "anonymous":
         return _core._attach_descriptor(uuid, *place)
+    opened = _core._opened(uuid)
+    for space in opened:
+        if space._address() == address:
+            return space
     (where,) = place
-    space = _core.attach(where) if kind == "name" else _core.attach(dir=where)
-    if space.uuid != uuid:
+    try:
+        space = _core.attach(where) if kind == "name" else _core.attach(dir=where)
+        if space.uuid == uuid:
+            return space
         raise StaleHandleError(f"the space was removed; {space!r} is another one")
-    return space
+    except (OSError, Error):
+        # It may be open here by an address that is no more.
+        if len(opened) == 1:
+            return opened[0]
+        raise
 
 
 def open_object(address, kind, handle, export=None):

@@ -53,7 +53,11 @@ static PROPERTIES: [Property<Space>; 8] = [
     Property::new(c"dir", Space::dir, c"The directory, if it was made in one."),
     Property::new(c"size", Space::size, c"Bytes that it may grow to."),
     Property::new(c"policy", Space::policy, c"Name of the contention policy: who yields when two transactions meet."),
-    Property::new(c"uuid", Space::uuid, c"Name of this space among all spaces, 16 bytes."),
+    Property::new(
+        c"uuid",
+        Space::get_uuid,
+        c"Name of this space among all spaces, 16 bytes. Copies of its directory have it, too.",
+    ),
     Property::new(c"closed", Space::closed, c"Whether it was closed here."),
     Property::new(c"root", Space::root_dict, c"The dict from which everything in the space is found."),
     Property::END,
@@ -223,9 +227,9 @@ impl Space {
     /// `(kind, uuid, name or directory)`, or `("anonymous", uuid, pid, descriptor)`.
     fn address(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let row = match this.location() {
-            Location::Name(name) => vec![py.str("name")?, py.bytes(this.identity.key())?, py.str(name)?],
+            Location::Name(name) => vec![py.str("name")?, py.bytes(&this.uuid())?, py.str(name)?],
             Location::Directory(path) => {
-                vec![py.str("dir")?, py.bytes(this.identity.key())?, py.str(&path.to_string_lossy())?]
+                vec![py.str("dir")?, py.bytes(&this.uuid())?, py.str(&path.to_string_lossy())?]
             }
             Location::Anonymous => {
                 use std::os::fd::AsRawFd;
@@ -267,8 +271,8 @@ impl Space {
     fn policy(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         py.str(this.policy.name())
     }
-    fn uuid(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        py.bytes(this.identity.key())
+    fn get_uuid(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
+        py.bytes(&this.uuid())
     }
     fn closed(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         Ok(py.bool(this.is_closed()))
