@@ -19,7 +19,7 @@ use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Python, Ra
 use crate::interpreter::Interpreter;
 use crate::proxy;
 use crate::registry::{self, Location, OpenError};
-use crate::space::{Space, open_failed};
+use crate::space::{Space, crossed, open_failed};
 use crate::transaction;
 
 /// Size of a space for which none was named.
@@ -120,7 +120,13 @@ fn create(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Obje
     if exist_ok { open_or_make(py, interpreter, location, choice) } else { make(py, interpreter, location, choice) }
 }
 
+/// A space that is still to be made is another one than that of the thread's transaction: refused before anything is made.
+fn refuse_inside(py: Python<'_>, interpreter: &Interpreter) -> Result<()> {
+    if interpreter.current(py).is_some() { Err(crossed(py, interpreter)) } else { Ok(()) }
+}
+
 fn make(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Location, choice: Choice) -> Result<Object> {
+    refuse_inside(py, interpreter)?;
     match registry::create(&location, choice) {
         Ok(membership) => Space::open(py, interpreter, membership, location).map(Own::into_object),
         Err(error) => Err(open_failed(py, interpreter, &error)),
@@ -164,6 +170,7 @@ fn open_or_make(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Locatio
             Err(OpenError::Arena(ArenaError::NotFound { .. })) => {}
             Err(error) => return Err(open_failed(py, interpreter, &error)),
         }
+        refuse_inside(py, interpreter)?;
         match registry::create(&location, choice) {
             Ok(membership) => return Space::open(py, interpreter, membership, location).map(Own::into_object),
             Err(OpenError::Arena(ArenaError::AlreadyExists { .. })) => {}

@@ -320,8 +320,7 @@ impl Space {
     /// Raises that the thread is in a transaction of another space.
     #[cold]
     pub fn crossed(&self, py: Python<'_>) -> Raised {
-        let message = "this thread is in a transaction of another space: a transaction belongs to one space";
-        Raised::with(py, &self.interpreter.errors.cross_space, message)
+        crossed(py, &self.interpreter)
     }
 
     /// A transaction object that is over, if one is at hand.
@@ -460,6 +459,13 @@ impl Space {
         let space = membership.space();
         Ok(space.look(|| body(space.arena())))
     }
+}
+
+/// Raises that the thread is in a transaction of another space.
+#[cold]
+pub fn crossed(py: Python<'_>, interpreter: &Interpreter) -> Raised {
+    let message = "this thread is in a transaction of another space: a transaction belongs to one space";
+    Raised::with(py, &interpreter.errors.cross_space, message)
 }
 
 /// Raises why a space cannot be had.

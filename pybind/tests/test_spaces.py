@@ -71,6 +71,20 @@ def test_create_open_and_attach_differ_in_what_they_expect(names):
         assert made.root == {"x": 1}
 
 
+@pytest.mark.parametrize("make", [pso.create, pso.open])
+def test_a_space_is_not_made_in_a_transaction_of_another(space, names, tmp_path, make):
+    name = names()
+    for place in [{"name": name}, {"dir": tmp_path / "space"}, {}]:
+        if place or make is pso.create:
+            with pytest.raises(pso.CrossSpaceError):
+                space.run(lambda place=place: make(**place))
+    # Nothing was left behind.
+    for place in [{"name": name}, {"dir": tmp_path / "space"}]:
+        with pytest.raises(FileNotFoundError):
+            pso.attach(**place)
+    assert not (tmp_path / "space").exists()
+
+
 def test_a_contention_policy_is_chosen_once_for_all_members(names):
     name = names()
     with pso.create(name, size="2M", policy="wait-die") as space:
