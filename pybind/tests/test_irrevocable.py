@@ -342,3 +342,86 @@ def test_a_block_object_that_two_threads_share_is_each_ones_own(space):
     assert root == {"x": 1}
     with pytest.raises(RuntimeError, match="not entered"):
         block.__exit__(None, None, None)
+
+
+# --- Blocks that outlive what they are a part of ---------------------------------------------------------------------
+
+
+def kept_block(space, shared):
+    """A generator with a block in it, suspended in the block."""
+    with space.transaction():
+        shared["first"] = 1
+        yield
+        shared["second"] = 2
+
+
+def test_a_block_that_outlives_the_transaction_that_it_is_a_part_of_is_told(space):
+    """The danger: it goes on in no transaction, or in one that came later, and nobody hears of it."""
+    blocks = []
+
+    def begin(another=None):
+        blocks.append(kept_block(space, space.root))
+        next(blocks[-1])
+
+    space.run(begin)
+    with pytest.raises(RuntimeError, match="has ended before it"):
+        next(blocks.pop())
+    assert space.root == {"first": 1, "second": 2}
+
+    # In a later transaction it is not at home either; that one is rolled back, as it does not catch what is raised.
+    space.root.clear()
+    space.run(begin)
+    with pytest.raises(RuntimeError, match="has ended before it"):
+        space.run(lambda: next(blocks.pop()))
+    assert space.root == {"first": 1}
+
+    # Nor in a block that came later.
+    space.run(begin)
+    with pytest.raises(RuntimeError, match="has ended before it"), space.transaction():
+        next(blocks.pop())
+    assert space.root == {"first": 1}
+
+    # With an exception of its own it is told, too: what it did since the end was not rolled back.
+    space.run(begin)
+    with pytest.raises(RuntimeError, match="has ended before it") as caught:
+        blocks.pop().throw(KeyError("x"))
+    assert isinstance(caught.value.__context__, KeyError)
+
+    # One that is dropped has done nothing since.
+    space.run(begin)
+    blocks.pop().close()
+    space.run(lambda: None)
+
+
+def test_a_block_of_an_attempt_that_was_run_again_is_no_part_of_the_next(space):
+    blocks, attempts = [], []
+    other = threading.Thread(target=lambda: space.root.__setitem__("seen", 1))
+
+    def body():
+        attempts.append(space.root.get("seen"))
+        if not blocks:
+            blocks.append(kept_block(space, space.root))
+            next(blocks[0])
+            other.start()
+            pso.retry()
+        next(blocks.pop())
+
+    with pytest.raises(RuntimeError, match="has ended before it"):
+        space.run(body)
+    other.join()
+    assert attempts == [None, 1] and space.root == {"seen": 1}
+
+
+def test_a_block_that_ends_in_its_transaction_is_a_part_of_it(space):
+    def body():
+        block = kept_block(space, space.root)
+        next(block)
+        with space.transaction():
+            space.root["between"] = 0
+        with pytest.raises(StopIteration):
+            next(block)
+
+    space.run(body)
+    with space.transaction():
+        body()
+    assert space.root == {"first": 1, "between": 0, "second": 2}

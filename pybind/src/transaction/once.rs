@@ -19,8 +19,16 @@ pub struct Irrevocable {
     space: Own<Space>,
     /// Seconds to wait for the privilege.
     timeout: Option<f64>,
-    /// For each time that it is entered by whom, and a transaction; `None` where that joined one.
-    entered: RefCell<Vec<(u64, Option<Rc<Transaction>>)>>,
+    /// For each time that it is entered by whom, and as what.
+    entered: RefCell<Vec<(u64, Entered)>>,
+}
+
+/// What a block is.
+enum Entered {
+    /// A transaction of its own.
+    Begun(Rc<Transaction>),
+    /// A part of this attempt of another one. Kept, so that no other transaction is taken for it.
+    Joined(Rc<Transaction>, u64),
 }
 
 impl Class for Irrevocable {
@@ -28,7 +36,8 @@ impl Class for Irrevocable {
 
     /// Blocks that nobody can end any more, for nobody has them: of a generator that was dropped, or whose thread is gone.
     fn retire(&self, _this: &Any) {
-        for transaction in self.entered.take().into_iter().filter_map(|(_, begun)| begun) {
+        for (_, entered) in self.entered.take() {
+            let Entered::Begun(transaction) = entered else { continue };
             transaction.settle_sizes(false);
             self.space.interpreter().exit(&transaction);
             drop(Attempts { transaction: &transaction, space: &self.space }.end());
@@ -58,12 +67,15 @@ impl Irrevocable {
 
     fn enter(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let (space, interpreter) = (&this.space, this.space.interpreter());
-        let joined = interpreter.current(py);
-        if joined.as_ref().is_some_and(|current| !current.is_in(space)) {
-            return Err(space.crossed(py));
-        }
-        let begun = if joined.is_some() { None } else { Some(this.begin(py)?) };
-        this.entered.borrow_mut().push((gil::thread(py), begun));
+        let entered = match interpreter.current(py) {
+            None => Entered::Begun(this.begin(py)?),
+            Some(current) if current.is_in(space) => {
+                let attempt = current.attempt();
+                Entered::Joined(current, attempt)
+            }
+            Some(_) => return Err(space.crossed(py)),
+        };
+        this.entered.borrow_mut().push((gil::thread(py), entered));
         Current::of(py, interpreter)
     }
 
@@ -85,22 +97,29 @@ impl Irrevocable {
     }
 
     fn exit(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
-        let failed = arguments.positional().first().is_some_and(|kind| !kind.is_none());
+        let failure = arguments.positional().first().filter(|kind| !kind.is_none());
         let Some(entered) = this.last_entered(py) else {
             let is_others = !this.entered.borrow().is_empty();
             let message =
                 if is_others { "the block was entered by another thread" } else { "the block was not entered" };
             return Err(Kind::Runtime.raise(py, message));
         };
-        let Some(transaction) = entered else { return Ok(py.none()) };
         let interpreter = this.space.interpreter();
-        if !interpreter.current(py).is_some_and(|current| Rc::ptr_eq(&current, &transaction)) {
-            this.entered.borrow_mut().push((gil::thread(py), Some(transaction)));
+        let is_current = |transaction| interpreter.current(py).is_some_and(|current| Rc::ptr_eq(&current, transaction));
+        let transaction = match entered {
+            Entered::Begun(transaction) => transaction,
+            Entered::Joined(joined, attempt) if is_current(&joined) && joined.attempt() == attempt => {
+                return Ok(py.none());
+            }
+            Entered::Joined(..) => return this.outlived(py, failure),
+        };
+        if !is_current(&transaction) {
+            this.entered.borrow_mut().push((gil::thread(py), Entered::Begun(transaction)));
             return Err(Kind::Runtime.raise(py, "inside the block another is open"));
         }
         // Counted: a hook may drop the last reference to either.
         let space = this.space.own();
-        let committed = if failed { Ok(false) } else { this.commit(py, &transaction).map(|()| true) };
+        let committed = if failure.is_some() { Ok(false) } else { this.commit(py, &transaction).map(|()| true) };
         transaction.settle_sizes(matches!(committed, Ok(true)));
         interpreter.exit(&transaction);
         let hooks = Attempts { transaction: &transaction, space: &space }.end();
@@ -109,8 +128,20 @@ impl Irrevocable {
         hooks::run(py, interpreter, hooks, committed.map(|_| py.none()))
     }
 
+    /// The attempt that the block was a part of has ended before it. A generator that is closed then has done nothing since.
+    #[cold]
+    fn outlived(&self, py: Python<'_>, failure: Option<&&Any>) -> Result<Object> {
+        let closing = py.import(c"builtins")?.attribute(py, c"GeneratorExit")?;
+        if failure.is_some_and(|kind| kind.is(&closing)) {
+            return Ok(py.none());
+        }
+        let message =
+            "the transaction that the block was a part of has ended before it: what the block did since was in none";
+        Err(Kind::Runtime.raise(py, message))
+    }
+
     /// What this thread has entered last, taken out.
-    fn last_entered(&self, py: Python<'_>) -> Option<Option<Rc<Transaction>>> {
+    fn last_entered(&self, py: Python<'_>) -> Option<Entered> {
         let me = gil::thread(py);
         let mut entered = self.entered.borrow_mut();
         let place = entered.iter().rposition(|(thread, _)| *thread == me)?;
