@@ -1,5 +1,6 @@
 //! `space.transactional` and `pso.transactional`: functions that run as transactions.
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::body;
@@ -101,6 +102,34 @@ impl Decorator {
 /// Decorations of one function, at most: one in the other, they are called and dropped without a frame of Python's between them, which would count them.
 const MOST_NESTED: u32 = 100;
 
+/// Drops functions that decorated ones hold, by turns where one is in the other: with something else between them (a `partial`) they are
+/// not counted, and no frame of Python's bounds how deep their ends would be nested.
+#[derive(Default)]
+pub struct Dropping {
+    depth: Cell<u32>,
+    left: RefCell<Vec<Object>>,
+}
+
+impl Dropping {
+    fn drop(&self, function: Object) {
+        let depth = self.depth.get();
+        if depth == MOST_NESTED {
+            self.left.borrow_mut().push(function);
+            return;
+        }
+        self.depth.set(depth + 1);
+        drop(function);
+        if depth == 0 {
+            // The borrow is over before the function is dropped.
+            let mut next = self.left.borrow_mut().pop();
+            while next.take().is_some() {
+                next = self.left.borrow_mut().pop();
+            }
+        }
+        self.depth.set(depth);
+    }
+}
+
 /// A decorated function: calling it runs a transaction.
 pub struct Transactional {
     function: Object,
@@ -121,6 +150,14 @@ impl Class for Transactional {
         if let Some(space) = &self.space {
             visitor.own(space);
         }
+    }
+}
+
+impl Drop for Transactional {
+    fn drop(&mut self) {
+        // Something that is there and costs nothing, in its place.
+        let function = std::mem::replace(&mut self.function, self.interpreter.errors.base.clone());
+        self.interpreter.dropping.drop(function);
     }
 }
 
@@ -182,16 +219,19 @@ impl Transactional {
     fn call(this: &Instance<Self>, py: Python<'_>, call: Call<'_>) -> Result<Object> {
         let interpreter = &this.interpreter;
         match &this.space {
-            Some(space) => run(py, space, this.limits, |py| call.pass_to(py, &this.function)),
+            Some(space) => run(py, space, this.limits, |py| this.call_function(py, &call)),
             None => {
                 let all = call.positional().iter().chain(call.named());
                 let space = match all.into_iter().find_map(|argument| proxy::space_of(interpreter, argument)) {
                     Some(space) => space,
                     None => interpreter.default_space(py)?,
                 };
-                run(py, &space, this.limits, |py| call.pass_to(py, &this.function))
+                run(py, &space, this.limits, |py| this.call_function(py, &call))
             }
         }
+    }
+    fn call_function(&self, py: Python<'_>, call: &Call<'_>) -> Result<Object> {
+        py.deeper(c" in a decorated function", || call.pass_to(py, &self.function))
     }
 
     fn describe(this: &Instance<Self>, py: Python<'_>, instance: Option<&Any>) -> Result<Object> {

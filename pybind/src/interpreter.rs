@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use crate::current::Current;
-use crate::decorate::{Decorator, Transactional};
+use crate::decorate::{Decorator, Dropping, Transactional};
 use crate::dict::Dict;
 use crate::errors::Errors;
 use crate::ffi::gil;
@@ -75,6 +75,8 @@ pub struct Interpreter {
     pub errors: Errors,
     /// Spaces that are open here.
     pub spaces: Rc<WeakTable<Which, Space>>,
+    /// Decorated functions that end.
+    pub dropping: Dropping,
     helpers: OnceCell<Helpers>,
     default: RefCell<Option<Own<Space>>>,
     /// One for each thread that is in a transaction. Nearly always empty or alone.
@@ -119,6 +121,7 @@ impl State for Core {
             types,
             errors: Errors::load(py)?,
             spaces: Rc::default(),
+            dropping: Dropping::default(),
             helpers: OnceCell::new(),
             default: RefCell::new(None),
             transactions: RefCell::default(),

@@ -4,6 +4,8 @@ a wait that Ctrl-C does not end."""
 import functools
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -412,3 +414,35 @@ def test_a_function_is_decorated_a_hundred_times_and_no_more(space):
         for _ in range(200_000):
             function = space.transactional(function)
     assert function() == "done"
+
+
+def test_functions_that_are_decorated_again_and_again_with_something_between_them_are_an_error_and_no_crash():
+    program = """
+import functools, sys, pso
+
+def shapes():
+    yield functools.partial
+    yield functools.lru_cache(maxsize=2)
+    yield lambda function: functools.partial(functools.partial(function))
+
+with pso.create(size="2M") as space:
+    for wrap in shapes():
+        for strip in [False, True]:
+            ran = []
+            for depth in [90, 100_000]:
+                function = lambda: ran.append(depth)
+                for number in range(depth):
+                    function = pso.transactional(wrap(function))
+                    if strip:
+                        del function.__wrapped__
+                try:
+                    function()
+                except RecursionError:
+                    ran.append("too deep")
+                del function
+            assert ran == [90, "too deep"], ran
+    space.root["x"] = 1
+    print(space.root, space.fsck())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout) == (0, "{'x': 1} []\n"), done
