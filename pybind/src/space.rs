@@ -96,8 +96,11 @@ impl Space {
             known.ended.set(false);
             interpreter.set_default(&known, true);
             known.garbage.forget();
-            Self::hold_anew(&known, py);
-            return Ok(known);
+            return match Self::hold_anew(&known, py) {
+                Ok(()) => Ok(known),
+                // It stays closed: another time it is opened with what its proxies name.
+                Err(raised) => Err(raised.aside(py, || known.end()).0),
+            };
         }
         let which = membership.which();
         let make = |identity| Self {

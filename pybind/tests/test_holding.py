@@ -236,6 +236,24 @@ def test_a_proxy_from_before_a_space_was_closed_holds_its_object_again(names):
 # --- Pickles ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_space_that_cannot_hold_its_proxies_anew_is_not_opened(names, space):
+    """The danger: an error that says nothing of the object is forgotten, and the proxy of an object that is there holds nothing."""
+    name = names()
+    other = pso.create(name, size="2M")
+    other.root["list"] = [1]
+    proxy = other.root["list"]
+    other.close()
+    with pytest.raises(pso.CrossSpaceError):
+        space.run(lambda: pso.attach(name))
+    assert other.closed
+    with pytest.raises(pso.SpaceClosedError):
+        proxy.append(2)
+    assert pso.attach(name) is other and held(other) == 1
+    other.root["again"] = proxy
+    assert proxy == [1] and other.fsck() == []
+    other.close()
+
+
 def test_a_pickled_object_is_held_until_it_is_loaded(any_space):
     made = any_space.List([1])
     pickled = pickle.dumps(made)
