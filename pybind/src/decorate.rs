@@ -30,7 +30,7 @@ pub fn options<'a>(py: Python<'_>, name: &str, arguments: Arguments<'a>) -> Resu
     if positional.is_empty() && arguments.named_len() == 0 {
         return Err(Kind::Type.raise(py, format!("{name}() wants a function, or options for one")));
     }
-    Ok((positional.first().copied(), limits))
+    Ok((positional.first().copied().filter(|function| !function.is_none()), limits))
 }
 
 /// `transactional`, of a space or of the module.

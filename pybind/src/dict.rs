@@ -56,6 +56,12 @@ static METHODS: [Method<Dict>; 24] = [
     Method::END,
 ];
 
+/// Whether it is a dict of this space.
+fn is_dict_of(space: &Instance<Space>, object: Option<&Any>) -> bool {
+    let shared = object.and_then(|object| space.interpreter().types.dict.cast(object));
+    shared.is_some_and(|dict| dict.space().as_any().is(space.as_any()))
+}
+
 impl Dict {
     /// The type.
     pub fn class(py: Python<'_>, module: &Any) -> Result<Type<Self>> {
@@ -104,10 +110,9 @@ impl Dict {
             let count = arguments.positional().len();
             return Err(Kind::Type.raise(py, format!("Dict expected at most 1 argument, got {count}")));
         }
-        // Read and made in one transaction, in case the source is shared.
+        // Read and made in one transaction, if the source is in the same space.
         let interpreter = space.interpreter();
-        let first = arguments.positional().first();
-        if !first.is_some_and(|source| interpreter.types.dict.is_instance(source)) {
+        if !is_dict_of(space, arguments.positional().first().copied()) {
             return Self::make_from(py, space, Source::take(py, interpreter, arguments)?);
         }
         transaction::run(py, space, Limits::default(), |py| {
@@ -292,11 +297,10 @@ impl Dict {
         Ok(py.none())
     }
 
-    /// Adds all that the arguments hold, in one transaction. If another shared dict is read for it, in the same one.
+    /// Adds all that the arguments hold, in one transaction. If another dict of the space is read for it, in the same one.
     pub(crate) fn take_over(&self, py: Python<'_>, arguments: Arguments<'_>) -> Result<()> {
         let interpreter = self.space().interpreter();
-        let first = arguments.positional().first();
-        if !first.is_some_and(|source| interpreter.types.dict.is_instance(source)) {
+        if !is_dict_of(self.space(), arguments.positional().first().copied()) {
             return self.add_all(py, Source::take(py, interpreter, arguments)?);
         }
         transaction::run(py, self.space(), Limits::default(), |py| {
@@ -377,7 +381,7 @@ impl Dict {
     }
 
     fn contains_item(this: &Instance<Self>, py: Python<'_>, item: &Any) -> Result<Object> {
-        if item.native() != Native::Tuple {
+        if item.native_base() != Native::Tuple {
             return Ok(py.bool(false));
         }
         let items = item.tuple_items();

@@ -103,6 +103,18 @@ impl Dict {
 
     /// A plain dict: what is not stored in a space needs no room there.
     pub(crate) fn or(left: &Any, py: Python<'_>, right: &Any) -> Result<Object> {
+        let dict = |side| crate::MODULE.state_behind(py, side).and_then(|core| core.types.dict.cast(side));
+        if let (Some(left), Some(right)) = (dict(left), dict(right))
+            && left.space().as_any().is(right.space().as_any())
+        {
+            // Of one moment.
+            let both = || Self::merged(py, left.as_any(), right.as_any());
+            return transaction::run(py, left.space(), Limits::default(), |_| both());
+        }
+        Self::merged(py, left, right)
+    }
+
+    fn merged(py: Python<'_>, left: &Any, right: &Any) -> Result<Object> {
         let plain = py.dict()?;
         for side in [left, right] {
             let shared = crate::MODULE.state_behind(py, side).is_some_and(|core| core.types.dict.is_instance(side));

@@ -141,9 +141,10 @@ impl Errors {
                 Raised::with(py, &self.conflict, "another transaction went first: this attempt is run again")
             }
             Stop::Retry => Raised::with(py, &self.retry, "this attempt waits for a change"),
-            Stop::Interrupted if closed => self.space_closed(py),
-            // A signal handler raised, and its exception is still set.
-            Stop::Interrupted => taken(py).unwrap_or_else(|| Kind::Runtime.raise(py, stop.to_string())),
+            // A signal handler raised, and its exception is still set: whatever else it has done.
+            Stop::Interrupted => taken(py).unwrap_or_else(|| {
+                if closed { self.space_closed(py) } else { Kind::Runtime.raise(py, stop.to_string()) }
+            }),
             Stop::TimedOut => Raised::with(py, &self.timeout, stop.to_string()),
             Stop::ReadOnly => Raised::with(py, &self.read_only, stop.to_string()),
             Stop::Irrevocable => Kind::Runtime.raise(py, stop.to_string()),

@@ -40,6 +40,7 @@ pub static TABLE: &[Method<OfModule>] = &[
     Method::function(c"transactional", transactional, c"transactional(function=None, /, *, timeout=None, retries=None, readonly=False)\n--\n\nDecorate function: each call is one transaction, in the space of its first shared argument. With options only: a decorator."),
     Method::function(c"_open_object", open_object, c"_open_object(space, kind, handle, export=None, /)\n--\n\nThe proxy behind a pickled handle."),
     Method::function(c"_attach_descriptor", attach_descriptor, c"_attach_descriptor(uuid, pid, descriptor, /)\n--\n\nOpen the anonymous space with this uuid."),
+    Method::function(c"_attach_again", attach_again, c"_attach_again(uuid, name, dir, /)\n--\n\nAttach the space with this uuid."),
     Method::function(c"_opened", opened, c"_opened(uuid, /)\n--\n\nThe open spaces with this uuid: one, its copies, or none."),
     Method::function(c"_before_fork", before_fork, c"_before_fork()\n--\n\nWhat this process holds of its open spaces stays until a child has copied it."),
     Method::function(c"_after_fork", after_fork, c"_after_fork()\n--\n\nIn the parent after a fork, also if it has failed."),
@@ -149,6 +150,24 @@ fn attach(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Obje
     let interpreter = interpreter(py, module)?;
     let location = location(py, name, dir)?;
     attach_at(py, interpreter, location)?.map_err(|error| open_failed(py, interpreter, &error))
+}
+
+/// Attaches what a pickle names: nothing of another space that stands in its place is opened.
+fn attach_again(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+    const ATTACH: Signature<3> =
+        Signature { function: "_attach_again", names: ["", "", ""], required: 3, positional: 3 };
+    let [uuid, name, dir] = arguments.take(py, &ATTACH)?;
+    let interpreter = interpreter(py, module)?;
+    let location = location(py, name, dir)?;
+    let Some(place) = location.place() else {
+        return Err(Kind::Type.raise(py, "which space? Give its name or its dir"));
+    };
+    let membership = registry::attach(&place).map_err(|error| open_failed(py, interpreter, &error))?;
+    if uuid.is_none_or(|uuid| uuid.native() != Native::Bytes || uuid.bytes() != membership.uuid()) {
+        let message = format!("the space was removed; {place:?} is another one");
+        return Err(Raised::with(py, &interpreter.errors.stale, message));
+    }
+    Space::open(py, interpreter, membership, location).map(Own::into_object)
 }
 
 fn open(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {

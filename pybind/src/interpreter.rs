@@ -82,6 +82,8 @@ pub struct Interpreter {
     /// One for each thread that is in a transaction. Nearly always empty or alone.
     transactions: RefCell<Vec<Rc<Transaction>>>,
     under_way: Cell<usize>,
+    /// Attempts of transactions so far.
+    attempts: Cell<u64>,
 }
 
 /// The module's share of the interpreter's state. Spaces hold others, so the classes live as long as any object of theirs.
@@ -126,6 +128,7 @@ impl State for Core {
             default: RefCell::new(None),
             transactions: RefCell::default(),
             under_way: Cell::new(0),
+            attempts: Cell::new(0),
         })))
     }
 
@@ -221,6 +224,17 @@ impl Interpreter {
     #[inline]
     pub fn is_at_rest(&self) -> bool {
         self.under_way.get() == 0
+    }
+
+    /// A number that no other attempt of a transaction has.
+    pub fn next_attempt(&self) -> u64 {
+        self.attempts.set(self.attempts.get() + 1);
+        self.attempts.get()
+    }
+    /// The number of the attempt that this thread is in; 0 outside.
+    #[inline]
+    pub fn attempt(&self, py: Python<'_>) -> u64 {
+        self.current(py).map_or(0, |transaction| transaction.number())
     }
 
     /// The transaction that this thread is in.

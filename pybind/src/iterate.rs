@@ -1,7 +1,7 @@
 //! Iterators over dicts and lists.
 //!
-//! Outside a transaction an iterator reads a few entries ahead, each batch at one moment; a change by this interpreter
-//! makes it throw away what it has read ahead. Changes of size by this interpreter raise as the builtin does; those by
+//! An iterator reads a few entries ahead, each batch at one moment. A change by this interpreter makes it throw away what it
+//! has read ahead, and so does the begin and the end of a transaction: what was read in one is of no other. Changes of size by this interpreter raise as the builtin does; those by
 //! others are met or missed, and never torn. Inside a transaction nothing changes but by the body itself.
 
 use std::cell::{Cell, RefCell};
@@ -29,6 +29,50 @@ pub enum Part {
     Items,
 }
 
+/// What was read ahead.
+struct Ahead<T> {
+    items: RefCell<VecDeque<T>>,
+    /// What it holds for: changes by this interpreter so far, and the attempt.
+    seen: Cell<(u64, u64)>,
+}
+
+impl<T> Ahead<T> {
+    fn new(writes: u64) -> Self {
+        Self { items: RefCell::default(), seen: Cell::new((writes, 0)) }
+    }
+
+    /// The next item. `now`: what is read holds for that. `read`: reads from `place` on.
+    fn next(
+        &self,
+        place: &Cell<u64>,
+        now: impl Fn() -> Result<(u64, u64)>,
+        read: impl Fn(u64) -> Result<Vec<T>>,
+    ) -> Result<Option<T>> {
+        // Each turn after the first follows on a change by somebody else.
+        loop {
+            let seen = now()?;
+            if self.seen.replace(seen) != seen {
+                // Outside of the borrow: what goes may be the last reference to a proxy, and somebody may be told of that.
+                drop(self.items.take());
+            }
+            let next = self.items.borrow_mut().pop_front();
+            if next.is_some() {
+                return Ok(next);
+            }
+            let from = place.get();
+            let batch = read(from)?;
+            // It may have slept: another thread, or the handler of a signal, may have gone on from there.
+            if now()? != seen || place.get() != from || !self.items.borrow().is_empty() {
+                continue;
+            }
+            if batch.is_empty() {
+                return Ok(None);
+            }
+            self.items.borrow_mut().extend(batch);
+        }
+    }
+}
+
 /// An iterator over a dict.
 pub struct DictIterator {
     /// `None` once it is exhausted.
@@ -37,8 +81,7 @@ pub struct DictIterator {
     reverse: bool,
     place: Cell<u64>,
     given: Cell<u64>,
-    ahead: RefCell<VecDeque<(u64, Fetched, Fetched)>>,
-    writes: Cell<u64>,
+    ahead: Ahead<(u64, Fetched, Fetched)>,
     size_change: i64,
 }
 
@@ -72,8 +115,7 @@ impl DictIterator {
             reverse,
             place: Cell::new(if reverse { u64::MAX } else { 0 }),
             given: Cell::new(0),
-            ahead: RefCell::default(),
-            writes: Cell::new(dict.proxy().writes()),
+            ahead: Ahead::new(dict.proxy().writes()),
             size_change: dict.proxy().size_change(),
         };
         dict.proxy().iterated(true);
@@ -84,19 +126,11 @@ impl DictIterator {
     fn next(this: &Instance<Self>, py: Python<'_>) -> Result<Option<Object>> {
         let Some(dict) = this.dict.borrow().clone() else { return Ok(None) };
         let proxy = dict.proxy();
-        if proxy.size_change() != this.size_change {
-            return Err(Kind::Runtime.raise(py, "dictionary changed size during iteration"));
-        }
-        if proxy.writes() != this.writes.get() {
-            this.writes.set(proxy.writes());
-            // Outside of the borrow: what goes may be the last reference to a proxy, and somebody may be told of that.
-            drop(this.ahead.take());
-        }
-        if this.ahead.borrow().is_empty() {
-            let batch = this.read_ahead(py, &dict)?;
-            this.ahead.borrow_mut().extend(batch);
-        }
-        let next = this.ahead.borrow_mut().pop_front();
+        let now = || match proxy.size_change() == this.size_change {
+            true => Ok((proxy.writes(), proxy.space().interpreter().attempt(py))),
+            false => Err(Kind::Runtime.raise(py, "dictionary changed size during iteration")),
+        };
+        let next = this.ahead.next(&this.place, now, |place| this.read_ahead(py, &dict, place))?;
         let Some((place, key, value)) = next else {
             dict.proxy().iterated(false);
             drop(this.dict.take());
@@ -117,8 +151,8 @@ impl DictIterator {
         py.unsigned(dict.length(py)?.saturating_sub(this.given.get()))
     }
 
-    fn read_ahead(&self, py: Python<'_>, dict: &Dict) -> Result<Vec<(u64, Fetched, Fetched)>> {
-        let (start, reverse, part) = (self.place.get(), self.reverse, self.part);
+    fn read_ahead(&self, py: Python<'_>, dict: &Dict, start: u64) -> Result<Vec<(u64, Fetched, Fetched)>> {
+        let (reverse, part) = (self.reverse, self.part);
         let handle = dict.proxy().handle();
         let space = dict.proxy().space();
         space.operate(py, |tx| {
@@ -143,8 +177,7 @@ pub struct ListIterator {
     reverse: bool,
     /// The next index; when going backwards, one more than it.
     place: Cell<u64>,
-    ahead: RefCell<VecDeque<Fetched>>,
-    writes: Cell<u64>,
+    ahead: Ahead<Fetched>,
 }
 
 impl Class for ListIterator {
@@ -165,8 +198,7 @@ impl ListIterator {
             list: RefCell::new(Some(list.own())),
             reverse,
             place: Cell::new(place),
-            ahead: RefCell::default(),
-            writes: Cell::new(list.proxy().writes()),
+            ahead: Ahead::new(list.proxy().writes()),
         };
         let types = &list.proxy().space().interpreter().types;
         Ok(types.list_iterator.create(py, value)?.into_object())
@@ -175,16 +207,8 @@ impl ListIterator {
     fn next(this: &Instance<Self>, py: Python<'_>) -> Result<Option<Object>> {
         let Some(list) = this.list.borrow().clone() else { return Ok(None) };
         let proxy = list.proxy();
-        if proxy.writes() != this.writes.get() {
-            this.writes.set(proxy.writes());
-            // Outside of the borrow: what goes may be the last reference to a proxy, and somebody may be told of that.
-            drop(this.ahead.take());
-        }
-        if this.ahead.borrow().is_empty() {
-            let batch = this.read_ahead(py, &list)?;
-            this.ahead.borrow_mut().extend(batch);
-        }
-        let next = this.ahead.borrow_mut().pop_front();
+        let now = || Ok((proxy.writes(), proxy.space().interpreter().attempt(py)));
+        let next = this.ahead.next(&this.place, now, |place| this.read_ahead(py, &list, place))?;
         let Some(item) = next else {
             drop(this.list.take());
             return Ok(None);
@@ -194,8 +218,8 @@ impl ListIterator {
         item.into_object(py, proxy.space()).map(Some)
     }
 
-    fn read_ahead(&self, py: Python<'_>, list: &List) -> Result<Vec<Fetched>> {
-        let (start, reverse) = (self.place.get(), self.reverse);
+    fn read_ahead(&self, py: Python<'_>, list: &List, start: u64) -> Result<Vec<Fetched>> {
+        let reverse = self.reverse;
         let handle = list.proxy().handle();
         let space = list.proxy().space();
         space.operate(py, |tx| {

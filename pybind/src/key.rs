@@ -195,10 +195,26 @@ impl OwnedKey {
             Native::List | Native::Dict | Native::Other => {
                 object.check_hashable(py)?;
                 return match purpose {
-                    Purpose::Lookup => Ok(None),
+                    Purpose::Lookup => Self::like_int(py, object),
                     Purpose::Store(container) => Err(refused(py, space, object, container)),
                 };
             }
+        }))
+    }
+
+    /// What is no int but says which one it stands for (of an array library, say), and equals it, finds what that finds.
+    #[cold]
+    fn like_int(py: Python<'_>, object: &Any) -> Result<Option<Self>> {
+        if !object.is_index() {
+            return Ok(None);
+        }
+        let number = object.to_int(py)?;
+        if !object.equals(py, &number)? {
+            return Ok(None);
+        }
+        Ok(Some(match number.integer(py)? {
+            Integer::Small(value) => Self::Int(value),
+            Integer::Large { negative, magnitude } => Self::Large(negative, magnitude),
         }))
     }
 

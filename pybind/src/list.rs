@@ -69,9 +69,8 @@ impl List {
             Slot::assign_subscript(Self::assign),
             Slot::mapping_len(Self::len),
             Slot::sequence_len(Self::len),
-            Slot::item(Self::item),
+            Slot::item(Self::item_from_start),
             Slot::contains(Self::contains),
-            Slot::add(Self::add),
             Slot::concat(Self::concat),
             Slot::inplace_concat(Self::inplace_concat),
             Slot::repeat(Self::repeat),
@@ -155,6 +154,14 @@ impl List {
             return Err(not_an_index(py, index));
         }
         Self::item(this, py, index.index(py)?)
+    }
+
+    /// For C code: CPython has added the length to a negative index already.
+    fn item_from_start(this: &Instance<Self>, py: Python<'_>, index: isize) -> Result<Object> {
+        if index < 0 {
+            return Err(Kind::Index.raise(py, "list index out of range"));
+        }
+        Self::item(this, py, index)
     }
 
     fn item(this: &Instance<Self>, py: Python<'_>, index: isize) -> Result<Object> {

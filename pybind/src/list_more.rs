@@ -80,9 +80,9 @@ impl List {
         Ok(items)
     }
 
-    /// Runs `body` as one transaction if `source` is shared (it is read in the same one), else as it is.
+    /// Runs `body` as one transaction if `source` is a list of the same space (it is read in the same one), else as it is.
     fn with_source(&self, py: Python<'_>, source: &Any, body: impl Fn(Vec<Object>) -> Result<()>) -> Result<()> {
-        if !self.space().interpreter().types.list.is_instance(source) {
+        if !self.is_beside(source) {
             return body(Self::collect(py, source)?);
         }
         transaction::run(py, self.space(), Limits::default(), |py| {
@@ -90,6 +90,12 @@ impl List {
             Ok(py.none())
         })
         .map(drop)
+    }
+
+    /// Whether it is a list of the same space.
+    fn is_beside(&self, other: &Any) -> bool {
+        let other = self.space().interpreter().types.list.cast(other);
+        other.is_some_and(|other| other.space().as_any().is(self.space().as_any()))
     }
 
     /// A new shared list.
@@ -353,20 +359,7 @@ impl List {
             items.extend(Self::collect(py, other)?);
             py.list(items)
         };
-        if is_shared { transaction::run(py, this.space(), Limits::default(), |_| both()) } else { both() }
-    }
-
-    /// `[1] + shared`, for which the builtin list knows no way. All else is `concat`'s.
-    pub(crate) fn add(left: &Any, py: Python<'_>, right: &Any) -> Result<Object> {
-        let shared = crate::MODULE.state_behind(py, right).and_then(|core| core.types.list.cast(right));
-        match shared {
-            Some(shared) if left.native_base() == Native::List => {
-                let mut items = left.list_items();
-                items.extend(shared.objects(py)?);
-                py.list(items)
-            }
-            _ => Ok(py.not_implemented()),
-        }
+        if this.is_beside(other) { transaction::run(py, this.space(), Limits::default(), |_| both()) } else { both() }
     }
 
     pub(crate) fn inplace_concat(this: &Instance<Self>, py: Python<'_>, other: &Any) -> Result<Object> {

@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use pso_engine::allocator;
-use pso_engine::collection;
 use pso_engine::error::{Stale, Stop};
 use pso_engine::holding::Export;
 use pso_engine::word::{BlockKind, BlockPhase, Handle};
@@ -204,8 +203,7 @@ pub fn take_up(
             Ok(state) if state.kind != kind || state.phase == BlockPhase::Retired => {
                 Ok(Err(Stop::Stale(Stale { handle })))
             }
-            Ok(_) if !is_exported() && !collection::is_beyond_doubt(tx.arena(), handle) => Ok(Ok(None)),
-            Ok(_) => space.keep(py, tx, kind, handle).map(|keep| Ok(Some(keep))),
+            Ok(_) => space.take_up(py, tx, kind, handle, is_exported).map(Ok),
             Err(stop) => Ok(Err(stop)),
         })?;
         match found {

@@ -382,18 +382,34 @@ impl Space {
     }
     /// Keeps what an attempt has found: by its proxy, where there is one that holds it.
     pub fn keep(&self, py: Python<'_>, tx: &mut Tx, kind: BlockKind, handle: Handle) -> Result<Keep, Stop> {
+        match self.holding_proxy(py, kind, handle) {
+            Some(proxy) => Ok(Keep::Proxy(proxy)),
+            None => self.hold(tx, handle).map(Keep::Held),
+        }
+    }
+    /// Keeps what an attempt has only heard of. `None`: it may be garbage.
+    pub fn take_up(
+        &self,
+        py: Python<'_>,
+        tx: &mut Tx,
+        kind: BlockKind,
+        handle: Handle,
+        is_kept: impl Fn() -> bool,
+    ) -> Result<Option<Keep>, Stop> {
+        match self.holding_proxy(py, kind, handle) {
+            Some(proxy) => Ok(Some(Keep::Proxy(proxy))),
+            None => Ok(self.keeper.borrow().take_up(tx, handle, is_kept)?.map(Keep::Held)),
+        }
+    }
+    fn holding_proxy(&self, py: Python<'_>, kind: BlockKind, handle: Handle) -> Option<Object> {
         let raw = handle.raw();
-        let proxy = match kind {
+        match kind {
             BlockKind::Dict => {
                 let known = self.dicts.get(py, &raw).filter(|dict| dict.proxy().is_held() || self.is_root(handle));
                 known.map(Own::into_object)
             }
             BlockKind::List => self.lists.get(py, &raw).filter(|list| list.proxy().is_held()).map(Own::into_object),
             _ => self.queues.get(py, &raw).filter(|queue| queue.proxy().is_held()).map(Own::into_object),
-        };
-        match proxy {
-            Some(proxy) => Ok(Keep::Proxy(proxy)),
-            None => self.hold(tx, handle).map(Keep::Held),
         }
     }
 

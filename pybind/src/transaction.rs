@@ -49,6 +49,8 @@ pub struct Transaction {
     hooked: Cell<bool>,
     /// Which attempt is under way, from 1.
     attempt: Cell<u64>,
+    /// Its number among all attempts of the interpreter.
+    number: Cell<u64>,
     /// Whether it runs once and cannot wait for a change.
     irrevocable: Cell<bool>,
     /// Alternatives under way, one in the other.
@@ -122,6 +124,7 @@ impl Transaction {
             hooks: RefCell::default(),
             hooked: Cell::new(false),
             attempt: Cell::new(0),
+            number: Cell::new(0),
             irrevocable: Cell::new(false),
             alternatives: Cell::new(0),
         }
@@ -197,6 +200,10 @@ impl Transaction {
     /// Which attempt is under way, from 1.
     pub fn attempt(&self) -> u64 {
         self.attempt.get()
+    }
+    /// The number of that attempt among all of the interpreter.
+    pub fn number(&self) -> u64 {
+        self.number.get()
     }
     /// Adds a hook to the attempt under way.
     pub fn add_hook(&self, committed: bool, hook: Object) {
@@ -342,6 +349,7 @@ impl Attempts<'_> {
     ) -> Outcome {
         self.transaction.go_on();
         self.transaction.attempt.set(self.transaction.attempt.get() + 1);
+        self.transaction.number.set(self.space.interpreter().next_attempt());
         self.transaction.drop_hooks();
         if let Err(raised) = self.begin(py, deadline, readonly) {
             return Outcome::Failed(raised);

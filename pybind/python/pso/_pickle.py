@@ -1,7 +1,7 @@
 """Handles that travel: a pickled object is its space's address, its kind and its handle."""
 
 from . import _core
-from ._errors import Error, StaleHandleError
+from ._errors import Error
 
 
 def open_space(address):
@@ -18,10 +18,7 @@ def open_space(address):
             return space
     (where,) = place
     try:
-        space = _core.attach(where) if kind == "name" else _core.attach(dir=where)
-        if space.uuid == uuid:
-            return space
-        raise StaleHandleError(f"the space was removed; {space!r} is another one")
+        return _core._attach_again(uuid, *((where, None) if kind == "name" else (None, where)))
     except (OSError, Error):
         # It may be open here by an address that is no more.
         if len(opened) == 1:

@@ -249,7 +249,12 @@ impl Any {
         }
         Ok(value)
     }
-    /// The same, but too large is an OverflowError, as for arguments of functions.
+    /// `operator.index(self)`.
+    pub fn to_int(&self, py: Python<'_>) -> Result<Object> {
+        // SAFETY: a live object.
+        unsafe { Object::from_owned(py, outward::PyNumber_Index(self.as_ptr())) }
+    }
+    /// As a machine word, but too large is an OverflowError, as for arguments of functions.
     pub fn machine_int(&self, py: Python<'_>) -> Result<isize> {
         // SAFETY: live objects; each call gives a new reference, or -1 or NULL with an exception.
         unsafe {

@@ -92,6 +92,7 @@ impl Irrevocable {
         transaction.work(py, space)?.participant().set_deadline(None);
         transaction.irrevocable.set(true);
         transaction.attempt.set(1);
+        transaction.number.set(space.interpreter().next_attempt());
         space.interpreter().enter(Rc::clone(&transaction));
         Ok(transaction)
     }

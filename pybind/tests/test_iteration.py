@@ -1,0 +1,49 @@
+"""What an iterator has read ahead. The danger: it outlives the moment it is of, and shows what never was, or what no longer is."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+
+def test_what_a_transaction_that_failed_has_changed_is_not_met_after_it(space):
+    items = space.List([1, 2, 3])
+    table = space.Dict(a=1, b=2, c=3)
+    iterator, values = iter(items), iter(table.values())
+
+    def body():
+        items.append("phantom")
+        items[1] = []
+        table["b"] = 9
+        assert (next(iterator), next(values)) == (1, 1)
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        space.run(body)
+    assert (list(iterator), list(values)) == ([2, 3], [2, 3])
+
+
+def test_what_was_read_before_a_transaction_is_read_again_in_it(named_space):
+    space = named_space
+    items = space.List([1] * 10)
+    iterator = iter(items)
+    assert next(iterator) == 1
+    space.root["items"] = items
+    program = f"import pso; pso.attach({space.name!r}).root['items'][:] = [2] * 10"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=20)
+    assert space.run(lambda: list(iterator)) == [2] * 9
+
+
+@pytest.mark.parametrize("kind", ["List", "Dict"])
+def test_threads_that_share_an_iterator_get_each_item_once(space, kind):
+    numbers = range(20_000)
+    shared = space.List(numbers) if kind == "List" else space.Dict(dict.fromkeys(numbers))
+    iterator = iter(shared)
+    got = []
+    takers = [threading.Thread(target=lambda: got.append([*iterator])) for _ in range(3)]
+    for taker in takers:
+        taker.start()
+    for taker in takers:
+        taker.join()
+    assert sorted(sum(got, [])) == list(numbers)
