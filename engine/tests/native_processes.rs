@@ -20,6 +20,15 @@ use pso_engine::word::{ProcessSlotId, Value, WordAddress};
 
 const SLOT: ProcessSlotId = ProcessSlotId(3);
 
+/// The process that started this one.
+fn parent() -> ProcessIdentity {
+    let pid = std::os::unix::process::parent_id();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // Field 22; the name of the program, in brackets, may hold anything.
+    let start_time = stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().parse().unwrap();
+    ProcessIdentity { pid, start_time }
+}
+
 /// What the child processes of this file do.
 #[test]
 #[ignore = "run by the other tests, in processes of its own"]
@@ -55,7 +64,7 @@ fn child_role() {
         "hold_and_start_this_program_again" => {
             assert!(space.claim_liveness(SLOT));
             let mut again = Command::new(std::env::current_exe().unwrap());
-            panic!("{}", again.args(std::env::args().skip(1)).env("PSO_TEST_ROLE", "look").exec());
+            panic!("{}", again.args(std::env::args().skip(1)).env("PSO_TEST_ROLE", "look_at_itself").exec());
         }
         "hold_and_fork" => {
             assert!(space.claim_liveness(SLOT));
@@ -68,10 +77,11 @@ fn child_role() {
             wait_for_parent();
         }
         "fork_and_rejoin" => fork_and_rejoin(&space, layout.hot(HotWord::Root)),
-        "look" => {
+        "look" | "look_at_itself" => {
             introduce();
+            let whose = if role == "look" { parent() } else { identity };
             while wait_for_parent() {
-                say(format!("{:?}", space.liveness(SLOT, identity)));
+                say(format!("{:?}", space.liveness(SLOT, whose)));
             }
         }
         "sleep" => {

@@ -68,8 +68,8 @@ const GOLDEN: [&str; 6] = [
     "bank-1000 22659 9ce0d8e48f718d4a",
     "bank-4 24588 50259c5b9f2ace07",
     "long-reader 86634 a34ccb788a775584",
-    "crossing-pairs 72123 c167d586462bd740",
-    "queue 20732 50848a25addcc8bc",
+    "crossing-pairs 70110 1f57f81d97f76c39",
+    "queue 21495 e8362fd146a201a4",
 ];
 
 /// The same on the machine with differing transfers.
@@ -78,6 +78,6 @@ const GOLDEN_CALIBRATED: [&str; 6] = [
     "bank-1000 22659 03cae797917e1ffb",
     "bank-4 24770 8c9db2672c6e9bbe",
     "long-reader 80367 3195af34577f8ace",
-    "crossing-pairs 70959 2e9645e6ef202fed",
-    "queue 20812 49be3576d5897a0c",
+    "crossing-pairs 70363 371db3d043902c43",
+    "queue 21140 924ea32f9cc15915",
 ];
