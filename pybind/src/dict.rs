@@ -172,7 +172,7 @@ impl Dict {
         let handle = self.0.handle();
         let (plan, draft) = plan::draft(py, self.space(), value, &|| self.path(py, object))?;
         self.space().operate(py, |tx| {
-            let value = plan.carry_out(tx)?.value(tx, &draft)?;
+            let value = plan.carry_out(py, tx)?.value(tx, &draft)?;
             put(tx, handle, key, value)
         })
     }
@@ -238,7 +238,7 @@ impl Dict {
                 if let Some(value) = dict::get(tx, handle, key)? {
                     return Ok((fetch(py, space, tx, value)?, false));
                 }
-                let value = plan.carry_out(tx)?.value(tx, &draft)?;
+                let value = plan.carry_out(py, tx)?.value(tx, &draft)?;
                 dict::set(tx, handle, key, value)?;
                 Ok((fetch(py, space, tx, value)?, true))
             })
@@ -313,7 +313,7 @@ impl Dict {
     fn add_all(&self, py: Python<'_>, source: Source) -> Result<()> {
         let drafts = source.into_drafts(py, self.space(), &self.0.name("dict"))?;
         let handle = self.0.handle();
-        let added = self.space().operate(py, |tx| drafts.write(tx, handle))?;
+        let added = self.space().operate(py, |tx| drafts.write(py, tx, handle))?;
         self.0.wrote(py, added);
         Ok(())
     }
@@ -350,7 +350,7 @@ impl Dict {
         let drafts = source.into_drafts(py, space, "dict")?;
         let held = space.operate(py, |tx| {
             let handle = dict::create(tx)?;
-            drafts.write(tx, handle)?;
+            drafts.write(py, tx, handle)?;
             space.hold(tx, handle)
         })?;
         Space::dict(space, py, held.handle(), Some(held)).map(Own::into_object)
@@ -384,7 +384,7 @@ impl Dict {
         if item.native_base() != Native::Tuple {
             return Ok(py.bool(false));
         }
-        let items = item.tuple_items();
+        let items = item.tuple_items(py)?;
         let [key, value] = &items[..] else { return Ok(py.bool(false)) };
         let mut found = Found::Missing;
         with_key(py, this.space(), key, Purpose::Lookup, |key| match key {

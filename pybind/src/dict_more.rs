@@ -12,6 +12,7 @@ use crate::ffi::natives::Native;
 use crate::ffi::slot::Comparison;
 use crate::ffi::{Any, Arguments, Instance, Object, Own, Python, Result};
 use crate::key;
+use crate::memory;
 use crate::snapshot;
 use crate::source::Source;
 use crate::space::Space;
@@ -27,12 +28,13 @@ impl Dict {
                 let mut entries = Vec::new();
                 let mut place = 0;
                 while let Some((next, key, value)) = dict::next(tx, handle, place)? {
-                    entries.push((fetch(py, space, tx, key)?, value));
+                    let entry = (fetch(py, space, tx, key)?, value);
+                    memory::push(py, &mut entries, entry)?;
                     place = next;
                 }
                 Ok(entries)
             })?;
-            let mut keyed = Vec::with_capacity(entries.len());
+            let mut keyed = memory::with_capacity(py, entries.len())?;
             for (key, value) in entries {
                 let object = key.into_object(py, space)?;
                 keyed.push((key::stored(py, space, &object, &|| "dict".to_owned())?, value));
@@ -61,7 +63,7 @@ impl Dict {
             py.set_item(&plain, &key, value)?;
         }
         let space = crate::MODULE.state_of_class(py, &class)?.default_space(py)?;
-        Self::make_from(py, &space, Source { pairs: plain.dict_items() })
+        Self::make_from(py, &space, Source { pairs: plain.dict_items(py)? })
     }
 
     pub(crate) fn snapshot(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {

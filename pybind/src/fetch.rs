@@ -18,6 +18,7 @@ use pso_engine::word::{BlockKind, Handle, InlineBytes, Value};
 use crate::ffi::{Instance, Kind, Object, Python, Raised, Result};
 use crate::holding::{Keep, Shared};
 use crate::key::MOST_NESTED_TUPLES;
+use crate::memory;
 use crate::space::{Space, Tx};
 
 /// A value that was read.
@@ -128,15 +129,17 @@ impl Look<'_> {
                 if let Some(known) = self.many.as_ref().and_then(|many| many.get(&handle.raw())) {
                     return Ok(Fetched::Many(Rc::clone(known)));
                 }
-                let items = self.items(py, tx, handle, depth)?;
+                let Some(items) = self.items(py, tx, handle, depth)? else { return Ok(Fetched::NoMemory) };
                 let lacks_memory = items.iter().any(Fetched::lacks_memory);
                 let (object, was_visited) = (RefCell::new(None), Cell::new(false));
                 let many = Many { items: RefCell::new(items), object, was_visited, lacks_memory };
                 let many = Rc::new(many);
-                self.many.get_or_insert_default().insert(handle.raw(), Rc::clone(&many));
+                let known = self.many.get_or_insert_default();
+                memory::reserve_key(py, known)?;
+                known.insert(handle.raw(), Rc::clone(&many));
                 Fetched::Many(many)
             }
-            View::Tuple(handle) => Fetched::Tuple(self.items(py, tx, handle, depth)?),
+            View::Tuple(handle) => self.items(py, tx, handle, depth)?.map_or(Fetched::NoMemory, Fetched::Tuple),
             View::Shared(kind, handle) => {
                 let keep = match kind {
                     BlockKind::List | BlockKind::Dict if !self.keeps_containers => Keep::Nothing,
@@ -147,15 +150,25 @@ impl Look<'_> {
         })
     }
 
-    fn items(&mut self, py: Python<'_>, tx: &mut Tx, tuple: Handle, depth: usize) -> Result<Vec<Fetched>, Stop> {
+    /// `None`: there is no memory for so many.
+    fn items(
+        &mut self,
+        py: Python<'_>,
+        tx: &mut Tx,
+        tuple: Handle,
+        depth: usize,
+    ) -> Result<Option<Vec<Fetched>>, Stop> {
         let mut items = Vec::new();
         for index in 0..tuple::len(tx, tuple)? {
+            if items.try_reserve(1).is_err() {
+                return Ok(None);
+            }
             match tuple::item(tx, tuple, index)? {
                 Some(item) => items.push(self.fetch(py, tx, item, depth + 1)?),
                 None => return Err(corrupt("a tuple", tuple.raw())),
             }
         }
-        Ok(items)
+        Ok(Some(items))
     }
 }
 
@@ -231,7 +244,7 @@ fn tuple_of(
     space: &Instance<Space>,
     shared: &mut dyn FnMut(Shared) -> Result<Object>,
 ) -> Result<Object> {
-    let mut objects = Vec::with_capacity(items.len());
+    let mut objects = memory::with_capacity(py, items.len())?;
     for item in items {
         objects.push(item.into_object_with(py, space, shared)?);
     }

@@ -300,7 +300,7 @@ fn export_of(py: Python<'_>, export: &Any) -> Result<Export> {
     if export.native() != Native::Tuple {
         return Err(wrong());
     }
-    let items = export.tuple_items();
+    let items = export.tuple_items(py)?;
     let [process, index, ticket] = &items[..] else { return Err(wrong()) };
     let process = u16::try_from(process.index(py)?).map(ProcessSlotId).map_err(|_| wrong())?;
     let index = u32::try_from(index.index(py)?).map_err(|_| wrong())?;

@@ -10,6 +10,7 @@ use pso_engine::word::Value;
 
 use crate::ffi::natives::{Integer, Native, Text};
 use crate::ffi::{Any, Kind, Object, Python, Raised, Result};
+use crate::memory;
 use crate::proxy;
 use crate::space::Space;
 
@@ -180,10 +181,10 @@ impl OwnedKey {
             Native::Tuple => {
                 let mut items = Vec::new();
                 let mut known = true;
-                for item in object.tuple_items() {
+                for item in object.tuple_items(py)? {
                     // All are looked at, so that an unhashable one raises as it does in a builtin.
                     match Self::new(py, space, &item, purpose, depth + 1)? {
-                        Some(item) => items.push(item),
+                        Some(item) => memory::push(py, &mut items, item)?,
                         None => known = false,
                     }
                 }

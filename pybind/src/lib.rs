@@ -36,6 +36,7 @@ mod key;
 mod list;
 mod list_more;
 mod member;
+mod memory;
 mod plan;
 mod proxy;
 mod queue;

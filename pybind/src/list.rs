@@ -209,7 +209,7 @@ impl List {
             if list::get(tx, handle, place)?.is_none() {
                 return Ok(false);
             }
-            let value = plan.carry_out(tx)?.value(tx, &draft)?;
+            let value = plan.carry_out(py, tx)?.value(tx, &draft)?;
             list::set(tx, handle, place, value)
         })?;
         this.assigned(py, done)
@@ -257,7 +257,7 @@ impl List {
         let (plan, draft) = plan::draft(py, this.space(), object, &|| this.path("-1"))?;
         let handle = this.handle();
         this.space().operate(py, |tx| {
-            let value = plan.carry_out(tx)?.value(tx, &draft)?;
+            let value = plan.carry_out(py, tx)?.value(tx, &draft)?;
             list::push(tx, handle, value)
         })?;
         this.0.wrote(py, 1);
@@ -274,7 +274,7 @@ impl List {
         this.space().operate(py, |tx| {
             let length = list::len(tx, handle)?;
             let place = place_of(index, length).unwrap_or(if index < 0 { 0 } else { length });
-            let value = plan.carry_out(tx)?.value(tx, &draft)?;
+            let value = plan.carry_out(py, tx)?.value(tx, &draft)?;
             list::insert(tx, handle, place, value)
         })?;
         this.0.wrote(py, 1);

@@ -12,30 +12,33 @@ use crate::ffi::natives::{Native, Range};
 use crate::ffi::slot::Comparison;
 use crate::ffi::{Any, Arguments, Instance, Kind, Object, Own, Python, Result};
 use crate::list::List;
+use crate::memory;
 use crate::plan::{self, Draft, Plan};
 use crate::snapshot;
 use crate::space::{Space, Tx};
 use crate::transaction::{self, Limits};
 
 /// The words of all items.
-fn words(tx: &mut Tx, handle: Handle) -> Result<Vec<Value>, Stop> {
+fn words(py: Python<'_>, tx: &mut Tx, handle: Handle) -> Result<Vec<Value>, Stop> {
     let mut words = Vec::new();
     // Bound: an item behind the last is absent, and each that is not has memory.
     while let Some(value) = list::get(tx, handle, words.len() as u64)? {
-        words.push(value);
+        memory::push(py, &mut words, value)?;
     }
     Ok(words)
 }
 
 /// Makes the items those: writes what differs, appends or takes away what is behind, and discards what is there no more.
-fn replace(tx: &mut Tx, handle: Handle, before: &[Value], after: &[Value]) -> Result<(), Stop> {
+fn replace(py: Python<'_>, tx: &mut Tx, handle: Handle, before: &[Value], after: &[Value]) -> Result<(), Stop> {
     let mut taken = Vec::new();
     for place in (after.len()..before.len()).rev() {
-        taken.extend(list::remove(tx, handle, place as u64)?);
+        let item = list::remove(tx, handle, place as u64)?;
+        memory::extend(py, &mut taken, item)?;
     }
     for (place, (old, new)) in before.iter().zip(after).enumerate() {
         if old != new {
-            taken.extend(list::exchange(tx, handle, place as u64, *new)?);
+            let item = list::exchange(tx, handle, place as u64, *new)?;
+            memory::extend(py, &mut taken, item)?;
         }
     }
     for value in after.iter().skip(before.len()) {
@@ -45,26 +48,29 @@ fn replace(tx: &mut Tx, handle: Handle, before: &[Value], after: &[Value]) -> Re
     if taken.is_empty() {
         return Ok(());
     }
-    let stay: HashSet<u64> = after.iter().map(|value| value.raw()).collect();
+    let mut stay = HashSet::new();
+    for value in after {
+        memory::insert(py, &mut stay, value.raw())?;
+    }
     taken.into_iter().filter(|value| !stay.contains(&value.raw())).try_for_each(|value| object::discard(tx, value))
 }
 
 /// Copies of items, for other places.
-fn copies(tx: &mut Tx, items: &[Value]) -> Result<Vec<Value>, Stop> {
-    items.iter().map(|item| object::copy(tx, *item)).collect()
+fn copies(py: Python<'_>, tx: &mut Tx, items: &[Value]) -> Result<Vec<Value>, Stop> {
+    memory::collect(py, items.iter().map(|item| object::copy(tx, *item)))
 }
 
-fn encode_all(tx: &mut Tx, plan: &Plan, drafts: &[Draft]) -> Result<Vec<Value>, Stop> {
-    let made = plan.carry_out(tx)?;
-    drafts.iter().map(|draft| made.value(tx, draft)).collect()
+fn encode_all(py: Python<'_>, tx: &mut Tx, plan: &Plan, drafts: &[Draft]) -> Result<Vec<Value>, Stop> {
+    let made = plan.carry_out(py, tx)?;
+    memory::collect(py, drafts.iter().map(|draft| made.value(tx, draft)))
 }
 
 impl List {
     /// The items of any iterable. Runs Python code, but for lists and tuples; a shared list is read at one moment.
     pub(crate) fn collect(py: Python<'_>, source: &Any) -> Result<Vec<Object>> {
         match source.native() {
-            Native::List => return Ok(source.list_items()),
-            Native::Tuple => return Ok(source.tuple_items()),
+            Native::List => return source.list_items(py),
+            Native::Tuple => return source.tuple_items(py),
             _ => {}
         }
         if let Some(core) = crate::MODULE.state_behind(py, source)
@@ -75,7 +81,7 @@ impl List {
         let mut items = Vec::new();
         let iterator = source.iterate(py)?;
         while let Some(item) = iterator.next(py)? {
-            items.push(item);
+            memory::push(py, &mut items, item)?;
         }
         Ok(items)
     }
@@ -103,8 +109,8 @@ impl List {
         let (plan, drafts) = plan::drafts(py, space, items, &|number| format!("list[{number}]"))?;
         let held = space.operate(py, |tx| {
             let handle = list::create(tx)?;
-            let values = encode_all(tx, &plan, &drafts)?;
-            replace(tx, handle, &[], &values)?;
+            let values = encode_all(py, tx, &plan, &drafts)?;
+            replace(py, tx, handle, &[], &values)?;
             space.hold(tx, handle)
         })?;
         Space::list(space, py, held.handle(), Some(held)).map(Own::into_object)
@@ -115,7 +121,7 @@ impl List {
         self.space().operate(py, |tx| snapshot::list_items(py, self.space(), tx, handle, fetch))
     }
     fn as_objects(&self, py: Python<'_>, items: Vec<Fetched>) -> Result<Vec<Object>> {
-        items.into_iter().map(|item| item.into_object(py, self.space())).collect()
+        memory::collect(py, items.into_iter().map(|item| item.into_object(py, self.space())))
     }
     /// The items, live, of one moment.
     pub(crate) fn objects(&self, py: Python<'_>) -> Result<Vec<Object>> {
@@ -128,7 +134,7 @@ impl List {
             let (plan, drafts) = plan::drafts(py, this.space(), &items, &|number| this.path(number))?;
             let handle = this.handle();
             this.space().operate(py, |tx| {
-                for value in encode_all(tx, &plan, &drafts)? {
+                for value in encode_all(py, tx, &plan, &drafts)? {
                     list::push(tx, handle, value)?;
                 }
                 Ok(())
@@ -147,7 +153,7 @@ impl List {
             let mut items = Vec::new();
             for place in slice.of(length as usize).places() {
                 match list::get(tx, handle, place)? {
-                    Some(value) => items.push(fetch(py, this.space(), tx, value)?),
+                    Some(value) => memory::push(py, &mut items, fetch(py, this.space(), tx, value)?)?,
                     None => break,
                 }
             }
@@ -171,20 +177,21 @@ impl List {
             let (plan, drafts) = plan::drafts(py, self.space(), &items, &|number| self.path(number))?;
             let handle = self.handle();
             let (range, change) = self.space().operate(py, |tx| {
-                let before = words(tx, handle)?;
+                let before = words(py, tx, handle)?;
                 let range = slice.of(before.len());
                 if range.step != 1 && range.count != drafts.len() {
                     return Ok((range, None));
                 }
-                let values = encode_all(tx, &plan, &drafts)?;
-                let mut after = before.clone();
+                let values = encode_all(py, tx, &plan, &drafts)?;
+                let mut after = memory::copy(py, &before)?;
                 if range.step == 1 {
                     let start = range.start.unsigned_abs();
+                    memory::reserve(py, &mut after, values.len())?;
                     after.splice(start..start + range.count, values);
                 } else {
                     range.places().zip(values).for_each(|(place, value)| after[place as usize] = value);
                 }
-                replace(tx, handle, &before, &after)?;
+                replace(py, tx, handle, &before, &after)?;
                 Ok((range, Some(after.len() as i64 - before.len() as i64)))
             })?;
             match change {
@@ -204,12 +211,13 @@ impl List {
         let slice = index.slice(py)?;
         let handle = self.handle();
         let removed = self.space().operate(py, |tx| {
-            let before = words(tx, handle)?;
+            let before = words(py, tx, handle)?;
             let range: Range = slice.of(before.len());
-            let mut after: Vec<Option<Value>> = before.iter().copied().map(Some).collect();
-            range.places().for_each(|place| after[place as usize] = None);
-            let after: Vec<Value> = after.into_iter().flatten().collect();
-            replace(tx, handle, &before, &after)?;
+            let mut after = memory::copy(py, &before)?;
+            // A word that no item is.
+            range.places().for_each(|place| after[place as usize] = Value::ABSENT);
+            after.retain(|word| !word.is_absent());
+            replace(py, tx, handle, &before, &after)?;
             Ok(range.count)
         })?;
         self.proxy().wrote(py, -(removed as i64));
@@ -281,16 +289,17 @@ impl List {
     }
 
     pub(crate) fn reverse(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        this.rearrange(py, |before| before.iter().rev().copied().collect())?;
+        this.rearrange(py, |items| items.reverse())?;
         Ok(py.none())
     }
 
-    fn rearrange(&self, py: Python<'_>, arrange: impl Fn(&[Value]) -> Vec<Value>) -> Result<()> {
+    fn rearrange(&self, py: Python<'_>, arrange: impl Fn(&mut [Value])) -> Result<()> {
         let handle = self.handle();
         let change = self.space().operate(py, |tx| {
-            let before = words(tx, handle)?;
-            let after = arrange(&before);
-            replace(tx, handle, &before, &after)?;
+            let before = words(py, tx, handle)?;
+            let mut after = memory::copy(py, &before)?;
+            arrange(&mut after);
+            replace(py, tx, handle, &before, &after)?;
             Ok(after.len() as i64 - before.len() as i64)
         })?;
         self.proxy().wrote(py, change);
@@ -304,27 +313,28 @@ impl List {
         let handle = this.handle();
         transaction::run(py, this.space(), Limits::default(), |py| {
             let (before, items) = this.space().operate(py, |tx| {
-                let before = words(tx, handle)?;
-                let items: Result<Vec<Fetched>, Stop> =
-                    before.iter().map(|word| fetch(py, this.space(), tx, *word)).collect();
-                Ok((before, items?))
+                let before = words(py, tx, handle)?;
+                let items = memory::collect(py, before.iter().map(|word| fetch(py, this.space(), tx, *word)))?;
+                Ok((before, items))
             })?;
             let objects = this.as_objects(py, items)?;
             // Where one object stands for several items, they are equal; each has a word of its own.
             let mut words_by_address: HashMap<usize, VecDeque<Value>> = HashMap::new();
             for (object, word) in objects.iter().zip(&before) {
+                memory::reserve_key(py, &mut words_by_address)?;
                 words_by_address.entry(object.address()).or_default().push_back(*word);
             }
             let sorted = py.list(objects)?;
             sorted.attribute(py, c"sort")?.call_like(py, &[], &arguments)?;
             let mut word_of = |item: &Object| words_by_address.get_mut(&item.address())?.pop_front();
-            let after: Vec<Value> = sorted.list_items().iter().filter_map(&mut word_of).collect();
+            let mut after = memory::with_capacity(py, before.len())?;
+            memory::extend(py, &mut after, sorted.list_items(py)?.iter().filter_map(&mut word_of))?;
             let modified = this.space().operate(py, |tx| {
-                let now = words(tx, handle)?;
+                let now = words(py, tx, handle)?;
                 let modified = now != before;
                 // What was taken out meanwhile is discarded, and comes back as a copy.
-                let after = if modified { copies(tx, &after)? } else { after.clone() };
-                replace(tx, handle, &now, &after)?;
+                let after = if modified { copies(py, tx, &after)? } else { memory::copy(py, &after)? };
+                replace(py, tx, handle, &now, &after)?;
                 Ok(modified)
             })?;
             if modified {
@@ -339,10 +349,10 @@ impl List {
     pub(crate) fn copy(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let handle = this.handle();
         let made = this.space().operate(py, |tx| {
-            let items = words(tx, handle)?;
-            let items = copies(tx, &items)?;
+            let items = words(py, tx, handle)?;
+            let items = copies(py, tx, &items)?;
             let made = list::create(tx)?;
-            replace(tx, made, &[], &items)?;
+            replace(py, tx, made, &[], &items)?;
             this.space().hold(tx, made)
         })?;
         Space::list(this.space(), py, made.handle(), Some(made)).map(Own::into_object)
@@ -356,7 +366,7 @@ impl List {
         }
         let both = || {
             let mut items = this.objects(py)?;
-            items.extend(Self::collect(py, other)?);
+            memory::extend(py, &mut items, Self::collect(py, other)?)?;
             py.list(items)
         };
         if this.is_beside(other) { transaction::run(py, this.space(), Limits::default(), |_| both()) } else { both() }
@@ -386,7 +396,7 @@ impl List {
         }
         let handle = this.handle();
         let change = this.space().operate(py, |tx| {
-            let before = words(tx, handle)?;
+            let before = words(py, tx, handle)?;
             if times == 0 {
                 list::truncate(tx, handle, 0)?;
                 return Ok(-(before.len() as i64));

@@ -20,6 +20,7 @@ use pso_engine::word::{BlockPhase, Handle, Value};
 use crate::ffi::natives::{Integer, Native, Text};
 use crate::ffi::{Any, Instance, Kind, Object, Python, Raised, Result};
 use crate::key::{self, MOST_NESTED_TUPLES, OwnedKey};
+use crate::memory;
 use crate::proxy;
 use crate::space::{Space, Tx};
 
@@ -118,7 +119,7 @@ pub fn drafts(
     let number = Cell::new(0);
     let current = || path(number.get());
     let mut maker = Maker::new(space, &current);
-    let mut drafts = Vec::with_capacity(objects.len());
+    let mut drafts = memory::with_capacity(py, objects.len())?;
     for (index, object) in objects.iter().enumerate() {
         number.set(index);
         drafts.push(maker.add(py, object, None, 0)?);
@@ -131,15 +132,17 @@ pub fn drafts(
 impl Plan {
     /// Makes containers and tuples, in this attempt.
     #[inline]
-    pub fn carry_out(&self, tx: &mut Tx) -> Result<Made, Stop> {
+    pub fn carry_out(&self, py: Python<'_>, tx: &mut Tx) -> Result<Made, Stop> {
         if self.containers.is_empty() && self.tuples.is_empty() {
             return Ok(Made::default());
         }
-        self.carry_out_all(tx)
+        self.carry_out_all(py, tx)
     }
 
-    fn carry_out_all(&self, tx: &mut Tx) -> Result<Made, Stop> {
-        let mut made = Made::default();
+    fn carry_out_all(&self, py: Python<'_>, tx: &mut Tx) -> Result<Made, Stop> {
+        let (containers, tuples) = (self.containers.len(), self.tuples.len());
+        let mut made =
+            Made { containers: memory::with_capacity(py, containers)?, tuples: memory::with_capacity(py, tuples)? };
         for container in &self.containers {
             made.containers.push(match container {
                 Container::Dict(_) => dict::create(tx)?,
@@ -147,10 +150,7 @@ impl Plan {
             });
         }
         for items in &self.tuples {
-            let mut values = Vec::with_capacity(items.len());
-            for item in items {
-                values.push(made.value(tx, item)?);
-            }
+            let values = memory::collect(py, items.iter().map(|item| made.value(tx, item)))?;
             let value = tuple::encode(tx, &values)?;
             if self.shared.contains(&made.tuples.len())
                 && let Some(handle) = value.as_handle()
@@ -251,9 +251,9 @@ impl<'a> Maker<'a> {
         }
     }
 
-    fn place(&mut self, parent: Option<usize>, step: Step) -> Option<usize> {
-        self.places.push(Place { parent, step });
-        Some(self.places.len() - 1)
+    fn place(&mut self, py: Python<'_>, parent: Option<usize>, step: Step) -> Result<Option<usize>> {
+        memory::push(py, &mut self.places, Place { parent, step })?;
+        Ok(Some(self.places.len() - 1))
     }
 
     /// `place`: of the object itself; `None` for one that goes where `path` says.
@@ -277,7 +277,7 @@ impl<'a> Maker<'a> {
                 Err(raised) => Err(raised),
             },
             Native::Tuple => self.add_tuple(py, object, place, depth),
-            Native::List | Native::Dict => Ok(self.add_container(object, place)),
+            Native::List | Native::Dict => self.add_container(py, object, place),
             Native::None | Native::Bool | Native::Other => self.add_proxy(py, object, place),
         }
     }
@@ -293,7 +293,7 @@ impl<'a> Maker<'a> {
         if let Some(value) = quick(py, object) {
             return Ok(Draft::Ready(value));
         }
-        let place = self.place(parent, step);
+        let place = self.place(py, parent, step)?;
         self.add(py, object, place, depth)
     }
 
@@ -320,49 +320,51 @@ impl<'a> Maker<'a> {
 
     fn add_tuple(&mut self, py: Python<'_>, object: &Any, place: Option<usize>, depth: usize) -> Result<Draft> {
         if let Some(known) = self.known_tuples.get(&object.address()) {
-            self.plan.shared.insert(*known);
+            memory::insert(py, &mut self.plan.shared, *known)?;
             return Ok(Draft::Tuple(*known));
         }
         if depth >= MOST_NESTED_TUPLES {
             return Err(Kind::Recursion.raise(py, "too many nested tuples"));
         }
         let mut items = Vec::new();
-        for (index, item) in object.tuple_items().iter().enumerate() {
-            items.push(self.add_item(py, item, place, Step::Index(index), depth + 1)?);
+        for (index, item) in object.tuple_refs().enumerate() {
+            memory::push(py, &mut items, self.add_item(py, item, place, Step::Index(index), depth + 1)?)?;
         }
         let number = self.plan.tuples.len();
-        self.plan.tuples.push(items);
+        memory::push(py, &mut self.plan.tuples, items)?;
+        memory::push(py, &mut self.kept, object.to_object())?;
+        memory::reserve_key(py, &mut self.known_tuples)?;
         self.known_tuples.insert(object.address(), number);
-        self.kept.push(object.to_object());
         Ok(Draft::Tuple(number))
     }
 
-    fn add_container(&mut self, object: &Any, place: Option<usize>) -> Draft {
+    fn add_container(&mut self, py: Python<'_>, object: &Any, place: Option<usize>) -> Result<Draft> {
         if let Some(known) = self.known.get(&object.address()) {
-            return Draft::Container(*known);
+            return Ok(Draft::Container(*known));
         }
         let number = self.plan.containers.len();
         // The kind at least, for whoever carries out a plan whose items are still to come.
-        self.plan.containers.push(Container::Empty);
+        memory::push(py, &mut self.plan.containers, Container::Empty)?;
+        memory::push(py, &mut self.kept, object.to_object())?;
+        memory::push(py, &mut self.pending, (number, place, object.to_object()))?;
+        memory::reserve_key(py, &mut self.known)?;
         self.known.insert(object.address(), number);
-        self.kept.push(object.to_object());
-        self.pending.push((number, place, object.to_object()));
-        Draft::Container(number)
+        Ok(Draft::Container(number))
     }
 
     fn finish(&mut self, py: Python<'_>) -> Result<()> {
         while let Some((number, place, object)) = self.pending.pop() {
             self.plan.containers[number] = if object.native() == Native::List {
                 let mut items = Vec::new();
-                for (index, item) in object.list_items().iter().enumerate() {
-                    items.push(self.add_item(py, item, place, Step::Index(index), 0)?);
+                for (index, item) in object.list_items(py)?.iter().enumerate() {
+                    memory::push(py, &mut items, self.add_item(py, item, place, Step::Index(index), 0)?)?;
                 }
                 Container::List(items)
             } else {
                 let mut items = Vec::new();
-                for (key, value) in object.dict_items() {
+                for (key, value) in object.dict_items(py)? {
                     let stored = key::stored(py, self.space, &key, &|| self.path_to(py, place))?;
-                    items.push((stored, self.add_item(py, &value, place, Step::Key(key), 0)?));
+                    memory::push(py, &mut items, (stored, self.add_item(py, &value, place, Step::Key(key), 0)?))?;
                 }
                 Container::Dict(items)
             };

@@ -241,7 +241,7 @@ pub fn not_shareable(py: Python<'_>, space: &Space, object: &Any, path: &str) ->
 pub fn deepcopy(py: Python<'_>, space: &Instance<Space>, plain: &Any, this: &Any, memo: &Any) -> Result<Object> {
     let (plan, draft) = plan::draft(py, space, plain, &|| plain.class_name())?;
     let held = space.operate(py, |tx| {
-        let made = plan.carry_out(tx)?.value(tx, &draft)?;
+        let made = plan.carry_out(py, tx)?.value(tx, &draft)?;
         made.as_handle().map(|handle| space.hold(tx, handle)).transpose()
     })?;
     let Some(held) = held else { return Err(Kind::System.raise(py, "a container was not made a block")) };

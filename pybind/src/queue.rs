@@ -163,7 +163,7 @@ impl Queue {
             if queue::len(tx, handle)? >= queue::capacity(tx, handle)? {
                 return Ok(None);
             }
-            let value = plan.carry_out(tx)?.value(tx, &draft)?;
+            let value = plan.carry_out(py, tx)?.value(tx, &draft)?;
             Ok(queue::try_put(tx, handle, value)?.then_some(()))
         })?;
         match done {

@@ -12,6 +12,7 @@ use pso_engine::word::{BlockKind, Handle, Value};
 use crate::fetch::{Fetched, fetch_in_passing};
 use crate::ffi::{Instance, Object, Python, Result};
 use crate::holding::{Keep, Shared};
+use crate::memory;
 use crate::space::{Space, Tx};
 
 /// Key and value.
@@ -32,7 +33,8 @@ pub fn dict_entries(
     let mut place = 0;
     // Bound: places rise, and each has memory.
     while let Some((next, key, value)) = dict::next(tx, handle, place)? {
-        entries.push((fetch(py, space, tx, key)?, fetch(py, space, tx, value)?));
+        let entry = (fetch(py, space, tx, key)?, fetch(py, space, tx, value)?);
+        memory::push(py, &mut entries, entry)?;
         place = next;
     }
     Ok(entries)
@@ -49,7 +51,8 @@ pub fn list_items(
     let mut items = Vec::new();
     // Bound: an item behind the last is absent, and each that is not has memory.
     while let Some(value) = list::get(tx, handle, items.len() as u64)? {
-        items.push(fetch(py, space, tx, value)?);
+        let item = fetch(py, space, tx, value)?;
+        memory::push(py, &mut items, item)?;
     }
     Ok(items)
 }
@@ -69,10 +72,16 @@ fn collect(py: Python<'_>, space: &Space, tx: &mut Tx, roots: &[(BlockKind, Hand
     let mut pending: Vec<(BlockKind, Handle)> = roots.to_vec();
     // Bound: each container once, and each has memory.
     while let Some((kind, handle)) = pending.pop() {
+        memory::reserve_key(py, &mut known)?;
         if kind == BlockKind::Queue || known.insert(handle.raw(), ()).is_some() {
             continue;
         }
-        let mut visit = |kind, handle| pending.push((kind, handle));
+        let mut has_room = Ok(());
+        let mut visit = |kind, handle| {
+            if has_room.is_ok() {
+                has_room = memory::push(py, &mut pending, (kind, handle));
+            }
+        };
         let content = if kind == BlockKind::List {
             let items = list_items(py, space, tx, handle, fetch_in_passing)?;
             items.iter().for_each(|item| item.each_shared(&mut visit));
@@ -82,7 +91,8 @@ fn collect(py: Python<'_>, space: &Space, tx: &mut Tx, roots: &[(BlockKind, Hand
             entries.iter().for_each(|(_, value)| value.each_shared(&mut visit));
             Content::Dict(entries)
         };
-        contents.push((handle, content));
+        has_room?;
+        memory::push(py, &mut contents, (handle, content))?;
     }
     Ok(contents)
 }
@@ -90,12 +100,13 @@ fn collect(py: Python<'_>, space: &Space, tx: &mut Tx, roots: &[(BlockKind, Hand
 /// Plain copies of containers of one space, all of the same moment. Queues in them stay what they are.
 pub fn plain(py: Python<'_>, space: &Instance<Space>, roots: &[(BlockKind, Handle)]) -> Result<Vec<Object>> {
     let contents = space.operate(py, |tx| collect(py, space, tx, roots))?;
-    let mut made: HashMap<u64, Object> = HashMap::with_capacity(contents.len());
+    let mut made: HashMap<u64, Object> = HashMap::new();
     for (handle, content) in &contents {
         let empty = match content {
             Content::List(_) => py.list(Vec::new())?,
             Content::Dict(_) => py.dict()?,
         };
+        memory::reserve_key(py, &mut made)?;
         made.insert(handle.raw(), empty);
     }
     let mut shared = |object: Shared| match made.get(&object.handle.raw()) {

@@ -8,6 +8,7 @@ use crate::dict::put;
 use crate::ffi::{Arguments, Instance, Object, Python, Result};
 use crate::interpreter::Interpreter;
 use crate::key::{self, OwnedKey};
+use crate::memory;
 use crate::plan::{self, Draft, Plan};
 use crate::space::Space;
 
@@ -39,13 +40,15 @@ impl Source {
             *first = snapshot;
         }
         plain.attribute(py, c"update")?.call_like(py, &positional, &arguments)?;
-        Ok(Self { pairs: plain.dict_items() })
+        Ok(Self { pairs: plain.dict_items(py)? })
     }
 
     /// Makes keys and drafts. `path` names the value of a key.
     pub fn into_drafts(self, py: Python<'_>, space: &Instance<Space>, name: &str) -> Result<Drafts> {
-        let mut keys = Vec::with_capacity(self.pairs.len());
-        let (mut objects, mut values) = (Vec::with_capacity(self.pairs.len()), Vec::with_capacity(self.pairs.len()));
+        let length = self.pairs.len();
+        let mut keys = memory::with_capacity(py, length)?;
+        let mut objects = memory::with_capacity(py, length)?;
+        let mut values = memory::with_capacity(py, length)?;
         for (key, value) in self.pairs {
             keys.push(key::stored(py, space, &key, &|| name.to_owned())?);
             objects.push(key);
@@ -59,8 +62,8 @@ impl Source {
 
 impl Drafts {
     /// Writes all into a dict. Gives the number of keys that are new.
-    pub fn write(&self, tx: &mut crate::space::Tx, handle: Handle) -> Result<i64, Stop> {
-        let made = self.plan.carry_out(tx)?;
+    pub fn write(&self, py: Python<'_>, tx: &mut crate::space::Tx, handle: Handle) -> Result<i64, Stop> {
+        let made = self.plan.carry_out(py, tx)?;
         let hash_key = tx.arena().hash_key();
         let mut added = 0;
         for (key, value) in self.keys.iter().zip(&self.values) {

@@ -6,6 +6,7 @@ use pyo3_ffi as c;
 
 use super::entry::{conjure, enter};
 use super::error::check;
+use super::natives::room_for;
 use super::slot::Comparison;
 use super::{Any, Class, Instance, Object, Python, Result, outward};
 
@@ -79,7 +80,8 @@ impl Any {
         named: &[&Any],
         names: Option<&Any>,
     ) -> Result<Object> {
-        let all: Vec<*mut c::PyObject> = positional.iter().chain(named).map(|argument| argument.as_ptr()).collect();
+        let mut all = room_for(py, positional.len() + named.len())?;
+        all.extend(positional.iter().chain(named).map(|argument| argument.as_ptr()));
         let names = names.map_or(std::ptr::null_mut(), Any::as_ptr);
         // SAFETY: live references, as many as the counts say.
         unsafe {
@@ -92,7 +94,8 @@ impl Any {
     }
     /// `self(*positional, **named)`
     pub fn call_dict(&self, py: Python<'_>, positional: &[&Any], named: &Any) -> Result<Object> {
-        let all: Vec<*mut c::PyObject> = positional.iter().map(|argument| argument.as_ptr()).collect();
+        let mut all = room_for(py, positional.len())?;
+        all.extend(positional.iter().map(|argument| argument.as_ptr()));
         // SAFETY: live references, as many as the count says, and a dict.
         unsafe {
             let result = outward::PyObject_VectorcallDict(self.as_ptr(), all.as_ptr(), all.len(), named.as_ptr());

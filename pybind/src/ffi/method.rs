@@ -282,9 +282,9 @@ impl<'a> Arguments<'a> {
     }
     /// Copies the references of a tuple and a dict, as `tp_new` gets them.
     pub(super) fn from_tuple(py: Python<'_>, tuple: &Any, keywords: Option<&Any>) -> Result<TupleArguments> {
-        let positional = tuple.tuple_items();
+        let positional = tuple.tuple_items(py)?;
         let (mut names, mut named) = (Vec::new(), Vec::new());
-        for (name, value) in keywords.map(Any::dict_items).unwrap_or_default() {
+        for (name, value) in keywords.map(|keywords| keywords.dict_items(py)).transpose()?.unwrap_or_default() {
             names.push(name);
             named.push(value);
         }
@@ -319,8 +319,8 @@ impl<'a> Arguments<'a> {
     }
     /// Those with names.
     pub fn named(&self) -> Vec<(Object, &'a Any)> {
-        let names = self.names.map(Any::tuple_items).unwrap_or_default();
-        names.into_iter().zip(self.named.iter().copied()).collect()
+        let names = self.names.map(Any::tuple_refs).into_iter().flatten().map(Any::to_object);
+        names.zip(self.named.iter().copied()).collect()
     }
     /// The arguments in the order of the signature; `None` for one that was left out.
     #[inline]

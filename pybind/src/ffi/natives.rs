@@ -126,7 +126,9 @@ impl Any {
         let bytes = py.int(bits.small_int().unwrap_or(i64::MAX).saturating_add(7) / 8)?;
         let raw = absolute.call_method(py, c"to_bytes", &[&bytes, &*py.str("little")?])?;
         let negative = int.call_method(py, c"__lt__", &[self, &*py.int(0)?])?.is_true(py)?;
-        Ok(Integer::Large { negative, magnitude: raw.bytes().to_vec() })
+        let mut magnitude = room_for(py, raw.bytes().len())?;
+        magnitude.extend_from_slice(raw.bytes());
+        Ok(Integer::Large { negative, magnitude })
     }
     /// The value of a float.
     #[inline]
@@ -199,12 +201,11 @@ impl Any {
         }
     }
     /// The items of a tuple, counted.
-    pub fn tuple_items(&self) -> Vec<Object> {
-        // SAFETY: callers have seen that it is a tuple; its items are alive while we hold it.
-        unsafe {
-            let count = c::PyTuple_GET_SIZE(self.as_ptr());
-            (0..count).map(|place| Object::from_borrowed(c::PyTuple_GET_ITEM(self.as_ptr(), place))).collect()
-        }
+    pub fn tuple_items(&self, py: Python<'_>) -> Result<Vec<Object>> {
+        let refs = self.tuple_refs();
+        let mut items = room_for(py, refs.len())?;
+        items.extend(refs.map(Any::to_object));
+        Ok(items)
     }
     /// The items of a tuple, as long as it is borrowed: it does not change.
     pub fn tuple_refs(&self) -> impl ExactSizeIterator<Item = &Any> {
@@ -214,16 +215,19 @@ impl Any {
         (0..count).map(|place| unsafe { Any::from_ptr(c::PyTuple_GET_ITEM(self.as_ptr(), place as c::Py_ssize_t)) })
     }
     /// The items of a list, counted.
-    pub fn list_items(&self) -> Vec<Object> {
+    pub fn list_items(&self, py: Python<'_>) -> Result<Vec<Object>> {
         // SAFETY: callers have seen that it is a list; nothing runs between the reads of its size and items.
         unsafe {
             let count = c::PyList_GET_SIZE(self.as_ptr());
-            (0..count).map(|place| Object::from_borrowed(c::PyList_GET_ITEM(self.as_ptr(), place))).collect()
+            let mut items = room_for(py, count as usize)?;
+            items.extend((0..count).map(|place| Object::from_borrowed(c::PyList_GET_ITEM(self.as_ptr(), place))));
+            Ok(items)
         }
     }
     /// The entries of a dict, counted.
-    pub fn dict_items(&self) -> Vec<(Object, Object)> {
-        let mut items = Vec::new();
+    pub fn dict_items(&self, py: Python<'_>) -> Result<Vec<(Object, Object)>> {
+        // SAFETY: callers have seen that it is a dict.
+        let mut items = room_for(py, unsafe { c::PyDict_Size(self.as_ptr()) } as usize)?;
         let (mut place, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: callers have seen that it is a dict; counting runs no code, so the dict stays as it is.
         unsafe {
@@ -231,7 +235,7 @@ impl Any {
                 items.push((Object::from_borrowed(key), Object::from_borrowed(value)));
             }
         }
-        items
+        Ok(items)
     }
     /// Whether `operator.index` works.
     pub fn is_index(&self) -> bool {
@@ -380,6 +384,15 @@ impl Range {
     /// The places, in the order of the slice.
     pub fn places(self) -> impl DoubleEndedIterator<Item = u64> + ExactSizeIterator {
         (0..self.count).map(move |step| (self.start + step as isize * self.step) as u64)
+    }
+}
+
+/// Room for so many and no more, or MemoryError: who allocates as much as users give does not end the process by it.
+pub(super) fn room_for<T>(py: Python<'_>, length: usize) -> Result<Vec<T>> {
+    let mut items = Vec::new();
+    match items.try_reserve_exact(length) {
+        Ok(()) => Ok(items),
+        Err(_) => Err(Kind::Memory.raise(py, "no memory in this process")),
     }
 }
 

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use pyo3_ffi as c;
 
-use super::{Class, Instance, Own, Python, Result, Type};
+use super::{Class, Instance, Kind, Own, Python, Result, Type};
 
 /// The table.
 pub struct WeakTable<K: Hash + Eq + Clone, T: Class> {
@@ -66,6 +66,9 @@ impl<K: Hash + Eq + Clone, T: Class> WeakTable<K, T> {
         make: impl FnOnce(Identity<K, T>) -> T,
         identity: impl FnOnce(&T) -> &Identity<K, T>,
     ) -> Result<Own<T>> {
+        if self.objects.borrow_mut().try_reserve(1).is_err() {
+            return Err(Kind::Memory.raise(py, "no memory in this process"));
+        }
         let place = Identity { table: Rc::clone(self), key: key.clone(), object: Cell::new(std::ptr::null_mut()) };
         let made = class.create(py, make(place))?;
         let object = made.as_any().as_ptr();
