@@ -260,8 +260,8 @@ impl<P: Platform, L: Fn(ParticipantId) -> bool> Auditor<'_, P, L> {
                 report(Damage::Block { block, word });
                 None
             })?;
-        // Unless it was published, and its owner has left, in the middle of this look.
-        let still = || self.arena.platform().load(block, Acquire) == word;
+        // Unless it was published, and its owner has left, in the middle of this look. Relaxed: behind the acquire of his claim.
+        let still = || self.arena.platform().load(block, Relaxed) == word;
         if state.phase == BlockPhase::Private && !(self.owner_lives)(state.owner) && still() {
             report(Damage::PrivateOfTheGone { block, owner: state.owner });
         }
