@@ -59,6 +59,13 @@ def delete(subject, where):
     del subject[where]
 
 
+def added_to(subject, other):
+    """What a plain list is after ``plain += subject``, by any of its names."""
+    plain = alias = list(other)
+    plain += subject
+    return alias
+
+
 def into(subject, where, item):
     """Changes a container inside."""
     inner = subject[where]
@@ -96,7 +103,7 @@ OPERATIONS = {
     "==": operator.eq,
     "==, the other way round": lambda subject, other: other == subject,
     "|, the other way round": lambda subject, other: other | subject,
-    "+, the other way round": lambda subject, other: other + subject,
+    "+=, the other way round": added_to,
     "replace": replace,
     "delete": delete,
     "into": into,

@@ -100,7 +100,6 @@ len(x), bool(x)
 x.clear(); len(x), bool(x), repr(x), list(x)
 1 in x, 99 in x, 1.0 in x, "1" in x
 x + [1]
-[1] + x
 x + x
 x + (1,)
 (1,) + x

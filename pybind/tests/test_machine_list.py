@@ -15,7 +15,7 @@ several = st.lists(values, max_size=6)
 steps = st.one_of(
     st.tuples(st.just("append"), values),
     st.tuples(
-        st.sampled_from(["extend", "+=", "+", "+, the other way round", "==", "==, the other way round"]), several
+        st.sampled_from(["extend", "+=", "+", "+=, the other way round", "==", "==, the other way round"]), several
     ),
     st.tuples(st.just("insert"), indices, values),
     st.tuples(st.just("pop")),
