@@ -482,31 +482,3 @@ def hold(pipe, *objects):
     """Keeps what it was given until it is told to end."""
     pipe.send("ready")
     pipe.recv()
-
-
-def take_all_places(pipe, space):
-    """Sleeps in a transaction in as many threads as the space has places for, until it is told to end."""
-    import threading
-
-    import pso
-
-    go = threading.Event()
-    refused = threading.Event()
-
-    def one():
-        try:
-            space.run(go.wait)
-        except pso.NoPlaceError:
-            refused.set()
-
-    threads = []
-    while not refused.is_set():
-        threads.append(threading.Thread(target=one))
-        threads[-1].start()
-        refused.wait(0.001)
-    pipe.send("ready")
-    pipe.recv()
-    go.set()
-    for thread in threads:
-        thread.join()
-    pipe.send("done")

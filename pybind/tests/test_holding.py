@@ -417,12 +417,36 @@ def test_a_child_of_a_child_holds_too(space):
     assert held(space) == 10
 
 
+def take_all_places(pipe, space):
+    """Sleeps in a transaction in as many threads as the space has places for, until it is told to end."""
+    go = threading.Event()
+    refused = threading.Event()
+
+    def one():
+        try:
+            space.run(go.wait)
+        except pso.NoPlaceError:
+            refused.set()
+
+    threads = []
+    while not refused.is_set():
+        threads.append(threading.Thread(target=one))
+        threads[-1].start()
+        refused.wait(0.001)
+    pipe.send("ready")
+    pipe.recv()
+    go.set()
+    for thread in threads:
+        thread.join()
+    pipe.send("done")
+
+
 def test_a_forked_child_that_could_not_copy_what_its_parent_holds_has_nothing_in_hand(names, start):
     """It has a place for a process, and none for who would copy. The danger: it puts the name of what it does not hold into the space."""
     space = pso.create(names(), size="16M")
     named, unnamed = space.List([1]), space.List([2])
     space.root["named"] = named
-    peer = start(children.take_all_places, space).ready()
+    peer = start(take_all_places, space).ready()
     full, ask = multiprocessing.Pipe()
 
     def child():
