@@ -261,8 +261,8 @@ impl<P: Platform, L: Fn(ParticipantId) -> bool> Auditor<'_, P, L> {
                 None
             })?;
         // Unless it was published, and its owner has left, in the middle of this look. Relaxed: behind the acquire of his claim.
-        let still = || self.arena.platform().load(block, Relaxed) == word;
-        if state.phase == BlockPhase::Private && !(self.owner_lives)(state.owner) && still() {
+        let is_unchanged = || self.arena.platform().load(block, Relaxed) == word;
+        if state.phase == BlockPhase::Private && !(self.owner_lives)(state.owner) && is_unchanged() {
             report(Damage::PrivateOfTheGone { block, owner: state.owner });
         }
         Some(state)

@@ -183,21 +183,22 @@ impl<P: Platform> Participant<P> {
         waited
     }
 
-    /// Sleeps are timed and doubled, so that a committer killed between its commit and its rings strands nobody.
+    /// Nothing had changed when the attempt was validated, after the announcement and its fence: whoever has committed since rings. Sleeps are
+    /// timed and doubled, so that a committer killed between its commit and its rings strands nobody.
     fn sleep_until_changed(&mut self, reads: u64, mut bell: Bell) -> Result<(), Stop> {
         const FIRST_SLEEP_NS: u64 = 2_000_000;
         const LONGEST_SLEEP_NS: u64 = 50_000_000;
         let mut sleep_ns = FIRST_SLEEP_NS;
         loop {
+            self.sleep(bell, sleep_ns)?;
+            sleep_ns = (sleep_ns * 2).min(LONGEST_SLEEP_NS);
+            bell = Bell::look(self.arena(), self.slot);
             self.reads = reads;
             let changed = self.any_read_changed();
             self.reads = 0;
             if changed {
                 return Ok(());
             }
-            self.sleep(bell, sleep_ns)?;
-            sleep_ns = (sleep_ns * 2).min(LONGEST_SLEEP_NS);
-            bell = Bell::look(self.arena(), self.slot);
         }
     }
 
