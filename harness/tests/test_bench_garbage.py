@@ -1,14 +1,9 @@
 """What `pso bench garbage` says of a run in which nobody works. The danger: memory stays what it is, and all looks well."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "python"))
-
-from pso_bench import garbage  # noqa: E402
+from pso_bench import garbage
 
 SHORT = ["--seconds", "2", "--stops", "1"]
 

@@ -134,11 +134,21 @@ fn make(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Location, choic
     }
 }
 
-fn attach_at(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Location) -> Result<Result<Object, OpenError>> {
+/// `uuid`: of the space that it has to be, if it has to be a certain one. Another one is not opened.
+fn attach_at(
+    py: Python<'_>,
+    interpreter: &Rc<Interpreter>,
+    location: Location,
+    uuid: Option<&[u8]>,
+) -> Result<Result<Object, OpenError>> {
     let Some(place) = location.place() else {
         return Err(Kind::Type.raise(py, "which space? Give its name or its dir"));
     };
     match registry::attach(&place) {
+        Ok(membership) if uuid.is_some_and(|uuid| uuid != membership.uuid()) => {
+            let message = format!("the space was removed; that at {location} is another one");
+            Err(Raised::with(py, &interpreter.errors.stale, message))
+        }
         Ok(membership) => Space::open(py, interpreter, membership, location).map(Own::into_object).map(Ok),
         Err(error) => Ok(Err(error)),
     }
@@ -149,25 +159,18 @@ fn attach(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Obje
     let [name, dir] = arguments.take(py, &ATTACH)?;
     let interpreter = interpreter(py, module)?;
     let location = location(py, name, dir)?;
-    attach_at(py, interpreter, location)?.map_err(|error| open_failed(py, interpreter, &error))
+    attach_at(py, interpreter, location, None)?.map_err(|error| open_failed(py, interpreter, &error))
 }
 
-/// Attaches what a pickle names: nothing of another space that stands in its place is opened.
+/// Attaches what a pickle names.
 fn attach_again(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
     const ATTACH: Signature<3> =
         Signature { function: "_attach_again", names: ["", "", ""], required: 3, positional: 3 };
     let [uuid, name, dir] = arguments.take(py, &ATTACH)?;
     let interpreter = interpreter(py, module)?;
     let location = location(py, name, dir)?;
-    let Some(place) = location.place() else {
-        return Err(Kind::Type.raise(py, "which space? Give its name or its dir"));
-    };
-    let membership = registry::attach(&place).map_err(|error| open_failed(py, interpreter, &error))?;
-    if uuid.is_none_or(|uuid| uuid.native() != Native::Bytes || uuid.bytes() != membership.uuid()) {
-        let message = format!("the space was removed; {place:?} is another one");
-        return Err(Raised::with(py, &interpreter.errors.stale, message));
-    }
-    Space::open(py, interpreter, membership, location).map(Own::into_object)
+    let uuid = uuid.filter(|uuid| uuid.native() == Native::Bytes).map_or(&[][..], Any::bytes);
+    attach_at(py, interpreter, location, Some(uuid))?.map_err(|error| open_failed(py, interpreter, &error))
 }
 
 fn open(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
@@ -184,7 +187,7 @@ fn open_or_make(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Locatio
     // A creator and an unlinker may take turns; so often in a row that is no accident.
     const TRIES: u32 = 8;
     for _ in 0..TRIES {
-        match attach_at(py, interpreter, location.clone())? {
+        match attach_at(py, interpreter, location.clone(), None)? {
             Ok(space) => return Ok(space),
             Err(OpenError::Arena(ArenaError::NotFound { .. })) => {}
             Err(error) => return Err(open_failed(py, interpreter, &error)),

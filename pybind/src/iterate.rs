@@ -1,8 +1,9 @@
 //! Iterators over dicts and lists.
 //!
 //! An iterator reads a few entries ahead, each batch at one moment. A change by this interpreter makes it throw away what it
-//! has read ahead, and so does the begin and the end of a transaction: what was read in one is of no other. Changes of size by this interpreter raise as the builtin does; those by
-//! others are met or missed, and never torn. Inside a transaction nothing changes but by the body itself.
+//! has read ahead, and so does the begin and the end of a transaction: what was read in one is of no other. Changes of size
+//! by this interpreter raise as the builtin does; those by others are met or missed, and never torn. Inside a transaction
+//! nothing changes but by the body itself.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -5,8 +5,8 @@
 //! so nobody leaves under a thread that still sleeps inside.
 
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
@@ -21,9 +21,6 @@ use crate::recording::Recordings;
 /// Longest wait for the table. Only a fork in the middle of somebody's look-up makes it longer than microseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Looks at a place where somebody exchanges the file all the time, before the last one is taken.
-const LOOKS: u32 = 8;
-
 static SPACES: Mutex<Option<HashMap<Which, Weak<Membership>>>> = Mutex::new(None);
 
 /// Which space it is. A copy of a space's directory has its uuid, and is another space.
@@ -31,8 +28,7 @@ static SPACES: Mutex<Option<HashMap<Which, Weak<Membership>>>> = Mutex::new(None
 pub struct Which {
     /// What its header says.
     pub uuid: [u8; 16],
-    /// Device and inode of its file, which is open as long as anybody asks; zeros for an anonymous one, and for one that was unlinked
-    /// in the moment in which it was made.
+    /// Device and inode of its file, which is open as long as anybody asks; zeros for an anonymous one.
     file: (u64, u64),
 }
 
@@ -45,6 +41,17 @@ pub enum Location {
     Directory(PathBuf),
     /// Nowhere: handed over by descriptor.
     Anonymous,
+}
+
+/// As the `repr` of a space has it.
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "{name:?}"),
+            Self::Directory(path) => write!(f, "dir={:?}", path.display().to_string()),
+            Self::Anonymous => f.write_str("anonymous"),
+        }
+    }
 }
 
 /// Why a space cannot be had.
@@ -138,9 +145,9 @@ impl Drop for Membership {
     }
 }
 
-/// Joins what was mapped, or shares what this process has joined already. `file`: device and inode.
-fn join(native: Native, layout: Layout, file: Option<(u64, u64)>) -> Result<Arc<Membership>, OpenError> {
-    let which = Which { uuid: native.uuid(), file: file.unwrap_or_default() };
+/// Joins what was mapped, or shares what this process has joined already.
+fn join(native: Native, layout: Layout) -> Result<Arc<Membership>, OpenError> {
+    let which = Which { uuid: native.uuid(), file: native.file_key().unwrap_or_default() };
     let mut table = table();
     let spaces = table.get_or_insert_default();
     if let Some(known) = spaces.get(&which).and_then(Weak::upgrade) {
@@ -152,40 +159,19 @@ fn join(native: Native, layout: Layout, file: Option<(u64, u64)>) -> Result<Arc<
     Ok(membership)
 }
 
-/// Device and inode of the file of the space in this directory.
-fn file_in(directory: &Path) -> Option<(u64, u64)> {
-    let found = std::fs::symlink_metadata(directory.join("arena")).ok()?;
-    Some((found.dev(), found.ino()))
-}
-
 /// Makes a space.
 pub fn create(place: &Location, choice: Choice) -> Result<Arc<Membership>, OpenError> {
     let (native, layout) = match place.place() {
         Some(place) => native::create(&place, choice)?,
         None => native::create_anonymous(choice)?,
     };
-    // Nobody has its uuid yet, so it is the right file, or one of another space, or none.
-    let file = native.path().and_then(file_in);
-    join(native, layout, file)
+    join(native, layout)
 }
 
 /// Opens a space that exists. Anonymous ones have no place: see [`attach_descriptor`].
 pub fn attach(place: &Place) -> Result<Arc<Membership>, OpenError> {
-    let directory = match place {
-        Place::Name(name) => Path::new("/dev/shm").join(format!("pso.{name}")),
-        Place::Directory(path) => path.clone(),
-    };
-    let mut looks = 0;
-    loop {
-        let before = file_in(&directory);
-        let (native, layout) = native::attach(place)?;
-        // What stands there before and after is what was mapped between, but for one who exchanges files for each other all the time.
-        let after = native.path().and_then(file_in);
-        looks += 1;
-        if before == after || looks == LOOKS {
-            return join(native, layout, after);
-        }
-    }
+    let (native, layout) = native::attach(place)?;
+    join(native, layout)
 }
 
 /// Opens the anonymous space that process `pid` has open as descriptor `number`.
@@ -197,7 +183,7 @@ pub fn attach_descriptor(pid: u32, number: i32) -> Result<Arc<Membership>, OpenE
         _ => ArenaError::System { action: "open", path, source: error },
     })?;
     let (native, layout) = native::attach_descriptor(file.into())?;
-    join(native, layout, None)
+    join(native, layout)
 }
 
 /// If no child of a fork is to come any more, what was kept for such is let go of in all spaces.

@@ -65,16 +65,16 @@ impl Kind {
     }
     /// Raises it with an object as its argument (`KeyError(key)`).
     #[cold]
-    pub fn raise_with(self, _py: Python<'_>, argument: &Any) -> Raised {
-        // SAFETY: live references. A tuple is wrapped, or SetObject would take it for the argument list.
-        unsafe {
-            let wrapped = c::PyTuple_Pack(1, argument.as_ptr());
-            if !wrapped.is_null() {
-                outward::PyErr_SetObject(self.class(), wrapped);
-                outward::release(wrapped);
+    pub fn raise_with(self, py: Python<'_>, argument: &Any) -> Raised {
+        // A tuple is wrapped, or SetObject would take it for the argument list.
+        match py.tuple(vec![argument.to_object()]) {
+            Ok(wrapped) => {
+                // SAFETY: live references.
+                unsafe { outward::PyErr_SetObject(self.class(), wrapped.as_ptr()) };
+                Raised::already()
             }
+            Err(raised) => raised,
         }
-        Raised::already()
     }
     /// Whether the exception that is set is of this kind.
     pub fn is_set(self, _py: Python<'_>) -> bool {

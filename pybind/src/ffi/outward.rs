@@ -4,7 +4,8 @@
 //! They are CPython's own, but for the way out. A daemon's thread that asks for the lock of an interpreter that is being
 //! finalized is ended there and then (up to 3.13, by `pthread_exit`), and its stack unwound through ours. Frames of Rust
 //! with what they hold are not unwound by pieces: a thread that is ended in one of these stays there until the process
-//! ends. So nothing else of this layer calls what may run Python code.
+//! ends. So nothing else of this layer calls what may run Python code, but the import of the module (its types are made then) and
+//! `gil`, which has its own way.
 
 use std::ffi::{c_char, c_double, c_int, c_ulonglong};
 

@@ -283,11 +283,7 @@ impl Space {
         Self::dict(this, py, root, None).map(Own::into_object)
     }
     fn repr(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        let place = match this.location() {
-            Location::Name(name) => format!("{name:?}"),
-            Location::Directory(path) => format!("dir={:?}", path.display().to_string()),
-            Location::Anonymous => "anonymous".to_owned(),
-        };
+        let place = this.location();
         let closed = if this.is_closed() { ", closed" } else { "" };
         py.str(&format!("<pso.Space {place}, {} bytes{closed}>", this.bytes))
     }

@@ -12,7 +12,9 @@
 //!    kept open as long as the first. (Only one who closes a duplicate behind our back can end the locks early; then we
 //!    are `Fenced` for the others, never dead.)
 //! 2. A bit of `mine` is set before its byte is locked and cleared after it is unlocked.
-//! 3. Nothing here waits for ever: the table may have been locked by a thread that a fork did not copy.
+//! 3. One copy of this module is in a process: another one would not know its bytes, and take its slots for those of a program that this
+//!    process ran before (`Native::liveness`).
+//! 4. Nothing here waits for ever: the table may have been locked by a thread that a fork did not copy.
 
 use std::fmt;
 use std::io;

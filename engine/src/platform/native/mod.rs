@@ -89,6 +89,10 @@ impl Native {
     pub fn path(&self) -> Option<&Path> {
         self.joined.arena.is_some().then_some(&self.joined.path)
     }
+    /// Device and inode of its file, open as long as this lives: what sets it apart from its copies. `None` for an anonymous one.
+    pub fn file_key(&self) -> Option<(u64, u64)> {
+        self.joined.arena.as_ref().and_then(|arena| live::key_of(arena.as_fd()).ok())
+    }
     /// Bytes of the space, used or not.
     pub fn bytes(&self) -> u64 {
         self.words * 8
