@@ -69,7 +69,7 @@ const GOLDEN: [&str; 6] = [
     "bank-4 24588 50259c5b9f2ace07",
     "long-reader 86634 a34ccb788a775584",
     "crossing-pairs 70110 1f57f81d97f76c39",
-    "queue 20808 5a776aa7c03ae94e",
+    "queue 20886 f4a989a4fdfceb99",
 ];
 
 /// The same on the machine with differing transfers.
@@ -79,5 +79,5 @@ const GOLDEN_CALIBRATED: [&str; 6] = [
     "bank-4 24770 8c9db2672c6e9bbe",
     "long-reader 80367 3195af34577f8ace",
     "crossing-pairs 70363 371db3d043902c43",
-    "queue 20859 ae575a279e556e08",
+    "queue 20937 4568e35dd3aca115",
 ];

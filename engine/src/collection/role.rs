@@ -245,13 +245,6 @@ impl Role {
         self.say(seat, self.claim);
     }
 
-    /// The same, in the middle of a step: others may have taken over since it began.
-    pub fn show_life_if_mine<P: Platform>(&self, seat: &Seat<'_, P>) {
-        if self.is_mine(seat) {
-            self.show_life(seat);
-        }
-    }
-
     /// Nobody is at it for a while.
     pub fn rest<P: Platform>(&self, seat: &Seat<'_, P>) {
         if self.is_mine(seat) {

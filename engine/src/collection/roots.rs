@@ -92,6 +92,14 @@ impl Said {
 }
 
 impl Collection {
+    /// In a step that may be long, for each thing that it has found: others may have taken over since it began.
+    fn show_life_now_and_then<P: Platform>(&self, seat: &Seat<'_, P>, found: &mut u64) {
+        *found += 1;
+        if found.is_multiple_of(SHOWN_AFTER) && self.role.is_mine(seat) {
+            self.role.show_life(seat);
+        }
+    }
+
     /// The root cell, and what processes hold.
     pub(super) fn mark_roots<P: Platform>(&mut self, seat: &Seat<'_, P>, roots: impl FnOnce(&mut dyn FnMut(Handle))) {
         // Acquire: as a tracer's.
@@ -99,10 +107,7 @@ impl Collection {
         self.reach(seat, root);
         let mut found = 0u64;
         roots(&mut |held| {
-            found += 1;
-            if found.is_multiple_of(SHOWN_AFTER) {
-                self.role.show_life_if_mine(seat);
-            }
+            self.show_life_now_and_then(seat, &mut found);
             // What an attempt made that did not commit is still named, and its memory may be nobody's.
             if allocator::check_fully(seat.arena, held).is_ok() {
                 self.reach(seat, held.raw());
@@ -114,10 +119,7 @@ impl Collection {
     pub(super) fn mark_commit<P: Platform>(&mut self, seat: &Seat<'_, P>, commit: Commit) {
         let mut found = 0u64;
         commit.for_each_entry(seat.arena, |said| {
-            found += 1;
-            if found.is_multiple_of(SHOWN_AFTER) {
-                self.role.show_life_if_mine(seat);
-            }
+            self.show_life_now_and_then(seat, &mut found);
             match said {
                 Said::Nothing => {}
                 Said::Writes(old, new) => [old, new].into_iter().for_each(|word| self.reach(seat, word)),

@@ -31,15 +31,11 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// Empties an entry of which nobody has been told.
+    /// Takes a hold back of which nobody has been told: nor is whoever looks for what is in use, if no child has to copy it.
     pub(crate) fn take_back(&self, hold: Hold) {
-        let Some((slot, entry)) = self.entry_of(hold) else { return };
-        if slot.children_to_come(self.arena()) != 0 {
-            entry.set(self.arena(), Content::PutOff(hold.handle));
-            return self.held().note_put_off();
+        if self.void(hold, |entry| entry.set(self.arena(), Content::Empty)) {
+            self.note_free(hold);
         }
-        entry.set(self.arena(), Content::Empty);
-        self.note_free(hold);
     }
 
     /// The entry of a void token may be free.
@@ -50,6 +46,16 @@ impl<P: Platform> Space<P> {
     /// True: the entry is free.
     #[inline]
     pub(crate) fn let_go(&self, hold: Hold) -> bool {
+        let clear = |entry: Entry| entry.clear(self.arena());
+        self.void(hold, |entry| match collection::is_under_way(self.arena()) {
+            true => self.look(|| clear(entry)),
+            false => clear(entry),
+        })
+    }
+
+    /// Empties the entry of a token, by `clear`, or puts that off for a child. True: it is free.
+    #[inline]
+    fn void(&self, hold: Hold, clear: impl FnOnce(Entry)) -> bool {
         let Some((slot, entry)) = self.entry_of(hold) else { return false };
         let arena = self.arena();
         if slot.children_to_come(arena) != 0 {
@@ -57,12 +63,7 @@ impl<P: Platform> Space<P> {
             self.held().note_put_off();
             return false;
         }
-        let clear = || entry.clear(arena);
-        if collection::is_under_way(arena) {
-            self.look(clear)
-        } else {
-            clear()
-        }
+        clear(entry);
         self.held().empty_put_off(arena, slot);
         true
     }

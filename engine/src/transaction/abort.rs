@@ -22,6 +22,7 @@ impl<P: Platform> Participant<P> {
             self.forget_failures();
         }
         self.failures = 0;
+        self.ended_by = None;
         self.counters.began_ns = None;
     }
 

@@ -104,12 +104,12 @@ impl<P: Platform> Participant<P> {
     ) -> Result<T, Stop> {
         // Each turn is an attempt of the protocol, which bounds them.
         loop {
+            // A body may have gone on after what ends it for good.
+            if let Some(reason) = self.why_it_ended() {
+                stop = reason;
+            }
             match stop {
                 Stop::Conflict => {
-                    if let Some(reason) = self.why_it_ended() {
-                        self.abort();
-                        return Err(reason);
-                    }
                     // Does nothing if the engine said so; ends the attempt if the body did.
                     self.lost();
                     if deadline_ns.is_some_and(|deadline| self.platform().now_ns() >= deadline) {
@@ -162,7 +162,8 @@ impl<P: Platform> Participant<P> {
         self.platform().fence(SeqCst);
         // The locks must go before the sleep, the log must stay: it says what to wait for.
         let reads = self.reads;
-        let holds = self.validate(false);
+        // Whoever has stopped the attempt may have changed what it had locked, and was read for settled by that; and has rung already.
+        let holds = self.validate(false).map(|holds| holds && self.still_undecided());
         self.abort_attempt();
         self.priority = None;
         let waited = match holds {

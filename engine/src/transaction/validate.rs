@@ -211,7 +211,7 @@ impl<P: Platform> Participant<P> {
         self.platform().store(self.slot.stopped_by(), owner.pack(), Relaxed);
     }
 
-    fn still_undecided(&self) -> bool {
+    pub(super) fn still_undecided(&self) -> bool {
         let word = self.platform().load(self.slot.status(), Acquire);
         word == self.active || word == self.status(State::Prepared)
     }

@@ -1,6 +1,7 @@
 //! Putting transactions together: alternatives, parts that only read, deadlines, hooks.
 
 mod irrevocable;
+mod retry;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -308,6 +309,8 @@ fn a_body_that_passes_over_why_it_cannot_go_on_is_told_at_its_end() {
     let cell = cells(&mut one, 1)[0];
     let refused = one.run_read_only(None, |tx| Ok(tx.write(cell, integer(1)).is_err()));
     assert_eq!(refused, Err(Stop::ReadOnly));
+    let waits = one.run_read_only(None, |tx| tx.write(cell, integer(1)).or(Err::<(), _>(Stop::Retry)));
+    assert_eq!(waits, Err(Stop::ReadOnly));
     let full = one.run(|tx| Ok((0..9).any(|_| tx.allocate(BlockKind::Cells, 1 << 17).is_err())));
     assert!(matches!(full, Err(Stop::Full(_))), "{full:?}");
     one.run(|tx| tx.write(cell, integer(1))).unwrap();
