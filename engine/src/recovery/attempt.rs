@@ -6,17 +6,18 @@ use crate::allocator;
 use crate::arena::{Arena, HotWord};
 use crate::collection;
 use crate::participant::{
-    Claim, Entry, EntryKind, ProcessPhase, ProcessSlot, Slot, WaitingFor, entries, foreign_entry, foreign_reads,
-    participant_is_dead, status_of,
+    Claim, Entry, EntryKind, ProcessPhase, ProcessSlot, Slot, WaitingFor, entries, foreign_reads, participant_is_dead,
+    status_of,
 };
 use crate::platform::{Liveness, Platform};
 use crate::reclamation;
 use crate::space::Space;
 use crate::waiting;
 use crate::word::{
-    AttemptId, CellAddress, ENTRY_MASK, Handle, LockWord, LockedBy, ParticipantId, State, Status, Value, Version,
-    WordAddress,
+    AttemptId, CellAddress, ENTRY_MASK, Handle, LockWord, LockedBy, ParticipantId, State, Status, Version, WordAddress,
 };
+
+mod cell;
 
 /// The right to recover one participant. Not given back when dropped: a panic in recovery is like a death.
 pub(super) struct Recoverer {
@@ -234,40 +235,6 @@ impl Leftover {
 
     fn entries<'a, P: Platform>(&self, arena: &'a Arena<P>, end: u64) -> impl Iterator<Item = (u64, Entry)> + 'a {
         entries(arena, self.slot, self.start, end)
-    }
-
-    /// COMMITTED: the value of one cell, and its lock; all else is left as it is, and the attempt COMMITTED. False: nothing was done, for the cell is to name a
-    /// block, which may be one that the attempt has made: nobody is to find such a one in a cell that is free before all that it names is LIVE.
-    ///
-    /// Cost: a few accesses, however large the attempt is.
-    fn finish_cell<P: Platform>(&self, arena: &Arena<P>, cell: CellAddress) -> bool {
-        let platform = arena.platform();
-        // Acquire: as in `held_at`.
-        let word = platform.load(cell.lock_word(), Acquire);
-        let LockWord::Locked(by) = LockWord::unpack(word) else { return true };
-        if (by.participant, by.seq) != (self.dead, self.seq) {
-            return true;
-        }
-        let Some(entry) = foreign_entry(arena, self.slot, by.entry, cell) else { return false };
-        let version = match entry.target(arena) {
-            Some((EntryKind::Hold, _)) => entry.old_version(arena),
-            Some((EntryKind::Write, _)) => {
-                let new = entry.new_value(arena);
-                if Value::from_raw(new).as_handle().is_some() {
-                    return false;
-                }
-                // As in `write_back`.
-                platform.fence(SeqCst);
-                collection::note_commit(arena, std::iter::once(entry.old_value(arena)), [].into_iter(), [].into_iter());
-                // Release: as in `write_back`, for whoever traces; he looks at no lock.
-                platform.store(cell.value_word(), new, Release);
-                platform.load(self.slot.commit_version(), Relaxed)
-            }
-            _ => return false,
-        };
-        // AcqRel: as in `write_back`.
-        let _ = platform.compare_exchange(cell.lock_word(), word, LockWord::free(Version(version)), AcqRel, Relaxed);
-        true
     }
 
     /// COMMITTED: values, DONE, locks, retired blocks. The owner's order; running it again changes nothing.

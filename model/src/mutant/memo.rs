@@ -132,8 +132,12 @@ impl Memo {
         self.own.is_some_and(|own| (own.index()..own.index() + PARTICIPANT_WORDS).contains(&address.index()))
     }
 
-    pub fn own_status(&self) -> Option<WordAddress> {
-        self.own
+    /// The own status, unless the access is to the word behind the one that was just loaded: the value of a cell, behind its lock word.
+    pub fn status_before(&self, access: Access) -> Option<WordAddress> {
+        let behind = |last: &Access| {
+            matches!(last.operation, Operation::Load(_)) && last.address.index() + 1 == access.address.index()
+        };
+        self.own.filter(|_| !self.last.as_ref().is_some_and(behind))
     }
 
     /// True for the lock word of a cell whose value this commit has stored.

@@ -189,10 +189,14 @@ impl Mutant {
                 self.release(inner, Kept::Idle);
                 answer
             }
-            Fault::StatusBeforeLoads if place == Place::Heap && file("transaction/read.rs") => {
-                let status = self.memo().own_status();
-                let sampled = status.map(|status| inner.load(status, Ordering::Acquire));
-                self.memo().sampled = sampled;
+            Fault::StatusBeforeLoads
+                if place == Place::Heap && order == Ordering::Acquire && file("transaction/read.rs") =>
+            {
+                // Before the lock word, which is read first: what is sampled between it and the value is behind the load that matters.
+                let status = self.memo().status_before(access);
+                if let Some(status) = status {
+                    self.memo().sampled = Some(inner.load(status, Ordering::Acquire));
+                }
                 pass()
             }
             Fault::StatusBeforeLoads if place == Place::STATUS && own => {
@@ -280,8 +284,8 @@ impl Mutant {
             Fault::NoStopper if place == Place::STOPPED_BY && !own => Ok(0),
             Fault::CellWithoutItsValue
                 if place == Place::Heap
-                    && file("recovery/attempt.rs")
-                    && access.operation == Operation::Store(value, Ordering::Relaxed) =>
+                    && file("recovery/attempt/cell.rs")
+                    && access.operation == Operation::Store(value, Ordering::Release) =>
             {
                 Ok(0)
             }
