@@ -164,6 +164,17 @@ fn table() -> Table {
     serde_json::from_str(&text).expect("weaken.json is a table of verdicts")
 }
 
+/// The source files of a folder and of all folders in it.
+fn files_in(folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(workspace().join(folder)).expect("the sources are there");
+    let paths = entries.map(|entry| {
+        let (entry, is_folder) = entry.and_then(|entry| entry.file_type().map(|kind| (entry, kind.is_dir()))).unwrap();
+        (format!("{folder}{}", entry.file_name().into_string().unwrap()), is_folder)
+    });
+    let files = paths.flat_map(|(path, is_folder)| if is_folder { files_in(&format!("{path}/")) } else { vec![path] });
+    files.filter(|path| path.ends_with(".rs")).collect()
+}
+
 /// All sites of the modules, by name. Every file that is there counts, so that a new one shows.
 fn named_sites() -> BTreeMap<String, Site> {
     let of_file = |path: String| {
@@ -171,13 +182,8 @@ fn named_sites() -> BTreeMap<String, Site> {
         let sites = sites(&path, &text).into_iter();
         sites.map(|site| (site.name(&text).expect("it stands in the text"), site)).collect::<Vec<_>>()
     };
-    let of_module = |module: &str| {
-        let directory = std::fs::read_dir(workspace().join(module)).expect("the sources are there");
-        let names = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.ends_with(".rs")).map(|name| format!("{module}{name}")).collect::<Vec<_>>()
-    };
     let mut named = BTreeMap::new();
-    for (name, site) in MODULES.into_iter().flat_map(of_module).flat_map(of_file) {
+    for (name, site) in MODULES.into_iter().flat_map(files_in).flat_map(of_file) {
         let other = named.insert(name.clone(), site);
         assert_eq!(other, None, "two sites are called {name}");
     }
