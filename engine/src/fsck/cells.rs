@@ -42,10 +42,11 @@ pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut i
     let is_condemned = |finding: &Finding| matches!(finding, Finding::Condemned { .. });
     let names_condemned = suspicious.iter().any(|(_, _, found)| found.iter().any(is_condemned));
     let reached = names_condemned.then(|| Reached::with_held(arena));
+    // Retired meanwhile, or freed, or about to be: what a block named may be gone. In this order: whoever is about to retire it
+    // stays COMMITTED until it has.
+    let taken_out = retired::taken_out(arena);
     for (handle, state, found) in suspicious {
-        // Retired meanwhile, or freed, or about to be: what it named may be gone. In this order: whoever is about to retire it
-        // stays COMMITTED until it has.
-        let is_out = doomed.contains(&handle.raw()) || retired::is_taken_out(arena, handle);
+        let is_out = doomed.contains(&handle.raw()) || taken_out.contains(&handle.raw());
         if !is_out && allocator::check_fully(arena, handle) == Ok(state) {
             let in_use = reached.as_ref().is_none_or(|reached| reached.blocks.contains(&handle.raw()));
             found.into_iter().filter(|finding| in_use || !is_condemned(finding)).for_each(&mut *report);

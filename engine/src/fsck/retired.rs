@@ -9,7 +9,7 @@ use crate::arena::Arena;
 use crate::participant::{EntryKind, Slot, entries, status_of};
 use crate::platform::Platform;
 use crate::reclamation::for_each_retired;
-use crate::word::{BlockPhase, Handle, ParticipantId, State};
+use crate::word::{BlockPhase, ParticipantId, State};
 
 /// Of a space at rest only: those who work are in the middle of it.
 pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut impl FnMut(Finding)) {
@@ -32,18 +32,19 @@ pub(super) fn check<P: Platform>(arena: &Arena<P>, at_rest: bool, report: &mut i
     });
 }
 
-/// Whether a commit has taken a LIVE block out of the space and has only not come to retiring it. Others may have gone on by then,
-/// and retired what it names.
+/// The LIVE blocks that commits have taken out of the space and have only not come to retiring. Others may have gone on by then, and
+/// retired what these name.
 ///
 /// Cost: the records of all who are COMMITTED.
-pub(super) fn is_taken_out<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
+pub(super) fn taken_out<P: Platform>(arena: &Arena<P>) -> BTreeSet<u64> {
     let slots = (0..arena.layout().geometry().participants).filter_map(|id| Slot::of(arena, ParticipantId(id as u16)));
-    slots.filter(|slot| status_of(arena, *slot).is_ok_and(|status| status.state == State::Committed)).any(|slot| {
+    let committed = slots.filter(|slot| status_of(arena, *slot).is_ok_and(|status| status.state == State::Committed));
+    let discards = committed.flat_map(|slot| {
         // Relaxed: released with COMMITTED.
         let start = arena.platform().load(slot.record_start(), Relaxed);
         let reserved = arena.platform().load(slot.entries_reserved(), Relaxed);
-        entries(arena, slot, start, reserved).any(|(_, entry)| {
-            matches!(entry.target(arena), Some((EntryKind::Discard, _))) && entry.old_version(arena) == handle.raw()
-        })
-    })
+        entries(arena, slot, start, reserved)
+            .filter(|(_, entry)| matches!(entry.target(arena), Some((EntryKind::Discard, _))))
+    });
+    discards.map(|(_, entry)| entry.old_version(arena)).collect()
 }
