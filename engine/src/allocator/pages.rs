@@ -86,6 +86,14 @@ impl Sweep {
         self.empty.len() as u64
     }
 
+    /// This one is not to be punched: its pages may be touched.
+    pub fn spare(&mut self, number: u64) {
+        // In the order of their numbers.
+        if let Ok(place) = self.empty.binary_search_by_key(&number, |empty| empty.number) {
+            self.empty.remove(place);
+        }
+    }
+
     fn look<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, cache: &mut BlockCache, number: u64) {
         let Some(superblock) = Superblock::at(arena.layout(), number) else { return };
         let Some(state) = superblock.state(arena) else { return };

@@ -20,6 +20,8 @@ use super::superblock::{Pages, Superblock, Use};
 /// Headers that a search for superblocks given back looks at before it goes to the frontier: bounds the price of a
 /// claim where few superblocks of a large space are free, at the price of some growth.
 const SEARCH_WINDOW: u64 = 256;
+/// Superblocks whose pages are got with one call: 4 MiB.
+const COMMIT_PIECE: u64 = 64;
 
 /// Superblocks below this number may be looked at.
 #[inline]
@@ -247,32 +249,50 @@ fn place_from(layout: &Layout, from: u64, count: u64) -> Option<u64> {
     (first + count <= layout.superblocks()).then_some(first)
 }
 
-/// Makes sure that all superblocks below `end` have pages.
+/// Makes sure that all superblocks below `end` have pages, a piece at a time, each written down: what there is when the system refuses more is
+/// anybody's, and the next sweep may give it back.
 fn commit<P: Platform>(arena: &Arena<P>, end: u64) -> Result<(), OutOfPages> {
     let layout = arena.layout();
     let word = layout.hot(HotWord::CommittedSuperblocks);
     // Acquire: pairs with the AcqRel below.
     let mut committed = arena.platform().load(word, Acquire);
-    if committed >= end {
-        return Ok(());
-    }
-    let step = layout.geometry().commit_superblocks.max(1);
-    let generous = end.next_multiple_of(step).min(layout.superblocks());
-    let commit_up_to = |target: u64| {
-        let words = (target - committed) * layout.geometry().superblock_words;
-        arena.platform().commit_pages(layout.superblock(committed), words)
-    };
-    // A system that has no room for a whole step may have some for what is needed now.
-    let target = match commit_up_to(generous) {
-        Ok(()) => generous,
-        Err(_) => commit_up_to(end).map(|()| end)?,
-    };
-    while committed < target {
-        // AcqRel: whoever reads the number finds the pages there; two who committed the same pages lose nothing.
-        match arena.platform().compare_exchange(word, committed, target, AcqRel, Acquire) {
-            Ok(_) => break,
-            Err(now) => committed = now,
+    while committed < end {
+        let target = commit_piece(arena, committed, end.min(committed.saturating_add(COMMIT_PIECE)))
+            .inspect_err(|_| offer_committed(arena))?;
+        while committed < target {
+            // AcqRel: whoever reads the number finds the pages there; two who committed the same pages lose nothing.
+            match arena.platform().compare_exchange(word, committed, target, AcqRel, Acquire) {
+                Ok(_) => committed = target,
+                Err(now) => committed = now,
+            }
         }
     }
     Ok(())
+}
+
+/// Gets the pages from superblock `from` on, up to `end` or somewhat beyond. Up to where it has got them.
+fn commit_piece<P: Platform>(arena: &Arena<P>, from: u64, end: u64) -> Result<u64, OutOfPages> {
+    let layout = arena.layout();
+    let commit_up_to = |target: u64| {
+        let words = (target - from) * layout.geometry().superblock_words;
+        arena.platform().commit_pages(layout.superblock(from), words).map(|()| target)
+    };
+    let step = layout.geometry().commit_superblocks.max(1);
+    // A system that has no room for a whole step may have some for what is needed now.
+    commit_up_to(end.next_multiple_of(step).min(layout.superblocks())).or_else(|_| commit_up_to(end))
+}
+
+/// Moves the frontier up to all that has pages.
+#[cold]
+fn offer_committed<P: Platform>(arena: &Arena<P>) {
+    let layout = arena.layout();
+    // Relaxed: the compare-exchange decides.
+    let seen = arena.platform().load(layout.hot(HotWord::SuperblockFrontier), Relaxed);
+    let committed = committed(arena);
+    if seen < committed
+        && raise_frontier(arena, seen, committed)
+        && let Some(first) = (seen..committed).find(|number| !layout.is_header_superblock(*number))
+    {
+        note_returned(arena, first);
+    }
 }

@@ -36,7 +36,8 @@
 //! - H1 from the return of `hold` to the call of `release` (or, for an export, to the adoption or the end of its process)
 //!   `for_each_held` visits the handle. H2 an entry of a process is changed by that process, or by whoever has its liveness
 //!   byte; its ticket also by adopters. H3 the entries of a slot that is Free are 0. H4 an entry whose block is gone is no damage: the
-//!   attempt that held it may have been rolled back, and its guard has not been dropped yet. H5 hints (here, and those of
+//!   attempt that held it may have been rolled back, and its guard has not been dropped yet; until then the memory stays backed
+//!   (`transaction::pages`), so whoever follows the guard finds that the block is gone, and no signal. H5 hints (here, and those of
 //!   `Participant`) may be wrong or lost; the words in the arena are the only truth.
 //!
 //! **Fork.** The child has all tokens of its parent, so all that the parent held at the fork must stay until the child has copied
@@ -57,7 +58,7 @@
 //! hold less than it has tokens for. Its handles are checked wherever they are followed, so that it meets errors and never somebody
 //! else's object. What a child releases before it has joined stays held until it ends.
 //!
-//! **Who else touches these words**: `recovery` and `space` (the end of a process), `fsck`.
+//! **Who else touches these words**: `recovery` and `space` (the end of a process), `fsck`; `collection` and `transaction::pages` read them.
 
 mod entry;
 mod face;

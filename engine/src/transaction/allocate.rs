@@ -2,7 +2,7 @@
 
 use super::Participant;
 use crate::collection;
-use crate::error::Stop;
+use crate::error::{Full, Stop};
 use crate::platform::Platform;
 use crate::recovery;
 use crate::word::{BlockKind, Handle};
@@ -26,8 +26,19 @@ impl<P: Platform> Participant<P> {
                 self.note_allocation(handle);
                 Ok(handle)
             }
-            Err(stop) => Err(self.fail(stop)),
+            Err(stop) => Err(self.refused(stop)),
         }
+    }
+
+    /// Where the system has no memory, what nothing needs here goes back to it: also what was got before it refused the rest.
+    #[cold]
+    fn refused(&mut self, stop: Stop) -> Stop {
+        let of_the_system = matches!(&stop, Stop::Full(full) if matches!(**full, Full::System(_)));
+        let stop = self.fail(stop);
+        if of_the_system {
+            self.give_back_pages();
+        }
+        stop
     }
 
     #[inline]

@@ -5,12 +5,15 @@
 //! recovery, `fsck`, whoever frees) by the count of lookers in his process's slot. After the sweep the batch number goes on; an attempt with a later start has begun
 //! after it, and finds that the superblock is Unused. The argument is that of `reclamation`, with the last header that the sweep has read in place of F2.
 //!
+//! What processes hold of attempts that were rolled back is spared: nobody has to be in an attempt to ask a guard for what it holds.
+//!
 //! Whoever stands still in the middle of an attempt or of a look keeps memory from going back to the system. It can be used again meanwhile.
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use crate::allocator::{self, BlockCache, Sweep};
 use crate::arena::{Arena, HotWord};
+use crate::holding::for_each_held;
 use crate::participant::ProcessSlot;
 use crate::platform::Platform;
 use crate::reclamation::{advance, oldest_start};
@@ -121,9 +124,12 @@ impl Pages {
                 true if sweep.found() > 0 => (Phase::Waits { sweep, stamp: after(arena) }, true),
                 true => next_part(arena, sweep),
             },
-            Phase::Waits { sweep, stamp } => match anybody_since(arena, owner, stamp) {
+            Phase::Waits { mut sweep, stamp } => match anybody_since(arena, owner, stamp) {
                 true => (Phase::Waits { sweep, stamp }, false),
-                false => (Phase::Punches(sweep), true),
+                false => {
+                    space.look(|| spare_held(arena, &mut sweep));
+                    (Phase::Punches(sweep), true)
+                }
             },
             Phase::Punches(mut sweep) => match sweep.punch(arena, owner, budget * PUNCHED) {
                 true => next_part(arena, sweep),
@@ -133,6 +139,16 @@ impl Pages {
         self.phase = phase;
         goes_on
     }
+}
+
+/// What a process holds of an attempt that was rolled back is gone, but its guard may still be asked: those pages stay until it is dropped. Its entry
+/// was there before the block was free.
+fn spare_held<P: Platform>(arena: &Arena<P>, sweep: &mut Sweep) {
+    for_each_held(arena, &mut |handle| {
+        if let Some(number) = arena.layout().superblock_of(handle.block()) {
+            sweep.spare(number);
+        }
+    });
 }
 
 fn next_part<P: Platform>(arena: &Arena<P>, sweep: Sweep) -> (Phase, bool) {

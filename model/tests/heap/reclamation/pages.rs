@@ -240,3 +240,32 @@ fn who_frees_in_a_superblock_of_the_dead_meets_no_page_that_is_gone() {
         }
     }
 }
+
+/// What the system gave of a large block before it refused the rest serves others, and goes back.
+#[test]
+fn what_a_refused_run_had_got_is_anybodys() {
+    let (heap, space) = space_of(32 << 20);
+    let mut tx = space.participant().unwrap();
+    let before = heap.committed_words();
+    let large = 10 << 20;
+    let limit = before + large / 8 / 2;
+    heap.limit_pages(Some(limit));
+    let full = tx.run(|tx| tx.allocate(BlockKind::Bytes, large / 8)).unwrap_err();
+    assert!(matches!(&full, Stop::Full(full) if matches!(**full, pso_engine::error::Full::System(_))), "{full}");
+    let left = heap.committed_words();
+    assert!(left <= before + 2 * (1 << 20) / 8, "{left} words are left, {before} before");
+    assert_eq!(fsck_at_rest(&space), vec![]);
+    // The same without a participant who gives it back: it is there for smaller ones.
+    let mut cache = allocator::BlockCache::default();
+    // Of somebody who does nothing else.
+    let owner = another(&heap, &space).participant().unwrap().id();
+    assert!(cache.allocate(space.arena(), owner, BlockKind::Bytes, large / 8).is_err());
+    let got = heap.committed_words();
+    assert!(got > left);
+    let blocks: Vec<Handle> =
+        (0..16).map(|_| cache.allocate(space.arena(), owner, BlockKind::Bytes, 16_000).unwrap()).collect();
+    assert_eq!(heap.committed_words(), got);
+    blocks.iter().for_each(|block| assert!(cache.free(space.arena(), owner, *block)));
+    heap.limit_pages(None);
+    assert!(tx.run(|tx| tx.allocate(BlockKind::Bytes, large / 8)).is_ok());
+}
