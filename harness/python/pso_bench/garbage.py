@@ -82,6 +82,14 @@ def end(processes: list[int]) -> None:
         os.waitpid(process, 0)
 
 
+def go_on(processes: list[int]) -> None:
+    """Nothing is measured of some: if one has ended, all do."""
+    left = alive(processes)
+    if len(left) < len(processes):
+        end(left)
+        raise RuntimeError(f"{len(processes) - len(left)} of {len(processes)} processes have ended by themselves")
+
+
 class Watch:
     """What the busy ones report while it is on."""
 
@@ -136,6 +144,7 @@ def ring(objects: int, share: float) -> dict[str, object]:
         before = Watch(report)
         while time.monotonic() - before.began < WARM_UP_SECONDS:
             time.sleep(0.05)
+            go_on(workers)
             before.look()
         used = space.stats()["used"]
         del first, last
@@ -145,6 +154,7 @@ def ring(objects: int, share: float) -> dict[str, object]:
         # Two rows at least, which may reach a little over the end.
         while not len(found) or len(meanwhile.rows) < 4:
             time.sleep(0.05)
+            go_on([collector, *workers])
             meanwhile.look()
         end([collector, *workers])
         freed, seconds, cpu_seconds = found[0]

@@ -24,7 +24,7 @@ use crate::crew::{self, Crew, space_in};
 use crate::failure::Failure;
 use crate::machine::{self, median};
 use crate::table::{Table, duration, thousands};
-use crate::{place, trace};
+use crate::{fault, place, trace};
 
 /// A space for any trace: logs, tables, blocks of the stage. Memory is taken only as it is used.
 const SPACE_BYTES: u64 = 256 << 20;
@@ -74,7 +74,8 @@ pub fn run(options: &Replay) -> Result<(), Failure> {
     }
     print(&measurements);
     let numbers = Numbers { file: trace.header.name, pace: name(options.pace), measurements };
-    options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))
+    options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))?;
+    fault::none_in("replay", &numbers.measurements)
 }
 
 /// One run of the trace in `file`, all its participants as fast as they can.
