@@ -17,6 +17,8 @@ const MOST_BRANCHES: usize = 20_000;
 const MOST_ROUNDS: usize = 400;
 /// A round that has met a word that is no loom object goes on for so many executions, to find more of them.
 const MORE_EXECUTIONS: u64 = 50;
+/// Of the stack of a thread: eight times what loom gives, which a scene's end has overflowed.
+const STACK_WORDS: usize = 1 << 15;
 
 /// Plays `scene` in all executions with at most `preemptions` preemptions (`None`: all that there are) and says how many
 /// they are. Panics where the scene or loom finds something.
@@ -99,13 +101,19 @@ fn play<W: World>(scene: Scene<W>, manners: Manners, touched: &Arc<Touched>, wra
     world.raise_curtain();
     // The main thread acts, too: one thread less for loom to order.
     let mine = play.actors.remove(0);
-    let mut threads: Vec<_> = play.actors.into_iter().map(|actor| loom::thread::spawn(actor)).collect();
+    let mut threads: Vec<_> = play.actors.into_iter().map(spawn).collect();
     if manners.waiting == Waiting::Fitful {
         let world = world.clone();
-        threads.push(loom::thread::spawn(move || world.shake()));
+        threads.push(spawn(move || world.shake()));
     }
     mine();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     world.lower_curtain();
-    (play.epilogue)();
+    // With nobody beside it: nothing more to order.
+    spawn(play.epilogue).join().unwrap();
+}
+
+/// On a stack that is large enough for all that is looked at, and through what.
+fn spawn(act: impl FnOnce() + Send + 'static) -> loom::thread::JoinHandle<()> {
+    loom::thread::Builder::new().stack_size(STACK_WORDS).spawn(act).expect("threads are loom's own")
 }
