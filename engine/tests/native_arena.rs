@@ -5,7 +5,7 @@
 mod native_support;
 
 use std::fs::{self, File};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Barrier;
@@ -14,8 +14,8 @@ use native_support::{BYTES, Scratch, change_header};
 use pso_engine::arena::header::{HEADER_USED_WORDS, Header};
 use pso_engine::arena::{ArenaError, HotWord, Layout};
 use pso_engine::platform::native::{self, Native, Place};
-use pso_engine::platform::{Memory, Ordering::Relaxed, System};
-use pso_engine::word::WordAddress;
+use pso_engine::platform::{Liveness, Memory, Ordering::Relaxed, ProcessIdentity, System};
+use pso_engine::word::{ProcessSlotId, WordAddress};
 use rand::{Rng, SeedableRng};
 
 /// A refusal, or a panic that tells what was accepted.
@@ -170,6 +170,66 @@ fn unlink_leaves_the_users_own_files() {
     assert_eq!(left, ["mine"]);
 }
 
+/// Not even if they are called like ours.
+#[test]
+fn what_only_has_a_name_of_ours_is_not_removed() {
+    let scratch = Scratch::new();
+    let theirs = ["live", "wake.mp3", "arena"];
+    fs::create_dir(scratch.path("clips")).unwrap();
+    for count in 1..=theirs.len() {
+        let there = &theirs[..count];
+        there.iter().for_each(|name| fs::write(scratch.path("clips").join(name), "precious").unwrap());
+        assert!(matches!(native::create(&scratch.place("clips"), BYTES), Err(ArenaError::AlreadyExists { .. })));
+        match native::unlink(&scratch.place("clips")).unwrap_err() {
+            ArenaError::NotFound { .. } => assert!(count < theirs.len()),
+            ArenaError::Foreign { path, .. } => assert_eq!(path, scratch.path("clips").join("arena")),
+            other => panic!("{other:?}"),
+        }
+        for name in there {
+            assert_eq!(fs::read(scratch.path("clips").join(name)).unwrap(), b"precious", "{name} of {there:?}");
+        }
+    }
+    // Beside a space, too.
+    scratch.space("space");
+    fs::write(scratch.path("space").join("wake.mp3"), "precious").unwrap();
+    native::unlink(&scratch.place("space")).unwrap();
+    assert_eq!(fs::read(scratch.path("space").join("wake.mp3")).unwrap(), b"precious");
+    assert!(!scratch.path("space").join("live").exists());
+}
+
+/// The danger: who closes all descriptors of a process, to become a daemon, gets our numbers for files of its own.
+#[test]
+fn what_has_the_number_of_a_file_of_ours_by_now_is_left_alone() {
+    let scratch = Scratch::new();
+    let (space, layout) = native::create(&scratch.place("space"), BYTES).unwrap();
+    assert!(space.claim_liveness(ProcessSlotId(1)));
+    let content = vec![0xaa; BYTES as usize];
+    fs::write(scratch.path("mine"), &content).unwrap();
+    let mine = fs::OpenOptions::new().read(true).write(true).open(scratch.path("mine")).unwrap();
+    let of_ours = |number: &i32| {
+        let file = fs::read_link(format!("/proc/self/fd/{number}")).unwrap_or_default();
+        file.starts_with(scratch.path("space"))
+    };
+    let numbers: Vec<i32> = (0..256).filter(of_ours).collect();
+    assert_eq!(numbers.len(), 2);
+    for number in &numbers {
+        // SAFETY: two numbers; that the space's files are gone is what this is about.
+        assert_eq!(unsafe { libc::dup2(mine.as_raw_fd(), *number) }, *number);
+    }
+    let memory = layout.superblock(0);
+    space.punch_pages(memory, layout.geometry().superblock_words);
+    assert!(space.commit_pages(memory, layout.geometry().superblock_words).is_err());
+    assert_eq!(fs::read(scratch.path("mine")).unwrap(), content);
+    assert!(!space.claim_liveness(ProcessSlotId(2)));
+    let nobody = ProcessIdentity { pid: 1 << 23, start_time: 1 };
+    assert_eq!(space.liveness(ProcessSlotId(2), nobody), Liveness::Alive, "whoever holds it: it cannot be known");
+    drop(space);
+    for number in numbers {
+        // SAFETY: asks for flags.
+        assert_ne!(unsafe { libc::fcntl(number, libc::F_GETFD) }, -1, "closed");
+    }
+}
+
 /// The danger: two processes both call `create`, both get a space, and each talks to itself.
 #[test]
 fn of_many_creators_one_wins_and_attachers_see_all_or_nothing() {
@@ -211,16 +271,19 @@ fn of_many_creators_one_wins_and_attachers_see_all_or_nothing() {
 #[test]
 fn leftovers_of_the_killed_are_cleared_by_the_next_creator() {
     let scratch = Scratch::new();
-    // Process numbers end at 2^22, so nobody has this one.
-    let draft = scratch.path(".pso-8388608.1.0000000000000001");
-    fs::create_dir(&draft).unwrap();
-    fs::write(draft.join("arena"), "half").unwrap();
-    let living = scratch.path(&format!(".pso-{}.1.0000000000000001", std::process::id()));
+    // Process numbers end at 2^22, so nobody has this one. Of another pid namespace that says nothing.
+    let here = std::os::unix::fs::MetadataExt::ino(&fs::metadata("/proc/self/ns/pid").unwrap());
+    let [draft, elsewhere] =
+        [here, here + 1].map(|space| scratch.path(&format!(".pso-{space}.8388608.1.0000000000000001")));
+    for draft in [&draft, &elsewhere] {
+        fs::create_dir(draft).unwrap();
+        fs::write(draft.join("arena"), "half").unwrap();
+    }
     fs::create_dir(scratch.path("space")).unwrap();
     fs::write(scratch.path("space").join("live"), "").unwrap();
     scratch.space("space");
     assert!(!draft.exists());
-    assert!(!living.exists());
+    assert!(elsewhere.join("arena").exists());
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //! Invariants:
 //! 1. A lock file is open at most once in a process, but for descriptors that were handed over to it twice; those are
 //!    kept open as long as the first. (Only one who closes a duplicate behind our back can end the locks early; then we
-//!    are `Fenced` for the others, never dead.)
+//!    are `Fenced` for the others, never dead; what its number is by then is nobody's lock file, see `descriptor`.)
 //! 2. A bit of `mine` is set before its byte is locked and cleared after it is unlocked.
 //! 3. One copy of this module is in a process: another one would not know its bytes, and take its slots for those of a program that this
 //!    process ran before (`Native::liveness`).
@@ -20,14 +20,14 @@ use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::fstat;
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
+use super::descriptor::{Descriptor, FileKey, key_of};
 use crate::word::ProcessSlotId;
 
 /// Longest wait for the table. Whoever has it makes a few system calls, microseconds; only a fork makes it longer.
@@ -37,15 +37,11 @@ const SLOT_WORDS: usize = (1 << 16) / 64;
 
 static OPEN: Mutex<Vec<Arc<LiveFile>>> = Mutex::new(Vec::new());
 
-/// Device and inode: which file it is, whatever its name.
-pub(super) type FileKey = (u64, u64);
-
 /// The lock file of one space, as this process has it open.
 pub(super) struct LiveFile {
-    key: FileKey,
-    file: OwnedFd,
+    file: Descriptor,
     /// Further descriptors of the same file that must not be closed before `file`.
-    duplicates: Mutex<Vec<OwnedFd>>,
+    duplicates: Mutex<Vec<Descriptor>>,
     /// The slots that this process holds.
     mine: Box<[AtomicU64]>,
     /// Whose slots `mine` are: not this process's in a fork that has not joined by itself.
@@ -60,7 +56,7 @@ impl Membership {
     /// The lock file with this key: the open one, or what `open` opens.
     pub(super) fn join(key: FileKey, open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
         let mut table = table()?;
-        let known = table.iter().find(|live| live.key == key).cloned();
+        let known = table.iter().find(|live| live.file.key() == key).cloned();
         let live = match known {
             Some(live) => live,
             None => {
@@ -80,7 +76,7 @@ impl Membership {
         match (joined, given) {
             // Closing it would end the locks that this process holds through the first descriptor.
             (Ok(membership), Some(duplicate)) => {
-                lock(&membership.duplicates).push(duplicate);
+                lock(&membership.duplicates).push(Descriptor::known(duplicate, key));
                 Ok(membership)
             }
             (Err(error), Some(unused)) => {
@@ -117,8 +113,7 @@ impl Drop for Membership {
 impl LiveFile {
     fn new(key: FileKey, file: OwnedFd) -> Self {
         Self {
-            key,
-            file,
+            file: Descriptor::known(file, key),
             duplicates: Mutex::default(),
             mine: (0..SLOT_WORDS).map(|_| AtomicU64::new(0)).collect(),
             owner: AtomicU32::new(std::process::id()),
@@ -126,8 +121,8 @@ impl LiveFile {
     }
 
     /// The descriptor itself. Never close a duplicate of it in this process.
-    pub(super) fn file(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+    pub(super) fn file(&self) -> &Descriptor {
+        &self.file
     }
 
     /// Takes the byte of `slot`. False: somebody holds it, or the system refuses.
@@ -166,7 +161,7 @@ impl LiveFile {
             typ: FlockType::WriteLock,
             offset_type: FlockOffsetType::Set,
         };
-        !matches!(fcntl_getlk(&self.file, &wanted), Ok(None))
+        self.file.get().is_none_or(|file| !matches!(fcntl_getlk(file, &wanted), Ok(None)))
     }
 
     /// In a fork: forgets the parent's slots, once, whoever asks first. The descriptor is as good as a new one, for
@@ -196,6 +191,7 @@ impl LiveFile {
     }
 
     fn set_lock(&self, slot: ProcessSlotId, kind: i32) -> io::Result<()> {
+        let file = self.file.get().ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
         // SAFETY: flock is plain numbers, for which zeros are a value.
         let mut lock: libc::flock = unsafe { std::mem::zeroed() };
         lock.l_type = kind as _;
@@ -203,7 +199,7 @@ impl LiveFile {
         lock.l_start = slot.0 as _;
         lock.l_len = 1;
         // SAFETY: F_SETLK reads one flock, which lives through the call; the descriptor is open.
-        match unsafe { libc::fcntl(self.file.as_raw_fd(), libc::F_SETLK, &lock) } {
+        match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &lock) } {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
         }
@@ -214,19 +210,8 @@ impl fmt::Debug for LiveFile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held = (0..=u16::MAX).filter(|&slot| self.holds(ProcessSlotId(slot)));
         let held: Vec<u16> = held.collect();
-        formatter
-            .debug_struct("LiveFile")
-            .field("key", &self.key)
-            .field("file", &self.file)
-            .field("held", &held)
-            .finish()
+        formatter.debug_struct("LiveFile").field("file", &self.file).field("held", &held).finish()
     }
-}
-
-/// Which file this is.
-pub(super) fn key_of(file: BorrowedFd<'_>) -> io::Result<FileKey> {
-    let stat = fstat(file)?;
-    Ok((stat.st_dev, stat.st_ino))
 }
 
 /// The table of open lock files, within [`TABLE_PATIENCE`].

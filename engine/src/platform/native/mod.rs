@@ -7,7 +7,7 @@
 //! - [`create`], [`attach`], [`unlink`]: files and refusals (`place`, `open`).
 //! - `mapping`: where the space lies, and the guards around it.
 //! - `system`: clocks, waiting, pages, entropy.
-//! - `live`, `process`: who lives. `fork`: who is a copy. `children`: who is to join yet. `limit`: what this process may have.
+//! - `descriptor`: files that may be closed behind our back. `live`, `process`: who lives. `fork`: who is a copy. `children`: who is to join yet. `limit`: what this process may have.
 //!
 //! Invariants:
 //! 1. `base` is the start of a mapping of `words` words that lives as long as any clone of the `Native`; every [`WordAddress`] that gets
@@ -17,6 +17,7 @@
 //! 3. All members of a space fence as its header says (`fences`): a process that cannot is refused.
 
 pub mod children;
+mod descriptor;
 mod fences;
 mod fork;
 mod limit;
@@ -30,11 +31,13 @@ mod system;
 pub use open::{Choice, attach, attach_descriptor, create, create_anonymous};
 pub use place::{Place, list_spaces, unlink};
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+
+use descriptor::Descriptor;
 
 use crate::arena::ArenaError;
 use crate::arena::header::Fences;
@@ -64,7 +67,7 @@ struct Joined {
     uuid: u128,
     path: PathBuf,
     /// The file of a named space. An anonymous one has its lock bytes in the same file, which must be open only once.
-    arena: Option<OwnedFd>,
+    arena: Option<Descriptor>,
     live: live::Membership,
     _mapping: mapping::Mapping,
 }
@@ -79,7 +82,7 @@ impl Native {
     /// The descriptor of an anonymous space, to be handed to another process. Never close a duplicate of it in this
     /// process: that would end this process's liveness (it would be fenced). `None` for a named space.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.joined.arena.is_none().then(|| self.joined.live.file())
+        self.joined.arena.is_none().then(|| self.joined.live.file().number())
     }
     /// Name of this space among all spaces.
     pub fn uuid(&self) -> [u8; 16] {
@@ -91,7 +94,7 @@ impl Native {
     }
     /// Device and inode of its file, open as long as this lives: what sets it apart from its copies. `None` for an anonymous one.
     pub fn file_key(&self) -> Option<(u64, u64)> {
-        self.joined.arena.as_ref().and_then(|arena| live::key_of(arena.as_fd()).ok())
+        self.joined.arena.as_ref().map(Descriptor::key)
     }
     /// Bytes of the space, used or not.
     pub fn bytes(&self) -> u64 {
@@ -99,7 +102,7 @@ impl Native {
     }
     /// Bytes that are backed by memory at this moment.
     pub fn committed_bytes(&self) -> u64 {
-        rustix::fs::fstat(self.file()).map_or(0, |stat| stat.st_blocks as u64 * 512)
+        self.file().and_then(|file| rustix::fs::fstat(file).ok()).map_or(0, |stat| stat.st_blocks as u64 * 512)
     }
 
     /// In a forked child: makes the space this process's own. The parent's slots are forgotten, not given back.
@@ -126,9 +129,9 @@ impl Native {
         self.joined.start_time.store(identity.start_time, Ordering::Relaxed);
     }
 
-    /// The file behind the mapping.
-    fn file(&self) -> BorrowedFd<'_> {
-        self.joined.arena.as_ref().map_or_else(|| self.joined.live.file(), |arena| arena.as_fd())
+    /// The file behind the mapping, unless somebody has closed it.
+    fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.joined.arena.as_ref().unwrap_or_else(|| self.joined.live.file()).get()
     }
 
     #[inline(always)]

@@ -19,7 +19,8 @@ use rustix::fs::{
 use rustix::io::{Errno, FdFlags, fcntl_setfd, pread};
 use rustix::process::Resource;
 
-use super::live::{self, Membership};
+use super::descriptor::{Descriptor, key_of};
+use super::live::Membership;
 use super::place::{ARENA, Draft, LIVE, Place, check_owner, open_directory};
 use super::{Joined, Native, fences, fork, limit, mapping, process, system};
 use crate::arena::header::{Fences, HEADER_USED_WORDS, Header, HeaderWords};
@@ -77,7 +78,7 @@ pub fn attach(place: &Place) -> Result<(Native, Layout), ArenaError> {
     let live_path = path.join(LIVE);
     // O_PATH first: closing such a descriptor ends no locks, and it names the one file whatever happens to the name.
     let found = open_file(directory.as_fd(), LIVE, OFlags::PATH, &live_path)?;
-    let key = live::key_of(found.as_fd()).map_err(failed("look at", &live_path))?;
+    let key = key_of(found.as_fd()).map_err(failed("look at", &live_path))?;
     let reopen = || {
         let name = format!("/proc/self/fd/{}", found.as_raw_fd());
         Ok(open(name, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
@@ -104,7 +105,7 @@ pub fn attach_descriptor(descriptor: OwnedFd) -> Result<(Native, Layout), ArenaE
     let path = Path::new(ANONYMOUS);
     // Before all checks: a refusal that closed a duplicate would end the locks of this process on the first one.
     let live = Membership::adopt(descriptor).map_err(failed("look at", path))?;
-    let file = live.file();
+    let file = live.file().get().ok_or_else(|| failed("look at", path)(Errno::BADF.into()))?;
     check_owner(file, path)?;
     let seals = match fcntl_get_seals(file) {
         Ok(seals) => seals,
@@ -194,7 +195,9 @@ fn map(
 ) -> Result<Native, ArenaError> {
     let words = layout.geometry().space_words;
     let identity = process::myself().map_err(failed("read", Path::new("/proc/self/stat")))?;
-    let file = arena.as_ref().map_or_else(|| live.file(), |arena| arena.as_fd());
+    let arena = arena.map(Descriptor::new).transpose().map_err(failed("look at", &path))?;
+    let file = arena.as_ref().unwrap_or_else(|| live.file()).get();
+    let file = file.ok_or_else(|| failed("map", &path)(Errno::BADF.into()))?;
     let bytes = words * 8;
     let mapping = mapping::Mapping::new(file, bytes, system::entropy()).map_err(|errno| match errno {
         Errno::NOMEM => ArenaError::NoAddresses { path: path.clone(), bytes, limit: limit::of(Resource::As) },

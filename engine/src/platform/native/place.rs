@@ -4,24 +4,27 @@
 //! DIRECTORY/            0700
 //!     arena             0600, the space
 //!     live              0600, one lock byte for each process slot
-//! PARENT/.pso-PID.START.RANDOM/    a space that process PID is making
+//! PARENT/.pso-NAMESPACE.PID.START.RANDOM/    a space that process PID of a pid namespace is making
 //! ```
 //! 1. A space is made under a temporary name beside its own and renamed when it is complete, so nobody sees half of one.
 //!    The kernel renames a directory onto nothing or onto an empty one, never onto a filled one: of two creators one wins.
 //! 2. A space ends at the moment at which `arena` is unlinked. Members keep what they have mapped.
-//! 3. Who is killed in between leaves a temporary directory, or one without `arena`; the next creator there clears it away.
-//! 4. Only files of ours are ever removed, and no link is followed at the last step of a path.
+//! 3. Who is killed in between leaves a temporary directory, or one without `arena`; the next creator there clears it away, if it is of the maker's
+//!    pid namespace: only there a number says who is gone.
+//! 4. Only files of ours are ever removed (an `arena` that begins as a space, an empty `live`, an empty or a FIFO `wake.*`), and no link is followed at the last
+//!    step of a path.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, fstat, mkdirat, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::{process, system};
 use crate::arena::ArenaError;
+use crate::arena::header::MAGIC;
 use crate::platform::ProcessIdentity;
 
 /// Where named spaces are.
@@ -77,6 +80,7 @@ impl Place {
 pub fn unlink(place: &Place) -> Result<(), ArenaError> {
     let path = place.directory()?;
     let directory = open_directory(&path)?;
+    check_arena(directory.as_fd(), &path)?;
     clear(directory.as_fd()).map_err(|errno| ArenaError::from_system("remove", &path, errno.into()))?;
     // Not empty: the user keeps other files there, or somebody has made a new space already.
     match unlinkat(CWD, &path, AtFlags::REMOVEDIR) {
@@ -144,7 +148,7 @@ impl Draft {
         };
         let me =
             process::myself().map_err(|error| ArenaError::from_system("read", Path::new("/proc/self/stat"), error))?;
-        let path = parent.join(draft_name(me, system::entropy()));
+        let path = parent.join(draft_name(process::pid_namespace(), me, system::entropy()));
         mkdirat(CWD, &path, Mode::RWXU).map_err(failed)?;
         let directory = open_directory(&path)?;
         Ok(Self { path, directory, published: false })
@@ -185,21 +189,24 @@ impl Drop for Draft {
     }
 }
 
-fn draft_name(maker: ProcessIdentity, random: u64) -> String {
-    format!("{DRAFT_PREFIX}{}.{}.{random:016x}", maker.pid, maker.start_time)
+fn draft_name(namespace: u64, maker: ProcessIdentity, random: u64) -> String {
+    format!("{DRAFT_PREFIX}{namespace}.{}.{}.{random:016x}", maker.pid, maker.start_time)
 }
 
-/// Who makes the space in a directory of this name.
-fn draft_maker(name: &OsStr) -> Option<ProcessIdentity> {
+/// Who makes the space in a directory of this name, and in which pid namespace.
+fn draft_maker(name: &OsStr) -> Option<(u64, ProcessIdentity)> {
     let mut parts = name.to_str()?.strip_prefix(DRAFT_PREFIX)?.split('.');
+    let namespace = parts.next()?.parse().ok()?;
     let maker = ProcessIdentity { pid: parts.next()?.parse().ok()?, start_time: parts.next()?.parse().ok()? };
-    (parts.next()?.len() == 16 && parts.next().is_none()).then_some(maker)
+    (parts.next()?.len() == 16 && parts.next().is_none()).then_some((namespace, maker))
 }
 
 /// Removes what killed creators left in `parent`. What cannot be removed stays: it is in nobody's way.
 fn sweep(parent: &Path) {
+    let here = process::pid_namespace();
+    let is_left = |(namespace, maker)| namespace == here && process::is_gone(maker);
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        if draft_maker(&entry.file_name()).is_some_and(process::is_gone)
+        if draft_maker(&entry.file_name()).is_some_and(is_left)
             && let Ok(directory) = open_directory(&entry.path())
         {
             let _ = clear(directory.as_fd());
@@ -212,7 +219,7 @@ fn sweep(parent: &Path) {
 fn clear(directory: BorrowedFd<'_>) -> Result<(), Errno> {
     let ended = unlinkat(directory, ARENA, AtFlags::empty());
     for name in names_in(directory)? {
-        if is_ours(&name) {
+        if is_ours(directory, &name) {
             match unlinkat(directory, &name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno),
@@ -225,18 +232,37 @@ fn clear(directory: BorrowedFd<'_>) -> Result<(), Errno> {
 /// Clears a directory in which a killed process was removing a space. False: there is a space, or something else.
 fn clear_leftover(path: &Path) -> bool {
     let Ok(directory) = open_directory(path) else { return false };
-    let only_ours = names_in(directory.as_fd()).is_ok_and(|names| names.iter().all(|name| is_ours(name)));
+    let only_ours =
+        names_in(directory.as_fd()).is_ok_and(|names| names.iter().all(|name| is_ours(directory.as_fd(), name)));
     only_ours && !has_arena(directory.as_fd()) && clear(directory.as_fd()) == Err(Errno::NOENT)
 }
 
 fn has_arena(directory: BorrowedFd<'_>) -> bool {
-    rustix::fs::statat(directory, ARENA, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    statat(directory, ARENA, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 
-/// Files that a space has beside `arena`.
-fn is_ours(name: &OsStr) -> bool {
-    let bytes = name.as_encoded_bytes();
-    name == LIVE || bytes.starts_with(WAKE_PREFIX)
+/// Files that a space has beside `arena`. Users may have some that are called like them.
+fn is_ours(directory: BorrowedFd<'_>, name: &OsStr) -> bool {
+    let Ok(stat) = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
+    let is_wake = name.as_encoded_bytes().starts_with(WAKE_PREFIX);
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => stat.st_size == 0 && (name == LIVE || is_wake),
+        FileType::Fifo => is_wake,
+        _ => false,
+    }
+}
+
+/// That `arena` begins as a space does, of whatever format.
+fn check_arena(directory: BorrowedFd<'_>, path: &Path) -> Result<(), ArenaError> {
+    let file_path = path.join(ARENA);
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(directory, ARENA, flags, Mode::empty())
+        .map_err(|errno| ArenaError::from_system("remove", path, errno.into()))?;
+    let mut magic = [0; 8];
+    match rustix::io::pread(&file, &mut magic, 0) {
+        Ok(8) if u64::from_le_bytes(magic) == MAGIC => Ok(()),
+        _ => Err(ArenaError::Foreign { path: file_path, found: "it does not begin as a space does".into() }),
+    }
 }
 
 fn names_in(directory: BorrowedFd<'_>) -> Result<Vec<OsString>, Errno> {
@@ -272,9 +298,14 @@ mod tests {
     #[test]
     fn a_drafts_name_names_its_maker() {
         let maker = ProcessIdentity { pid: 42, start_time: 4711 };
-        assert_eq!(draft_maker(OsStr::new(&draft_name(maker, 7))), Some(maker));
-        for other in ["pso.42.4711.0000000000000007", ".pso-42.4711", ".pso-x.4711.0000000000000007", ".pso-42.4711.7"]
-        {
+        assert_eq!(draft_maker(OsStr::new(&draft_name(1, maker, 7))), Some((1, maker)));
+        let random = "0000000000000007";
+        for other in [
+            &format!("pso.1.42.4711.{random}"),
+            ".pso-1.42.4711",
+            &format!(".pso-1.x.4711.{random}"),
+            ".pso-1.42.4711.7",
+        ] {
             assert_eq!(draft_maker(OsStr::new(other)), None, "{other}");
         }
     }

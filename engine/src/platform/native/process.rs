@@ -19,6 +19,11 @@ pub(super) fn myself() -> io::Result<ProcessIdentity> {
     Ok(ProcessIdentity { pid: std::process::id(), start_time })
 }
 
+/// The pid namespace of this process, as the kernel numbers them; 0 where that cannot be known.
+pub(super) fn pid_namespace() -> u64 {
+    rustix::fs::stat("/proc/self/ns/pid").map_or(0, |stat| stat.st_ino)
+}
+
 /// True if the process can never run another instruction: it is gone, its number belongs to another one, or all its
 /// threads are on their way out. What cannot be found out counts as running.
 pub(super) fn is_gone(identity: ProcessIdentity) -> bool {

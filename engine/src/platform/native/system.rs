@@ -73,7 +73,8 @@ impl System for Native {
         let mut at = address.byte_offset();
         while at < end {
             let piece = COMMIT_PIECE_BYTES.min(end - at);
-            match limit::refused_quietly(|| fallocate(self.file(), FallocateFlags::KEEP_SIZE, at, piece)) {
+            let Some(file) = self.file() else { return Err(out_of_pages(Errno::BADF)) };
+            match limit::refused_quietly(|| fallocate(file, FallocateFlags::KEEP_SIZE, at, piece)) {
                 Ok(()) => at += piece,
                 Err(Errno::INTR) => {}
                 // What was allocated before this piece stays: others may have begun to use it.
@@ -85,7 +86,9 @@ impl System for Native {
     fn punch_pages(&self, address: WordAddress, words: u64) {
         debug_assert!(address.index() + words <= self.words);
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        while fallocate(self.file(), flags, address.byte_offset(), words * 8) == Err(Errno::INTR) {}
+        // Closed by somebody: then these pages stay, and are got again like others.
+        let punch = |file| fallocate(file, flags, address.byte_offset(), words * 8);
+        while self.file().map(punch) == Some(Err(Errno::INTR)) {}
     }
 
     fn claim_liveness(&self, slot: ProcessSlotId) -> bool {
@@ -99,7 +102,7 @@ impl System for Native {
             Liveness::Alive
         } else if !self.forked() && identity == self.identity()
             || process::is_gone(identity)
-            || process::has_no_access(identity, self.file())
+            || self.file().is_some_and(|file| process::has_no_access(identity, file))
         {
             // In the first case: this process had the slot before it ran another program, for which it holds no byte.
             Liveness::Dead
