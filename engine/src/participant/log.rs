@@ -77,10 +77,15 @@ impl<const WORDS: u64> Pieces<WORDS> {
             }
             let corrupt = Corrupt { what: "a log's piece", byte_offset: word_address.byte_offset(), word };
             let start = piece_start(arena, word, log.piece_elements(log.count) * WORDS).ok_or(corrupt)?;
-            if is_retired(arena, word) {
-                // Relaxed: the slot is the caller's.
-                arena.platform().store(word_address, 0, Relaxed);
-                break;
+            match kind_in_use(arena, word) {
+                Some(BlockKind::Log) => {}
+                // It is written to: whatever somebody else has there stays as it is.
+                Some(_) => return Err(corrupt),
+                None => {
+                    // Relaxed: the slot is the caller's.
+                    arena.platform().store(word_address, 0, Relaxed);
+                    break;
+                }
             }
             log.starts[log.count as usize] = start;
             log.set_count(log.count + 1);
@@ -191,12 +196,10 @@ impl<const WORDS: u64> Pieces<WORDS> {
     }
 }
 
-fn is_retired<P: Platform>(arena: &Arena<P>, handle: u64) -> bool {
-    let handle = Handle::from_raw(handle);
-    handle.is_none_or(|handle| {
-        // Gone: the same, and freed by now.
-        !allocator::check_fully(arena, handle).is_ok_and(|state| state.phase != BlockPhase::Retired)
-    })
+/// What a handle names, unless that is retired, or gone: the same, and freed by now.
+fn kind_in_use<P: Platform>(arena: &Arena<P>, handle: u64) -> Option<BlockKind> {
+    let state = allocator::check_fully(arena, Handle::from_raw(handle)?).ok()?;
+    (state.phase != BlockPhase::Retired).then_some(state.kind)
 }
 
 /// First word of a piece of `words` words, if its handle lies inside the space.

@@ -314,3 +314,35 @@ fn who_stands_still_in_the_middle_of_a_commit_is_no_damage() {
         }
     }
 }
+
+/// A slot names a block that is no log: whoever takes the slot would write its own over it.
+#[test]
+fn who_takes_a_slot_writes_its_log_over_nothing_else() {
+    let (heap, space) = space();
+    let mut tx = space.participant().unwrap();
+    let long = "precious ".repeat(2000);
+    let list = tx
+        .run(|tx| {
+            let list = list::create(tx)?;
+            let cell = tx.arena().root();
+            tx.write(cell, Value::handle(list))?;
+            let value = text::encode(tx, &long)?;
+            list::push(tx, list, value)?;
+            Ok(list)
+        })
+        .unwrap();
+    let named = tx.run(|tx| Ok(list::get(tx, list, 0)?.and_then(|value| value.as_handle()))).unwrap().unwrap();
+    let other = space.participant().unwrap();
+    let slot = Slot::of(space.arena(), other.id()).unwrap();
+    other.leave();
+    for word in [slot.read_log_piece(0), slot.record_piece(0)] {
+        let before = heap.load(word, Relaxed);
+        assert_ne!(before, 0, "a slot keeps its logs");
+        heap.store(word, named.raw(), Relaxed);
+        let refused = space.participant().map(drop).unwrap_err();
+        assert!(refused.to_string().contains("a log's piece"), "{refused}");
+        heap.store(word, before, Relaxed);
+    }
+    assert_eq!(tx.run(|tx| text::with(tx, named, str::to_owned)).unwrap(), long);
+    assert_eq!(fsck(&space), vec![]);
+}
