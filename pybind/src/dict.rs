@@ -233,6 +233,14 @@ impl Dict {
         let container = || this.0.name("dict");
         let (fetched, added) = with_key(py, space, object, Purpose::Store(&container), |key| {
             let Some(key) = key else { return Ok((Fetched::None, false)) };
+            // First: a default that is not needed may be large, or anything.
+            let found = space.operate(py, |tx| {
+                let value = dict::get(tx, handle, key)?;
+                value.map(|value| fetch(py, space, tx, value)).transpose()
+            })?;
+            if let Some(value) = found {
+                return Ok((value, false));
+            }
             let (plan, draft) = plan::draft(py, space, default, &|| this.path(py, object))?;
             space.operate(py, |tx| {
                 if let Some(value) = dict::get(tx, handle, key)? {

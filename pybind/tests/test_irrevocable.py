@@ -425,3 +425,20 @@ def test_a_block_that_ends_in_its_transaction_is_a_part_of_it(space):
     with space.transaction():
         body()
     assert space.root == {"first": 1, "between": 0, "second": 2}
+
+
+def test_a_block_that_found_the_space_full_of_garbage_makes_room_for_the_next():
+    space = pso.create(size="8M")
+    in_a_row = most = 0
+    for _ in range(60):
+        try:
+            with space.transaction():
+                space.root["x"] = [0] * 20_000
+            in_a_row = 0
+        except pso.ArenaFull:
+            in_a_row += 1
+            most = max(most, in_a_row)
+    assert most == 1
+    assert list(space.root["x"]) == [0] * 20_000
+    assert space.fsck() == []
+    space.close()

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 
+import pso
 import pytest
 
 
@@ -22,6 +23,24 @@ def test_what_a_transaction_that_failed_has_changed_is_not_met_after_it(space):
     with pytest.raises(ValueError):
         space.run(body)
     assert (list(iterator), list(values)) == ([2, 3], [2, 3])
+
+
+def test_what_an_alternative_that_was_undone_has_changed_is_not_met_in_the_next(space):
+    items = space.List([1, 2, 3])
+    table = space.Dict(a=1, b=2, c=3)
+
+    def body():
+        iterator, values = iter(items), iter(table.values())
+
+        def undone():
+            items[1] = "phantom"
+            table["b"] = ["phantom"]
+            assert (next(iterator), next(values)) == (1, 1)
+            pso.retry()
+
+        return pso.or_else(undone, lambda: (list(iterator), list(values)))
+
+    assert space.run(body) == ([2, 3], [2, 3])
 
 
 def test_what_was_read_before_a_transaction_is_read_again_in_it(named_space):

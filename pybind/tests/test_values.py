@@ -194,6 +194,7 @@ def test_a_local_object_is_refused_by_its_path_and_nothing_changes(space, culpri
         "[1]": lambda: root["a"].extend([[], culprit]),
         "['x']": lambda: root["a"][3].update(y=1, x=culprit),
     }
+    assert root.setdefault("a", culprit) == before["a"], "where the key is, its default is nobody's matter"
     for path, change in attempts.items():
         with pytest.raises(pso.NotShareableError, match=re.escape(path)) as caught:
             change()

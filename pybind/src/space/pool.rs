@@ -73,7 +73,7 @@ impl Space {
 
     /// In a full space: what dead processes held is free again, and what nothing names any more. False: there was none.
     #[cold]
-    pub(super) fn make_room(&self, py: Python<'_>) -> Result<bool> {
+    pub fn make_room(&self, py: Python<'_>) -> Result<bool> {
         if self.membership(py)?.space().recover_dead() > 0 || garbage::collect(py, self, Share::default())? > 0 {
             return Ok(true);
         }

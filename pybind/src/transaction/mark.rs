@@ -47,6 +47,8 @@ impl Transaction {
         let mut work = self.work(py, space)?;
         match work.participant().roll_back(mark.point) {
             Ok(()) => {
+                // What an iterator has read ahead in the alternative never was.
+                self.number.set(space.interpreter().next_attempt());
                 self.go_on();
                 Ok(())
             }

@@ -6,6 +6,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use pso_engine::error::Stop;
+
 use super::{Attempts, Transaction};
 use crate::current::Current;
 use crate::ffi::class::NOT_CONSTRUCTIBLE;
@@ -121,10 +123,12 @@ impl Irrevocable {
         // Counted: a hook may drop the last reference to either.
         let space = this.space.own();
         let committed = if failure.is_some() { Ok(false) } else { this.commit(py, &transaction).map(|()| true) };
+        let was_full = matches!(transaction.stop(), Some(Stop::Full(_)));
         transaction.settle_sizes(matches!(committed, Ok(true)));
         interpreter.exit(&transaction);
         let hooks = Attempts { transaction: &transaction, space: &space }.end();
         let hooks = hooks.map(|hooks| hooks.of(matches!(committed, Ok(true)))).unwrap_or_default();
+        let committed = if was_full && !space.is_closed() { make_room(py, &space, committed) } else { committed };
         // After a failure the exception is on its way again when we have answered.
         hooks::run(py, interpreter, hooks, committed.map(|_| py.none()))
     }
@@ -156,5 +160,15 @@ impl Irrevocable {
         }
         let committed = transaction.work(py, &self.space)?.participant().commit();
         committed.map_err(|stop| self.space.stopped(py, stop))
+    }
+}
+
+/// The block has found the space full, and cannot run again: so that the next one finds room, what nothing names is freed.
+#[cold]
+fn make_room(py: Python<'_>, space: &Space, committed: Result<bool>) -> Result<bool> {
+    match committed {
+        Ok(committed) => space.make_room(py).map(|_| committed),
+        // What a signal handler raises meanwhile is reported.
+        Err(raised) => Err(raised.aside(py, || drop(space.make_room(py))).0),
     }
 }
