@@ -272,7 +272,7 @@ fn of_many_creators_one_wins_and_attachers_see_all_or_nothing() {
 fn leftovers_of_the_killed_are_cleared_by_the_next_creator() {
     let scratch = Scratch::new();
     // Process numbers end at 2^22, so nobody has this one. Of another pid namespace that says nothing.
-    let here = std::os::unix::fs::MetadataExt::ino(&fs::metadata("/proc/self/ns/pid").unwrap());
+    let here = fs::metadata("/proc/self/ns/pid").unwrap().ino();
     let [draft, elsewhere] =
         [here, here + 1].map(|space| scratch.path(&format!(".pso-{space}.8388608.1.0000000000000001")));
     for draft in [&draft, &elsewhere] {

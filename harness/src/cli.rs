@@ -31,11 +31,12 @@ pub enum Command {
     Demo(Demo),
     /// Measures the Python package against builtins and multiprocessing.Manager, and the engine by itself.
     Bench(Bench),
-    /// Plays a trace on real processes and measures: throughput, attempts, latency, fairness; checks the outcome.
+    /// Plays a trace on real processes and measures: throughput, attempts, latency, fairness; checks the outcome. Exit code 1 if a run shows a
+    /// fault.
     Replay(Replay),
     /// Plays a trace on a simulated machine of up to 256 cores: the engine itself, in virtual time.
     Sim(Box<Simulate>),
-    /// Compares the contention policies on the simulated machine.
+    /// Compares the contention policies on the simulated machine. Exit code 1 if a run shows a fault, by what its policy promises.
     Policies(Box<Policies>),
     /// Measures what memory, clocks, sleeping and waking cost on this machine, as a profile for `pso sim`.
     Calibrate(Calibrate),

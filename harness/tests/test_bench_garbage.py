@@ -6,6 +6,7 @@ import pytest
 from pso_bench import garbage
 
 SHORT = ["--seconds", "2", "--stops", "1"]
+RING = garbage.ring
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +73,13 @@ def test_all_four_take_their_turn_to_be_killed_unless_one_is_stopped(monkeypatch
     monkeypatch.setattr(garbage, "child", started_as)
     garbage.churn(5, stop=False)
     assert killed == started, "each once, the oldest first"
+
+
+@pytest.mark.parametrize("who", ["busy", "collect_at"])
+def test_a_ring_without_those_who_work_or_collect_is_not_waited_for(monkeypatch, who):
+    def raises(*arguments):
+        raise ValueError("not I")
+
+    monkeypatch.setattr(garbage, who, raises)
+    with pytest.raises(RuntimeError, match="have ended by themselves"):
+        RING(1000, 0.25)

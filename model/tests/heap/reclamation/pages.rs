@@ -269,3 +269,33 @@ fn what_a_refused_run_had_got_is_anybodys() {
     heap.limit_pages(None);
     assert!(tx.run(|tx| tx.allocate(BlockKind::Bytes, large / 8)).is_ok());
 }
+
+/// Killed anywhere between two pieces of a large block, or while what there was goes back: nothing is lost, and the next one gets its block.
+#[test]
+fn who_is_killed_while_a_large_block_is_refused_loses_nothing() {
+    const WORDS: u64 = (10 << 20) / 8;
+    let mut refused = 0;
+    for step in 0.. {
+        let (heap, space) = space_of(32 * MIB);
+        let mut survivor = space.participant().unwrap();
+        heap.limit_pages(Some(heap.committed_words() + WORDS / 2));
+        let through = dies_at(
+            &heap,
+            &space,
+            step,
+            |_| {},
+            |tx| {
+                assert!(matches!(tx.run(|tx| tx.allocate(BlockKind::Bytes, WORDS)), Err(Stop::Full(_))));
+                refused += 1;
+            },
+        );
+        pso_engine::recovery::recover_dead(&space);
+        assert_eq!(fsck_at_rest(&space), vec![], "killed at step {step}");
+        heap.limit_pages(None);
+        assert!(survivor.run(|tx| tx.allocate(BlockKind::Bytes, WORDS)).is_ok(), "killed at step {step}");
+        if through {
+            assert!(refused > 0 && step > 1000, "{step} accesses");
+            return;
+        }
+    }
+}
