@@ -223,7 +223,16 @@ fn what_has_the_number_of_a_file_of_ours_by_now_is_left_alone() {
     assert!(!space.claim_liveness(ProcessSlotId(2)));
     let nobody = ProcessIdentity { pid: 1 << 23, start_time: 1 };
     assert_eq!(space.liveness(ProcessSlotId(2), nobody), Liveness::Alive, "whoever holds it: it cannot be known");
+    // Who joins now has the file anew.
+    let (again, _) = native::attach(&scratch.place("space")).unwrap();
+    assert!(again.claim_liveness(ProcessSlotId(2)));
+    assert_eq!(again.liveness(ProcessSlotId(1), space.identity()), Liveness::Alive);
+    // And so it is for others: both bytes are locked.
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    let me = format!(" {} ", std::process::id());
+    assert_eq!(locks.lines().filter(|line| line.contains(&me)).count(), 1, "two bytes side by side: {locks}");
     drop(space);
+    assert_eq!(again.liveness(ProcessSlotId(2), nobody), Liveness::Alive);
     for number in numbers {
         // SAFETY: asks for flags.
         assert_ne!(unsafe { libc::fcntl(number, libc::F_GETFD) }, -1, "closed");

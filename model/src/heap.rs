@@ -120,10 +120,15 @@ impl Heap {
 
     /// A formatted space whose tables are committed: what attaching gives. Panics where `geometry` makes no layout.
     pub fn space(geometry: Geometry) -> (Self, Layout) {
+        Self::space_with(geometry, PolicyId::default())
+    }
+
+    /// The same, whose members settle conflicts by `policy`.
+    pub fn space_with(geometry: Geometry, policy: PolicyId) -> (Self, Layout) {
         let layout = Layout::new(geometry).expect("the geometry holds its own tables");
         let heap = Self::new(geometry);
         heap.commit_pages(WordAddress::new(0), layout.tables_words()).expect("no limit is set yet");
-        arena::format(&heap, &layout, PolicyId::default());
+        arena::format(&heap, &layout, policy);
         (heap, layout)
     }
 

@@ -129,6 +129,10 @@ pub trait Lens<P: Platform>: Send + Sync + 'static {
     fn wake(&self, inner: &P, bell: WordAddress) {
         inner.wake(bell);
     }
+    /// `System::forked`.
+    fn forked(&self, inner: &P) -> bool {
+        inner.forked()
+    }
     /// `System::liveness`.
     fn liveness(&self, inner: &P, slot: ProcessSlotId, identity: ProcessIdentity) -> Liveness {
         inner.liveness(slot, identity)
@@ -300,7 +304,7 @@ impl<P: Platform, L: Lens<P>> System for Through<P, L> {
         self.inner.thread_number()
     }
     fn forked(&self) -> bool {
-        self.inner.forked()
+        self.lens.forked(&self.inner)
     }
     fn entropy(&self) -> u64 {
         self.inner.entropy()

@@ -1,8 +1,8 @@
 //! Values on their way out: looked at inside the attempt, made Python objects after it.
 //!
 //! Inside the attempt only strs, bytes and large ints are made objects at once, straight from shared memory: that allocates, and runs
-//! no Python code. Tuples could start a collection, and proxies are made; they wait until the engine is done. Live objects are held
-//! from inside the attempt on (see [`crate::holding`]).
+//! no Python code. Tuples could start a collection, and proxies are made; they wait until the engine is done. (What is taken out is made before it is
+//! gone, see [`fetch_to_remove`].) Live objects are held from inside the attempt on (see [`crate::holding`]).
 //!
 //! A tuple that several tuples name is looked at once, and is one object outside, too: tuples of tuples that name each other twice would
 //! else be read in a time that doubles with each level.
@@ -15,7 +15,7 @@ use pso_engine::error::{Corrupt, Stop};
 use pso_engine::object::{View, bytes, int, text, tuple, view};
 use pso_engine::word::{BlockKind, Handle, InlineBytes, Value};
 
-use crate::ffi::{Instance, Kind, Object, Python, Raised, Result};
+use crate::ffi::{Instance, Kind, Object, Python, Raised, Result, gc};
 use crate::holding::{Keep, Shared};
 use crate::key::MOST_NESTED_TUPLES;
 use crate::memory;
@@ -53,6 +53,7 @@ pub struct Many {
     object: RefCell<Option<Object>>,
     was_visited: Cell<bool>,
     lacks_memory: bool,
+    names_live_object: bool,
 }
 
 /// One look at a value, and what is in it.
@@ -88,14 +89,19 @@ pub fn fetch(py: Python<'_>, space: &Space, tx: &mut Tx, value: Value) -> Result
     }
 }
 
-/// The same for whoever takes the value out: if there is no memory for it, it stays, and a `MemoryError` is raised.
-pub fn fetch_to_remove(py: Python<'_>, space: &Space, tx: &mut Tx, value: Value) -> Result<Fetched, Stop> {
+/// The same for whoever takes the value out: if there is no memory for it, it stays, and a `MemoryError` is raised. So all but live objects is made at
+/// once, tuples too, with the collector asleep.
+pub fn fetch_to_remove(py: Python<'_>, space: &Instance<Space>, tx: &mut Tx, value: Value) -> Result<Fetched, Stop> {
     let fetched = fetch(py, space, tx, value)?;
     if fetched.lacks_memory() {
         let _raised = no_memory(py);
         return Err(Stop::Interrupted);
     }
-    Ok(fetched)
+    if fetched.names_live_object() {
+        return Ok(fetched);
+    }
+    let made = gc::asleep(py, || fetched.into_object(py, space));
+    made.map(Fetched::Object).map_err(|_raised| Stop::Interrupted)
 }
 
 #[cold]
@@ -131,8 +137,9 @@ impl Look<'_> {
                 }
                 let Some(items) = self.items(py, tx, handle, depth)? else { return Ok(Fetched::NoMemory) };
                 let lacks_memory = items.iter().any(Fetched::lacks_memory);
+                let names_live_object = items.iter().any(Fetched::names_live_object);
                 let (object, was_visited) = (RefCell::new(None), Cell::new(false));
-                let many = Many { items: RefCell::new(items), object, was_visited, lacks_memory };
+                let many = Many { items: RefCell::new(items), object, was_visited, lacks_memory, names_live_object };
                 let many = Rc::new(many);
                 let known = self.many.get_or_insert_default();
                 memory::reserve_key(py, known)?;
@@ -221,6 +228,16 @@ impl Fetched {
             Self::NoMemory => true,
             Self::Tuple(items) => items.iter().any(Self::lacks_memory),
             Self::Many(many) => many.lacks_memory,
+            _ => false,
+        }
+    }
+
+    /// Whether it is a live object, or holds one.
+    fn names_live_object(&self) -> bool {
+        match self {
+            Self::Shared(_) => true,
+            Self::Tuple(items) => items.iter().any(Self::names_live_object),
+            Self::Many(many) => many.names_live_object,
             _ => false,
         }
     }

@@ -231,10 +231,10 @@ impl Interpreter {
         self.attempts.set(self.attempts.get() + 1);
         self.attempts.get()
     }
-    /// The number of the attempt that this thread is in; 0 outside.
+    /// The number of the attempt that this thread is in, and of alternatives undone in its transaction; zeros outside.
     #[inline]
-    pub fn attempt(&self, py: Python<'_>) -> u64 {
-        self.current(py).map_or(0, |transaction| transaction.number())
+    pub fn attempt(&self, py: Python<'_>) -> (u64, u64) {
+        self.current(py).map_or((0, 0), |transaction| transaction.number())
     }
 
     /// The transaction that this thread is in.

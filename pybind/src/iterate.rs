@@ -15,6 +15,7 @@ use crate::fetch::{Fetched, fetch};
 use crate::ffi::slot::Slot;
 use crate::ffi::{Any, Class, Instance, Kind, Method, NoExtra, Object, Own, Python, Result, Type};
 use crate::list::List;
+use crate::transaction::Growth;
 
 /// Entries read ahead.
 const BATCH: usize = 32;
@@ -30,23 +31,25 @@ pub enum Part {
     Items,
 }
 
+/// What that which was read ahead holds for: changes by this interpreter so far; the attempt, and what was undone in it.
+type Seen = (u64, (u64, u64));
+
 /// What was read ahead.
 struct Ahead<T> {
     items: RefCell<VecDeque<T>>,
-    /// What it holds for: changes by this interpreter so far, and the attempt.
-    seen: Cell<(u64, u64)>,
+    seen: Cell<Seen>,
 }
 
 impl<T> Ahead<T> {
     fn new(writes: u64) -> Self {
-        Self { items: RefCell::default(), seen: Cell::new((writes, 0)) }
+        Self { items: RefCell::default(), seen: Cell::new((writes, (0, 0))) }
     }
 
     /// The next item. `now`: what is read holds for that. `read`: reads from `place` on.
     fn next(
         &self,
         place: &Cell<u64>,
-        now: impl Fn() -> Result<(u64, u64)>,
+        now: impl Fn() -> Result<Seen>,
         read: impl Fn(u64) -> Result<Vec<T>>,
     ) -> Result<Option<T>> {
         // Each turn after the first follows on a change by somebody else.
@@ -83,7 +86,7 @@ pub struct DictIterator {
     place: Cell<u64>,
     given: Cell<u64>,
     ahead: Ahead<(u64, Fetched, Fetched)>,
-    size_change: i64,
+    growth: Growth,
 }
 
 impl Class for DictIterator {
@@ -117,7 +120,7 @@ impl DictIterator {
             place: Cell::new(if reverse { u64::MAX } else { 0 }),
             given: Cell::new(0),
             ahead: Ahead::new(dict.proxy().writes()),
-            size_change: dict.proxy().size_change(),
+            growth: dict.proxy().growth(py),
         };
         dict.proxy().iterated(true);
         let types = &dict.proxy().space().interpreter().types;
@@ -127,7 +130,7 @@ impl DictIterator {
     fn next(this: &Instance<Self>, py: Python<'_>) -> Result<Option<Object>> {
         let Some(dict) = this.dict.borrow().clone() else { return Ok(None) };
         let proxy = dict.proxy();
-        let now = || match proxy.size_change() == this.size_change {
+        let now = || match proxy.growth(py).is_none_since(this.growth) {
             true => Ok((proxy.writes(), proxy.space().interpreter().attempt(py))),
             false => Err(Kind::Runtime.raise(py, "dictionary changed size during iteration")),
         };

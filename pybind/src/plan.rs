@@ -11,11 +11,10 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
-use pso_engine::allocator;
 use pso_engine::error::{Stale, Stop};
 use pso_engine::object::key::Key;
 use pso_engine::object::{bytes, dict, float, int, list, text, tuple};
-use pso_engine::word::{BlockPhase, Handle, Value};
+use pso_engine::word::{Handle, Value};
 
 use crate::ffi::natives::{Integer, Native, Text};
 use crate::ffi::{Any, Instance, Kind, Object, Python, Raised, Result};
@@ -202,11 +201,7 @@ impl Made {
 
 /// The value of a live object: one that is there, for everybody or for this attempt.
 fn shared(tx: &mut Tx, handle: Handle) -> Result<Value, Stop> {
-    let state = allocator::check(tx.arena(), handle)?;
-    if state.phase == BlockPhase::Private && state.owner != tx.id() {
-        // Made by an attempt of another thread that has not committed, and perhaps never will.
-        return Err(Stop::Stale(Stale { handle }));
-    }
+    tx.check_named(handle)?;
     // Its proxy may go before the attempt is through.
     tx.name(handle)?;
     Ok(Value::handle(handle))

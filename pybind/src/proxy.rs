@@ -18,6 +18,7 @@ use crate::holding::{Held, Keep, Shared};
 use crate::interpreter::Interpreter;
 use crate::plan;
 use crate::space::Space;
+use crate::transaction::Growth;
 
 /// The common part. Held without a collector's help: a proxy refers to its space, and a space to no proxy.
 pub struct Proxy<T: Class> {
@@ -26,7 +27,7 @@ pub struct Proxy<T: Class> {
     /// Keeps the object. The root needs nobody.
     held: RefCell<Option<Held>>,
     identity: Identity<u64, T>,
-    /// What this interpreter has added and removed, for iterators that began before.
+    /// What this interpreter has added and removed in what it has committed, for iterators that began before.
     size_change: Rc<Cell<i64>>,
     /// Iterators under way: only they ask for it.
     iterators: Cell<usize>,
@@ -84,20 +85,26 @@ impl<T: Class> Proxy<T> {
     }
     #[cold]
     fn resized(&self, py: Python<'_>, size_change: i64) {
-        self.size_change.set(self.size_change.get() + size_change);
-        if let Some(transaction) = self.space.interpreter().current(py) {
-            transaction.resized(&self.size_change, size_change);
+        match self.space.interpreter().current(py) {
+            Some(transaction) => transaction.resized(&self.size_change, size_change),
+            None => self.size_change.set(self.size_change.get() + size_change),
         }
     }
-    /// An iterator begins to ask for [`Proxy::size_change`], or (`false`) no longer does.
+    /// An iterator begins to ask for [`Proxy::growth`], or (`false`) no longer does.
     pub fn iterated(&self, begins: bool) {
         let iterators = self.iterators.get();
         self.iterators.set(if begins { iterators + 1 } else { iterators.saturating_sub(1) });
     }
     /// What was added less what was removed.
     #[inline]
-    pub fn size_change(&self) -> i64 {
-        self.size_change.get()
+    pub fn growth(&self, py: Python<'_>) -> Growth {
+        let committed = self.size_change.get();
+        match self.space.interpreter().current(py) {
+            Some(transaction) => {
+                Growth { attempt: transaction.number().0, committed, own: transaction.size_change(&self.size_change) }
+            }
+            None => Growth { attempt: 0, committed, own: 0 },
+        }
     }
     /// How many changes there were.
     #[inline]
@@ -203,7 +210,10 @@ pub fn take_up(
             Ok(state) if state.kind != kind || state.phase == BlockPhase::Retired => {
                 Ok(Err(Stop::Stale(Stale { handle })))
             }
-            Ok(_) => space.take_up(py, tx, kind, handle, is_exported).map(Ok),
+            Ok(_) => match tx.check_named(handle) {
+                Ok(_) => space.take_up(py, tx, kind, handle, is_exported).map(Ok),
+                Err(stop) => Ok(Err(stop)),
+            },
             Err(stop) => Ok(Err(stop)),
         })?;
         match found {

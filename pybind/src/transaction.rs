@@ -19,9 +19,12 @@ use pso_engine::transaction::Hooks;
 mod mark;
 mod once;
 mod room;
+mod sizes;
 mod stopped;
 
 pub use once::Irrevocable;
+pub use sizes::Growth;
+use sizes::Sizes;
 
 use crate::body::no_coroutines;
 use crate::ffi::{Any, Instance, Kind, Object, Python, Raised, Result, gil};
@@ -41,8 +44,8 @@ pub struct Transaction {
     /// When the first `Queue.get(timeout=...)` of this transaction stops waiting, and since when their timeouts count.
     patience: Cell<Option<u64>>,
     patient_since: Cell<Option<u64>>,
-    /// Changes of size that iterators were told of, to be taken back if the attempt fails.
-    sizes: RefCell<Vec<(Rc<Cell<i64>>, i64)>>,
+    /// What the attempt under way has changed of the sizes of dicts.
+    sizes: Sizes,
     /// What is to run after the end, as the attempt under way has it.
     hooks: RefCell<Hooks<Object>>,
     /// Whether there are any: nearly never.
@@ -51,6 +54,8 @@ pub struct Transaction {
     attempt: Cell<u64>,
     /// Its number among all attempts of the interpreter.
     number: Cell<u64>,
+    /// Alternatives that were undone so far.
+    undone: Cell<u64>,
     /// Whether it runs once and cannot wait for a change.
     irrevocable: Cell<bool>,
     /// Alternatives under way, one in the other.
@@ -120,11 +125,12 @@ impl Transaction {
             forked: Cell::new(false),
             patience: Cell::new(None),
             patient_since: Cell::new(None),
-            sizes: RefCell::default(),
+            sizes: Sizes::default(),
             hooks: RefCell::default(),
             hooked: Cell::new(false),
             attempt: Cell::new(0),
             number: Cell::new(0),
+            undone: Cell::new(0),
             irrevocable: Cell::new(false),
             alternatives: Cell::new(0),
         }
@@ -182,28 +188,13 @@ impl Transaction {
             "the transaction of this thread is at work or asleep: a signal handler or finalizer cannot take part in it",
         )
     }
-    /// Notes that the attempt under way has changed a size.
-    pub fn resized(&self, counter: &Rc<Cell<i64>>, change: i64) {
-        self.sizes.borrow_mut().push((Rc::clone(counter), change));
-    }
-    /// The attempt is over: its changes of size stay, or never were.
-    fn settle_sizes(&self, done: bool) {
-        if self.sizes.borrow().is_empty() {
-            return;
-        }
-        for (counter, change) in self.sizes.take() {
-            if !done {
-                counter.set(counter.get() - change);
-            }
-        }
-    }
     /// Which attempt is under way, from 1.
     pub fn attempt(&self) -> u64 {
         self.attempt.get()
     }
-    /// The number of that attempt among all of the interpreter.
-    pub fn number(&self) -> u64 {
-        self.number.get()
+    /// The number of that attempt among all of the interpreter, and how many alternatives were undone so far: what was read of the space holds for both.
+    pub fn number(&self) -> (u64, u64) {
+        (self.number.get(), self.undone.get())
     }
     /// Adds a hook to the attempt under way.
     pub fn add_hook(&self, committed: bool, hook: Object) {

@@ -43,6 +43,79 @@ def test_what_an_alternative_that_was_undone_has_changed_is_not_met_in_the_next(
     assert space.run(body) == ([2, 3], [2, 3])
 
 
+def in_a_thread(function):
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_inside_a_transaction_only_its_own_changes_of_size_are_met(space):
+    table = space.Dict(a=1, b=2)
+    elsewhere = space.Dict(x=1)
+    attempts = []
+
+    def body():
+        attempts.append(1)
+        iterator, others = iter(table), iter(elsewhere)
+        got = [next(iterator), next(others)]
+        if len(attempts) == 1:
+            in_a_thread(lambda: table.update(c=3))
+            in_a_thread(lambda: elsewhere.update(y=3))
+        pso.or_else(lambda: (table.update(undone=1), pso.retry()), lambda: None)
+        return got + [*iterator, *others]
+
+    assert sorted(space.run(body)) == ["a", "b", "c", "x", "y"]
+
+    def grows():
+        iterator = iter(table)
+        next(iterator)
+        pso.or_else(lambda: table.update(d=4), lambda: None)
+        with pytest.raises(RuntimeError, match="changed size"):
+            next(iterator)
+        del table["d"]
+        return list(iterator)
+
+    assert len(space.run(grows)) == 2 and len(table) == 3
+
+
+def test_a_change_of_size_is_met_by_others_once_it_has_committed(space):
+    table = space.Dict(a=1, b=2, c=3)
+    iterator = iter(table)
+    next(iterator)
+    changed, met = threading.Event(), threading.Event()
+
+    def grows():
+        table["d"] = 4
+        changed.set()
+        assert met.wait(20)
+
+    thread = threading.Thread(target=space.run, args=(grows,))
+    thread.start()
+    assert changed.wait(20)
+    next(iterator)
+    met.set()
+    thread.join(20)
+    with pytest.raises(RuntimeError, match="changed size"):
+        next(iterator)
+
+
+def test_an_iterator_of_a_transaction_goes_on_after_it(space):
+    table = space.Dict(a=1)
+
+    def grows():
+        seldom = iter(table)
+        table["b"] = 2
+        iterator = iter(table)
+        next(iterator)
+        return seldom, iterator
+
+    seldom, iterator = space.run(grows)
+    assert len(list(iterator)) == 1
+    with pytest.raises(RuntimeError, match="changed size"):
+        next(seldom)
+
+
 def test_what_was_read_before_a_transaction_is_read_again_in_it(named_space):
     space = named_space
     items = space.List([1] * 10)

@@ -58,3 +58,45 @@ def test_what_does_not_fit_into_this_process_is_an_error_and_not_its_end(tmp_pat
         tmp_path,
     )
     assert said == "[1, 2, 3] 1500000 400000 []\n"
+
+
+def test_what_is_taken_out_stays_where_there_is_no_memory_for_it(tmp_path):
+    """The danger: it is gone from the space, and never was outside."""
+    said = alone(
+        """
+        import queue
+        space = pso.create(size="256M", dir=sys.argv[1] + "/space")
+        size, unlimited = 200_000, resource.RLIM_INFINITY
+        long = tuple(range(1_000_000, 1_000_000 + size))
+        jobs, items, table, pairs = space.Queue(), space.List([long]), space.Dict(a=long), space.Dict({7: long})
+        jobs.put(long)
+        takers = {
+            "get": (jobs.get_nowait, jobs.put, jobs.qsize),
+            "pop": (items.pop, items.append, lambda: len(items)),
+            "dict pop": (lambda: table.pop("a"), lambda value: table.update(a=value), lambda: len(table)),
+            "popitem": (lambda: pairs.popitem()[1], lambda value: pairs.update({7: value}), lambda: len(pairs)),
+        }
+        taken, refused = dict.fromkeys(takers, 0), dict.fromkeys(takers, 0)
+        for room in range(0, 40):
+            for name, (take, put, count) in takers.items():
+                used = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+                resource.setrlimit(resource.RLIMIT_AS, (used + (room << 19), unlimited))
+                try:
+                    got = take()
+                except MemoryError:
+                    got = None
+                resource.setrlimit(resource.RLIMIT_AS, (unlimited, unlimited))
+                if got is None:
+                    refused[name] += 1
+                else:
+                    assert got == long
+                    taken[name] += 1
+                    put(got)
+                del got
+                assert count() == 1, (name, room)
+        assert min(taken.values()) > 0 and min(refused.values()) > 0, (taken, refused)
+        print(space.fsck())
+        """,
+        tmp_path,
+    )
+    assert said == "[]\n"

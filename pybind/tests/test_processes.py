@@ -2,10 +2,12 @@
 its parent's place in the space, places that are never given back."""
 
 import concurrent.futures
+import contextlib
 import multiprocessing
 import os
 import pathlib
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -237,6 +239,72 @@ def test_a_fork_while_other_threads_sleep_and_work(space):
     for thread in threads:
         thread.join(10)
     assert codes == [0] * 20 and root["child"] == 20
+
+
+@contextlib.contextmanager
+def a_fork_in_a_sleep():
+    """The handler of a signal that comes after a moment forks, and the child goes on where it was. Gives the numbers of the children."""
+    pids = []
+    before = signal.signal(signal.SIGALRM, lambda *_: pids.append(os.fork()))
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        yield pids
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_the_child_of_a_signal_handler_in_a_wait_waits_by_itself(any_space):
+    queue, done = any_space.Queue(), any_space.Queue()
+    threading.Timer(1, lambda: (queue.put(1), queue.put(2))).start()
+    with a_fork_in_a_sleep() as pids:
+        try:
+            got = queue.get(timeout=20)
+            done.put(got)
+        finally:
+            if pids == [0]:
+                os._exit(0)
+    assert os.waitpid(pids[0], 0)[1] == 0
+    assert {done.get(timeout=20), done.get(timeout=20)} == {1, 2}
+    assert any_space.fsck() == []
+
+
+def test_the_child_of_a_signal_handler_in_the_wait_of_a_transaction_is_in_none(any_space):
+    root = any_space.root
+    root["n"] = 0
+    inside, over = threading.Event(), threading.Event()
+
+    def hold():
+        with any_space.transaction():
+            root["n"] += 1
+            inside.set()
+            over.wait(20)
+
+    def block():
+        with any_space.transaction():
+            root["n"] += 1
+
+    def body():
+        root["n"] += 1
+
+    for wait in (block, lambda: any_space.run(body)):
+        inside.clear(), over.clear()
+        holder = threading.Thread(target=hold)
+        holder.start()
+        assert inside.wait(20)
+        threading.Timer(1, over.set).start()
+        with a_fork_in_a_sleep() as pids:
+            code = 0
+            try:
+                wait()
+            except pso.ForkedInTransactionError:
+                code = 7
+            finally:
+                if pids == [0]:
+                    os._exit(code)
+        holder.join(20)
+        assert os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1]) == 7
+    assert root["n"] == 4 and any_space.fsck() == []
 
 
 def test_iterators_and_proxies_of_the_parent_work_in_a_forked_child(space):

@@ -103,10 +103,24 @@ pub fn is_in_use<P: Platform>(arena: &Arena<P>, handle: Handle, kind: BlockKind,
 #[inline(always)]
 pub fn is_small_in_use<P: Platform>(arena: &Arena<P>, handle: Handle, kind: BlockKind, payload_words: u64) -> bool {
     debug_assert!(payload_words + BLOCK_HEADER_WORDS <= SMALL_WORDS);
+    is_small_inside(arena, handle)
+        // Acquire: as in `check_state`.
+        && BlockState::is_in_use(arena.platform().load(handle.block(), Acquire), handle, kind)
+}
+
+/// The same for a block that is PRIVATE to nobody.
+#[inline(always)]
+pub fn is_small_published<P: Platform>(arena: &Arena<P>, handle: Handle, kind: BlockKind, payload_words: u64) -> bool {
+    debug_assert!(payload_words + BLOCK_HEADER_WORDS <= SMALL_WORDS);
+    is_small_inside(arena, handle)
+        // Acquire: as in `check_state`.
+        && BlockState::is_published(arena.platform().load(handle.block(), Acquire), handle, kind)
+}
+
+#[inline(always)]
+fn is_small_inside<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
     let (block, layout) = (handle.block(), arena.layout());
     block.index().wrapping_sub(layout.tables_words()) < layout.small_words()
-        // Acquire: as in `check_state`.
-        && BlockState::is_in_use(arena.platform().load(block, Acquire), handle, kind)
 }
 
 /// The full check, for handles that come from outside: also that a block starts there.

@@ -1,6 +1,6 @@
 //! One collection, in steps of some tens of microseconds, from its begin to its end.
 
-use super::colour::{colour, has_many_names};
+use super::colour::{colour, has_many_names, is_condemned};
 use super::role::{Patience, Role, Seat, is_in_use};
 use super::roots::Commit;
 use super::trace::{Share, TRACED_AT_ONCE, Tracer, push};
@@ -182,13 +182,15 @@ impl Collection {
 
     /// From here on nobody else traces. What somebody is about to note is noted.
     fn dismiss<P: Platform>(&mut self, seat: &Seat<'_, P>) {
-        let Self { role, tracer, .. } = self;
-        let done = role.dismiss(seat, &mut |right, handle| {
-            if is_in_use(seat.arena, handle) {
-                tracer.note(seat, right, handle);
-            }
+        let Self { role, tracer, left_alone, .. } = self;
+        let mut has_room = true;
+        let done = role.dismiss(seat, &mut |right, handle| match is_in_use(seat.arena, handle) {
+            // As in `mark_logs`: of a collection before, by somebody who stands still.
+            true if is_condemned(seat.arena, handle) => has_room &= push(left_alone, handle),
+            true => tracer.note(seat, right, handle),
+            false => {}
         });
-        self.starved |= !done;
+        self.starved |= !done || !has_room;
     }
 
     /// Step 5: one superblock, or some of what was found there.

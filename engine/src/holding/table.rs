@@ -52,10 +52,35 @@ pub(crate) struct Table {
     hints: Hints,
     /// Where the next search goes on.
     place: AtomicU64,
+    /// See [`Turn`].
+    looked: AtomicU64,
+    found: AtomicU64,
     /// Whether entries were put off since they were last emptied.
     put_off: AtomicBool,
     /// What was held at the last fork: what the child has tokens of, in the child's copy of it. Never waited for.
     at_fork: Mutex<Option<Vec<Hold>>>,
+}
+
+/// What a search has found since it was last at the start of the table: of a table in which many entries that stay are side by side, one search says nothing.
+#[derive(Clone, Copy, Default)]
+struct Turn {
+    looked: u64,
+    found: u64,
+}
+
+impl Turn {
+    fn load(table: &Table) -> Self {
+        // Relaxed, here and below: the numbers decide about costs.
+        Self { looked: table.looked.load(Relaxed), found: table.found.load(Relaxed) }
+    }
+    fn store(self, table: &Table) {
+        table.looked.store(self.looked, Relaxed);
+        table.found.store(self.found, Relaxed);
+    }
+    /// Whether free entries are scarce.
+    fn is_poor(self) -> bool {
+        self.looked != 0 && self.found * SCARCE <= self.looked
+    }
 }
 
 impl Default for Table {
@@ -64,6 +89,8 @@ impl Default for Table {
             starts: std::array::from_fn(|_| AtomicU64::new(0)),
             hints: Hints::default(),
             place: AtomicU64::new(0),
+            looked: AtomicU64::new(0),
+            found: AtomicU64::new(0),
             put_off: AtomicBool::new(false),
             at_fork: Mutex::default(),
         }
@@ -77,6 +104,7 @@ impl Table {
         self.starts.iter().for_each(|start| start.store(0, Relaxed));
         self.hints.length.store(0, Relaxed);
         self.place.store(0, Relaxed);
+        Turn::default().store(self);
         self.put_off.store(false, Relaxed);
     }
 
@@ -164,20 +192,28 @@ impl Table {
         }
         let capacity = base(arena) << (pieces - 1);
         let mut place = self.place.load(Relaxed);
-        let mut looked = 0;
+        let (mut looked, mut scarce) = (0, false);
+        let mut turn = Turn::load(self);
         // Bound: once around.
         while looked < capacity && spare.indices.len() < SPARE {
             place = (place + 1) % capacity;
             looked += 1;
+            if place == 0 {
+                scarce |= turn.is_poor();
+                turn = Turn::default();
+            }
+            turn.looked += 1;
             let Some(entry) = self.entry(arena, slot, place as u32) else { continue };
             // Only one thread may empty what others could have filled again meanwhile.
             let free = entry.content(arena) == Content::Empty || (lock.is_some() && reclaim(arena, slot, entry));
             if free {
+                turn.found += 1;
                 spare.push(place as u32);
             }
         }
         self.place.store(place, Relaxed);
-        (spare.indices.len() as u64) * SCARCE <= looked
+        turn.store(self);
+        scarce || spare.indices.is_empty()
     }
 
     /// Adds a piece, or sees that somebody has; its first entries are for `spare`.
@@ -210,6 +246,7 @@ impl Table {
             // The search goes on in the new piece, which has as many entries as all before.
             let before = if piece == 0 { 0 } else { piece_entries(arena, piece) };
             self.place.store(if before == 0 { words / ENTRY_WORDS - 1 } else { before - 1 }, Relaxed);
+            Turn::default().store(self);
         } else {
             // Another thread was faster, and there is room now.
             cache.free(arena, owner, handle);

@@ -49,7 +49,8 @@ fn open_slowly<P: Platform>(
     Ok(payload)
 }
 
-/// Opens a container, and names it: the process may let go of it before the attempt is through.
+/// Opens a container, and names it: the process may let go of it before the attempt is through. One that an attempt of somebody else has made, and has not
+/// committed, is not there.
 #[inline(always)]
 pub(super) fn open_container<P: Platform>(
     tx: &mut Participant<P>,
@@ -57,9 +58,21 @@ pub(super) fn open_container<P: Platform>(
     kind: BlockKind,
     words: u64,
 ) -> Result<WordAddress, Stop> {
-    let payload = open(tx, handle, kind, words)?;
+    if !allocator::is_small_published(tx.arena(), handle, kind, words) {
+        open_unpublished(tx, handle, kind, words)?;
+    }
     tx.name(handle)?;
-    Ok(payload)
+    Ok(handle.block().offset(BLOCK_HEADER_WORDS))
+}
+
+#[cold]
+#[inline(never)]
+fn open_unpublished<P: Platform>(tx: &Participant<P>, handle: Handle, kind: BlockKind, words: u64) -> Result<(), Stop> {
+    let found = tx.check_named(handle)?.kind;
+    if found != kind {
+        return Err(Stop::WrongKind { wanted: kind, found });
+    }
+    within_space(tx, handle.block(), BLOCK_HEADER_WORDS + words)
 }
 
 /// Opens a block that is a part of a container: another kind than the wanted one is damage, not somebody's mistake.

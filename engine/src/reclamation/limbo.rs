@@ -247,8 +247,9 @@ impl Limbo {
     fn judge_no_more(&mut self) {
         self.judging = None;
         self.kept_words = 0;
-        // The shorter one moves. The room that was made for more stays.
-        if self.kept.len() > self.waiting.len() && self.kept.try_reserve(self.waiting.capacity()).is_ok() {
+        // The shorter one moves. The room that was made for more stays, and does not become more: it is made anew as often as somebody waits.
+        let room = self.waiting.capacity().saturating_sub(self.kept.len());
+        if self.kept.len() > self.waiting.len() && self.kept.try_reserve_exact(room).is_ok() {
             self.kept.append(&mut self.waiting);
             std::mem::swap(&mut self.kept, &mut self.waiting);
         } else {

@@ -82,7 +82,7 @@ impl<P: Platform> Participant<P> {
         mut first: impl FnMut(&mut Self) -> Result<T, Stop>,
         mut second: impl FnMut(&mut Self) -> Result<T, Stop>,
     ) -> Result<T, Stop> {
-        if self.in_attempt() {
+        if self.in_body() {
             return self.either(&mut first, &mut second);
         }
         self.run(|tx| tx.either(&mut first, &mut second))

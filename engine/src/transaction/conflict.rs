@@ -203,6 +203,9 @@ impl<P: Platform> Participant<P> {
             return Err(self.leave_for(cell));
         }
         let waited = self.wait_in_place(cell, slot, owner);
+        if waited == Err(Stop::Forked) {
+            return waited.map(drop);
+        }
         // Out of the queue, unless somebody older has taken the place.
         let me = self.me().pack();
         let _ = self.platform().compare_exchange(slot.queue_to(), me, 0, AcqRel, Relaxed);
@@ -281,6 +284,9 @@ impl<P: Platform> Participant<P> {
         // the F3 of somebody who places himself on us: one of us sees the other.
         self.platform().fence(SeqCst);
         let go_on = self.sleep_until_over(cell, slot, owner, waiting);
+        if go_on == Err(Stop::Forked) {
+            return go_on;
+        }
         let active = self.active;
         match self.platform().compare_exchange(self.slot.status(), waiting, active, AcqRel, Relaxed) {
             Ok(_) => go_on,

@@ -3,12 +3,14 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::Participant;
+use crate::allocator;
 use crate::collection;
-use crate::error::Stop;
+use crate::error::{Stale, Stop};
 use crate::holding::{self, Hold};
+use crate::participant::{Slot, status_of};
 use crate::platform::Platform;
 use crate::recovery;
-use crate::word::Handle;
+use crate::word::{BlockPhase, BlockState, Handle, State};
 
 impl<P: Platform> Participant<P> {
     /// The process holds the object behind `handle` from here on, whatever becomes of the attempt, until the token is released. Inside an
@@ -29,7 +31,29 @@ impl<P: Platform> Participant<P> {
         Ok(hold)
     }
 
-    /// The same for an object whose name the attempt has found in no cell: in an old pickle, say. `is_kept`: whether something is known
+    /// The state of the block behind `handle`, for whoever was handed its name. An object that was made by an attempt which has not committed is that
+    /// attempt's alone: it may never exist, and its memory be another object's by the time the caller writes there.
+    ///
+    /// Cost: a load of the block's state; for one that is not published yet, and not made by the attempt under way, a few more.
+    ///
+    /// # Errors
+    /// `Stale`: nobody has it any more, or not yet.
+    pub fn check_named(&self, handle: Handle) -> Result<BlockState, Stop> {
+        loop {
+            let state = allocator::check(self.arena(), handle)?;
+            if state.phase != BlockPhase::Private || state.owner == self.id {
+                return Ok(state);
+            }
+            let Some(slot) = Slot::of(self.arena(), state.owner) else { return Err(Stale { handle }.into()) };
+            let status = status_of(self.arena(), slot)?;
+            // If it is PRIVATE still, it is of the attempt whose status this was: those before have published or freed what they made.
+            if allocator::check(self.arena(), handle)? == state {
+                return if status.state == State::Committed { Ok(state) } else { Err(Stale { handle }.into()) };
+            }
+        }
+    }
+
+    /// The same as [`Self::hold`] for an object whose name the attempt has found in no cell: in an old pickle, say. `is_kept`: whether something is known
     /// to hold it anyway. `None`: it may be garbage that is about to be freed, as far as can be known now.
     ///
     /// # Errors

@@ -131,6 +131,8 @@ pub struct Participant<P: Platform> {
     waits_for_pages: u32,
     /// Containers made so far, for whoever decides when to collect.
     objects_made: u64,
+    /// Whether the body of a transaction is running.
+    works: bool,
     /// Age of the transaction; `None` before its first attempt.
     priority: Option<Priority>,
     /// Attempts of this transaction that failed.
@@ -251,6 +253,7 @@ impl<P: Platform> Participant<P> {
             pages: pages::Pages::default(),
             waits_for_pages: 0,
             objects_made: 0,
+            works: false,
             priority: None,
             failures: 0,
             ended_by: None,
@@ -453,6 +456,9 @@ impl<P: Platform> Participant<P> {
     }
 
     /// Sleeps on the own bell, at most `timeout_ns` and not beyond the deadline.
+    ///
+    /// `Forked`: it slept in a parent, whose sleeper has run a handler that forked. All that is shared is the parent's, who
+    /// sleeps on, and nothing of this attempt is left: the caller goes, and touches no shared word on its way.
     fn sleep(&mut self, bell: Bell, timeout_ns: u64) -> Result<(), Stop> {
         const SLICE_NS: u64 = 50_000_000;
         let mut timeout_ns = timeout_ns.min(SLICE_NS);
@@ -469,6 +475,10 @@ impl<P: Platform> Participant<P> {
         let go_on = self.sleeper.sleep(&mut || {
             bell.sleep(arena, timeout_ns);
         });
+        if self.is_foreign() {
+            self.forget();
+            return Err(Stop::Forked);
+        }
         if go_on { Ok(()) } else { Err(Stop::Interrupted) }
     }
 }

@@ -50,11 +50,11 @@ impl<P: Platform> Participant<P> {
         deadline_ns: Option<u64>,
         body: impl FnOnce(&mut Self) -> Result<T, Stop>,
     ) -> Result<T, Stop> {
-        if self.in_attempt() {
+        if self.in_body() {
             return body(self);
         }
         let result = self.begin_irrevocable(deadline_ns).and_then(|()| {
-            let value = body(self).map_err(|stop| if stop == Stop::Retry { Stop::Irrevocable } else { stop })?;
+            let value = self.work(body).map_err(|stop| if stop == Stop::Retry { Stop::Irrevocable } else { stop })?;
             self.commit()?;
             Ok(value)
         });
@@ -133,6 +133,9 @@ impl<P: Platform> Participant<P> {
             arena.platform().fence(SeqCst);
             let taken = self.take_token();
             let slept = if taken { Ok(()) } else { self.sleep(bell, sleep_ns) };
+            if slept == Err(Stop::Forked) {
+                return slept;
+            }
             let arena = &self.arena;
             arena.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
             if !waiting::withdraw(arena, place, self.id) {

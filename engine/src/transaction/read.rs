@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use super::Participant;
 use crate::error::{Full, Stop};
-use crate::participant::{HELD, Slot, foreign_entry, status_of};
+use crate::participant::{HELD, Slot, foreign_entry, participant_is_dead, status_of};
 use crate::platform::Platform;
 use crate::word::{CellAddress, Handle, LockWord, LockedBy, State, Value, Version, WordAddress};
 
@@ -160,11 +160,11 @@ impl<P: Platform> Participant<P> {
         };
         let old_version = Version(entry.old_version(arena));
         let status = status_of(arena, slot)?;
-        if status.seq != by.seq {
-            return Ok(Look::Again);
+        if status.seq != by.seq || status.state == State::Idle {
+            return self.unless_unchanged(cell, word);
         }
         match status.state {
-            State::Active | State::Waiting => Ok(Look::Value(old_version, value)),
+            State::Active | State::Waiting | State::Idle => Ok(Look::Value(old_version, value)),
             State::Committed => {
                 // Read after the status: only then are they final. That the lock still stands is checked afterwards.
                 let version = arena.platform().load(slot.commit_version(), Relaxed);
@@ -185,18 +185,18 @@ impl<P: Platform> Participant<P> {
                 self.meet_prepared(slot, by)?;
                 Ok(Look::Again)
             }
-            State::Idle => Ok(Look::Again),
         }
     }
 
-    /// No entry was found for a lock: if the lock still stands, and its attempt with it, the space is damaged.
-    fn unless_unchanged(&self, cell: CellAddress, word: u64) -> Result<Look, Stop> {
+    /// No entry was found for a lock, or its attempt is over: if it still stands, and nobody is left who could take it away, the space is damaged. Else the
+    /// owner goes on, and meets the damage himself.
+    pub(super) fn unless_unchanged(&self, cell: CellAddress, word: u64) -> Result<Look, Stop> {
         let LockWord::Locked(by) = LockWord::unpack(word) else { return Ok(Look::Again) };
         let arena = self.arena();
         let platform = arena.platform();
         platform.fence(Acquire);
         let stands = platform.load(cell.lock_word(), Acquire) == word;
-        if stands && self.is_orphan(by) {
+        if stands && (self.is_orphan(by) || participant_is_dead(arena, by.participant)) {
             return Err(self.corrupt("a lock word", cell.lock_word(), word));
         }
         Ok(Look::Again)

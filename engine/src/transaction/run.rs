@@ -26,6 +26,16 @@ impl Sleeper for JustSleep {
     }
 }
 
+/// A body at work, until it is through or a panic has passed.
+struct Working<'a, P: Platform>(&'a mut Participant<P>);
+
+impl<P: Platform> Drop for Working<'_, P> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.works = false;
+    }
+}
+
 impl<P: Platform> Participant<P> {
     /// Runs `body` as one transaction, as often as it takes. Inside an attempt it joins it.
     #[inline(always)]
@@ -44,7 +54,7 @@ impl<P: Platform> Participant<P> {
         deadline_ns: Option<u64>,
         mut body: impl FnMut(&mut Self) -> Result<T, Stop>,
     ) -> Result<T, Stop> {
-        if self.in_attempt() {
+        if self.in_body() {
             return self.join(&mut body);
         }
         self.deadline_ns = deadline_ns;
@@ -88,9 +98,24 @@ impl<P: Platform> Participant<P> {
         B: FnMut(&mut Self) -> Result<T, Stop> + ?Sized,
     {
         self.begin()?;
-        let value = body(self)?;
+        let value = self.work(body)?;
         self.commit()?;
         Ok(value)
+    }
+
+    /// Runs a body in the attempt that has begun.
+    #[inline(always)]
+    pub(super) fn work<T>(&mut self, body: impl FnOnce(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
+        self.works = true;
+        let working = Working(self);
+        body(&mut *working.0)
+    }
+
+    /// Whether what begins now is a part of a transaction: of an attempt under way, or of a body that goes on though its attempt has ended. What that
+    /// one does then comes to nothing; as a transaction of its own it would stay, though nothing around it does.
+    #[inline(always)]
+    pub(super) fn in_body(&self) -> bool {
+        self.in_attempt() || self.works
     }
 
     /// The attempts after the first, which ended with `stop`.
@@ -171,6 +196,10 @@ impl<P: Platform> Participant<P> {
             Ok(false) => Ok(()),
             Err(stop) => Err(stop),
         };
+        if waited == Err(Stop::Forked) {
+            self.set_deadline(None);
+            return waited;
+        }
         self.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
         self.reads = reads;
         self.reads().for_each(|(cell, _)| {

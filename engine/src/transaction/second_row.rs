@@ -41,6 +41,9 @@ impl<P: Platform> Participant<P> {
             // Pairs with the fence after IDLE in `commit` and `abort`: either we see the cell free, or they see our bit (W1).
             arena.platform().fence(SeqCst);
             let slept = if self.is_blocked(cell) { self.sleep(bell, sleep_ns) } else { Ok(()) };
+            if slept == Err(Stop::Forked) {
+                return slept;
+            }
             let arena = &self.arena;
             arena.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
             let rung = !waiting::withdraw(arena, cell, self.id);

@@ -148,11 +148,13 @@ impl<P: Platform> Participant<P> {
         let arena = &self.arena;
         let slot =
             Slot::of(arena, by.participant).ok_or_else(|| self.corrupt("a lock word", cell.lock_word(), word))?;
-        let Some(entry) = foreign_entry(arena, slot, by.entry, cell) else { return Ok(Finding::Again) };
+        let Some(entry) = foreign_entry(arena, slot, by.entry, cell) else {
+            return self.unless_unchanged(cell, word).map(|_| Finding::Again);
+        };
         let old_version = entry.old_version(arena);
         let status = status_of(arena, slot)?;
         if status.seq != by.seq || status.state == State::Idle {
-            return Ok(Finding::Again);
+            return self.unless_unchanged(cell, word).map(|_| Finding::Again);
         }
         // What counts of a COMMITTED one is what it leaves, and that was read through its lock, if it was read since. Versions rise
         // (I5), so what it leaves is never taken for what it found. Read after the status: final, if the lock still stands.

@@ -108,10 +108,22 @@ impl BlockState {
     /// it: what nearly every look at a block finds, in two comparisons.
     #[inline]
     pub const fn is_in_use(word: u64, handle: Handle, kind: BlockKind) -> bool {
+        // PRIVATE, LIVE and RETIRED are the phases 1 to 3.
+        Self::is_of(word, handle, kind, BlockPhase::Private as u32, 3)
+    }
+
+    /// The same for a block that is PRIVATE to nobody.
+    #[inline]
+    pub const fn is_published(word: u64, handle: Handle, kind: BlockKind) -> bool {
+        Self::is_of(word, handle, kind, BlockPhase::Live as u32, 2)
+    }
+
+    #[inline(always)]
+    const fn is_of(word: u64, handle: Handle, kind: BlockKind, first_phase: u32, phases: u32) -> bool {
         const KIND_AND_PHASE: u32 = (1 << 24) - 1;
-        // A handle has its generation where the word has it. PRIVATE, LIVE and RETIRED are the phases 1 to 3.
-        let first = (kind as u32) << 8 | BlockPhase::Private as u32;
-        (word ^ handle.raw()) >> 40 == 0 && (word as u32 & KIND_AND_PHASE).wrapping_sub(first) < 3
+        // A handle has its generation where the word has it.
+        let first = (kind as u32) << 8 | first_phase;
+        (word ^ handle.raw()) >> 40 == 0 && (word as u32 & KIND_AND_PHASE).wrapping_sub(first) < phases
     }
 
     /// Whether `word` is the state of a block that is PRIVATE to `owner`, or was RETIRED by him, in the generation that `handle` names. Of
@@ -189,6 +201,8 @@ mod tests {
             for asked in BlockKind::ALL {
                 let told = generation == 1 && state.kind == asked && (1..=3).contains(&phase);
                 prop_assert_eq!(BlockState::is_in_use(word, handle, asked), told);
+                let private = phase == BlockPhase::Private as u64;
+                prop_assert_eq!(BlockState::is_published(word, handle, asked), told && !private);
             }
         }
     }

@@ -7,6 +7,8 @@
 mod allocator;
 mod collection;
 mod composition;
+mod damaged_record;
+mod forked;
 mod fsck;
 mod history;
 mod holding;

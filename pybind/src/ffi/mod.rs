@@ -20,6 +20,7 @@ pub mod call;
 pub mod class;
 pub mod entry;
 pub mod error;
+pub mod gc;
 pub mod gil;
 pub mod method;
 pub mod module;

@@ -19,7 +19,7 @@ impl Transaction {
     pub fn mark(&self, py: Python<'_>, space: &Space) -> Result<Mark> {
         let point = self.work(py, space)?.participant().savepoint();
         self.alternatives.set(self.alternatives.get() + 1);
-        Ok(Mark { point, sizes: self.sizes.borrow().len(), hooks: self.hooks.borrow().mark() })
+        Ok(Mark { point, sizes: self.sizes.mark(), hooks: self.hooks.borrow().mark() })
     }
     /// Whether the attempt under way is over because a part of it asked to wait.
     pub fn waits(&self) -> bool {
@@ -40,15 +40,12 @@ impl Transaction {
         // Dropped outside of the borrow: that may run anything.
         let undone = self.hooks.borrow_mut().take_since(mark.hooks);
         drop(undone);
-        let sizes = self.sizes.borrow_mut().split_off(mark.sizes);
-        for (counter, change) in sizes {
-            counter.set(counter.get() - change);
-        }
+        self.sizes.roll_back(mark.sizes);
         let mut work = self.work(py, space)?;
         match work.participant().roll_back(mark.point) {
             Ok(()) => {
                 // What an iterator has read ahead in the alternative never was.
-                self.number.set(space.interpreter().next_attempt());
+                self.undone.set(self.undone.get() + 1);
                 self.go_on();
                 Ok(())
             }

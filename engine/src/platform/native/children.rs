@@ -11,7 +11,6 @@
 //!
 //! This is state of a process, not of a space: one fork is a fork of all spaces.
 
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::thread::ThreadId;
@@ -19,6 +18,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::{Errno, read};
 use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::descriptor::Descriptor;
 
 /// Longest wait for the list. Whoever has it makes some system calls; only a fork in the middle of that makes it longer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -37,14 +38,15 @@ struct Child {
     /// Who forks.
     thread: ThreadId,
     /// `None` where the system had no pipe.
-    reader: Option<OwnedFd>,
-    writer: Option<OwnedFd>,
+    reader: Option<Descriptor>,
+    writer: Option<Descriptor>,
 }
 
 impl Child {
     /// Whether it has joined, or never will.
     fn is_through(&self) -> bool {
-        let Some(reader) = &self.reader else { return false };
+        // Where somebody has closed it, nobody knows.
+        let Some(reader) = self.reader.as_ref().and_then(Descriptor::get) else { return false };
         // Nothing is ever written: it has ended, or would be waited for.
         !matches!(read(reader, &mut [0u8; 1]), Err(Errno::AGAIN | Errno::INTR))
     }
@@ -54,7 +56,10 @@ impl Child {
 pub fn expect_child() {
     let Some(mut expected) = lock() else { return };
     let pipe = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok();
-    let (reader, writer) = pipe.map_or((None, None), |(reader, writer)| (Some(reader), Some(writer)));
+    let (reader, writer) = pipe.map_or((None, None), |(reader, writer)| {
+        let [reader, writer] = [reader, writer].map(Descriptor::new);
+        (reader.ok(), writer.ok())
+    });
     expected.children.push(Child { thread: std::thread::current().id(), reader, writer });
     expected.forks += 1;
     ANY.store(true, Relaxed);
@@ -81,7 +86,7 @@ pub fn arrive() {
 /// If children were expected and none of them is to come any more: runs `forget` with the number of forks since nobody was
 /// expected. What is still counted for children of this process is at most that, and for nobody. No fork begins meanwhile.
 ///
-/// Cost: a load; while somebody is expected, a system call for each.
+/// Cost: a load; while somebody is expected, two system calls for each.
 #[inline]
 pub fn settle(forget: impl FnOnce(u64)) {
     // Relaxed: whoever misses it finds it the next time.
@@ -109,6 +114,40 @@ fn lock() -> Option<MutexGuard<'static, Expected>> {
             Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::yield_now(),
             Err(TryLockError::WouldBlock) => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, Write};
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    /// The danger: who closes all descriptors gets their numbers, and loses a byte of what he reads, or the file.
+    #[test]
+    fn what_has_the_number_of_a_pipe_by_now_is_left_alone() {
+        expect_child();
+        let mut mine = tempfile::tempfile().unwrap();
+        mine.write_all(b"mine").unwrap();
+        mine.rewind().unwrap();
+        let numbers = {
+            let expected = lock().unwrap();
+            let child = &expected.children[0];
+            [&child.reader, &child.writer].map(|end| end.as_ref().unwrap().number().as_raw_fd())
+        };
+        for number in numbers {
+            // SAFETY: two numbers; that the pipe's are gone is what this is about.
+            assert_eq!(unsafe { libc::dup2(mine.as_raw_fd(), number) }, number);
+        }
+        settle(|forks| panic!("{forks} forks are through, it is said"));
+        assert_eq!(mine.stream_position().unwrap(), 0);
+        let_child_go();
+        arrive();
+        for number in numbers {
+            // SAFETY: asks for flags, and closes what was opened above.
+            assert_eq!(unsafe { (libc::fcntl(number, libc::F_GETFD), libc::close(number)) }, (0, 0));
         }
     }
 }

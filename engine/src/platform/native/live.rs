@@ -9,8 +9,8 @@
 //!
 //! Invariants:
 //! 1. A lock file is open at most once in a process, but for descriptors that were handed over to it twice; those are
-//!    kept open as long as the first. (Only one who closes a duplicate behind our back can end the locks early; then we
-//!    are `Fenced` for the others, never dead; what its number is by then is nobody's lock file, see `descriptor`.)
+//!    kept open as long as the first. (Only somebody who closes one of them behind our back ends the locks early. Then we
+//!    are `Fenced` for the others, never dead, and whoever joins after that opens the file anew and locks again what is ours.)
 //! 2. A bit of `mine` is set before its byte is locked and cleared after it is unlocked.
 //! 3. One copy of this module is in a process: another one would not know its bytes, and take its slots for those of a program that this
 //!    process ran before (`Native::liveness`).
@@ -43,9 +43,9 @@ pub(super) struct LiveFile {
     /// Further descriptors of the same file that must not be closed before `file`.
     duplicates: Mutex<Vec<Descriptor>>,
     /// The slots that this process holds.
-    mine: Box<[AtomicU64]>,
+    mine: Arc<[AtomicU64]>,
     /// Whose slots `mine` are: not this process's in a fork that has not joined by itself.
-    owner: AtomicU32,
+    owner: Arc<AtomicU32>,
 }
 
 /// A share of a [`LiveFile`]; the last one closes it.
@@ -56,15 +56,23 @@ impl Membership {
     /// The lock file with this key: the open one, or what `open` opens.
     pub(super) fn join(key: FileKey, open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
         let mut table = table()?;
-        let known = table.iter().find(|live| live.file.key() == key).cloned();
-        let live = match known {
-            Some(live) => live,
-            None => {
-                let live = Arc::new(LiveFile::new(key, open()?));
-                table.push(live.clone());
-                live
+        let known = table.iter().position(|live| live.file.key() == key);
+        if let Some(known) = known.map(|at| &table[at])
+            && known.file.get().is_some()
+        {
+            return Ok(Self(ManuallyDrop::new(known.clone())));
+        }
+        let file = Descriptor::known(open()?, key);
+        let live = Arc::new(match known {
+            Some(at) => {
+                // Somebody has closed it, and the locks are gone. Its duplicates are not to be closed under the new one's.
+                let closed = table.swap_remove(at);
+                std::mem::forget(closed.clone());
+                closed.reopened(file)
             }
-        };
+            None => LiveFile::new(file),
+        });
+        table.push(live.clone());
         Ok(Self(ManuallyDrop::new(live)))
     }
 
@@ -111,13 +119,29 @@ impl Drop for Membership {
 }
 
 impl LiveFile {
-    fn new(key: FileKey, file: OwnedFd) -> Self {
+    fn new(file: Descriptor) -> Self {
         Self {
-            file: Descriptor::known(file, key),
+            file,
             duplicates: Mutex::default(),
             mine: (0..SLOT_WORDS).map(|_| AtomicU64::new(0)).collect(),
-            owner: AtomicU32::new(std::process::id()),
+            owner: Arc::new(AtomicU32::new(std::process::id())),
         }
+    }
+
+    /// The same by another descriptor, with its bytes locked again. Nobody has taken one meanwhile: whose process lives is not dead, with or
+    /// without a lock.
+    fn reopened(&self, file: Descriptor) -> Self {
+        let (mine, owner) = (Arc::clone(&self.mine), Arc::clone(&self.owner));
+        let again = Self { file, duplicates: Mutex::default(), mine, owner };
+        // Acquire: pairs with `rejoin`.
+        if again.owner.load(Acquire) == std::process::id() {
+            again.held().for_each(|slot| drop(again.set_lock(slot, libc::F_WRLCK)));
+        }
+        again
+    }
+
+    fn held(&self) -> impl Iterator<Item = ProcessSlotId> {
+        (0..=u16::MAX).map(ProcessSlotId).filter(|&slot| self.holds(slot))
     }
 
     /// The descriptor itself. Never close a duplicate of it in this process.
@@ -171,7 +195,7 @@ impl LiveFile {
         let _table = table()?;
         let me = std::process::id();
         if self.owner.swap(me, AcqRel) != me {
-            for word in &self.mine {
+            for word in self.mine.iter() {
                 // Release: what this process claims from now on it claims in an empty bitmap.
                 word.store(0, Release);
             }
@@ -208,8 +232,7 @@ impl LiveFile {
 
 impl fmt::Debug for LiveFile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let held = (0..=u16::MAX).filter(|&slot| self.holds(ProcessSlotId(slot)));
-        let held: Vec<u16> = held.collect();
+        let held: Vec<u16> = self.held().map(|slot| slot.0).collect();
         formatter.debug_struct("LiveFile").field("file", &self.file).field("held", &held).finish()
     }
 }

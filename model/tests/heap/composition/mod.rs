@@ -1,5 +1,6 @@
 //! Putting transactions together: alternatives, parts that only read, deadlines, hooks.
 
+mod fallen;
 mod irrevocable;
 mod retry;
 
@@ -299,22 +300,6 @@ fn a_transaction_that_only_reads_refuses_to_write() {
     assert_eq!(one.run_read_only(None, |tx| tx.run(|tx| tx.write(cells[0], integer(1)))), Err(Stop::ReadOnly));
     one.run(|tx| tx.write(cells[0], integer(2))).unwrap();
     assert_eq!(contents(&mut one, &cells), [2, 0]);
-}
-
-/// It would be run again and again, for an attempt that is over cannot be committed.
-#[test]
-fn a_body_that_passes_over_why_it_cannot_go_on_is_told_at_its_end() {
-    let (_, space) = space_of(4 * MIB);
-    let mut one = space.participant().unwrap();
-    let cell = cells(&mut one, 1)[0];
-    let refused = one.run_read_only(None, |tx| Ok(tx.write(cell, integer(1)).is_err()));
-    assert_eq!(refused, Err(Stop::ReadOnly));
-    let waits = one.run_read_only(None, |tx| tx.write(cell, integer(1)).or(Err::<(), _>(Stop::Retry)));
-    assert_eq!(waits, Err(Stop::ReadOnly));
-    let full = one.run(|tx| Ok((0..9).any(|_| tx.allocate(BlockKind::Cells, 1 << 17).is_err())));
-    assert!(matches!(full, Err(Stop::Full(_))), "{full:?}");
-    one.run(|tx| tx.write(cell, integer(1))).unwrap();
-    assert_eq!(contents(&mut one, &[cell]), [1]);
 }
 
 #[test]

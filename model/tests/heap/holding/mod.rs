@@ -120,6 +120,21 @@ fn a_table_has_room_for_what_is_held_at_once_and_not_for_all_that_ever_was() {
     assert_eq!(fsck_at_rest(&space), vec![]);
 }
 
+/// The danger: a search that passes entries which stay, all side by side, takes the whole table for full.
+#[test]
+fn a_table_stays_as_it_is_however_often_what_is_held_beside_much_else_changes() {
+    let (_, space) = space();
+    let mut tx = space.participant().unwrap();
+    let objects = objects(&mut tx, 1000);
+    let stays: Vec<Hold> = objects.iter().map(|object| hold(&mut tx, *object)).collect();
+    for _ in 0..200 {
+        let holds: Vec<Hold> = objects.iter().map(|object| hold(&mut tx, *object)).collect();
+        holds.into_iter().for_each(|hold| space.release(hold));
+    }
+    assert!(pieces(&space) <= 9, "{} pieces", pieces(&space));
+    stays.into_iter().for_each(|hold| space.release(hold));
+}
+
 #[test]
 fn an_export_is_held_until_somebody_has_adopted_it() {
     let (heap, space) = space();

@@ -11,4 +11,5 @@ mod list;
 mod queue;
 mod support;
 mod threads;
+mod uncommitted;
 mod values;

@@ -1,0 +1,109 @@
+//! Bodies that go on though their attempt has ended: what they begin then is a part of it, and comes to nothing.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use pso_engine::arena::Geometry;
+use pso_engine::error::Stop;
+use pso_engine::participant::Slot;
+use pso_engine::platform::Memory;
+use pso_engine::space::Space;
+use pso_engine::word::{BlockKind, State, Status};
+use pso_model::heap::Heap;
+
+use crate::support::{MIB, Tx, cells, contents, integer, space_of};
+
+/// What `conflict` does to an attempt.
+fn stop(heap: &Heap, space: &Space<Heap>, tx: &Tx) {
+    let slot = Slot::of(space.arena(), tx.id()).unwrap();
+    let Status { seq, .. } = Status::unpack(heap.load(slot.status(), Relaxed)).unwrap();
+    heap.store(slot.status(), Status { seq, state: State::Aborted }.pack(), Relaxed);
+}
+
+/// The danger: what the body does in place of what it could not do commits by itself, and stays when the body runs again.
+#[test]
+fn what_begins_in_a_body_whose_attempt_has_ended_does_not_commit_by_itself() {
+    let (heap, space) = space_of(4 * MIB);
+    let mut one = space.participant().unwrap();
+    let cells = cells(&mut one, 3);
+    type Begins = fn(&mut Tx, &mut dyn FnMut(&mut Tx) -> Result<(), Stop>) -> Result<(), Stop>;
+    let ways: [Begins; 3] = [
+        |tx, body| tx.run(body),
+        |tx, body| tx.or_else(body, |_| panic!("nobody asks to wait")),
+        |tx, body| tx.run_irrevocable(None, body),
+    ];
+    for (number, begins) in ways.into_iter().enumerate() {
+        let (mut runs, mut hooks) = (0, 0);
+        let hooked = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        one.run(|tx| {
+            runs += 1;
+            let hooked = hooked.clone();
+            tx.on_commit(move || {
+                hooked.fetch_add(1, Relaxed);
+            });
+            if runs == 1 {
+                stop(&heap, &space, tx);
+            }
+            if tx.read(cells[0]).is_err() {
+                hooks = 1;
+                let nested = begins(tx, &mut |tx| tx.write(cells[1], integer(1)));
+                assert_eq!(nested, Err(Stop::Conflict), "way {number}");
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!((runs, hooks, hooked.load(Relaxed)), (2, 1, 1));
+        assert_eq!(contents(&mut one, &cells), [0, 0, 0]);
+    }
+}
+
+/// The danger: why the first could not go on is forgotten over the second, and the body runs again, for ever.
+#[test]
+fn a_body_that_goes_on_after_it_found_the_space_full_ends_with_that() {
+    let (heap, layout) = Heap::space(Geometry::for_bytes(4 * MIB).unwrap());
+    let space = Space::join(heap, layout).unwrap();
+    let mut one = space.participant().unwrap();
+    let cell = cells(&mut one, 1)[0];
+    let mut runs = 0;
+    let result = one.run(|tx| {
+        runs += 1;
+        assert!(runs < 10);
+        let _full = tx.run(|tx| tx.allocate(BlockKind::Cells, 1 << 20).map(drop));
+        let _again = tx.run(|tx| tx.allocate(BlockKind::Cells, 1 << 20).map(drop));
+        let _small = tx.run(|tx| tx.write(cell, integer(1)));
+        Ok(())
+    });
+    assert!(matches!(result, Err(Stop::Full(_))), "{result:?}");
+    assert_eq!(contents(&mut one, &[cell]), [0]);
+}
+
+/// It would be run again and again, for an attempt that is over cannot be committed.
+#[test]
+fn a_body_that_passes_over_why_it_cannot_go_on_is_told_at_its_end() {
+    let (_, space) = space_of(4 * MIB);
+    let mut one = space.participant().unwrap();
+    let cell = cells(&mut one, 1)[0];
+    let refused = one.run_read_only(None, |tx| Ok(tx.write(cell, integer(1)).is_err()));
+    assert_eq!(refused, Err(Stop::ReadOnly));
+    let waits = one.run_read_only(None, |tx| tx.write(cell, integer(1)).or(Err::<(), _>(Stop::Retry)));
+    assert_eq!(waits, Err(Stop::ReadOnly));
+    let full = one.run(|tx| Ok((0..9).any(|_| tx.allocate(BlockKind::Cells, 1 << 17).is_err())));
+    assert!(matches!(full, Err(Stop::Full(_))), "{full:?}");
+    one.run(|tx| tx.write(cell, integer(1))).unwrap();
+    assert_eq!(contents(&mut one, &[cell]), [1]);
+}
+
+/// The danger: a participant whose body has panicked takes all that comes after for a part of it.
+#[test]
+fn after_a_panic_in_a_body_the_next_transaction_is_one() {
+    let (_, space) = space_of(4 * MIB);
+    let mut one = space.participant().unwrap();
+    let cell = cells(&mut one, 1)[0];
+    pso_model::heap::hide_deaths();
+    let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        one.run(|_| -> Result<(), Stop> { std::panic::resume_unwind(Box::new("a body")) })
+    }));
+    assert!(panics.is_err());
+    one.abort();
+    one.run(|tx| tx.write(cell, integer(1))).unwrap();
+    assert_eq!(contents(&mut one, &[cell]), [1]);
+}
