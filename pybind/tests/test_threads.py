@@ -446,3 +446,56 @@ def test_empty_is_the_standard_librarys_in_every_thread(space):
         for future in [pool.submit(queue.get, True, 0.05) for _ in range(4)]:
             with pytest.raises(standard_queue.Empty):
                 future.result()
+
+
+def test_what_a_transaction_has_made_is_not_there_for_others_before_it_has_committed(space):
+    """The danger: it is rolled back, and what another thread writes into it goes into whatever is in its place by then."""
+    made, looked = threading.Event(), threading.Event()
+    given = []
+
+    def make(fails):
+        given.append(space.Dict(a=1))
+        given.append(space.List([1]))
+        space.root["made"] = given[0]
+        made.set()
+        assert looked.wait(20)
+        if fails:
+            raise KeyError("made")
+
+    for fails in (True, False):
+        given.clear(), made.clear(), looked.clear()
+        outcome = []
+
+        def run(fails=fails, outcome=outcome):
+            try:
+                space.run(make, fails)
+            except KeyError:
+                outcome.append("rolled back")
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert made.wait(20)
+        table, items = given
+        uses = [
+            lambda table=table: table["a"],
+            lambda table=table: table.__setitem__("b", "long text " * 10),
+            lambda items=items: items.append(2),
+            lambda items=items: len(items),
+            lambda table=table: space.run(lambda: table.update(c=1)),
+            lambda table=table: space.root.__setitem__("other", table),
+            lambda items=items: items.index(1),
+        ]
+        for use in uses:
+            with pytest.raises(pso.StaleHandleError):
+                use()
+        looked.set()
+        thread.join(20)
+        if fails:
+            assert outcome == ["rolled back"] and "made" not in space.root
+            for use in uses:
+                with pytest.raises(pso.StaleHandleError):
+                    use()
+        else:
+            table["b"] = 2
+            assert space.root["made"] == {"a": 1, "b": 2}
+    assert space.fsck() == []

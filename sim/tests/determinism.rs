@@ -64,20 +64,20 @@ fn every_build_gives_the_golden_runs() {
 
 /// Kind of trace, memory operations, fingerprint of all of them in their order.
 const GOLDEN: [&str; 6] = [
-    "counter 17626 f202fe0f21bdb63d",
+    "counter 17585 b89b91ead1b1bcf8",
     "bank-1000 22659 9ce0d8e48f718d4a",
-    "bank-4 24588 50259c5b9f2ace07",
-    "long-reader 86634 a34ccb788a775584",
-    "crossing-pairs 70110 1f57f81d97f76c39",
-    "queue 20886 f4a989a4fdfceb99",
+    "bank-4 24603 0c6e6028eda3fb78",
+    "long-reader 86639 df054de873f7272b",
+    "crossing-pairs 71882 76140de06fbf70a4",
+    "queue 20888 50c3402a43b2487c",
 ];
 
 /// The same on the machine with differing transfers.
 const GOLDEN_CALIBRATED: [&str; 6] = [
-    "counter 17699 689e71c359628760",
+    "counter 17713 cadd93d568890a42",
     "bank-1000 22659 03cae797917e1ffb",
-    "bank-4 24770 8c9db2672c6e9bbe",
-    "long-reader 80367 3195af34577f8ace",
+    "bank-4 25020 3cf776a38b83d633",
+    "long-reader 80372 231ca4ca5c156dcc",
     "crossing-pairs 70363 371db3d043902c43",
-    "queue 20937 4568e35dd3aca115",
+    "queue 20938 46abdd983b58df31",
 ];
