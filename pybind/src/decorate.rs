@@ -119,14 +119,15 @@ impl Dropping {
         }
         self.depth.set(depth + 1);
         drop(function);
-        if depth == 0 {
+        // Another thread may have come in and not be out yet: the last one empties it.
+        if self.depth.get() == 1 {
             // The borrow is over before the function is dropped.
             let mut next = self.left.borrow_mut().pop();
             while next.take().is_some() {
                 next = self.left.borrow_mut().pop();
             }
         }
-        self.depth.set(depth);
+        self.depth.set(self.depth.get() - 1);
     }
 }
 

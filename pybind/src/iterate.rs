@@ -136,8 +136,11 @@ impl DictIterator {
         };
         let next = this.ahead.next(&this.place, now, |place| this.read_ahead(py, &dict, place))?;
         let Some((place, key, value)) = next else {
-            dict.proxy().iterated(false);
-            drop(this.dict.take());
+            // Once, though another thread may have come to the end meanwhile.
+            let exhausted = this.dict.take();
+            if exhausted.is_some() {
+                dict.proxy().iterated(false);
+            }
             return Ok(None);
         };
         this.place.set(place);

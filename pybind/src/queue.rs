@@ -160,7 +160,7 @@ impl Queue {
         let (plan, draft) = plan::draft(py, space, item, &|| "the item of a queue".to_owned())?;
         let done = self.wait(py, patience, |tx| {
             // Room first: what is made for an item that does not go in would be garbage.
-            if queue::len(tx, handle)? >= queue::capacity(tx, handle)? {
+            if !queue::has_room(tx, handle)? {
                 return Ok(None);
             }
             let value = plan.carry_out(py, tx)?.value(tx, &draft)?;

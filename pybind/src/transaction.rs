@@ -338,13 +338,15 @@ impl Attempts<'_> {
         readonly: bool,
         body: &impl Fn(Python<'_>) -> Result<Object>,
     ) -> Outcome {
-        self.transaction.go_on();
         self.transaction.attempt.set(self.transaction.attempt.get() + 1);
         self.transaction.number.set(self.space.interpreter().next_attempt());
-        self.transaction.drop_hooks();
         if let Err(raised) = self.begin(py, deadline, readonly) {
+            // With the hooks of the attempt before: it was not run again.
             return Outcome::Failed(raised);
         }
+        // Before what stopped the last attempt is forgotten: a finalizer of theirs is told that, and touches nothing.
+        self.transaction.drop_hooks();
+        self.transaction.go_on();
         let result = body(py);
         match (result, self.transaction.stop()) {
             (Ok(value), None) if value.is_coroutine() => self.refuse(py, &value),

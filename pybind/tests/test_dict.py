@@ -328,3 +328,13 @@ def test_a_mapping_that_is_no_dict_updates_it(space):
     shared.update(Other())
     assert shared == {"a": "aa", "b": "bb"}
     assert pso.Dict(Other()) == {"a": "aa", "b": "bb"}
+
+
+def test_pairs_that_cannot_be_hashed_are_in_no_intersection(space):
+    shared, plain = space.Dict(a=1, items=[]), {"a": 1, "items": []}
+    for other in ({("a", 1)}, [("a", 1)], {"a": 1, "c": 2}.items(), space.Dict(a=1).items()):
+        assert shared.items() & other == plain.items() & other == {("a", 1)}
+        assert other & shared.items() == {("a", 1)}
+    for view in (shared.items(), plain.items()):
+        with pytest.raises(TypeError, match="unhashable"):
+            view & [("items", [])]

@@ -244,3 +244,50 @@ def test_a_deadline_ends_any_wait_and_leaves_nothing_locked(space, start, what):
     if holder:
         holder.kill()
     assert root["mine"] == "free" and root["theirs"] == 0
+
+
+def test_on_abort_runs_where_a_transaction_ends_in_the_pause_before_its_next_attempt(space):
+    root = space.root
+    root["x"] = 0
+    inside, over, notes = threading.Event(), threading.Event(), []
+
+    def block():
+        with space.transaction():
+            root["x"] = 1
+            inside.set()
+            over.wait(20)
+
+    thread = threading.Thread(target=block)
+
+    def body():
+        pso.current().on_abort(lambda: notes.append("aborted"))
+        root["x"] = 2
+        thread.start()
+        inside.wait(20)
+        return root["x"]
+
+    with pytest.raises(pso.TransactionTimeout):
+        space.run(body, timeout=0.3)
+    over.set()
+    thread.join(20)
+    assert notes == ["aborted"] and root["x"] == 1
+
+
+def test_a_hook_that_uses_the_space_as_it_is_dropped_keeps_nobody_from_going_on(space, monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: None)
+    root = space.root
+    root["x"] = 0
+
+    class Noisy:
+        def __del__(self):
+            len(root)
+
+    def body():
+        noisy = Noisy()
+        pso.current().on_commit(lambda: noisy)
+        if pso.current().attempt == 1:
+            raise pso.ConflictError
+        root["x"] = 1
+        return pso.current().attempt
+
+    assert space.run(body, retries=20) == 2

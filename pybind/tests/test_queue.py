@@ -276,3 +276,20 @@ def test_what_is_taken_out_is_given_however_deep_the_stack_is(space):
     with pytest.raises(RecursionError):
         take()
     assert len(got) + shared.qsize() == 1500 and got == [(1 << 70) + number for number in range(len(got))]
+
+
+def test_a_put_is_not_run_again_for_what_others_take(space):
+    shared = space.Queue(10)
+    shared.put(1), shared.put(2)
+    attempts = []
+
+    def body():
+        attempts.append(1)
+        shared.put("x")
+        if len(attempts) == 1:
+            taker = threading.Thread(target=shared.get)
+            taker.start()
+            taker.join(20)
+
+    space.run(body)
+    assert len(attempts) == 1 and [shared.get(), shared.get()] == [2, "x"]

@@ -499,3 +499,36 @@ def test_what_a_transaction_has_made_is_not_there_for_others_before_it_has_commi
             table["b"] = 2
             assert space.root["made"] == {"a": 1, "b": 2}
     assert space.fsck() == []
+
+
+def test_decorated_functions_that_threads_drop_at_once_are_dropped(space):
+    """The danger: how deep they are in each other is counted for all threads, and the count never comes down again."""
+
+    class Ends:
+        def __init__(self, function):
+            self.function = function
+
+        def __del__(self):
+            self.function()
+
+    def decorated(value):
+        return space.transactional(lambda value=value: value)
+
+    for _ in range(120):
+        first, second, third = (threading.Event() for _ in range(3))
+        one = [decorated(Ends(lambda first=first, second=second: (first.set(), second.wait(20))))]
+        two = [decorated(Ends(lambda second=second, third=third: (second.set(), third.wait(20))))]
+        ends = [
+            threading.Thread(target=lambda one=one, third=third: (one.clear(), third.set())),
+            threading.Thread(target=lambda two=two, first=first: (first.wait(20), two.clear())),
+        ]
+        for thread in ends:
+            thread.start()
+        for thread in ends:
+            thread.join(20)
+    kept = Ends(lambda: None)
+    gone = weakref.ref(kept)
+    function = decorated(kept)
+    del function, kept
+    gc.collect()
+    assert gone() is None

@@ -83,6 +83,16 @@ pub fn len<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<u64, 
     }
 }
 
+/// Whether an item could be put. Reads what [`try_put`] reads, and so conflicts with those who take only where the queue is full.
+pub fn has_room<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<bool, Stop> {
+    let queue = Queue::open(tx, handle)?;
+    let tail = read_count(tx, queue.tail(), MOST_OPERATIONS)?;
+    match queue.slots().find(tx, tail % queue.capacity)? {
+        Some(slot) => Ok(tx.read(slot)?.is_absent()),
+        None => Ok(true),
+    }
+}
+
 /// Puts an item. False, and nothing done: the queue is full.
 pub fn try_put<P: Platform>(tx: &mut Participant<P>, handle: Handle, value: Value) -> Result<bool, Stop> {
     debug_assert!(!value.is_absent());

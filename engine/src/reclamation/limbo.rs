@@ -423,3 +423,26 @@ pub(super) fn others<P: Platform>(arena: &Arena<P>, me: ParticipantId) -> impl I
         .filter(move |number| *number != u64::from(me.0))
         .filter_map(|number| Slot::of(arena, ParticipantId(number as u16)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::word::WordAddress;
+
+    /// Where all that is judged is held by somebody, again and again for as long as he is in his attempt: a few hundred rounds a second.
+    #[test]
+    fn room_for_what_is_held_does_not_grow_with_each_look_at_it() {
+        let mut limbo = Limbo::default();
+        for number in 0..10 {
+            let handle = Handle::new(WordAddress::new(4096 + 16 * number), 1);
+            limbo.waiting.push_back(Retired { stamp: number, handle, whole: false, words: 2 });
+        }
+        for _ in 0..40 {
+            limbo.kept.append(&mut limbo.waiting);
+            limbo.judge_no_more();
+            assert_eq!(limbo.waiting.len(), 10);
+        }
+        assert!(limbo.waiting.capacity() + limbo.kept.capacity() < 100);
+        assert!(limbo.waiting.iter().map(|retired| retired.stamp).eq(0..10));
+    }
+}

@@ -98,6 +98,14 @@ impl<P: Platform> Participant<P> {
         B: FnMut(&mut Self) -> Result<T, Stop> + ?Sized,
     {
         self.begin()?;
+        self.go_through(body)
+    }
+
+    #[inline(always)]
+    fn go_through<T, B>(&mut self, body: &mut B) -> Result<T, Stop>
+    where
+        B: FnMut(&mut Self) -> Result<T, Stop> + ?Sized,
+    {
         let value = self.work(body)?;
         self.commit()?;
         Ok(value)
@@ -154,9 +162,12 @@ impl<P: Platform> Participant<P> {
                     return Err(stop);
                 }
             }
-            // Those of an attempt that is run again.
-            self.hooks = Hooks::default();
-            match self.attempt(body) {
+            let begun = self.begin().and_then(|()| {
+                // Those of the attempt before: it is run again from here on.
+                self.hooks = Hooks::default();
+                self.go_through(body)
+            });
+            match begun {
                 Ok(value) => return Ok(value),
                 Err(next) => stop = next,
             }

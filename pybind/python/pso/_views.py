@@ -86,6 +86,12 @@ class DictItems(_SetView, ItemsView):
     _name = "dict_items"
     _part = 2
 
+    def __and__(self, other):
+        # The builtin view goes through the other: what cannot be hashed here is in no set.
+        return dict(self).items() & other
+
+    __rand__ = __and__
+
     @classmethod
     def _from_iterable(cls, iterable):
         return set(iterable)

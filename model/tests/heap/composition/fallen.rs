@@ -1,16 +1,17 @@
 //! Bodies that go on though their attempt has ended: what they begin then is a part of it, and comes to nothing.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use pso_engine::arena::Geometry;
 use pso_engine::error::Stop;
-use pso_engine::participant::Slot;
-use pso_engine::platform::Memory;
+use pso_engine::participant::{Slot, status_of};
+use pso_engine::platform::{Memory, System};
 use pso_engine::space::Space;
-use pso_engine::word::{BlockKind, State, Status};
+use pso_engine::word::{AttemptId, BlockKind, State, Status};
 use pso_model::heap::Heap;
 
-use crate::support::{MIB, Tx, cells, contents, integer, space_of};
+use crate::support::{MIB, MS, Tx, cells, contents, integer, space_of};
 
 /// What `conflict` does to an attempt.
 fn stop(heap: &Heap, space: &Space<Heap>, tx: &Tx) {
@@ -33,7 +34,7 @@ fn what_begins_in_a_body_whose_attempt_has_ended_does_not_commit_by_itself() {
     ];
     for (number, begins) in ways.into_iter().enumerate() {
         let (mut runs, mut hooks) = (0, 0);
-        let hooked = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let hooked = Arc::new(AtomicU64::new(0));
         one.run(|tx| {
             runs += 1;
             let hooked = hooked.clone();
@@ -90,6 +91,33 @@ fn a_body_that_passes_over_why_it_cannot_go_on_is_told_at_its_end() {
     assert!(matches!(full, Err(Stop::Full(_))), "{full:?}");
     one.run(|tx| tx.write(cell, integer(1))).unwrap();
     assert_eq!(contents(&mut one, &[cell]), [1]);
+}
+
+/// It is not run again, so what it wanted done without a commit is done.
+#[test]
+fn who_ends_in_the_pause_before_the_next_attempt_has_the_hooks_of_the_last() {
+    let (heap, space) = space_of(4 * MIB);
+    let mut other = space.participant().unwrap();
+    let cell = cells(&mut other, 1)[0];
+    other.begin_irrevocable(None).unwrap();
+    other.write(cell, integer(1)).unwrap();
+    let mut one = space.participant().unwrap();
+    let slot = Slot::of(space.arena(), one.id()).unwrap();
+    let seq = status_of(space.arena(), Slot::of(space.arena(), other.id()).unwrap()).unwrap().seq;
+    let stopper = AttemptId { participant: other.id(), seq }.pack();
+    let hooked = Arc::new(AtomicU64::new(0));
+    let result = one.run_until(Some(heap.now_ns() + 20 * MS), |tx| {
+        let hooked = Arc::clone(&hooked);
+        tx.on_abort(move || {
+            hooked.fetch_add(1, Relaxed);
+        });
+        // What an irrevocable one does to it.
+        heap.store(slot.stopped_by(), stopper, Relaxed);
+        stop(&heap, &space, tx);
+        tx.read(cell)
+    });
+    assert_eq!((result, hooked.load(Relaxed)), (Err(Stop::TimedOut), 1));
+    other.commit().unwrap();
 }
 
 /// The danger: a participant whose body has panicked takes all that comes after for a part of it.
