@@ -205,16 +205,15 @@ pub fn take_up(
     let is_exported = || export.is_some_and(|export| membership.space().is_exported(export));
     for _ in 0..TRIES {
         // A transaction that it is a part of may go on without it: an answer, not the end of the attempt.
-        let found = space.operate(py, |tx| match allocator::check_fully(tx.arena(), handle) {
-            // What was taken out of the space is about to go, whoever holds it.
-            Ok(state) if state.kind != kind || state.phase == BlockPhase::Retired => {
-                Ok(Err(Stop::Stale(Stale { handle })))
-            }
-            Ok(_) => match tx.check_named(handle) {
+        let found = space.operate(py, |tx| {
+            match allocator::check_fully(tx.arena(), handle).and_then(|_| tx.check_named(handle)) {
+                // What was taken out of the space is about to go, whoever holds it.
+                Ok(state) if state.kind != kind || state.phase == BlockPhase::Retired => {
+                    Ok(Err(Stop::Stale(Stale { handle })))
+                }
                 Ok(_) => space.take_up(py, tx, kind, handle, is_exported).map(Ok),
                 Err(stop) => Ok(Err(stop)),
-            },
-            Err(stop) => Ok(Err(stop)),
+            }
         })?;
         match found {
             Ok(Some(keep)) => return Ok(keep),

@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use pso_engine::arena::Geometry;
 use pso_engine::contention::PolicyId;
 use pso_engine::error::Stop;
-use pso_engine::participant::{Slot, status_of};
+use pso_engine::participant::Slot;
 use pso_engine::platform::{Memory, System};
 use pso_engine::space::Space;
 use pso_engine::transaction::{Participant, Sleeper};
-use pso_engine::word::{AttemptId, CellAddress, State, Status, WordAddress};
+use pso_engine::word::{CellAddress, State, Status, WordAddress};
 use pso_model::heap::Heap;
 use pso_model::lens::{Access, Lens, Operation, Through};
 
-use crate::support::{MIB, Tx, cells, contents, integer};
+use crate::support::{MIB, Tx, attempt_of, cells, contents, integer, stop};
 
 /// A platform that is a child's from some moment on, and writes down what is changed then.
 #[derive(Default)]
@@ -129,9 +129,7 @@ fn in_the_second_row() {
     // Who has the place at the owner.
     let mut first = stage.space.participant().unwrap();
     first.begin().unwrap();
-    let seq = status_of(stage.space.arena(), Slot::of(stage.space.arena(), first.id()).unwrap()).unwrap().seq;
-    let place = AttemptId { participant: first.id(), seq }.pack();
-    stage.heap.store(stage.slot_of_owner().queue_to(), place, Relaxed);
+    stage.heap.store(stage.slot_of_owner().queue_to(), attempt_of(&first).pack(), Relaxed);
     let cell = stage.cell;
     stage.expect(|tx| tx.run(|tx| tx.write(cell, integer(2))));
     first.abort();
@@ -141,17 +139,13 @@ fn in_the_second_row() {
 fn behind_who_has_stopped_it() {
     let mut stage = stage(PolicyId::Damped);
     stage.own_the_cell();
-    let seq = status_of(stage.space.arena(), stage.slot_of_owner()).unwrap().seq;
-    let owner = AttemptId { participant: stage.owner.id(), seq }.pack();
+    let owner = attempt_of(&stage.owner).pack();
     let (heap, slot) = (stage.heap.clone(), Slot::of(stage.space.arena(), stage.sleeper.id()).unwrap());
     let root = stage.space.arena().root();
     stage.expect(|tx| {
         tx.run(|tx| {
-            // What `conflict` does to it.
             heap.store(slot.stopped_by(), owner, Relaxed);
-            let Status { seq, state } = Status::unpack(heap.load(slot.status(), Relaxed)).unwrap();
-            assert_eq!(state, State::Active);
-            heap.store(slot.status(), Status { seq, state: State::Aborted }.pack(), Relaxed);
+            assert_eq!(stop(&heap, slot), State::Active);
             tx.read(root).map(drop)
         })
     });

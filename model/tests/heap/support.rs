@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use pso_engine::arena::Geometry;
-use pso_engine::platform::Memory;
+use pso_engine::participant::{Slot, status_of};
+use pso_engine::platform::{Memory, Platform};
 use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
-use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, CELL_WORDS, CellAddress, Value};
+use pso_engine::word::{AttemptId, BLOCK_HEADER_WORDS, BlockKind, CELL_WORDS, CellAddress, State, Status, Value};
 use pso_model::heap::{Heap, hide_deaths};
 
 pub const MIB: u64 = 1 << 20;
@@ -98,4 +99,17 @@ pub fn contents(participant: &mut Tx, cells: &[CellAddress]) -> Vec<i64> {
 
 pub fn version(heap: &Heap, cell: CellAddress) -> u64 {
     heap.load(cell.lock_word(), Relaxed)
+}
+
+/// The attempt that somebody is in.
+pub fn attempt_of<P: Platform>(tx: &Participant<P>) -> AttemptId {
+    let slot = Slot::of(tx.arena(), tx.id()).unwrap();
+    AttemptId { participant: tx.id(), seq: status_of(tx.arena(), slot).unwrap().seq }
+}
+
+/// Stops the attempt in `slot`, as whoever ranks above it and wants a cell of it does. Gives what it was in.
+pub fn stop(heap: &Heap, slot: Slot) -> State {
+    let Status { seq, state } = Status::unpack(heap.load(slot.status(), Relaxed)).unwrap();
+    heap.store(slot.status(), Status { seq, state: State::Aborted }.pack(), Relaxed);
+    state
 }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::support::{MIB, MS, Tx, another, cells, contents, dies_at, integer, space_of};
+use crate::support::{MIB, MS, Tx, another, attempt_of, cells, contents, dies_at, integer, space_of, stop};
 use proptest::prelude::*;
 use pso_engine::allocator;
 use pso_engine::error::Stop;
@@ -436,10 +436,7 @@ fn an_interruption_is_told_whoever_has_stopped_the_waiter_meanwhile() {
     impl Sleeper for Interrupted {
         fn sleep(&mut self, _: &mut dyn FnMut()) -> bool {
             let Self(heap, slot) = self;
-            let Status { seq, state } = Status::unpack(heap.load(slot.status(), Relaxed)).unwrap();
-            assert_eq!(state, State::Waiting);
-            // What `conflict` does to it.
-            heap.store(slot.status(), Status { seq, state: State::Aborted }.pack(), Relaxed);
+            assert_eq!(stop(heap, *slot), State::Waiting);
             false
         }
     }
@@ -467,11 +464,9 @@ fn who_is_killed_in_his_place_does_not_keep_it() {
     let doomed = another(&heap, &space);
     let mut victim = doomed.participant().unwrap();
     victim.begin().unwrap();
-    let slot_of = |tx: &Tx| Slot::of(space.arena(), tx.id()).unwrap();
-    let seq = status_of(space.arena(), slot_of(&victim)).unwrap().seq;
     // What `take_place` does.
-    let place = AttemptId { participant: victim.id(), seq }.pack();
-    let queue = slot_of(&owner).queue_to();
+    let place = attempt_of(&victim).pack();
+    let queue = Slot::of(space.arena(), owner.id()).unwrap().queue_to();
     heap.store(queue, place, Relaxed);
     std::mem::forget(victim);
     heap.kill_process(doomed.process());

@@ -17,8 +17,8 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// Whether the dict that has grown by `before` has the same size now. An attempt sees the dict as it was when it began, and so only its own changes
-    /// of it.
+    /// Whether the dict that had grown by `before` has the same size now. What an attempt has read of it stands until it is over, and so only its own changes
+    /// count there.
     pub fn is_none_since(self, before: Self) -> bool {
         if self.attempt != 0 && self.attempt == before.attempt {
             return self.own == before.own;

@@ -5,26 +5,20 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use pso_engine::arena::Geometry;
 use pso_engine::error::Stop;
-use pso_engine::participant::{Slot, status_of};
+use pso_engine::participant::Slot;
 use pso_engine::platform::{Memory, System};
 use pso_engine::space::Space;
-use pso_engine::word::{AttemptId, BlockKind, State, Status};
+use pso_engine::word::BlockKind;
 use pso_model::heap::Heap;
 
-use crate::support::{MIB, MS, Tx, cells, contents, integer, space_of};
-
-/// What `conflict` does to an attempt.
-fn stop(heap: &Heap, space: &Space<Heap>, tx: &Tx) {
-    let slot = Slot::of(space.arena(), tx.id()).unwrap();
-    let Status { seq, .. } = Status::unpack(heap.load(slot.status(), Relaxed)).unwrap();
-    heap.store(slot.status(), Status { seq, state: State::Aborted }.pack(), Relaxed);
-}
+use crate::support::{MIB, MS, Tx, attempt_of, cells, contents, integer, space_of, stop};
 
 /// The danger: what the body does in place of what it could not do commits by itself, and stays when the body runs again.
 #[test]
 fn what_begins_in_a_body_whose_attempt_has_ended_does_not_commit_by_itself() {
     let (heap, space) = space_of(4 * MIB);
     let mut one = space.participant().unwrap();
+    let slot = Slot::of(space.arena(), one.id()).unwrap();
     let cells = cells(&mut one, 3);
     type Begins = fn(&mut Tx, &mut dyn FnMut(&mut Tx) -> Result<(), Stop>) -> Result<(), Stop>;
     let ways: [Begins; 3] = [
@@ -42,7 +36,7 @@ fn what_begins_in_a_body_whose_attempt_has_ended_does_not_commit_by_itself() {
                 hooked.fetch_add(1, Relaxed);
             });
             if runs == 1 {
-                stop(&heap, &space, tx);
+                stop(&heap, slot);
             }
             if tx.read(cells[0]).is_err() {
                 hooks = 1;
@@ -103,17 +97,15 @@ fn who_ends_in_the_pause_before_the_next_attempt_has_the_hooks_of_the_last() {
     other.write(cell, integer(1)).unwrap();
     let mut one = space.participant().unwrap();
     let slot = Slot::of(space.arena(), one.id()).unwrap();
-    let seq = status_of(space.arena(), Slot::of(space.arena(), other.id()).unwrap()).unwrap().seq;
-    let stopper = AttemptId { participant: other.id(), seq }.pack();
+    let stopper = attempt_of(&other).pack();
     let hooked = Arc::new(AtomicU64::new(0));
     let result = one.run_until(Some(heap.now_ns() + 20 * MS), |tx| {
         let hooked = Arc::clone(&hooked);
         tx.on_abort(move || {
             hooked.fetch_add(1, Relaxed);
         });
-        // What an irrevocable one does to it.
         heap.store(slot.stopped_by(), stopper, Relaxed);
-        stop(&heap, &space, tx);
+        stop(&heap, slot);
         tx.read(cell)
     });
     assert_eq!((result, hooked.load(Relaxed)), (Err(Stop::TimedOut), 1));

@@ -7,7 +7,7 @@ mod retry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use crate::support::{MIB, MS, Tx, cells, contents, integer, space_of, version};
+use crate::support::{MIB, MS, Tx, cells, contents, integer, space_of, stop, version};
 use pso_engine::allocator;
 use pso_engine::arena::Geometry;
 use pso_engine::error::Stop;
@@ -223,10 +223,7 @@ fn a_stopped_attempt_runs_no_second_alternative() {
             if firsts == 1 {
                 // By hand: what `conflict` does to the younger.
                 let slot = pso_engine::participant::Slot::of(tx.arena(), tx.id()).unwrap();
-                let status = heap.load(slot.status(), Relaxed);
-                let aborted = pso_engine::word::Status::unpack(status).unwrap();
-                let aborted = pso_engine::word::Status { state: pso_engine::word::State::Aborted, ..aborted };
-                heap.store(slot.status(), aborted.pack(), Relaxed);
+                stop(&heap, slot);
                 return Err(Stop::Retry);
             }
             Ok("first")

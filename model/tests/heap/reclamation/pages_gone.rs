@@ -7,7 +7,6 @@ use super::pages::{push, space_with_pages_watched};
 use super::*;
 use pso_engine::collection::Patience;
 use pso_engine::transaction::Sleeper;
-use pso_engine::word::AttemptId;
 
 /// Instead of sleeping takes everything out of the space and gives its memory back.
 struct Removes {
@@ -74,10 +73,8 @@ fn who_sleeps_in_the_second_row_looks_at_no_page_that_is_gone() {
     write(&mut owner).unwrap();
     let mut first = another(&heap, &space).participant().unwrap();
     first.begin().unwrap();
-    let seq =
-        pso_engine::participant::status_of(space.arena(), Slot::of(space.arena(), first.id()).unwrap()).unwrap().seq;
     let place = Slot::of(space.arena(), owner.id()).unwrap().queue_to();
-    heap.store(place, AttemptId { participant: first.id(), seq }.pack(), Release);
+    heap.store(place, crate::support::attempt_of(&first).pack(), Release);
     let mut waiter = another(&heap, &space).participant().unwrap();
     waiter.set_sleeper(Box::new(Removes { tx, busy: vec![first, owner] }));
     let before = heap.committed_words();
