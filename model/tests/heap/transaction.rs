@@ -4,16 +4,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::support::{MIB, MS, Tx, another, attempt_of, cells, contents, dies_at, integer, space_of, stop};
+use crate::support::{MIB, MS, another, attempt_of, cells, contents, dies_at, integer, space_of, stop};
 use proptest::prelude::*;
 use pso_engine::allocator;
 use pso_engine::error::Stop;
 use pso_engine::fsck::fsck_at_rest;
-use pso_engine::participant::{Entry, EntryKind, Slot, status_of};
+use pso_engine::participant::{Entry, EntryKind, Slot};
 use pso_engine::platform::{Memory, System};
 use pso_engine::space::Space;
 use pso_engine::transaction::{Participant, Sleeper};
-use pso_engine::word::{AttemptId, BlockKind, BlockPhase, CellAddress, State, Status};
+use pso_engine::word::{BlockKind, BlockPhase, CellAddress, State};
 use pso_model::heap::{Heap, hide_deaths};
 use pso_model::scenario::Bank;
 
