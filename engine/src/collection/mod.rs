@@ -47,14 +47,15 @@
 //!
 //! **Taken over at any access.** A collector reads optimistically (`Memory::load_optimistic`): of a block that is freed under his eyes what he reads means nothing, and does no harm but that something is kept. What he
 //! *changes* he protects: he stores the name as his hazard pointer, fences, and looks whether the word beside the clock is still his, and the block still in use. Whoever takes over changes
-//! that word, fences, and looks at the hazard pointers with the logs. Either the first one finds that he has lost, or the second one finds the name: what it names is a root; or, if
-//! it is condemned, he leaves it alone, for it is about to be retired by the other, and may name what is gone. So at most one block for each who stands still is kept too long.
+//! that word, fences, and looks at the hazard pointers with the logs. Either the first one finds that he has lost, or the second one finds the name, and leaves alone what it names: if it is garbage it is
+//! condemned, so that it may name what is gone, and not retired; if it is condemned already it is left as it is, for it is about to be retired by the other. It is no root.
+//! So at most one block for each who stands still is kept too long, with what it owns.
 //! Who rests between two steps, has gone no step further for a while ([`Patience`]), or is dead is taken over from. A mark of a later number is changed by nobody with an earlier one.
 //!
 //! **Helped by others.** Whoever helps finds what is grey in looks of his own, and what he makes grey waits in his own list; the marks are the only truth, so what he drops, or does not come to, others
 //! find. He changes a mark as the collector does: hazard pointer, fence, a look at the word. So at the dismissal (the word is changed, then all fence) each of them has at most one change under way, and his hazard
 //! pointer names it; all that he has changed before is seen. If it makes a block black, all that the block names was made grey before. If it makes a block grey that the collector does not find to be so, that block is noted now:
-//! it may come from a word that meant nothing, and must not become grey behind the last look. No other change comes after the dismissal, so the looks behind it are those of one who marks alone, and the argument above holds. What
+//! it may come from a word that meant nothing, and must not become grey behind the last look. (But where it is left alone anyway, for somebody's sake who stands still: it is condemned if it is grey in the end, too.) No other change comes after the dismissal, so the looks behind it are those of one who marks alone, and the argument above holds. What
 //! is large is left to the collector while he is at it.
 //!
 //! **Killed at any step.** Whoever helps: what he was tracing is grey still. A collector: the word says `n`, which costs commits some work until somebody takes over. The list of what was retired may have lost

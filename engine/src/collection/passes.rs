@@ -58,7 +58,7 @@ pub struct Collection {
     tracer: Tracer,
     /// Those who were COMMITTED when it began.
     commits: Vec<Commit>,
-    /// What somebody from whom this collection was taken over is about to retire.
+    /// What somebody of a collection before is about to change, or to retire: it is not retired by this one.
     left_alone: Vec<Handle>,
     /// Superblocks with something condemned.
     condemned: Vec<u64>,
@@ -165,7 +165,7 @@ impl Collection {
         self.starved || self.tracer.starved
     }
 
-    /// It is not condemned by this collection.
+    /// It is not retired by this collection.
     pub(super) fn leave_alone(&mut self, object: Handle) {
         self.starved |= !push(&mut self.left_alone, object);
     }
@@ -185,7 +185,8 @@ impl Collection {
         let Self { role, tracer, left_alone, .. } = self;
         let mut has_room = true;
         let done = role.dismiss(seat, &mut |right, handle| match is_in_use(seat.arena, handle) {
-            // As in `mark_logs`: of a collection before, by somebody who stands still.
+            // Of somebody who stands still since a collection before; or condemned by one, which is as in `mark_logs`.
+            true if left_alone.contains(&handle) => {}
             true if is_condemned(seat.arena, handle) => has_room &= push(left_alone, handle),
             true => tracer.note(seat, right, handle),
             false => {}
@@ -224,11 +225,9 @@ impl Collection {
         if superblock < allocator::superblocks_used(arena) {
             let mut condemned = 0;
             for_each_of_many_names(arena, superblock, |handle| {
-                let is_white = colour(arena, handle, self.role.cycle()) == Colour::White
-                    && !self.left_alone.contains(&handle)
-                    && self.role.right().change(seat, handle, Colour::White, Colour::Condemned);
-                condemned += u64::from(is_white);
-                self.collected.kept += u64::from(!is_white);
+                let is_garbage = self.condemn_one(seat, handle);
+                condemned += u64::from(is_garbage);
+                self.collected.kept += u64::from(!is_garbage);
             });
             if condemned > 0 {
                 self.collected.objects += condemned;
@@ -240,11 +239,25 @@ impl Collection {
         }
     }
 
+    /// False: somebody can reach it, or it is left as it is.
+    fn condemn_one<P: Platform>(&self, seat: &Seat<'_, P>, handle: Handle) -> bool {
+        let colour = colour(seat.arena, handle, self.role.cycle());
+        let may_be = match colour {
+            Colour::White if self.left_alone.is_empty() => true,
+            // It may have a link for a mark.
+            Colour::White => !(self.left_alone.contains(&handle) && is_condemned(seat.arena, handle)),
+            // By somebody who was admitted and was at it when he was dismissed. All that can be reached is black by now.
+            Colour::Grey => self.left_alone.contains(&handle),
+            Colour::Black | Colour::Condemned => false,
+        };
+        may_be && self.role.right().change(seat, handle, colour, Colour::Condemned)
+    }
+
     /// Its second half.
     fn retire<P: Platform>(&mut self, seat: &mut Seat<'_, P>, superblock: u64) {
         let arena = seat.arena;
         for_each_of_many_names(arena, superblock, |handle| {
-            if colour(arena, handle, self.role.cycle()) != Colour::Condemned {
+            if colour(arena, handle, self.role.cycle()) != Colour::Condemned || self.left_alone.contains(&handle) {
                 return;
             }
             // What stays condemned is white for the next collection.

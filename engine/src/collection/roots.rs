@@ -10,7 +10,7 @@ use crate::allocator;
 use crate::arena::Arena;
 use crate::participant::{Entry, EntryKind, Slot, entries};
 use crate::platform::Platform;
-use crate::reclamation::{Look, Looked};
+use crate::reclamation::{Hold, Look, Looked};
 use crate::word::{Colour, Handle, ParticipantId, State, Status};
 
 /// Entries of a record that are looked at together.
@@ -140,17 +140,18 @@ impl Collection {
         }
     }
 
-    /// Some of what those who are in an attempt have read and named, and what somebody from whom this collection was taken over is about to change. What is left to
+    /// Some of what those who are in an attempt have read and named. What somebody of a collection before is about to change is left alone. What there still is to
     /// look at, if something is; `None`: it cannot be known.
     pub(super) fn mark_logs<P: Platform>(&mut self, seat: &Seat<'_, P>, look: Option<Look>) -> Option<Option<Look>> {
         let arena = seat.arena;
         let mut look = look.or_else(|| Look::begin(arena))?;
-        let looked = look.go_on(arena, seat.id, LOOKED_AT_TOGETHER, &mut |handle| match is_in_use(arena, handle) {
-            // It may be about to be retired, and name what is gone. No attempt has read such a name.
-            true if is_condemned(arena, handle) => self.leave_alone(handle),
-            true => self.note(seat, handle),
+        let looked = look.go_on(arena, seat.id, LOOKED_AT_TOGETHER, &mut |handle, hold| match hold {
             // What is RETIRED has one name, and was followed.
-            false => {}
+            _ if !is_in_use(arena, handle) => {}
+            Hold::Marks => self.leave_alone(handle),
+            // It may be about to be retired, and name what is gone. No attempt has read such a name.
+            Hold::Knows if is_condemned(arena, handle) => self.leave_alone(handle),
+            Hold::Knows => self.note(seat, handle),
         });
         match looked {
             Looked::Some => Some(Some(look)),

@@ -60,7 +60,7 @@ impl Held {
         most: u64,
     ) -> Looked {
         let mut starved = false;
-        let looked = look.go_on(arena, me, most, &mut |handle| {
+        let looked = look.go_on(arena, me, most, &mut |handle, _| {
             let set = &mut self.0[Self::set_of(handle)];
             match set.try_reserve(1) {
                 Ok(()) => {
@@ -81,6 +81,15 @@ impl Held {
         // Fibonacci hashing: blocks lie at multiples of their size.
         (handle.raw().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % SETS
     }
+}
+
+/// What somebody may do with a block that a look has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// He is in an attempt, and goes on from there to whatever it names.
+    Knows,
+    /// He collects, and is about to change its mark. What it names is nothing to him.
+    Marks,
 }
 
 /// What a piece of a look has come to.
@@ -132,12 +141,12 @@ impl Look {
         arena: &Arena<P>,
         me: ParticipantId,
         most: u64,
-        visit: &mut impl FnMut(Handle),
+        visit: &mut impl FnMut(Handle, Hold),
     ) -> Looked {
         let mut steps = 0;
         while steps < most {
             match self.log.take() {
-                Some(log) => match log.go_on(arena, &mut steps, visit) {
+                Some(log) => match log.go_on(arena, &mut steps, &mut |handle| visit(handle, Hold::Knows)) {
                     Ok(log) => self.log = log,
                     Err(NoMemory) => return Looked::NoMemory,
                 },
@@ -146,7 +155,8 @@ impl Look {
                     let id = ParticipantId(self.next as u16);
                     self.next += 1;
                     if id != me {
-                        self.log = Slot::of(arena, id).and_then(|slot| open(arena, slot, visit));
+                        self.log = Slot::of(arena, id)
+                            .and_then(|slot| open(arena, slot, &mut |handle| visit(handle, Hold::Marks)));
                     }
                 }
             }

@@ -78,7 +78,10 @@ fn rewrap<P: Platform>(tx: &mut Participant<P>, root: Handle, first: u64, second
 }
 
 /// A collection, begun by the one and as far as that the other one is admitted to help.
-fn begin<P: Platform, Q: Platform>(tx: &mut Participant<P>, helper: &mut Participant<Q>) -> (Collection, Helping) {
+pub(super) fn begin<P: Platform, Q: Platform>(
+    tx: &mut Participant<P>,
+    helper: &mut Participant<Q>,
+) -> (Collection, Helping) {
     let mut collection = tx.open_collection(AT_ONCE).unwrap();
     loop {
         if let Some(helping) = helper.offer_help() {
@@ -98,7 +101,7 @@ fn go_on<P: Platform>(tx: &mut Participant<P>, collection: &mut Collection, step
 }
 
 /// Helps until there is nothing to help with.
-fn help<P: Platform>(tx: &mut Participant<P>, helping: &mut Helping) -> u64 {
+pub(super) fn help<P: Platform>(tx: &mut Participant<P>, helping: &mut Helping) -> u64 {
     (0..).find(|_| tx.helping_step(helping, TRACED_AT_ONCE) != Help::Went).unwrap()
 }
 

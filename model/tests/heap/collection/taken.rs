@@ -1,8 +1,9 @@
 //! Who stands still: in the middle of a step of a collection, or of a commit. Others collect meanwhile, and he goes on when he comes back.
 
+use super::helped::{begin, help};
 use super::*;
 use pso_engine::collection::{self, Collection, Patience};
-use pso_engine::word::Status;
+use pso_engine::word::{Colour, Mark, Status};
 
 /// Whoever collects is taken for one who does not come back.
 const AT_ONCE: Patience = Patience { rests_ns: 0, silent_ns: 0 };
@@ -254,4 +255,118 @@ fn who_is_taken_over_from_and_killed_keeps_nothing() {
             return;
         }
     }
+}
+
+/// Hangs a chain of lists into `root`, each of which names the next one.
+fn hang_chain<P: Platform>(tx: &mut Participant<P>, root: Handle) {
+    tx.run(|tx| {
+        let mut next = list::create(tx)?;
+        for _ in 1..CHAIN {
+            next = list_of(tx, &[Value::handle(next)])?;
+        }
+        list::push(tx, root, Value::handle(next))
+    })
+    .unwrap();
+}
+
+const CHAIN: usize = 16;
+
+/// Somebody stands still in a collection, and a chain goes; others collect, twice: the second time they find what was condemned the first time. Gives how many blocks he
+/// keeps, at most.
+fn kept_by_who_stands_still(mut collect: impl FnMut(&mut Tx)) -> usize {
+    let (heap, space) = space_of(4 * MIB);
+    let mut survivor = space.participant().unwrap();
+    let root = root_list(&mut survivor);
+    let (mut most, mut at_rest) = (0, None);
+    for step in (0..).step_by(7) {
+        hang_chain(&mut survivor, root);
+        let (through, stands) = stands_at(
+            &heap,
+            &space,
+            step,
+            |_| (),
+            |victim| {
+                let _ = victim.collect_objects(NO_PATIENCE);
+            },
+        );
+        survivor.run(|tx| list::truncate(tx, root, 0)).unwrap();
+        for _ in 0..2 {
+            collect(&mut survivor);
+            survivor.collect();
+        }
+        let (with_him, process) = (live(&space), stands.space().process());
+        std::mem::forget(stands);
+        heap.kill_process(process);
+        let live = live_after_a_kill(&space, &mut survivor, step);
+        assert_eq!(*at_rest.get_or_insert(live), live, "blocks after a kill at step {step}");
+        most = most.max(with_him - live);
+        if through {
+            assert!(step > 1000, "only {step} steps");
+            return most;
+        }
+    }
+    unreachable!()
+}
+
+/// A list and its cells.
+const ONE_LIST: usize = 2;
+
+/// What somebody was about to mark is no root: of a chain he keeps one link, whichever he has come to.
+#[test]
+fn who_stands_still_in_a_collection_keeps_one_object() {
+    let kept = kept_by_who_stands_still(|survivor| {
+        let mut collection = survivor.open_collection(AT_ONCE).unwrap();
+        assert!(go_on(survivor, &mut collection, usize::MAX));
+    });
+    assert_eq!(kept, ONE_LIST);
+}
+
+/// Nor does he where the others help each other, and whoever is dismissed may be about to mark something, too.
+#[test]
+fn who_stands_still_keeps_one_object_of_a_collection_with_help() {
+    let kept = kept_by_who_stands_still(|survivor| {
+        let mut helper = survivor.space().participant().unwrap();
+        let (mut collection, mut helping) = begin(survivor, &mut helper);
+        help(&mut helper, &mut helping);
+        helper.leave();
+        assert!(go_on(survivor, &mut collection, usize::MAX));
+    });
+    assert_eq!(kept, ONE_LIST);
+}
+
+/// What somebody stands still at becomes grey, late, by a helper who was dismissed in the middle of it: it is no more reached than before, and what it names may go.
+#[test]
+fn what_becomes_grey_behind_the_last_look_is_condemned_if_somebody_stands_still_at_it() {
+    let (heap, space) = space_of(4 * MIB);
+    let mut tx = space.participant().unwrap();
+    let mut helper = another(&heap, &space).participant().unwrap();
+    let stands = space.participant().unwrap();
+    let slot = Slot::of(space.arena(), stands.id()).unwrap();
+    let root = root_list(&mut tx);
+    let mut late = 0;
+    for steps in 0.. {
+        hang_chain(&mut tx, root);
+        let link = tx.run(|tx| item(tx, root, 0).and_then(|first| item(tx, first, 0))).unwrap();
+        heap.store(slot.hazard(), link.raw(), Relaxed);
+        heap.store(slot.start(), 1, Relaxed);
+        tx.run(|tx| list::truncate(tx, root, 0)).unwrap();
+        let (mut collection, mut helping) = begin(&mut tx, &mut helper);
+        help(&mut helper, &mut helping);
+        let is_over = go_on(&mut tx, &mut collection, steps);
+        let (mark, cycle) = (link.block().offset(1), collection::last(space.arena()).number);
+        if Mark::colour_in(heap.load(mark, Relaxed), cycle) == Colour::White {
+            heap.store(mark, Mark { cycle, colour: Colour::Grey }.pack(), Relaxed);
+        }
+        assert!(is_over || go_on(&mut tx, &mut collection, usize::MAX));
+        tx.collect();
+        assert_eq!(fsck_at_rest(&space), vec![], "grey after {steps} steps");
+        late += usize::from(live(&space) < CHAIN);
+        heap.store(slot.start(), 0, Relaxed);
+        collected(&mut tx);
+        nothing_waits(&space);
+        if is_over {
+            break;
+        }
+    }
+    assert!(late > 2, "{late} times it was too late to be looked at");
 }
