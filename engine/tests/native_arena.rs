@@ -222,8 +222,12 @@ fn what_has_the_number_of_a_file_of_ours_by_now_is_left_alone() {
     assert_eq!(fs::read(scratch.path("mine")).unwrap(), content);
     assert!(!space.claim_liveness(ProcessSlotId(2)));
     let nobody = ProcessIdentity { pid: 1 << 23, start_time: 1 };
+    let elsewhere = scratch.path("elsewhere");
+    fs::rename(scratch.path("space"), &elsewhere).unwrap();
     assert_eq!(space.liveness(ProcessSlotId(2), nobody), Liveness::Alive, "whoever holds it: it cannot be known");
-    // Who joins now has the file anew.
+    fs::rename(&elsewhere, scratch.path("space")).unwrap();
+    // Who asks who lives opens the file anew; so does who joins, and both have it as their own.
+    assert_eq!(space.liveness(ProcessSlotId(2), nobody), Liveness::Dead);
     let (again, _) = native::attach(&scratch.place("space")).unwrap();
     assert!(again.claim_liveness(ProcessSlotId(2)));
     assert_eq!(again.liveness(ProcessSlotId(1), space.identity()), Liveness::Alive);

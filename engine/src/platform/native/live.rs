@@ -10,7 +10,7 @@
 //! Invariants:
 //! 1. A lock file is open at most once in a process, but for descriptors that were handed over to it twice; those are
 //!    kept open as long as the first. (Only somebody who closes one of them behind our back ends the locks early. Then we
-//!    are `Fenced` for the others, never dead, and whoever joins after that opens the file anew and locks again what is ours.)
+//!    are `Fenced` for the others, never dead, and whoever joins after that, or asks who lives, opens the file anew and locks again what is ours.)
 //! 2. A bit of `mine` is set before its byte is locked and cleared after it is unlocked.
 //! 3. One copy of this module is in a process: another one would not know its bytes, and take its slots for those of a program that this
 //!    process ran before (`Native::liveness`).
@@ -22,7 +22,7 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
@@ -39,13 +39,19 @@ static OPEN: Mutex<Vec<Arc<LiveFile>>> = Mutex::new(Vec::new());
 
 /// The lock file of one space, as this process has it open.
 pub(super) struct LiveFile {
-    file: Descriptor,
+    file: Opened,
     /// Further descriptors of the same file that must not be closed before `file`.
     duplicates: Mutex<Vec<Descriptor>>,
     /// The slots that this process holds.
-    mine: Arc<[AtomicU64]>,
+    mine: Box<[AtomicU64]>,
     /// Whose slots `mine` are: not this process's in a fork that has not joined by itself.
-    owner: Arc<AtomicU32>,
+    owner: AtomicU32,
+}
+
+/// A descriptor, and the next one of the same file, opened after somebody had closed this one.
+struct Opened {
+    file: Descriptor,
+    again: OnceLock<Box<Opened>>,
 }
 
 /// A share of a [`LiveFile`]; the last one closes it.
@@ -56,22 +62,11 @@ impl Membership {
     /// The lock file with this key: the open one, or what `open` opens.
     pub(super) fn join(key: FileKey, open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
         let mut table = table()?;
-        let known = table.iter().position(|live| live.file.key() == key);
-        if let Some(known) = known.map(|at| &table[at])
-            && known.file.get().is_some()
-        {
-            return Ok(Self(ManuallyDrop::new(known.clone())));
+        if let Some(live) = table.iter().find(|live| live.file().key() == key) {
+            live.open_again(open)?;
+            return Ok(Self(ManuallyDrop::new(live.clone())));
         }
-        let file = Descriptor::known(open()?, key);
-        let live = Arc::new(match known {
-            Some(at) => {
-                // Somebody has closed it, and the locks are gone. Its duplicates are not to be closed under the new one's.
-                let closed = table.swap_remove(at);
-                std::mem::forget(closed.clone());
-                closed.reopened(file)
-            }
-            None => LiveFile::new(file),
-        });
+        let live = Arc::new(LiveFile::new(Descriptor::known(open()?, key)));
         table.push(live.clone());
         Ok(Self(ManuallyDrop::new(live)))
     }
@@ -121,32 +116,44 @@ impl Drop for Membership {
 impl LiveFile {
     fn new(file: Descriptor) -> Self {
         Self {
-            file,
+            file: Opened { file, again: OnceLock::new() },
             duplicates: Mutex::default(),
             mine: (0..SLOT_WORDS).map(|_| AtomicU64::new(0)).collect(),
-            owner: Arc::new(AtomicU32::new(std::process::id())),
+            owner: AtomicU32::new(std::process::id()),
         }
     }
 
-    /// The same by another descriptor, with its bytes locked again. Nobody has taken one meanwhile: whose process lives is not dead, with or
-    /// without a lock.
-    fn reopened(&self, file: Descriptor) -> Self {
-        let (mine, owner) = (Arc::clone(&self.mine), Arc::clone(&self.owner));
-        let again = Self { file, duplicates: Mutex::default(), mine, owner };
-        // Acquire: pairs with `rejoin`.
-        if again.owner.load(Acquire) == std::process::id() {
-            again.held().for_each(|slot| drop(again.set_lock(slot, libc::F_WRLCK)));
+    /// If somebody has closed the file, and with it has ended the locks: opens it by `open`, and locks our bytes again. Under the table's lock. Nobody has taken one
+    /// meanwhile: whose process lives is not dead, with or without a lock.
+    fn open_again(&self, open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<()> {
+        let last = self.last();
+        if last.file.get().is_some() {
+            return Ok(());
         }
-        again
+        let file = Descriptor::known(open()?, last.file.key());
+        last.again.get_or_init(|| Box::new(Opened { file, again: OnceLock::new() }));
+        // Acquire: pairs with `rejoin`.
+        if self.owner.load(Acquire) == std::process::id() {
+            self.held().for_each(|slot| drop(self.set_lock(slot, libc::F_WRLCK)));
+        }
+        Ok(())
     }
 
     fn held(&self) -> impl Iterator<Item = ProcessSlotId> {
         (0..=u16::MAX).map(ProcessSlotId).filter(|&slot| self.holds(slot))
     }
 
+    fn last(&self) -> &Opened {
+        let mut last = &self.file;
+        while let Some(again) = last.again.get() {
+            last = again;
+        }
+        last
+    }
+
     /// The descriptor itself. Never close a duplicate of it in this process.
     pub(super) fn file(&self) -> &Descriptor {
-        &self.file
+        &self.last().file
     }
 
     /// Takes the byte of `slot`. False: somebody holds it, or the system refuses.
@@ -173,9 +180,13 @@ impl LiveFile {
         }
     }
 
-    /// Whether a living process holds the byte of `slot`. What cannot be found out counts as held.
-    pub(super) fn is_held(&self, slot: ProcessSlotId) -> bool {
+    /// Whether a living process holds the byte of `slot`. What cannot be found out counts as held. `open` opens the file if somebody has closed it.
+    pub(super) fn is_held(&self, slot: ProcessSlotId, open: impl FnOnce(FileKey) -> io::Result<OwnedFd>) -> bool {
         if self.holds(slot) {
+            return true;
+        }
+        let key = self.file().key();
+        if self.file().get().is_none() && table().and_then(|_table| self.open_again(|| open(key))).is_err() {
             return true;
         }
         let wanted = Flock {
@@ -185,7 +196,7 @@ impl LiveFile {
             typ: FlockType::WriteLock,
             offset_type: FlockOffsetType::Set,
         };
-        self.file.get().is_none_or(|file| !matches!(fcntl_getlk(file, &wanted), Ok(None)))
+        self.file().get().is_none_or(|file| !matches!(fcntl_getlk(file, &wanted), Ok(None)))
     }
 
     /// In a fork: forgets the parent's slots, once, whoever asks first. The descriptor is as good as a new one, for
@@ -215,7 +226,7 @@ impl LiveFile {
     }
 
     fn set_lock(&self, slot: ProcessSlotId, kind: i32) -> io::Result<()> {
-        let file = self.file.get().ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
+        let file = self.file().get().ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
         // SAFETY: flock is plain numbers, for which zeros are a value.
         let mut lock: libc::flock = unsafe { std::mem::zeroed() };
         lock.l_type = kind as _;
@@ -233,7 +244,7 @@ impl LiveFile {
 impl fmt::Debug for LiveFile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let held: Vec<u16> = self.held().map(|slot| slot.0).collect();
-        formatter.debug_struct("LiveFile").field("file", &self.file).field("held", &held).finish()
+        formatter.debug_struct("LiveFile").field("file", self.file()).field("held", &held).finish()
     }
 }
 

@@ -19,7 +19,7 @@ use rustix::fs::{
 use rustix::io::{Errno, FdFlags, fcntl_setfd, pread};
 use rustix::process::Resource;
 
-use super::descriptor::{Descriptor, key_of};
+use super::descriptor::{Descriptor, FileKey, key_of};
 use super::live::Membership;
 use super::place::{ARENA, Draft, LIVE, Place, check_owner, open_directory};
 use super::{Joined, Native, fences, fork, limit, mapping, process, system};
@@ -76,15 +76,29 @@ pub fn attach(place: &Place) -> Result<(Native, Layout), ArenaError> {
     let (header, layout) = read_header(arena.as_fd(), &arena_path)?;
 
     let live_path = path.join(LIVE);
-    // O_PATH first: closing such a descriptor ends no locks, and it names the one file whatever happens to the name.
-    let found = open_file(directory.as_fd(), LIVE, OFlags::PATH, &live_path)?;
-    let key = key_of(found.as_fd()).map_err(failed("look at", &live_path))?;
-    let reopen = || {
-        let name = format!("/proc/self/fd/{}", found.as_raw_fd());
-        Ok(open(name, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
-    };
-    let live = Membership::join(key, reopen).map_err(failed("open", &live_path))?;
+    let (found, key) = find_live(directory.as_fd(), &live_path)?;
+    let live = Membership::join(key, || open_found(&found)).map_err(failed("open", &live_path))?;
     Ok((join(Some(arena), live, &layout, &header, path)?, layout))
+}
+
+/// The lock file of a space, not opened yet, and which it is. O_PATH: closing such a descriptor ends no locks, and it names the one file whatever happens to the name.
+fn find_live(directory: BorrowedFd<'_>, path: &Path) -> Result<(OwnedFd, FileKey), ArenaError> {
+    let found = open_file(directory, LIVE, OFlags::PATH, path)?;
+    let key = key_of(found.as_fd()).map_err(failed("look at", path))?;
+    Ok((found, key))
+}
+
+fn open_found(found: &OwnedFd) -> io::Result<OwnedFd> {
+    let name = format!("/proc/self/fd/{}", found.as_raw_fd());
+    Ok(open(name, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Opens the lock file of the space at `path` once more, if it is this one still: somebody has closed it.
+pub(super) fn open_live_again(path: &Path, key: FileKey) -> io::Result<OwnedFd> {
+    let gone = |_| io::Error::from(io::ErrorKind::NotFound);
+    let directory = open_directory(path).map_err(gone)?;
+    let (found, now) = find_live(directory.as_fd(), &path.join(LIVE)).map_err(gone)?;
+    if now == key { open_found(&found) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 /// Makes a new space without a name, to be handed over by [`Native::descriptor`].

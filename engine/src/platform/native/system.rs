@@ -4,6 +4,7 @@
 //! it works between processes: never a private one. Pages are made certain by `fallocate` before they are used, in this
 //! one place; without it a full file system would end a process with SIGBUS in the middle of a store.
 
+use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::available_parallelism;
 
@@ -13,6 +14,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::thread::futex;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+use super::open::open_live_again;
 use super::{Native, limit, process};
 use crate::platform::{Liveness, OutOfPages, ProcessIdentity, System, WaitOutcome};
 use crate::word::{ProcessSlotId, WordAddress};
@@ -98,7 +100,11 @@ impl System for Native {
         self.joined.live.release(slot);
     }
     fn liveness(&self, slot: ProcessSlotId, identity: ProcessIdentity) -> Liveness {
-        if self.joined.live.is_held(slot) {
+        let open = |key| match self.path() {
+            Some(path) => open_live_again(path, key),
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
+        if self.joined.live.is_held(slot, open) {
             Liveness::Alive
         } else if !self.forked() && identity == self.identity()
             || process::is_gone(identity)
