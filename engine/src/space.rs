@@ -36,6 +36,15 @@ struct Look<'a, P: Platform> {
     generation: u64,
 }
 
+/// Which process slots are taken: free ones, or those of dead processes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Free,
+    /// Of a dead process none of whose participants is claimed any more.
+    Unclaimed,
+    Dead,
+}
+
 impl<P: Platform> Drop for Look<'_, P> {
     fn drop(&mut self) {
         self.slot.end_look(self.arena, self.generation);
@@ -62,6 +71,9 @@ pub enum JoinError {
         /// Who has them.
         holders: Holders,
     },
+    /// The child of a fork asks in its parent's name.
+    #[error("this process is the child of a fork and has not joined the space by itself")]
+    Forked,
     /// No room for the participant's log.
     #[error(transparent)]
     Full(#[from] crate::error::Full),
@@ -173,16 +185,21 @@ impl<P: Platform> Space<P> {
     /// participants' claims name a generation that is gone, which proves them dead to everybody.
     fn take_process_slot(arena: &Arena<P>) -> Result<Claim, JoinError> {
         let slots = arena.layout().geometry().process_slots;
-        for reuse in [false, true, false] {
+        // Last those whose participants are claimed still: somebody may wait for them, and takes the dead for alive while we are at it.
+        for turn in [Turn::Free, Turn::Unclaimed, Turn::Dead, Turn::Free] {
             for number in 0..slots {
                 let id = ProcessSlotId(number as u16);
                 let Some(slot) = ProcessSlot::of(arena, id) else { continue };
                 // A process that lives on without its byte (FENCED) keeps its slot.
                 let state = slot.state(arena);
+                let is_claimed =
+                    || recovery::anybody_claims(arena, Claim { process: id, generation: state.generation });
                 let usable = match state.phase {
-                    ProcessPhase::Free => !reuse,
+                    ProcessPhase::Free => turn == Turn::Free,
                     ProcessPhase::Used => {
-                        reuse && arena.platform().liveness(id, slot.identity(arena)) == Liveness::Dead
+                        turn != Turn::Free
+                            && arena.platform().liveness(id, slot.identity(arena)) == Liveness::Dead
+                            && (turn == Turn::Dead || !is_claimed())
                     }
                 };
                 if !usable || !arena.platform().claim_liveness(id) {
@@ -229,8 +246,11 @@ impl<P: Platform> Space<P> {
     /// Somebody who can run transactions: takes a place in the participant table.
     ///
     /// # Errors
-    /// `Participants`, `Full`: no place, no room for its logs. `Corrupt`: they are damaged, or the version clock is.
+    /// `Participants`, `Full`: no place, no room for its logs. `Corrupt`: they are damaged, or the version clock is. `Forked`: before [`Self::rejoin`].
     pub fn participant(self: &Arc<Self>) -> Result<Participant<P>, JoinError> {
+        if self.arena.platform().forked() {
+            return Err(JoinError::Forked);
+        }
         // Here, once: who runs transactions relies on it.
         let clock = self.arena.layout().hot(HotWord::VersionClock);
         let word = self.arena.platform().load(clock, Relaxed);
@@ -290,9 +310,9 @@ impl<P: Platform> Space<P> {
         Some(Look { arena: &self.arena, slot, generation: claim.generation })
     }
 
-    /// Clears up after dead processes. Returns how many participants were freed.
+    /// Clears up after dead processes. Returns how many participants were freed: in the child of a fork that has not joined, none.
     pub fn recover_dead(&self) -> u64 {
-        recovery::recover_dead(self)
+        if self.arena.platform().forked() { 0 } else { recovery::recover_dead(self) }
     }
 
     /// Leaves: participants that were not given back are finished as if this process had died, then the slot is free. Nothing is held

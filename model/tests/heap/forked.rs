@@ -10,7 +10,7 @@ use pso_engine::contention::PolicyId;
 use pso_engine::error::Stop;
 use pso_engine::participant::Slot;
 use pso_engine::platform::{Memory, System};
-use pso_engine::space::Space;
+use pso_engine::space::{JoinError, Space};
 use pso_engine::transaction::{Participant, Sleeper};
 use pso_engine::word::{CellAddress, State, Status, WordAddress};
 use pso_model::heap::Heap;
@@ -105,6 +105,8 @@ impl Stage {
         assert!(self.forking.is_child.load(Relaxed), "it has slept");
         assert!(!self.sleeper.in_attempt());
         assert_eq!(self.sleeper.run(|_| Ok(())), Err(Stop::Forked));
+        assert_eq!(self.sleeper.space().participant().map(drop), Err(JoinError::Forked));
+        assert_eq!(self.sleeper.space().recover_dead(), 0);
         self.sleeper.leave();
         assert_eq!(*self.forking.changes.lock().unwrap(), Vec::<String>::new());
         assert_ne!(self.heap.load(slot.claim(), Relaxed), 0, "the parent is a member");
