@@ -35,6 +35,16 @@ pub enum Full {
         /// Size of the space.
         space_bytes: u64,
     },
+    /// More than lies side by side in any space of this kind, however much of it is free.
+    #[error(
+        "{bytes} bytes have to lie side by side, and in this space at most {most_bytes} do: a value is too long, or a transaction reads or writes too much"
+    )]
+    TooLarge {
+        /// Asked for.
+        bytes: u64,
+        /// What the space has.
+        most_bytes: u64,
+    },
     /// The system has no memory for the pages.
     #[error(transparent)]
     System(#[from] OutOfPages),
@@ -84,6 +94,13 @@ pub enum Stop {
         /// What the handle names.
         found: crate::word::BlockKind,
     },
+}
+
+impl Stop {
+    /// No room, and there may be some once something is freed.
+    pub fn wants_room(&self) -> bool {
+        matches!(self, Self::Full(full) if !matches!(**full, Full::TooLarge { .. }))
+    }
 }
 
 impl From<Full> for Stop {

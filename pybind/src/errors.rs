@@ -30,6 +30,8 @@ pub struct Errors {
     pub file_limit: Object,
     /// `pso.NoPlaceError`
     pub no_place: Object,
+    /// `pso.TooLargeError`
+    pub too_large: Object,
     /// `pso.InUseError`
     pub in_use: Object,
     /// `pso.CorruptSpaceError`
@@ -78,6 +80,7 @@ impl Errors {
             no_addresses: own.attribute(py, c"NoAddressesError")?,
             file_limit: own.attribute(py, c"FileLimitError")?,
             no_place: own.attribute(py, c"NoPlaceError")?,
+            too_large: own.attribute(py, c"TooLargeError")?,
             in_use: own.attribute(py, c"InUseError")?,
             corrupt: own.attribute(py, c"CorruptSpaceError")?,
             foreign: own.attribute(py, c"ForeignFileError")?,
@@ -111,6 +114,7 @@ impl Errors {
             &self.no_addresses,
             &self.file_limit,
             &self.no_place,
+            &self.too_large,
             &self.in_use,
             &self.corrupt,
             &self.foreign,
@@ -174,6 +178,7 @@ impl Errors {
     pub fn no_room(&self, py: Python<'_>, full: Full) -> Raised {
         match full {
             Full::System(pages) if pages.is_file_limit() => self.too_long(py, &full.to_string()),
+            Full::TooLarge { .. } => Raised::with(py, &self.too_large, full.to_string()),
             full => Raised::with(py, &self.full, full.to_string()),
         }
     }

@@ -239,7 +239,7 @@ impl Space {
                 self.rejoin(py)?;
                 self.operate_anyhow(py, body)
             }
-            Stop::Full(_) if self.make_room(py)? => self.operate_anyhow(py, body),
+            stop if stop.wants_room() && self.make_room(py)? => self.operate_anyhow(py, body),
             stop => Err(self.stopped(py, stop)),
         }
     }
@@ -283,7 +283,7 @@ impl Space {
                 continue;
             }
             self.put_member(member);
-            if matches!(result, Err(Stop::Full(_))) && !cleared && self.make_room(py)? {
+            if result.as_ref().is_err_and(Stop::wants_room) && !cleared && self.make_room(py)? {
                 cleared = true;
                 continue;
             }

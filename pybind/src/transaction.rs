@@ -86,6 +86,15 @@ impl Drop for Work<'_> {
     }
 }
 
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        // Who was at work when it ended (a signal handler closed a generator with a block, say) has put the participant back since: nobody else ends its attempt.
+        if let Some(member) = self.member.take() {
+            member.leave();
+        }
+    }
+}
+
 /// How long and how often a transaction tries.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {

@@ -225,6 +225,19 @@ def test_a_full_space_refuses_what_does_not_fit_and_goes_on(tmp_path):
         assert root["list"].pop().startswith(f"item number {count} ") and root["count"] == -1
 
 
+def test_what_no_space_has_in_one_piece_is_too_large_and_not_a_lack_of_room(tmp_path):
+    with pso.create(dir=tmp_path / "space", size="256M") as space:
+        root = space.root
+        root["fits"] = b"x" * (63 << 20)
+        for value in b"x" * (64 << 20), "x" * (64 << 20), 1 << (8 * (64 << 20)):
+            with pytest.raises(pso.TooLargeError, match="side by side") as caught:
+                root["large"] = value
+            assert isinstance(caught.value, OverflowError) and not isinstance(caught.value, pso.ArenaFull)
+        with pytest.raises(pso.TooLargeError):
+            space.run(lambda: root.update(large=b"x" * (64 << 20)))
+        assert set(root) == {"fits"} and space.fsck() == []
+
+
 def test_a_body_that_catches_arena_full_cannot_commit_the_half(tmp_path):
     with pso.create(dir=tmp_path / "space", size="1M") as space:
         root = space.root

@@ -235,12 +235,12 @@ def test_hooks_of_a_block_run_after_it(space):
 
 def test_what_a_block_must_not_catch_ends_it(space):
     root = space.root
-    with pytest.raises(pso.ArenaFull):
+    with pytest.raises(pso.TooLargeError):
         with space.transaction():
             root["x"] = 1
             try:
                 root["large"] = b"x" * (80 << 20)
-            except pso.ArenaFull:
+            except pso.TooLargeError:
                 pass
     assert root == {}
 
@@ -435,7 +435,7 @@ def test_a_block_that_found_the_space_full_of_garbage_makes_room_for_the_next():
             with space.transaction():
                 space.root["x"] = [0] * 20_000
             in_a_row = 0
-        except pso.ArenaFull:
+        except pso.TooLargeError:
             in_a_row += 1
             most = max(most, in_a_row)
     assert most == 1

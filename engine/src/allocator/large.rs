@@ -20,6 +20,10 @@ use super::{free_generation, supply};
 /// Superblocks for a block with `payload_words`.
 pub fn superblocks_for<P: Platform>(arena: &Arena<P>, payload_words: u64) -> Result<u64, Full> {
     let geometry = arena.layout().geometry();
+    let most_words = supply::longest_run(arena.layout()) * geometry.superblock_words - BLOCK_HEADER_WORDS;
+    if payload_words > most_words {
+        return Err(Full::TooLarge { bytes: payload_words.saturating_mul(8), most_bytes: most_words * 8 });
+    }
     match payload_words.checked_add(BLOCK_HEADER_WORDS) {
         Some(words) if words <= geometry.space_words => Ok(words.div_ceil(geometry.superblock_words)),
         _ => Err(Full::Space { bytes: payload_words.saturating_mul(8), space_bytes: geometry.space_words * 8 }),

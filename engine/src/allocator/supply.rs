@@ -236,11 +236,16 @@ fn raise_frontier<P: Platform>(arena: &Arena<P>, seen: u64, to: u64) -> bool {
     arena.platform().compare_exchange(word, seen, to, AcqRel, Relaxed).is_ok()
 }
 
+/// Superblocks that lie side by side without headers of a region between them, at most.
+pub fn longest_run(layout: &Layout) -> u64 {
+    layout.geometry().region_superblocks - layout.header_superblocks()
+}
+
 /// Where a run of `count` may begin at or after `from`: behind the headers of a region and within it.
 fn place_from(layout: &Layout, from: u64, count: u64) -> Option<u64> {
     let region = layout.geometry().region_superblocks;
     let headers = layout.header_superblocks();
-    if count > region - headers || from > layout.superblocks() {
+    if count > longest_run(layout) || from > layout.superblocks() {
         return None;
     }
     let within = (from & (region - 1)).max(headers);

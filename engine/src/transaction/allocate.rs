@@ -14,7 +14,7 @@ impl<P: Platform> Participant<P> {
         let mut handle = self.try_allocate(kind, payload_words);
         // What was taken out of the space serves again, and what the dead hold. Once: whoever dies meanwhile is for the next one
         // who finds the space full.
-        if matches!(handle, Err(Stop::Full(_))) && self.collect() + recovery::recover_dead(&self.space) > 0 {
+        if handle.as_ref().is_err_and(Stop::wants_room) && self.collect() + recovery::recover_dead(&self.space) > 0 {
             handle = self.try_allocate(kind, payload_words);
         }
         match handle {

@@ -91,7 +91,7 @@ impl<P: Platform> Participant<P> {
     #[inline(never)]
     fn place_hold_after(&mut self, stop: Stop, handle: Handle) -> Result<Hold, Stop> {
         // As where a block is made: once.
-        if matches!(stop, Stop::Full(_))
+        if stop.wants_room()
             && self.collect() + recovery::recover_dead(&self.space) > 0
             && let Ok(hold) = holding::hold(&self.space, &mut self.spare_holds, &mut self.cache, self.id, handle)
         {

@@ -60,6 +60,7 @@ from ._errors import (
     ReadOnlyError,
     SpaceClosedError,
     StaleHandleError,
+    TooLargeError,
     TransactionTimeout,
     VersionError,
 )
@@ -89,6 +90,7 @@ __all__ = [
     "Space",
     "SpaceClosedError",
     "StaleHandleError",
+    "TooLargeError",
     "Transaction",
     "TransactionTimeout",
     "VersionError",

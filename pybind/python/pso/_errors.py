@@ -29,6 +29,11 @@ class ArenaFull(Error, MemoryError):
     """The space, or the system's memory behind it, has no room. The transaction is rolled back; the space goes on."""
 
 
+class TooLargeError(Error, OverflowError):
+    """A value is longer than any that the space can have in one piece, or a transaction reads or writes more than it can note, however
+    much of the space is free. The transaction is rolled back."""
+
+
 class NoAddressesError(Error, MemoryError):
     """The process has no range of addresses left in which the space could lie (``ulimit -v``). The space is as it was."""
 

@@ -6,8 +6,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use pso_engine::error::Stop;
-
 use super::{Attempts, Transaction};
 use crate::current::Current;
 use crate::ffi::class::NOT_CONSTRUCTIBLE;
@@ -123,7 +121,7 @@ impl Irrevocable {
         // Counted: a hook may drop the last reference to either.
         let space = this.space.own();
         let committed = if failure.is_some() { Ok(false) } else { this.commit(py, &transaction).map(|()| true) };
-        let was_full = matches!(transaction.stop(), Some(Stop::Full(_)));
+        let was_full = transaction.stop().is_some_and(|stop| stop.wants_room());
         transaction.settle_sizes(matches!(committed, Ok(true)));
         interpreter.exit(&transaction);
         let hooks = Attempts { transaction: &transaction, space: &space }.end();

@@ -1,7 +1,5 @@
 //! A transaction that has found the space full.
 
-use pso_engine::error::Stop;
-
 use super::Attempts;
 use crate::ffi::{Python, Raised, Result};
 use crate::garbage;
@@ -9,7 +7,7 @@ use crate::garbage;
 impl Attempts<'_> {
     /// Whether that is why the attempt ended.
     pub(super) fn is_full(&self, py: Python<'_>, raised: &Raised) -> bool {
-        matches!(self.transaction.stop(), Some(Stop::Full(_)))
+        self.transaction.stop().is_some_and(|stop| stop.wants_room())
             && raised.matches(py, &self.space.interpreter().errors.full)
     }
 
