@@ -36,14 +36,20 @@ pub enum Full {
         space_bytes: u64,
     },
     /// More than lies side by side in any space of this kind, however much of it is free.
-    #[error(
-        "{bytes} bytes have to lie side by side, and in this space at most {most_bytes} do: a value is too long, or a transaction reads or writes too much"
-    )]
+    #[error("a value of {bytes} bytes is too long: in this space at most {most_bytes} lie side by side")]
     TooLarge {
         /// Asked for.
         bytes: u64,
         /// What the space has.
         most_bytes: u64,
+    },
+    /// More than there are numbers for.
+    #[error("there can be no more than {most} {what}")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// So many there can be.
+        most: u64,
     },
     /// The system has no memory for the pages.
     #[error(transparent)]
@@ -99,7 +105,7 @@ pub enum Stop {
 impl Stop {
     /// No room, and there may be some once something is freed.
     pub fn wants_room(&self) -> bool {
-        matches!(self, Self::Full(full) if !matches!(**full, Full::TooLarge { .. }))
+        matches!(self, Self::Full(full) if matches!(**full, Full::Space { .. } | Full::System(_)))
     }
 }
 

@@ -178,7 +178,7 @@ impl Errors {
     pub fn no_room(&self, py: Python<'_>, full: Full) -> Raised {
         match full {
             Full::System(pages) if pages.is_file_limit() => self.too_long(py, &full.to_string()),
-            Full::TooLarge { .. } => Raised::with(py, &self.too_large, full.to_string()),
+            Full::TooLarge { .. } | Full::TooMany { .. } => Raised::with(py, &self.too_large, full.to_string()),
             full => Raised::with(py, &self.full, full.to_string()),
         }
     }

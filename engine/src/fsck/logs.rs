@@ -7,7 +7,7 @@ use super::Finding;
 use super::members::is_claimed;
 use crate::allocator;
 use crate::arena::Arena;
-use crate::participant::{ENTRY_WORDS, PIECES, READ_WORDS, Slot};
+use crate::participant::{ENTRY_WORDS, PIECES, READ_WORDS, Slot, piece_elements};
 use crate::platform::Platform;
 use crate::word::{BlockKind, BlockPhase, Handle, ParticipantId, WordAddress};
 
@@ -46,8 +46,7 @@ fn check_piece<P: Platform>(
     if word == 0 {
         return;
     }
-    // Each piece is as large as all before it.
-    let least = (arena.layout().geometry().log_base * words) << piece.saturating_sub(1);
+    let least = piece_elements(arena.layout().geometry().log_base, piece) * words;
     let is_piece = Handle::from_raw(word).is_some_and(|handle| {
         let state = allocator::check_fully(arena, handle);
         // Named first, published next: in between only somebody who lives or is to be recovered can be.

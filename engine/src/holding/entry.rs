@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::allocator;
 use crate::arena::Arena;
 use crate::collection;
-use crate::participant::{PIECES, ProcessPhase, ProcessSlot, locate};
+use crate::participant::{PIECES, ProcessPhase, ProcessSlot, locate, piece_elements};
 use crate::platform::Platform;
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, Handle, ProcessSlotId, WordAddress};
 
@@ -121,7 +121,7 @@ pub(super) fn base<P: Platform>(arena: &Arena<P>) -> u64 {
 
 /// Entries of piece `number`.
 pub(crate) fn piece_entries<P: Platform>(arena: &Arena<P>, number: u64) -> u64 {
-    base(arena) << number.saturating_sub(1)
+    piece_elements(base(arena), number)
 }
 
 /// The first word of piece `number` of a process, if it has it. Entries are stored to by others, too: so it is a piece by its kind, in use, and

@@ -12,7 +12,7 @@ use super::entry::{self, Content, ENTRY_WORDS, Entry, base, piece_entries};
 use crate::allocator::{self, BlockCache};
 use crate::arena::Arena;
 use crate::error::{Corrupt, Full, Stop};
-use crate::participant::{PIECES, ProcessSlot, locate};
+use crate::participant::{PIECES, ProcessSlot, capacity, locate};
 use crate::platform::{Platform, WordKind};
 use crate::space::Space;
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, Handle, ParticipantId, WordAddress};
@@ -190,7 +190,7 @@ impl Table {
         if pieces == 0 {
             return true;
         }
-        let capacity = base(arena) << (pieces - 1);
+        let capacity = capacity(base(arena), pieces);
         let mut place = self.place.load(Relaxed);
         let (mut looked, mut scarce) = (0, false);
         let mut turn = Turn::load(self);
@@ -228,8 +228,7 @@ impl Table {
         let piece = self.pieces(arena, slot);
         let words = piece_entries(arena, piece) * ENTRY_WORDS;
         if piece == PIECES {
-            let space_bytes = arena.layout().geometry().space_words * 8;
-            return Err(Full::Space { bytes: words * 8, space_bytes });
+            return Err(Full::TooMany { what: "objects that one process holds", most: capacity(base(arena), piece) });
         }
         let handle = cache.allocate(arena, owner, BlockKind::Holds, words)?;
         let start = handle.block().offset(BLOCK_HEADER_WORDS);
@@ -243,8 +242,8 @@ impl Table {
         if platform.compare_exchange(slot.holds_piece(piece), 0, handle.raw(), AcqRel, Relaxed).is_ok() {
             // Killed before this: `publish_pieces` finds the name.
             allocator::publish(arena, handle);
-            // The search goes on in the new piece, which has as many entries as all before.
-            let before = if piece == 0 { 0 } else { piece_entries(arena, piece) };
+            // The search goes on in the new piece.
+            let before = capacity(base(arena), piece);
             self.place.store(if before == 0 { words / ENTRY_WORDS - 1 } else { before - 1 }, Relaxed);
             Turn::default().store(self);
         } else {

@@ -1,6 +1,6 @@
 //! Arrays in the arena that grow without moving: the record ring and the read log of a participant.
 //!
-//! A log is a list of pieces, each twice as large as all before it, so that element `k` is found by arithmetic and an
+//! A log is a list of pieces, each as large as all before it (but see `pieces`), so that element `k` is found by arithmetic and an
 //! element never moves: a lock word that names an entry stays true while the record grows. The handles of the pieces
 //! stand in the participant's slot; the owner keeps their addresses at hand.
 //!
@@ -10,6 +10,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use super::pieces::{capacity, locate, piece_elements};
 use super::slot::{PIECES, Slot};
 use crate::allocator::{self, BlockCache};
 use crate::arena::Arena;
@@ -38,23 +39,6 @@ pub struct Pieces<const WORDS: u64> {
 }
 
 const NO_WINDOW: (u64, u64, WordAddress) = (0, 0, WordAddress::new(0));
-
-/// In which piece element `k` lies, and where in it. Piece 0 has `base` elements, piece j has `base << (j - 1)`.
-#[inline]
-pub(crate) fn locate(base: u64, element: u64) -> (u64, u64) {
-    if element < base {
-        return (0, element);
-    }
-    // A power of two: a shift instead of a division.
-    let piece = (element >> base.trailing_zeros()).ilog2() as u64 + 1;
-    (piece, element - (base << (piece - 1)))
-}
-
-/// Elements of the first `pieces` pieces together.
-#[inline]
-fn capacity(base: u64, pieces: u64) -> u64 {
-    if pieces == 0 { 0 } else { base << (pieces - 1) }
-}
 
 impl<const WORDS: u64> Pieces<WORDS> {
     /// The log whose handles start at `first_handle`, with the pieces that an earlier owner of the slot left.
@@ -94,7 +78,7 @@ impl<const WORDS: u64> Pieces<WORDS> {
     }
 
     fn piece_elements(&self, piece: u64) -> u64 {
-        if piece == 0 { self.base } else { self.base << (piece - 1) }
+        piece_elements(self.base, piece)
     }
 
     /// Elements that fit.
@@ -166,8 +150,8 @@ impl<const WORDS: u64> Pieces<WORDS> {
     ) -> Result<(), Full> {
         let words = self.piece_elements(self.count) * WORDS;
         if self.count == PIECES {
-            let space_bytes = arena.layout().geometry().space_words * 8;
-            return Err(Full::Space { bytes: words * 8, space_bytes });
+            let what = if WORDS == READ_WORDS { "reads in one transaction" } else { "changes in one transaction" };
+            return Err(Full::TooMany { what, most: self.capacity });
         }
         let handle = cache.allocate(arena, owner, BlockKind::Log, words)?;
         let start = handle.block().offset(BLOCK_HEADER_WORDS);
@@ -378,15 +362,6 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        #[test]
-        fn elements_follow_each_other(base_bits in 0u32..8, element in 0u64..1 << 20) {
-            let base = 1 << base_bits;
-            let (piece, within) = locate(base, element);
-            let before = capacity(base, piece);
-            prop_assert_eq!(before + within, element);
-            prop_assert!(element < capacity(base, piece + 1));
-        }
-
         #[test]
         fn what_lies_in_the_first_piece_is_found_at_once(base_bits in 0u32..8, element in 0u64..300, count in 1u64..300) {
             let (base, first_handle) = (1 << base_bits, WordAddress::new(1));

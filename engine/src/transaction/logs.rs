@@ -42,6 +42,7 @@ impl<P: Platform> Participant<P> {
         // The record begins anew.
         self.record_start = 0;
         self.has_large_logs = false;
+        self.own_entries.forget();
         self.collect_if_due();
     }
 

@@ -43,6 +43,7 @@ mod hooks;
 mod logs;
 mod lull;
 mod observe;
+mod own_entries;
 mod pages;
 mod privilege;
 mod read;
@@ -77,6 +78,7 @@ pub use alternatives::Savepoint;
 pub use collect::{CollectionEnd, Progress, WholeCollection};
 pub use hooks::{Hooks, HooksMark};
 pub use observe::{Attempt, Observer, Outcome};
+use own_entries::OwnEntries;
 pub use run::Sleeper;
 use snapshot::{Snapshot, Stamps};
 
@@ -110,8 +112,7 @@ pub struct Participant<P: Platform> {
     /// What the first cell holds that this attempt has locked; the others differ in the entry. And what it would be in attempt 0.
     first_lock: u64,
     any_lock: u64,
-    /// The entry of a large record that was found last.
-    last_own_entry: Cell<u64>,
+    own_entries: OwnEntries,
     /// Unit of the current record's header in the ring.
     record_start: u64,
     /// Where its first entry is, and how many lie side by side from there on.
@@ -239,7 +240,7 @@ impl<P: Platform> Participant<P> {
             // No lock is like it.
             first_lock: !0,
             any_lock: LockWord::locked(LockedBy { participant: id, entry: 0, seq: 0 }),
-            last_own_entry: Cell::new(0),
+            own_entries: OwnEntries::default(),
             record_start: 0,
             first_entry: WordAddress::new(0),
             entries_beside: 0,

@@ -13,7 +13,7 @@ use crate::arena::Arena;
 use crate::error::Full;
 use crate::participant::{ENTRY_WORDS, Entry, EntryKind};
 use crate::platform::Platform;
-use crate::word::{CellAddress, ENTRY_MASK, Handle, LockWord, WordAddress};
+use crate::word::{CellAddress, Handle, LockWord, WordAddress};
 
 /// Records start at least so many units before the end of the ring, else at its beginning.
 const RECORD_ROOM: u64 = 32;
@@ -105,32 +105,6 @@ impl<P: Platform> Participant<P> {
                 visit(arena, kind, cell);
             }
         });
-    }
-
-    /// The entry of this attempt that a lock of its own names.
-    #[inline]
-    pub(super) fn own_entry(&self, entry: u64, cell: CellAddress) -> Option<Entry> {
-        if self.entries <= ENTRY_MASK + 1 {
-            return (entry < self.entries).then(|| self.entry(entry));
-        }
-        self.own_entry_of_many(entry, cell)
-    }
-
-    /// The same where several entries have that number modulo 4,096. Cells are mostly looked at in the order in which they were
-    /// written, so the first try is the next one behind the last that was found. Bounded by entries / 4096 + 2.
-    #[inline(never)]
-    fn own_entry_of_many(&self, entry: u64, cell: CellAddress) -> Option<Entry> {
-        let last = self.last_own_entry.get();
-        let next = last + (entry.wrapping_sub(last) & ENTRY_MASK);
-        let numbers = std::iter::once(next).chain((entry..self.entries).step_by(ENTRY_MASK as usize + 1));
-        for number in numbers.filter(|number| *number < self.entries) {
-            let candidate = self.entry(number);
-            if candidate.target(self.arena()).is_some_and(|(_, found)| found == cell) {
-                self.last_own_entry.set(number);
-                return Some(candidate);
-            }
-        }
-        None
     }
 
     /// Notes a block of this attempt, so that the commit publishes it and an abort frees it.

@@ -1,4 +1,4 @@
-//! A million cells in one transaction: 244 entries for each number that a lock word can hold, logs of nine pieces.
+//! A million cells in one transaction, and more: 244 entries for each number that a lock word can hold, logs of pieces that are as large as they become.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -106,4 +106,107 @@ fn a_million_cells_survive_a_kill_in_the_middle_of_their_commit() {
         assert_eq!(common(&mut survivor, &cells), expected, "recovered from a kill at {part} of {length}");
         assert_eq!(fsck(&space), vec![]);
     }
+}
+
+/// Logs go on behind the last piece that is as large as all before it: the two largest are equal.
+#[test]
+fn more_than_two_million_cells_change_together_or_not_at_all() {
+    hide_deaths();
+    const MORE: u64 = 2_200_000;
+    let (heap, space) = space_of(512 * MIB);
+    let mut one = space.participant().unwrap();
+    let cells = cells(&mut one, MORE);
+    one.begin().unwrap();
+    add_one_to_what_was_read(&mut one, &cells).unwrap();
+    one.commit().unwrap();
+    assert_eq!(common(&mut one, &cells), 1);
+    let process = heap.process();
+    let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
+    let mut victim = doomed.participant().unwrap();
+    victim.begin().unwrap();
+    add_one(&mut victim, &cells).unwrap();
+    // In the middle of its write-back: a store for each value comes before one for each lock.
+    process.die_after(2 * MORE + MORE / 2);
+    assert!(catch_unwind(AssertUnwindSafe(|| victim.commit())).is_err());
+    std::mem::forget(victim);
+    process.live_on();
+    heap.kill_process(doomed.process());
+    space.recover_dead();
+    let now = common(&mut one, &cells);
+    assert_eq!(fsck(&space), vec![]);
+    assert_eq!(now, 2, "killed before it was COMMITTED: this shows nothing");
+}
+
+/// The cells in an order in which no two that were written one after the other are side by side.
+fn shuffled(cells: &[CellAddress]) -> impl Iterator<Item = (usize, CellAddress)> {
+    let count = cells.len();
+    (0..count).map(move |number| number * 7919 % count).map(|number| (number, cells[number]))
+}
+
+#[test]
+fn what_a_large_transaction_has_written_it_finds_at_once_in_any_order() {
+    const MANY: u64 = 300_000;
+    let (heap, space) = space_of(128 * MIB);
+    let mut maker = space.participant().unwrap();
+    let cells = cells(&mut maker, MANY);
+    let process = heap.process();
+    let mut tx = Space::join(process.clone(), *space.arena().layout()).unwrap().participant().unwrap();
+    tx.begin().unwrap();
+    for (number, &cell) in cells.iter().enumerate() {
+        tx.write(cell, integer(number as i64)).unwrap();
+    }
+    process.die_after(LONG);
+    for (number, cell) in shuffled(&cells) {
+        assert_eq!(tx.read(cell), Ok(integer(number as i64)));
+    }
+    let accesses = LONG - process.live_on();
+    // By the numbers in lock words alone it would be 36 entries more, on the average.
+    assert!(accesses < 16 * MANY, "{accesses} accesses for {MANY} reads");
+    tx.commit().unwrap();
+}
+
+/// What an alternative has written that was undone is not taken for what the next one has written in its place.
+#[test]
+fn what_was_undone_of_a_large_transaction_is_not_found() {
+    const SOME: usize = 20_000;
+    let (_, space) = space_of(64 * MIB);
+    let mut tx = space.participant().unwrap();
+    let cells = cells(&mut tx, 2 * SOME as u64);
+    let (first, second) = cells.split_at(SOME);
+    let write = |tx: &mut Tx, cells: &[CellAddress], what: i64| {
+        shuffled(cells).try_for_each(|(number, cell)| tx.write(cell, integer(what + number as i64)))
+    };
+    let read = |tx: &mut Tx, cells: &[CellAddress], what: i64| {
+        cells.iter().zip(what..).for_each(|(&cell, what)| assert_eq!(tx.read(cell), Ok(integer(what))));
+    };
+    tx.run(|tx| {
+        write(tx, &first[..SOME / 2], 1000)?;
+        tx.or_else(
+            |tx| {
+                write(tx, first, 2000)?;
+                read(tx, first, 2000);
+                Err::<(), _>(Stop::Retry)
+            },
+            |tx| {
+                write(tx, second, 3000)?;
+                read(tx, second, 3000);
+                read(tx, &first[..SOME / 2], 1000);
+                write(tx, &first[..SOME / 2], 4000)
+            },
+        )
+    })
+    .unwrap();
+    read_committed(&mut tx, &first[..SOME / 2], 4000);
+    read_committed(&mut tx, second, 3000);
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+fn read_committed(tx: &mut Tx, cells: &[CellAddress], what: i64) {
+    tx.run(|tx| {
+        for (&cell, what) in cells.iter().zip(what..) {
+            assert_eq!(tx.read(cell)?, integer(what));
+        }
+        Ok(())
+    })
+    .unwrap();
 }

@@ -30,7 +30,7 @@ class ArenaFull(Error, MemoryError):
 
 
 class TooLargeError(Error, OverflowError):
-    """A value is longer than any that the space can have in one piece, or a transaction reads or writes more than it can note, however
+    """A value is longer than what lies side by side in the space, or a transaction reads or changes more values than it can note, however
     much of the space is free. The transaction is rolled back."""
 
 

@@ -9,7 +9,7 @@ use super::reach::Reached;
 use crate::allocator;
 use crate::arena::Arena;
 use crate::holding::{self, for_each_entry, piece_entries};
-use crate::participant::{ENTRY_WORDS, PIECES, ProcessSlot, READ_WORDS, Slot, status_of};
+use crate::participant::{ENTRY_WORDS, PIECES, ProcessSlot, READ_WORDS, Slot, piece_elements, status_of};
 use crate::platform::Platform;
 use crate::word::{BlockKind, BlockPhase, Handle, ParticipantId, ProcessSlotId, WordAddress};
 
@@ -25,7 +25,7 @@ pub(super) fn mend<P: Platform>(arena: &Arena<P>, reached: &Reached, report: &mu
             continue;
         }
         for (first, words) in [(slot.record_piece(0), ENTRY_WORDS), (slot.read_log_piece(0), READ_WORDS)] {
-            let least = |piece: u64| (geometry.log_base * words) << piece.saturating_sub(1);
+            let least = |piece: u64| piece_elements(geometry.log_base, piece) * words;
             end_list(arena, reached, BlockKind::Log, first, least, &mut pieces, &mut |word| {
                 report(Mended::LogPiece { participant, word });
             });
