@@ -45,6 +45,15 @@ impl Dict {
         tx: &mut Participant<P>,
         place: u64,
     ) -> Result<Option<(u64, Entry)>, Stop> {
+        // Mostly it is right there: no place from `used` on names an entry, and so nobody need know where that is.
+        if place < MOST_PLACES
+            && let Some(cell) = self.places().find(tx, place)?
+        {
+            let value = tx.read(cell)?;
+            if !value.is_absent() {
+                return Ok(Some((place, Entry::open(tx, handle_of(value, cell)?)?)));
+            }
+        }
         let used = read_count(tx, self.used_cell(), MOST_PLACES)?;
         for place in place..used {
             if let Some(entry) = self.entry_at(tx, place)? {
