@@ -177,12 +177,8 @@ pub fn attach(place: &Place) -> Result<Arc<Membership>, OpenError> {
 /// Opens the anonymous space that process `pid` has open as descriptor `number`.
 pub fn attach_descriptor(pid: u32, number: i32) -> Result<Arc<Membership>, OpenError> {
     let path = PathBuf::from(format!("/proc/{pid}/fd/{number}"));
-    let file = std::fs::File::options().read(true).write(true).open(&path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => ArenaError::NotFound { path },
-        std::io::ErrorKind::PermissionDenied => ArenaError::Permission { action: "open", path },
-        _ => ArenaError::System { action: "open", path, source: error },
-    })?;
-    let (native, layout) = native::attach_descriptor(file.into())?;
+    let file = native::open_anonymous(&path)?;
+    let (native, layout) = native::attach_descriptor(file)?;
     join(native, layout)
 }
 

@@ -1,9 +1,12 @@
 """Files that are no space, or not one of this release, this boot or this user. The danger: a member that works on what it
 does not understand damages it, or crashes. Each is refused with an error of its own, and stays as it is."""
 
+import fcntl
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import arena_file
 import pso
@@ -96,3 +99,17 @@ def test_a_file_in_the_place_of_the_directory_is_refused(tmp_path):
         with pytest.raises((pso.Error, OSError)):
             use(dir=tmp_path / "space")
     assert pathlib.Path(tmp_path / "space").read_text() == "mine"
+
+
+def test_a_number_that_is_another_files_by_now_costs_that_file_no_lock(tmp_path):
+    """The address of an anonymous space names a descriptor of a process. To open and close what has the number by then would end
+    the locks that this process has on it: a database's, say."""
+    database = tmp_path / "database"
+    database.write_bytes(b"precious")
+    with open(database, "r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        with pytest.raises(pso.StaleHandleError, match="gone"):
+            pso._core._attach_descriptor(bytes(16), os.getpid(), file.fileno())
+        child = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+        refused = subprocess.run([sys.executable, "-c", child, database], capture_output=True)
+        assert b"BlockingIOError" in refused.stderr, refused

@@ -28,7 +28,7 @@ mod place;
 mod process;
 mod system;
 
-pub use open::{Choice, attach, attach_descriptor, create, create_anonymous};
+pub use open::{Choice, attach, attach_descriptor, create, create_anonymous, open_anonymous};
 pub use place::{Place, list_spaces, unlink};
 
 use std::os::fd::BorrowedFd;

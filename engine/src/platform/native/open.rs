@@ -89,8 +89,11 @@ fn find_live(directory: BorrowedFd<'_>, path: &Path) -> Result<(OwnedFd, FileKey
 }
 
 fn open_found(found: &OwnedFd) -> io::Result<OwnedFd> {
-    let name = format!("/proc/self/fd/{}", found.as_raw_fd());
-    Ok(open(name, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(open(name_of(found), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+fn name_of(file: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// Opens the lock file of the space at `path` once more, if it is this one still: somebody has closed it.
@@ -112,6 +115,18 @@ pub fn create_anonymous(choice: impl Into<Choice>) -> Result<(Native, Layout), A
     fcntl_add_seals(&file, SEALS).map_err(|errno| failed("seal", path)(errno.into()))?;
     let live = Membership::adopt(file).map_err(failed("open", path))?;
     Ok((fill(None, live, &layout, choice.policy, path.to_path_buf())?, layout))
+}
+
+/// Opens what may be an anonymous space's descriptor in some process: `/proc/PID/fd/N`. What is not called like one by the kernel is not opened: by now
+/// the number may be that of any file, and to close a file ends the locks that this process has on it.
+pub fn open_anonymous(path: &Path) -> Result<OwnedFd, ArenaError> {
+    let found = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| failed("open", path)(errno.into()))?;
+    let link = fs::read_link(name_of(&found)).map_err(failed("look at", path))?;
+    if !link.to_string_lossy().starts_with(&format!("/memfd:{ANONYMOUS}")) {
+        return Err(ArenaError::Foreign { path: path.to_path_buf(), found: "not a memfd".into() });
+    }
+    open_found(&found).map_err(failed("open", path))
 }
 
 /// Attaches to an anonymous space that another process has handed over.
