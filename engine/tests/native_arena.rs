@@ -243,6 +243,28 @@ fn what_has_the_number_of_a_file_of_ours_by_now_is_left_alone() {
     }
 }
 
+/// The danger: the number of the lock file is that of the one that is only looked at while the space is attached again, and so it counts as open.
+#[test]
+fn who_attaches_again_after_all_was_closed_has_its_locks_again() {
+    let scratch = Scratch::new();
+    let (space, _) = native::create(&scratch.place("space"), BYTES).unwrap();
+    assert!(space.claim_liveness(ProcessSlotId(1)));
+    let locks = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap();
+        locks.lines().filter(|line| line.contains(&format!(" {} ", std::process::id()))).count()
+    };
+    assert_eq!(locks(), 1);
+    for number in 3..64 {
+        // SAFETY: what is ours is what this is about; the test has opened nothing else that it uses again.
+        unsafe { libc::close(number) };
+    }
+    assert_eq!(locks(), 0);
+    let (again, _) = native::attach(&scratch.place("space")).unwrap();
+    assert_eq!(locks(), 1);
+    assert!(again.claim_liveness(ProcessSlotId(3)));
+    assert_eq!(locks(), 2);
+}
+
 /// The danger: two processes both call `create`, both get a space, and each talks to itself.
 #[test]
 fn of_many_creators_one_wins_and_attachers_see_all_or_nothing() {

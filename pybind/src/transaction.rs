@@ -41,6 +41,8 @@ pub struct Transaction {
     member: Cell<Option<Box<Member>>>,
     stop: RefCell<Option<Stop>>,
     forked: Cell<bool>,
+    /// Whether it ended while its participant was taken out.
+    ended: Cell<bool>,
     /// When the first `Queue.get(timeout=...)` of this transaction stops waiting, and since when their timeouts count.
     patience: Cell<Option<u64>>,
     patient_since: Cell<Option<u64>>,
@@ -82,15 +84,11 @@ impl Work<'_> {
 impl Drop for Work<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.transaction.member.set(self.member.take());
-    }
-}
-
-impl Drop for Transaction {
-    fn drop(&mut self) {
-        // Who was at work when it ended (a signal handler closed a generator with a block, say) has put the participant back since: nobody else ends its attempt.
-        if let Some(member) = self.member.take() {
-            member.leave();
+        let member = self.member.take();
+        match member {
+            // Somebody has ended the transaction meanwhile (a signal handler has closed a generator with a block, say), and found nobody whose attempt to end.
+            Some(member) if self.transaction.ended.get() => member.leave(),
+            member => self.transaction.member.set(member),
         }
     }
 }
@@ -132,6 +130,7 @@ impl Transaction {
             member: Cell::new(None),
             stop: RefCell::new(None),
             forked: Cell::new(false),
+            ended: Cell::new(false),
             patience: Cell::new(None),
             patient_since: Cell::new(None),
             sizes: Sizes::default(),
@@ -150,6 +149,7 @@ impl Transaction {
         transaction.thread.set(gil::thread(py));
         transaction.space.set(std::ptr::from_ref(space) as usize);
         transaction.member.set(Some(space.take_member(py)?));
+        transaction.ended.set(false);
         transaction.go_on();
         transaction.patience.set(None);
         transaction.patient_since.set(None);
@@ -471,6 +471,8 @@ impl Attempts<'_> {
             member.participant.set_deadline(None);
             member.participant.set_read_only(false);
             self.space.put_member(member);
+        } else {
+            self.transaction.ended.set(true);
         }
         if Rc::strong_count(self.transaction) == 1 {
             self.space.put_idle(Rc::clone(self.transaction));

@@ -435,7 +435,7 @@ def test_a_block_that_found_the_space_full_of_garbage_makes_room_for_the_next():
             with space.transaction():
                 space.root["x"] = [0] * 20_000
             in_a_row = 0
-        except pso.TooLargeError:
+        except pso.ArenaFull:
             in_a_row += 1
             most = max(most, in_a_row)
     assert most == 1

@@ -60,6 +60,23 @@ pub(super) fn recolour<P: Platform>(arena: &Arena<P>, handle: Handle, cycle: u64
     false
 }
 
+/// Condemns a block at which somebody stands who may be about to retire it: only what has a mark still, and is not black. False: it has none, or is.
+pub(super) fn condemn_marked<P: Platform>(arena: &Arena<P>, handle: Handle, cycle: u64) -> bool {
+    let platform = arena.platform();
+    let new = Mark { cycle, colour: Colour::Condemned }.pack();
+    let mut word = platform.load(mark_word(handle), Relaxed);
+    // Bounded: as in `recolour`.
+    while matches!(Mark::colour_in(word, cycle), Colour::White | Colour::Grey)
+        && (word == 0 || Mark::unpack(word).is_some_and(|mark| mark.cycle <= cycle))
+    {
+        match platform.compare_exchange(mark_word(handle), word, new, Relaxed, Relaxed) {
+            Ok(_) => return true,
+            Err(now) => word = now,
+        }
+    }
+    false
+}
+
 /// White to grey.
 #[inline]
 pub(super) fn shade<P: Platform>(arena: &Arena<P>, handle: Handle, cycle: u64) -> bool {
@@ -124,11 +141,12 @@ fn says_condemned(word: u64) -> bool {
 }
 
 /// Whether a name that comes neither from a cell nor from something held (an old pickle, say) may be taken up. In an attempt, of a block that
-/// is in use. Not if it is garbage that is being freed, or may be: where a collection is under way only what it has reached is known to be none.
+/// is in use. Not if it is garbage that is being freed, or may be: where a collection is under way only what is black is known to be none (grey may be, by a helper who has read
+/// what meant nothing).
 pub fn is_beyond_doubt<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
     let cycle = under_way(arena);
     let word = arena.platform().load(mark_word(handle), Relaxed);
-    !says_condemned(word) && (cycle == 0 || matches!(Mark::colour_in(word, cycle), Colour::Grey | Colour::Black))
+    !says_condemned(word) && (cycle == 0 || Mark::colour_in(word, cycle) == Colour::Black)
 }
 
 /// A process lets go of an object; its entry still stands in the table.

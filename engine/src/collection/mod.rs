@@ -48,7 +48,7 @@
 //! **Taken over at any access.** A collector reads optimistically (`Memory::load_optimistic`): of a block that is freed under his eyes what he reads means nothing, and does no harm but that something is kept. What he
 //! *changes* he protects: he stores the name as his hazard pointer, fences, and looks whether the word beside the clock is still his, and the block still in use. Whoever takes over changes
 //! that word, fences, and looks at the hazard pointers with the logs. Either the first one finds that he has lost, or the second one finds the name, and leaves alone what it names: if it is garbage it is
-//! condemned, so that it may name what is gone, and not retired; if it is condemned already it is left as it is, for it is about to be retired by the other. It is no root.
+//! condemned, so that it may name what is gone, and not retired; if it has no mark any more it is left as it is, for it is being retired by the other. It is no root.
 //! So at most one block for each who stands still is kept too long, with what it owns.
 //! Who rests between two steps, has gone no step further for a while ([`Patience`]), or is dead is taken over from. A mark of a later number is changed by nobody with an earlier one.
 //!

@@ -241,16 +241,13 @@ impl Collection {
 
     /// False: somebody can reach it, or it is left as it is.
     fn condemn_one<P: Platform>(&self, seat: &Seat<'_, P>, handle: Handle) -> bool {
-        let colour = colour(seat.arena, handle, self.role.cycle());
-        let may_be = match colour {
-            Colour::White if self.left_alone.is_empty() => true,
-            // It may have a link for a mark.
-            Colour::White => !(self.left_alone.contains(&handle) && is_condemned(seat.arena, handle)),
-            // By somebody who was admitted and was at it when he was dismissed. All that can be reached is black by now.
-            Colour::Grey => self.left_alone.contains(&handle),
-            Colour::Black | Colour::Condemned => false,
-        };
-        may_be && self.role.right().change(seat, handle, colour, Colour::Condemned)
+        let right = self.role.right();
+        if self.left_alone.contains(&handle) {
+            // Grey, too: by somebody who was admitted and was at it when he was dismissed. All that can be reached is black by now.
+            return right.condemn_left_alone(seat, handle);
+        }
+        colour(seat.arena, handle, self.role.cycle()) == Colour::White
+            && right.change(seat, handle, Colour::White, Colour::Condemned)
     }
 
     /// Its second half.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
-use super::colour::{colour, has_many_names, recolour};
+use super::colour::{colour, condemn_marked, has_many_names, recolour};
 use crate::allocator;
 use crate::arena::{Arena, HotWord};
 use crate::participant::{Claim, Slot};
@@ -127,6 +127,12 @@ impl Right {
     pub fn change<P: Platform>(&self, seat: &Seat<'_, P>, handle: Handle, from: Colour, to: Colour) -> bool {
         seat.protect(handle);
         self.is_valid(seat) && is_in_use(seat.arena, handle) && recolour(seat.arena, handle, self.cycle, from, to)
+    }
+
+    /// Condemns a block that is left alone, unless it is black, or retired by now as far as that it has no mark.
+    pub fn condemn_left_alone<P: Platform>(&self, seat: &Seat<'_, P>, handle: Handle) -> bool {
+        seat.protect(handle);
+        self.is_valid(seat) && is_in_use(seat.arena, handle) && condemn_marked(seat.arena, handle, self.cycle)
     }
 
     /// Whether a block was condemned by this collection, which is under way still. Whoever takes over leaves it alone.

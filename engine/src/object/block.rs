@@ -242,7 +242,6 @@ pub(super) fn count_value(count: u64) -> Value {
 
 /// A container that cannot grow any further.
 #[cold]
-pub(super) fn too_large<P: Platform>(tx: &Participant<P>, cells: u64) -> Stop {
-    let space_bytes = tx.arena().layout().geometry().space_words.saturating_mul(8);
-    Full::Space { bytes: cells.saturating_mul(16), space_bytes }.into()
+pub(super) fn too_large(most: u64) -> Stop {
+    Full::TooMany { what: "places in a container", most }.into()
 }

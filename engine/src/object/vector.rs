@@ -129,7 +129,7 @@ impl Vector {
     #[cold]
     fn grow<P: Platform>(self, tx: &mut Participant<P>, place: u64) -> Result<CellAddress, Stop> {
         if place >= MOST_PLACES {
-            return Err(too_large(tx, place));
+            return Err(too_large(MOST_PLACES));
         }
         if place < FIRST_PLACES {
             return make(tx, self.first, FIRST_PLACES, place);

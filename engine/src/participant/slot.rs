@@ -8,7 +8,7 @@ use crate::error::Corrupt;
 use crate::platform::{Liveness, Platform};
 use crate::word::{AttemptId, ParticipantId, ProcessSlotId, State, Status, WordAddress};
 
-/// Pieces of a record ring or of a read log at most. They double: 24 of them are more than any space holds.
+/// Pieces of a record ring or of a read log at most. Their sizes: `pieces`.
 pub const PIECES: u64 = 24;
 
 /// Where one participant's words are.

@@ -17,7 +17,8 @@ use crate::word::{CellAddress, ENTRY_MASK};
 pub(super) struct OwnEntries {
     /// The one that was found last.
     last: Cell<u64>,
-    by_cell: RefCell<ByCell>,
+    /// In a box, for hardly any participant needs it.
+    by_cell: RefCell<Option<Box<ByCell>>>,
 }
 
 /// Numbers of entries that lock a cell, by the cell.
@@ -31,8 +32,12 @@ struct ByCell {
 }
 
 fn hash(cell: CellAddress) -> u64 {
-    // Fibonacci hashing, and the upper half for the lower bits: cells lie at multiples of their size.
-    let product = cell.index().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    spread(cell.index())
+}
+
+/// Fibonacci hashing, and the upper half for the lower bits: cells lie at multiples of their size.
+fn spread(number: u64) -> u64 {
+    let product = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     product ^ product >> 32
 }
 
@@ -60,7 +65,7 @@ impl<P: Platform> Participant<P> {
         let is_it = |number: u64| number & ENTRY_MASK == entry && self.locked_by(number) == Some(cell);
         let number = Some(next)
             .filter(|next| is_it(*next))
-            .or_else(|| self.own_entries.by_cell.borrow_mut().find(self, cell, is_it))
+            .or_else(|| self.own_entries.by_cell.borrow_mut().get_or_insert_default().find(self, cell, is_it))
             .or_else(|| (entry..self.entries).step_by(ENTRY_MASK as usize + 1).find(|number| is_it(*number)))?;
         self.own_entries.last.set(number);
         Some(self.entry(number))
@@ -91,7 +96,11 @@ impl ByCell {
             (self.seq, self.known) = (tx.seq, 0);
         }
         self.known = self.known.min(tx.entries);
-        let hash_of = |number: &u32| tx.locked_by(u64::from(*number)).map_or(0, hash);
+        // Of an entry that is void by now nobody asks: it may be anywhere, but not all of them in one place.
+        let hash_of = |number: &u32| {
+            let number = u64::from(*number);
+            tx.locked_by(number).map_or_else(|| spread(number), hash)
+        };
         while self.known < tx.entries
             && let Ok(number) = u32::try_from(self.known)
             && self.numbers.try_reserve(1, hash_of).is_ok()

@@ -8,7 +8,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::fstat;
+use rustix::fs::{OFlags, fcntl_getfl, fstat};
 
 /// Device and inode: which file it is, whatever its name.
 pub(super) type FileKey = (u64, u64);
@@ -40,9 +40,12 @@ impl Descriptor {
     pub(super) fn key(&self) -> FileKey {
         self.key
     }
-    /// The file. `None`: somebody has closed it, and the number is nobody's or another file's.
+    /// The file. `None`: somebody has closed it, and the number is nobody's or another file's, or of one that is only looked at (O_PATH).
     pub(super) fn get(&self) -> Option<BorrowedFd<'_>> {
-        key_of(self.file.as_fd()).is_ok_and(|key| key == self.key).then(|| self.file.as_fd())
+        let file = self.file.as_fd();
+        let is_it = key_of(file).is_ok_and(|key| key == self.key)
+            && fcntl_getfl(file).is_ok_and(|flags| !flags.contains(OFlags::PATH));
+        is_it.then_some(file)
     }
     /// Its number, whatever that is by now: to be handed over.
     pub(super) fn number(&self) -> BorrowedFd<'_> {

@@ -62,34 +62,46 @@ impl Membership {
     /// The lock file with this key: the open one, or what `open` opens.
     pub(super) fn join(key: FileKey, open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
         let mut table = table()?;
-        if let Some(live) = table.iter().find(|live| live.file().key() == key) {
-            live.open_again(open)?;
-            return Ok(Self(ManuallyDrop::new(live.clone())));
-        }
-        let live = Arc::new(LiveFile::new(Descriptor::known(open()?, key)));
-        table.push(live.clone());
+        let Some(live) = known(&table, key) else {
+            return Ok(Self::first(&mut table, Descriptor::known(open()?, key)));
+        };
+        live.open_unless_open(open)?;
         Ok(Self(ManuallyDrop::new(live)))
     }
 
     /// The lock file behind a descriptor that was handed over.
     pub(super) fn adopt(file: OwnedFd) -> io::Result<Self> {
         let key = key_of(file.as_fd())?;
-        let mut given = Some(file);
-        let joined = Self::join(key, || given.take().ok_or_else(|| io::ErrorKind::InvalidInput.into()));
-        match (joined, given) {
+        let mut table = match table() {
+            Ok(table) => table,
+            Err(error) => {
+                // Nobody knows whether closing it does harm. A leak does none.
+                std::mem::forget(file);
+                return Err(error);
+            }
+        };
+        let Some(live) = known(&table, key) else {
+            return Ok(Self::first(&mut table, Descriptor::known(file, key)));
+        };
+        // Who is given the number of one of ours knows that somebody has closed that one.
+        if live.file().get().is_none() || live.has_number(file.as_raw_fd()) {
+            live.go_on_with(file);
+        } else {
             // Closing it would end the locks that this process holds through the first descriptor.
-            (Ok(membership), Some(duplicate)) => {
-                lock(&membership.duplicates).push(Descriptor::known(duplicate, key));
-                Ok(membership)
-            }
-            (Err(error), Some(unused)) => {
-                // The table was not to be had, so nobody knows whether closing does harm. A leak does none.
-                std::mem::forget(unused);
-                Err(error)
-            }
-            (joined, None) => joined,
+            lock(&live.duplicates).push(Descriptor::known(file, key));
         }
+        Ok(Self(ManuallyDrop::new(live)))
     }
+
+    fn first(table: &mut Vec<Arc<LiveFile>>, file: Descriptor) -> Self {
+        let live = Arc::new(LiveFile::new(file));
+        table.push(live.clone());
+        Self(ManuallyDrop::new(live))
+    }
+}
+
+fn known(table: &[Arc<LiveFile>], key: FileKey) -> Option<Arc<LiveFile>> {
+    table.iter().find(|live| live.file().key() == key).cloned()
 }
 
 impl Deref for Membership {
@@ -123,20 +135,29 @@ impl LiveFile {
         }
     }
 
-    /// If somebody has closed the file, and with it has ended the locks: opens it by `open`, and locks our bytes again. Under the table's lock. Nobody has taken one
-    /// meanwhile: whose process lives is not dead, with or without a lock.
-    fn open_again(&self, open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<()> {
-        let last = self.last();
-        if last.file.get().is_some() {
-            return Ok(());
+    /// If somebody has closed the file: goes on with what `open` opens. Under the table's lock.
+    fn open_unless_open(&self, open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<()> {
+        if self.file().get().is_none() {
+            self.go_on_with(open()?);
         }
-        let file = Descriptor::known(open()?, last.file.key());
-        last.again.get_or_init(|| Box::new(Opened { file, again: OnceLock::new() }));
+        Ok(())
+    }
+
+    /// Somebody has closed a descriptor of the file, and with it has ended the locks: locks our bytes again, by another one. Under the table's lock. Nobody has taken one
+    /// meanwhile: whose process lives is not dead, with or without a lock.
+    fn go_on_with(&self, file: OwnedFd) {
+        let file = Descriptor::known(file, self.file().key());
+        // Nobody else sets it: see above.
+        self.last().again.get_or_init(|| Box::new(Opened { file, again: OnceLock::new() }));
         // Acquire: pairs with `rejoin`.
         if self.owner.load(Acquire) == std::process::id() {
             self.held().for_each(|slot| drop(self.set_lock(slot, libc::F_WRLCK)));
         }
-        Ok(())
+    }
+
+    fn has_number(&self, number: i32) -> bool {
+        let is_it = |file: &Descriptor| file.number().as_raw_fd() == number;
+        is_it(self.file()) || lock(&self.duplicates).iter().any(is_it)
     }
 
     fn held(&self) -> impl Iterator<Item = ProcessSlotId> {
@@ -163,6 +184,11 @@ impl LiveFile {
         if word.fetch_or(bit, AcqRel) & bit != 0 {
             return false;
         }
+        if self.set_lock(slot, libc::F_WRLCK).is_ok() {
+            return true;
+        }
+        // Once more: who opens the file anew meanwhile locks the byte, for the bit is set.
+        let _table = table();
         let locked = self.set_lock(slot, libc::F_WRLCK).is_ok();
         if !locked {
             word.fetch_and(!bit, AcqRel);
@@ -174,6 +200,8 @@ impl LiveFile {
     pub(super) fn release(&self, slot: ProcessSlotId) {
         let (word, bit) = self.bit(slot);
         if self.holds(slot) {
+            // So that nobody who opens the file anew locks it again.
+            let _table = table();
             // If this fails, the byte stays locked until the process ends: others take the slot for a living one.
             let _ = self.set_lock(slot, libc::F_UNLCK);
             word.fetch_and(!bit, AcqRel);
@@ -186,7 +214,7 @@ impl LiveFile {
             return true;
         }
         let key = self.file().key();
-        if self.file().get().is_none() && table().and_then(|_table| self.open_again(|| open(key))).is_err() {
+        if self.file().get().is_none() && table().and_then(|_table| self.open_unless_open(|| open(key))).is_err() {
             return true;
         }
         let wanted = Flock {
