@@ -1,5 +1,7 @@
 //! What can go wrong below a transaction, as values.
 
+use std::fmt;
+
 use crate::platform::OutOfPages;
 use crate::word::Handle;
 
@@ -21,6 +23,31 @@ pub struct Corrupt {
 pub struct Stale {
     /// The handle.
     pub handle: Handle,
+}
+
+/// What there is a number for, and so no more than there are numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Counted {
+    /// Cells that one transaction reads.
+    Reads,
+    /// Cells that it locks, and blocks that it makes and discards.
+    Changes,
+    /// Objects that one process holds.
+    Holds,
+    /// Places of one container.
+    Places,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Reads => "reads in one transaction",
+            Self::Changes => "changes in one transaction",
+            Self::Holds => "objects that one process holds",
+            Self::Places => "places in one container",
+        })
+    }
 }
 
 /// No room for another block.
@@ -47,7 +74,7 @@ pub enum Full {
     #[error("there can be no more than {most} {what}")]
     TooMany {
         /// Of what.
-        what: &'static str,
+        what: Counted,
         /// So many there can be.
         most: u64,
     },
@@ -123,5 +150,7 @@ impl From<Corrupt> for Stop {
     }
 }
 
+// What is nearly never met is on the stack of each who allocates.
+const _: () = assert!(size_of::<Full>() <= 3 * size_of::<u64>());
 // A read gives no more than its value and a tag.
 const _: () = assert!(size_of::<Result<crate::word::Value, Stop>>() == 2 * size_of::<usize>());

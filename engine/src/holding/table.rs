@@ -11,7 +11,7 @@ use super::Hold;
 use super::entry::{self, Content, ENTRY_WORDS, Entry, base, piece_entries};
 use crate::allocator::{self, BlockCache};
 use crate::arena::Arena;
-use crate::error::{Corrupt, Full, Stop};
+use crate::error::{Corrupt, Counted, Full, Stop};
 use crate::participant::{PIECES, ProcessSlot, capacity, locate};
 use crate::platform::{Platform, WordKind};
 use crate::space::Space;
@@ -228,7 +228,7 @@ impl Table {
         let piece = self.pieces(arena, slot);
         let words = piece_entries(arena, piece) * ENTRY_WORDS;
         if piece == PIECES {
-            return Err(Full::TooMany { what: "objects that one process holds", most: capacity(base(arena), piece) });
+            return Err(Full::TooMany { what: Counted::Holds, most: capacity(base(arena), piece) });
         }
         let handle = cache.allocate(arena, owner, BlockKind::Holds, words)?;
         let start = handle.block().offset(BLOCK_HEADER_WORDS);

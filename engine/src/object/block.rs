@@ -9,7 +9,7 @@
 //! 2. Whoever allocates a block writes each word that anybody will ever look at, before the handle leaves this attempt.
 
 use crate::allocator;
-use crate::error::{Corrupt, Full, Stop};
+use crate::error::{Corrupt, Counted, Full, Stop};
 use crate::platform::{Ordering, Platform, WordKind};
 use crate::shape::CELLS_PREFIX;
 use crate::transaction::Participant;
@@ -243,5 +243,5 @@ pub(super) fn count_value(count: u64) -> Value {
 /// A container that cannot grow any further.
 #[cold]
 pub(super) fn too_large(most: u64) -> Stop {
-    Full::TooMany { what: "places in a container", most }.into()
+    Full::TooMany { what: Counted::Places, most }.into()
 }

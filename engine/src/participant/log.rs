@@ -14,7 +14,7 @@ use super::pieces::{capacity, locate, piece_elements};
 use super::slot::{PIECES, Slot};
 use crate::allocator::{self, BlockCache};
 use crate::arena::Arena;
-use crate::error::{Corrupt, Full};
+use crate::error::{Corrupt, Counted, Full};
 use crate::platform::{Platform, WordKind};
 use crate::word::{
     BLOCK_HEADER_WORDS, BlockKind, BlockPhase, CellAddress, ENTRY_MASK, Handle, ParticipantId, WordAddress,
@@ -150,7 +150,7 @@ impl<const WORDS: u64> Pieces<WORDS> {
     ) -> Result<(), Full> {
         let words = self.piece_elements(self.count) * WORDS;
         if self.count == PIECES {
-            let what = if WORDS == READ_WORDS { "reads in one transaction" } else { "changes in one transaction" };
+            let what = if WORDS == READ_WORDS { Counted::Reads } else { Counted::Changes };
             return Err(Full::TooMany { what, most: self.capacity });
         }
         let handle = cache.allocate(arena, owner, BlockKind::Log, words)?;

@@ -112,7 +112,7 @@ pub struct Participant<P: Platform> {
     /// What the first cell holds that this attempt has locked; the others differ in the entry. And what it would be in attempt 0.
     first_lock: u64,
     any_lock: u64,
-    own_entries: OwnEntries,
+    own_entries: Box<OwnEntries>,
     /// Unit of the current record's header in the ring.
     record_start: u64,
     /// Where its first entry is, and how many lie side by side from there on.
@@ -240,7 +240,7 @@ impl<P: Platform> Participant<P> {
             // No lock is like it.
             first_lock: !0,
             any_lock: LockWord::locked(LockedBy { participant: id, entry: 0, seq: 0 }),
-            own_entries: OwnEntries::default(),
+            own_entries: Box::default(),
             record_start: 0,
             first_entry: WordAddress::new(0),
             entries_beside: 0,

@@ -12,13 +12,12 @@ use crate::participant::{Entry, EntryKind};
 use crate::platform::Platform;
 use crate::word::{CellAddress, ENTRY_MASK};
 
-/// What is known of the entries of the attempt under way.
+/// What is known of the entries of the attempt under way. In a box: hardly any participant needs it, and they are large enough.
 #[derive(Debug, Default)]
 pub(super) struct OwnEntries {
     /// The one that was found last.
     last: Cell<u64>,
-    /// In a box, for hardly any participant needs it.
-    by_cell: RefCell<Option<Box<ByCell>>>,
+    by_cell: RefCell<ByCell>,
 }
 
 /// Numbers of entries that lock a cell, by the cell.
@@ -65,7 +64,7 @@ impl<P: Platform> Participant<P> {
         let is_it = |number: u64| number & ENTRY_MASK == entry && self.locked_by(number) == Some(cell);
         let number = Some(next)
             .filter(|next| is_it(*next))
-            .or_else(|| self.own_entries.by_cell.borrow_mut().get_or_insert_default().find(self, cell, is_it))
+            .or_else(|| self.own_entries.by_cell.borrow_mut().find(self, cell, is_it))
             .or_else(|| (entry..self.entries).step_by(ENTRY_MASK as usize + 1).find(|number| is_it(*number)))?;
         self.own_entries.last.set(number);
         Some(self.entry(number))
