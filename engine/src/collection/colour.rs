@@ -141,12 +141,12 @@ fn says_condemned(word: u64) -> bool {
 }
 
 /// Whether a name that comes neither from a cell nor from something held (an old pickle, say) may be taken up. In an attempt, of a block that
-/// is in use. Not if it is garbage that is being freed, or may be: where a collection is under way only what is black is known to be none (grey may be, by a helper who has read
-/// what meant nothing).
+/// is in use. Not if it is garbage that is being freed, or may be: where a collection is under way only what it has reached is known to be none. (Of a block at which somebody stands still
+/// and another, a helper, has found by a word that meant nothing, it is not known: it is held then, and goes all the same, as what is stale.)
 pub fn is_beyond_doubt<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
     let cycle = under_way(arena);
     let word = arena.platform().load(mark_word(handle), Relaxed);
-    !says_condemned(word) && (cycle == 0 || Mark::colour_in(word, cycle) == Colour::Black)
+    !says_condemned(word) && (cycle == 0 || matches!(Mark::colour_in(word, cycle), Colour::Grey | Colour::Black))
 }
 
 /// A process lets go of an object; its entry still stands in the table.
