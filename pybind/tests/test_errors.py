@@ -217,6 +217,9 @@ def test_a_full_space_refuses_what_does_not_fit_and_goes_on(tmp_path):
         assert all(root[f"key number {number + 1}"] == {"number": number + 1} for number in range(count))
         with pytest.raises(pso.ArenaFull):
             root["large"] = b"x" * 2**20
+        # A larger space would have room for this.
+        with pytest.raises(pso.ArenaFull):
+            root["large"] = b"x" * (40 << 20)
         with pytest.raises(pso.ArenaFull):
             root["list"].extend(["y" * 1000] * 1000)
         assert "large" not in root and len(root["list"]) == count

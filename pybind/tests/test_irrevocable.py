@@ -235,12 +235,12 @@ def test_hooks_of_a_block_run_after_it(space):
 
 def test_what_a_block_must_not_catch_ends_it(space):
     root = space.root
-    with pytest.raises(pso.TooLargeError):
+    with pytest.raises(pso.ArenaFull):
         with space.transaction():
             root["x"] = 1
             try:
                 root["large"] = b"x" * (80 << 20)
-            except pso.TooLargeError:
+            except pso.ArenaFull:
                 pass
     assert root == {}
 

@@ -20,14 +20,17 @@ use super::{free_generation, supply};
 /// Superblocks for a block with `payload_words`.
 pub fn superblocks_for<P: Platform>(arena: &Arena<P>, payload_words: u64) -> Result<u64, Full> {
     let geometry = arena.layout().geometry();
-    let most_words = supply::longest_run(arena.layout()) * geometry.superblock_words - BLOCK_HEADER_WORDS;
-    if payload_words > most_words {
-        return Err(Full::TooLarge { bytes: payload_words.saturating_mul(8), most_bytes: most_words * 8 });
+    let bytes = payload_words.saturating_mul(8);
+    // First: a larger space may have room for it.
+    let Some(words) = payload_words.checked_add(BLOCK_HEADER_WORDS).filter(|words| *words <= geometry.space_words)
+    else {
+        return Err(Full::Space { bytes, space_bytes: geometry.space_words * 8 });
+    };
+    let (superblocks, most) = (words.div_ceil(geometry.superblock_words), supply::longest_run(arena.layout()));
+    if superblocks > most {
+        return Err(Full::TooLarge { bytes, most_bytes: (most * geometry.superblock_words - BLOCK_HEADER_WORDS) * 8 });
     }
-    match payload_words.checked_add(BLOCK_HEADER_WORDS) {
-        Some(words) if words <= geometry.space_words => Ok(words.div_ceil(geometry.superblock_words)),
-        _ => Err(Full::Space { bytes: payload_words.saturating_mul(8), space_bytes: geometry.space_words * 8 }),
-    }
+    Ok(superblocks)
 }
 
 /// Makes a PRIVATE block of a run that `owner` has claimed. `None`: a header is damaged, and the run is left alone.
