@@ -197,6 +197,17 @@ fn what_only_has_a_name_of_ours_is_not_removed() {
     assert!(!scratch.path("space").join("live").exists());
 }
 
+/// The numbers of the arena and of the lock file, as this process has them open.
+fn files_of_the_space(scratch: &Scratch) -> Vec<i32> {
+    let of_ours = |number: &i32| {
+        let file = fs::read_link(format!("/proc/self/fd/{number}")).unwrap_or_default();
+        file.starts_with(scratch.path("space"))
+    };
+    let numbers: Vec<i32> = (0..256).filter(of_ours).collect();
+    assert_eq!(numbers.len(), 2);
+    numbers
+}
+
 /// The danger: who closes all descriptors of a process, to become a daemon, gets our numbers for files of its own.
 #[test]
 fn what_has_the_number_of_a_file_of_ours_by_now_is_left_alone() {
@@ -206,12 +217,7 @@ fn what_has_the_number_of_a_file_of_ours_by_now_is_left_alone() {
     let content = vec![0xaa; BYTES as usize];
     fs::write(scratch.path("mine"), &content).unwrap();
     let mine = fs::OpenOptions::new().read(true).write(true).open(scratch.path("mine")).unwrap();
-    let of_ours = |number: &i32| {
-        let file = fs::read_link(format!("/proc/self/fd/{number}")).unwrap_or_default();
-        file.starts_with(scratch.path("space"))
-    };
-    let numbers: Vec<i32> = (0..256).filter(of_ours).collect();
-    assert_eq!(numbers.len(), 2);
+    let numbers = files_of_the_space(&scratch);
     for number in &numbers {
         // SAFETY: two numbers; that the space's files are gone is what this is about.
         assert_eq!(unsafe { libc::dup2(mine.as_raw_fd(), *number) }, *number);
@@ -254,8 +260,8 @@ fn who_attaches_again_after_all_was_closed_has_its_locks_again() {
         locks.lines().filter(|line| line.contains(&format!(" {} ", std::process::id()))).count()
     };
     assert_eq!(locks(), 1);
-    for number in 3..64 {
-        // SAFETY: what is ours is what this is about; the test has opened nothing else that it uses again.
+    for number in files_of_the_space(&scratch) {
+        // SAFETY: that the space's files are gone is what this is about.
         unsafe { libc::close(number) };
     }
     assert_eq!(locks(), 0);
