@@ -370,3 +370,44 @@ fn what_becomes_grey_behind_the_last_look_is_condemned_if_somebody_stands_still_
     }
     assert!(late > 2, "{late} times it was too late to be looked at");
 }
+
+/// Whoever collects around one who stands still is killed before any access: the next one does the same, and when he has gone on nothing is left.
+#[test]
+fn who_is_killed_while_he_leaves_something_alone_leaves_nothing_else() {
+    let (heap, space) = space_of(4 * MIB);
+    let mut survivor = space.participant().unwrap();
+    let stands = space.participant().unwrap();
+    let slot = Slot::of(space.arena(), stands.id()).unwrap();
+    let root = root_list(&mut survivor);
+    let mut at_rest = None;
+    for step in (0..).step_by(3) {
+        hang_chain(&mut survivor, root);
+        let link = survivor.run(|tx| item(tx, root, 0).and_then(|first| item(tx, first, 0))).unwrap();
+        heap.store(slot.hazard(), link.raw(), Relaxed);
+        heap.store(slot.start(), 1, Relaxed);
+        survivor.run(|tx| list::truncate(tx, root, 0)).unwrap();
+        let through = dies_at(
+            &heap,
+            &space,
+            step,
+            |_| (),
+            |victim| {
+                let mut collection = victim.open_collection(AT_ONCE).unwrap();
+                go_on(victim, &mut collection, usize::MAX);
+            },
+        );
+        space.recover_dead();
+        assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}");
+        let mut collection = survivor.open_collection(AT_ONCE).unwrap();
+        assert!(go_on(&mut survivor, &mut collection, usize::MAX), "step {step}");
+        survivor.collect();
+        assert_eq!(fsck_at_rest(&space), vec![], "collected after a kill at step {step}");
+        heap.store(slot.start(), 0, Relaxed);
+        let live = live_after_a_kill(&space, &mut survivor, step);
+        assert_eq!(*at_rest.get_or_insert(live), live, "blocks after a kill at step {step}");
+        if through {
+            assert!(step > 1000, "only {step} steps");
+            return;
+        }
+    }
+}
