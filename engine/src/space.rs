@@ -36,19 +36,19 @@ struct Look<'a, P: Platform> {
     generation: u64,
 }
 
-/// Which process slots are taken: free ones, or those of dead processes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    Free,
-    /// Of a dead process none of whose participants is claimed any more.
-    Unclaimed,
-    Dead,
-}
-
 impl<P: Platform> Drop for Look<'_, P> {
     fn drop(&mut self) {
         self.slot.end_look(self.arena, self.generation);
     }
+}
+
+/// Why a process slot may be taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Vacancy {
+    Free,
+    /// Of a dead process none of whose participants is claimed any more.
+    Unclaimed,
+    Dead,
 }
 
 /// Why a process or a thread cannot take part.
@@ -186,7 +186,7 @@ impl<P: Platform> Space<P> {
     fn take_process_slot(arena: &Arena<P>) -> Result<Claim, JoinError> {
         let slots = arena.layout().geometry().process_slots;
         // Last those whose participants are claimed still: somebody may wait for them, and takes the dead for alive while we are at it.
-        for turn in [Turn::Free, Turn::Unclaimed, Turn::Dead, Turn::Free] {
+        for wanted in [Vacancy::Free, Vacancy::Unclaimed, Vacancy::Dead, Vacancy::Free] {
             for number in 0..slots {
                 let id = ProcessSlotId(number as u16);
                 let Some(slot) = ProcessSlot::of(arena, id) else { continue };
@@ -195,11 +195,11 @@ impl<P: Platform> Space<P> {
                 let is_claimed =
                     || recovery::anybody_claims(arena, Claim { process: id, generation: state.generation });
                 let usable = match state.phase {
-                    ProcessPhase::Free => turn == Turn::Free,
+                    ProcessPhase::Free => wanted == Vacancy::Free,
                     ProcessPhase::Used => {
-                        turn != Turn::Free
+                        wanted != Vacancy::Free
                             && arena.platform().liveness(id, slot.identity(arena)) == Liveness::Dead
-                            && (turn == Turn::Dead || !is_claimed())
+                            && (wanted == Vacancy::Dead || !is_claimed())
                     }
                 };
                 if !usable || !arena.platform().claim_liveness(id) {

@@ -10,7 +10,7 @@ use crate::allocator;
 use crate::arena::Arena;
 use crate::participant::{Entry, EntryKind, Slot, entries};
 use crate::platform::Platform;
-use crate::reclamation::{Hold, Look, Looked};
+use crate::reclamation::{HeldBy, Look, Looked};
 use crate::word::{Colour, Handle, ParticipantId, State, Status};
 
 /// Entries of a record that are looked at together.
@@ -145,13 +145,13 @@ impl Collection {
     pub(super) fn mark_logs<P: Platform>(&mut self, seat: &Seat<'_, P>, look: Option<Look>) -> Option<Option<Look>> {
         let arena = seat.arena;
         let mut look = look.or_else(|| Look::begin(arena))?;
-        let looked = look.go_on(arena, seat.id, LOOKED_AT_TOGETHER, &mut |handle, hold| match hold {
+        let looked = look.go_on(arena, seat.id, LOOKED_AT_TOGETHER, &mut |handle, by| match by {
             // What is RETIRED has one name, and was followed.
             _ if !is_in_use(arena, handle) => {}
-            Hold::Marks => self.leave_alone(handle),
+            HeldBy::Collector => self.leave_alone(handle),
             // It may be about to be retired, and name what is gone. No attempt has read such a name.
-            Hold::Knows if is_condemned(arena, handle) => self.leave_alone(handle),
-            Hold::Knows => self.note(seat, handle),
+            HeldBy::Attempt if is_condemned(arena, handle) => self.leave_alone(handle),
+            HeldBy::Attempt => self.note(seat, handle),
         });
         match looked {
             Looked::Some => Some(Some(look)),

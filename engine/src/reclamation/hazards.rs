@@ -83,13 +83,13 @@ impl Held {
     }
 }
 
-/// What somebody may do with a block that a look has come to.
+/// Who keeps a block from being freed that a look has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hold {
-    /// He is in an attempt, and goes on from there to whatever it names.
-    Knows,
-    /// He collects, and is about to change its mark. What it names is nothing to him.
-    Marks,
+pub(crate) enum HeldBy {
+    /// Somebody in an attempt, who goes on from there to whatever it names.
+    Attempt,
+    /// Somebody who collects and is about to change its mark. What it names is nothing to him.
+    Collector,
 }
 
 /// What a piece of a look has come to.
@@ -141,12 +141,12 @@ impl Look {
         arena: &Arena<P>,
         me: ParticipantId,
         most: u64,
-        visit: &mut impl FnMut(Handle, Hold),
+        visit: &mut impl FnMut(Handle, HeldBy),
     ) -> Looked {
         let mut steps = 0;
         while steps < most {
             match self.log.take() {
-                Some(log) => match log.go_on(arena, &mut steps, &mut |handle| visit(handle, Hold::Knows)) {
+                Some(log) => match log.go_on(arena, &mut steps, &mut |handle| visit(handle, HeldBy::Attempt)) {
                     Ok(log) => self.log = log,
                     Err(NoMemory) => return Looked::NoMemory,
                 },
@@ -156,7 +156,7 @@ impl Look {
                     self.next += 1;
                     if id != me {
                         self.log = Slot::of(arena, id)
-                            .and_then(|slot| open(arena, slot, &mut |handle| visit(handle, Hold::Marks)));
+                            .and_then(|slot| open(arena, slot, &mut |handle| visit(handle, HeldBy::Collector)));
                     }
                 }
             }

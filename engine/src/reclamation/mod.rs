@@ -40,7 +40,7 @@ mod limbo;
 mod retire;
 
 pub use dismantle::for_each_part;
-pub(crate) use hazards::{Hold, Look, Looked, for_each_hazard};
+pub(crate) use hazards::{HeldBy, Look, Looked, for_each_hazard};
 pub use limbo::{Limbo, Logs};
 pub(crate) use limbo::{advance, oldest_start};
 pub(crate) use retire::{finish_retiring, retire, retire_whole};

@@ -19,12 +19,21 @@ use crate::object::discard;
 use crate::object::vector::MOST_PLACES;
 use crate::platform::Platform;
 use crate::transaction::Participant;
-use crate::word::Value;
+use crate::word::{CellAddress, Value};
 
 /// Compaction begins at no fewer places: below, looking at absent ones costs nothing worth the writes.
 const COMPACTION_LEAST_PLACES: u64 = 32;
 /// Places that an insertion looks at while compaction goes on.
 const PLACES_PER_STEP: u64 = 16;
+
+/// The entry that a place's cell names.
+fn entry_in<P: Platform>(tx: &mut Participant<P>, cell: CellAddress) -> Result<Option<Entry>, Stop> {
+    let value = tx.read(cell)?;
+    if value.is_absent() {
+        return Ok(None);
+    }
+    Entry::open(tx, handle_of(value, cell)?).map(Some)
+}
 
 impl Dict {
     /// The entry at a place below `used`, which has memory. `None`: it was removed.
@@ -32,11 +41,7 @@ impl Dict {
         let Some(cell) = self.places().find(tx, place)? else {
             return Err(corrupt("a dict with more places than memory for them", self.used_cell().value_word(), place));
         };
-        let value = tx.read(cell)?;
-        if value.is_absent() {
-            return Ok(None);
-        }
-        Entry::open(tx, handle_of(value, cell)?).map(Some)
+        entry_in(tx, cell)
     }
 
     /// The first entry at or behind `place`. Looks at no more places than are used, each of which must have memory.
@@ -48,11 +53,9 @@ impl Dict {
         // Mostly it is right there: no place from `used` on names an entry, and so nobody need know where that is.
         if place < MOST_PLACES
             && let Some(cell) = self.places().find(tx, place)?
+            && let Some(entry) = entry_in(tx, cell)?
         {
-            let value = tx.read(cell)?;
-            if !value.is_absent() {
-                return Ok(Some((place, Entry::open(tx, handle_of(value, cell)?)?)));
-            }
+            return Ok(Some((place, entry)));
         }
         let used = read_count(tx, self.used_cell(), MOST_PLACES)?;
         for place in place..used {
