@@ -42,15 +42,18 @@ pub(super) fn colour<P: Platform>(arena: &Arena<P>, handle: Handle, cycle: u64) 
     Mark::colour_in(arena.platform().load(mark_word(handle), Relaxed), cycle)
 }
 
-/// Changes a colour. False: it has another one (by now), or one of a later collection: whoever shades may have lost the processor after he
-/// looked which one is under way, and must not take back what the next one has found.
+/// Changes a colour. False: it has another one (by now); or one of a later collection: whoever shades may have lost the processor after he
+/// looked which one is under way, and must not take back what the next one has found; or it was condemned by an earlier one, and is to be for good:
+/// what it names may be gone.
 pub(super) fn recolour<P: Platform>(arena: &Arena<P>, handle: Handle, cycle: u64, from: Colour, to: Colour) -> bool {
     let platform = arena.platform();
     let new = Mark { cycle, colour: to }.pack();
     let mut word = platform.load(mark_word(handle), Relaxed);
     // Bounded: within a collection a colour only ever rises.
     while Mark::colour_in(word, cycle) == from
-        && Mark::unpack(word).map_or(word == 0 || to == Colour::Condemned, |mark| mark.cycle <= cycle)
+        && Mark::unpack(word).map_or(word == 0 || to == Colour::Condemned, |mark| {
+            mark.cycle <= cycle && (mark.colour != Colour::Condemned || to == Colour::Condemned)
+        })
     {
         match platform.compare_exchange(mark_word(handle), word, new, Relaxed, Relaxed) {
             Ok(_) => return true,
@@ -142,7 +145,7 @@ fn says_condemned(word: u64) -> bool {
 
 /// Whether a name that comes neither from a cell nor from something held (an old pickle, say) may be taken up. In an attempt, of a block that
 /// is in use. Not if it is garbage that is being freed, or may be: where a collection is under way only what it has reached is known to be none. (Of a block at which somebody stands still
-/// and another, a helper, has found by a word that meant nothing, it is not known: it is held then, and goes all the same, as what is stale.)
+/// since a collection that had not come to condemn it, and that a helper has found now by a word that meant nothing, it is not known: it is held then, and goes all the same, as what is stale.)
 pub fn is_beyond_doubt<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
     let cycle = under_way(arena);
     let word = arena.platform().load(mark_word(handle), Relaxed);

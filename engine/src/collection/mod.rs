@@ -60,7 +60,7 @@
 //!
 //! **Killed at any step.** Whoever helps: what he was tracing is grey still. A collector: the word says `n`, which costs commits some work until somebody takes over. The list of what was retired may have lost
 //! its last step; recovery mends that, and until then his hazard pointer stands. Condemned blocks that were not retired are white again, and nobody can reach them; that they name what is gone, `fsck`
-//! knows. Whoever is killed in a commit has shaded before any store; else his recoverer finds all locks, and his log, and shades.
+//! knows. White for being condemned once more, that is: whoever is led to one by a word that meant nothing does not make it grey. Whoever is killed in a commit has shaded before any store; else his recoverer finds all locks, and his log, and shades.
 //!
 //! *Bounds.* A look is a load for each block of the superblocks in which blocks of many names were made. Memory of the collector:
 //! `trace::MOST_PENDING` names, and as many of each who helps. What processes hold is looked at in one step, and so is each record of a commit.

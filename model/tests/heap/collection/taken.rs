@@ -371,6 +371,37 @@ fn what_becomes_grey_behind_the_last_look_is_condemned_if_somebody_stands_still_
     assert!(late > 2, "{late} times it was too late to be looked at");
 }
 
+/// What was condemned and is there still, for somebody stands at it, is nothing that the next collection reaches, whatever word has led whoever shades it there: what it
+/// names is gone.
+#[test]
+fn what_was_condemned_is_shaded_by_nobody() {
+    let (heap, space) = space_of(4 * MIB);
+    let mut tx = space.participant().unwrap();
+    let stands = space.participant().unwrap();
+    let slot = Slot::of(space.arena(), stands.id()).unwrap();
+    let root = root_list(&mut tx);
+    hang_chain(&mut tx, root);
+    let link = tx.run(|tx| item(tx, root, 0).and_then(|first| item(tx, first, 0))).unwrap();
+    heap.store(slot.hazard(), link.raw(), Relaxed);
+    heap.store(slot.start(), 1, Relaxed);
+    tx.run(|tx| list::truncate(tx, root, 0)).unwrap();
+    let mut collection = tx.open_collection(AT_ONCE).unwrap();
+    assert!(go_on(&mut tx, &mut collection, usize::MAX));
+    tx.collect();
+    let colour = || Mark::unpack(heap.load(link.block().offset(1), Relaxed)).map(|mark| mark.colour);
+    assert_eq!(colour(), Some(Colour::Condemned));
+    let mut collection = tx.open_collection(AT_ONCE).unwrap();
+    collection::note_released(space.arena(), link);
+    assert_eq!(colour(), Some(Colour::Condemned));
+    assert!(!collection::is_beyond_doubt(space.arena(), link));
+    assert!(go_on(&mut tx, &mut collection, usize::MAX));
+    tx.collect();
+    assert_eq!(fsck_at_rest(&space), vec![]);
+    heap.store(slot.start(), 0, Relaxed);
+    collected(&mut tx);
+    nothing_waits(&space);
+}
+
 /// Whoever collects around one who stands still is killed before any access: the next one does the same, and when he has gone on nothing is left.
 #[test]
 fn who_is_killed_while_he_leaves_something_alone_leaves_nothing_else() {
