@@ -83,7 +83,8 @@ pub enum Full {
     System(#[from] OutOfPages),
 }
 
-/// Why an attempt cannot go on. After any of these the attempt is over: everything that it wrote is void.
+/// Why an attempt cannot go on. Whoever passes it on from a body ends the attempt by it: everything that it wrote is void. Most have ended it already; not `Retry`, `Stale`, `WrongKind`
+/// and `Corrupt`, which a body may pass over.
 ///
 /// Two words, what is rare in a box: each read and write gives a result with it.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

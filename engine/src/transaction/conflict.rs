@@ -34,12 +34,16 @@ impl<P: Platform> Participant<P> {
         let platform = self.platform();
         let from = Status { seq: victim.seq, state }.pack();
         let to = Status { seq: victim.seq, state: State::Aborted }.pack();
-        // Before the status: a victim that finds itself stopped finds its stopper. If the exchange fails the name is of no
-        // consequence, for only a stopped attempt looks at it.
-        platform.store(slot.stopped_by(), self.me().pack(), Relaxed);
+        // Before the status: a victim that finds itself stopped finds its stopper. If the exchange fails the name goes again: whoever comes back from another
+        // loss would wait for us, and for an irrevocable one as long as that lives.
+        let me = self.me().pack();
+        platform.store(slot.stopped_by(), me, Relaxed);
         if platform.compare_exchange(slot.status(), from, to, AcqRel, Relaxed).is_ok() {
             self.note_woken(waiting::ring(self.arena(), slot));
             self.note_victim(victim.participant);
+        } else {
+            // Lost: somebody else's name stands there.
+            let _ = platform.compare_exchange(slot.stopped_by(), me, 0, Relaxed, Relaxed);
         }
     }
 
@@ -91,7 +95,7 @@ impl<P: Platform> Participant<P> {
 
     /// PREPARED to ACTIVE: whoever must not be stopped keeps all that it has, and takes its last step again. Until then it is as
     /// undecided as before, and readers pass it. It makes its commit's version anew: that is why nobody else moves it on.
-    fn push_back(&self, slot: Slot, owner: AttemptId) {
+    pub(super) fn push_back(&self, slot: Slot, owner: AttemptId) {
         let [from, to] = [State::Prepared, State::Active].map(|state| Status { seq: owner.seq, state }.pack());
         // AcqRel, as all changes of a status. Lost: it has moved on by itself.
         let _ = self.platform().compare_exchange(slot.status(), from, to, AcqRel, Relaxed);
@@ -303,9 +307,8 @@ impl<P: Platform> Participant<P> {
         owner: AttemptId,
         waiting: u64,
     ) -> Result<bool, Stop> {
-        let mut sign_of_life = self.sign_of_life(slot);
+        let mut watch = self.watch(slot, owner);
         let began = self.platform().now_ns();
-        let mut silent_since = began;
         loop {
             let bell = Bell::look(self.arena(), self.slot);
             if self.platform().load(self.slot.status(), Acquire) != waiting {
@@ -339,13 +342,11 @@ impl<P: Platform> Participant<P> {
                 self.stop_dead(cell, slot, owner);
                 return Ok(true);
             }
-            let sign = self.sign_of_life(slot);
-            let now = self.platform().now_ns();
-            if sign != sign_of_life {
-                (sign_of_life, silent_since) = (sign, now);
-            } else if now.saturating_sub(silent_since) >= self.platform().load(slot.hung_limit(), Relaxed) {
-                self.stop_hung(slot, owner);
+            if status.state == State::Prepared && status_of(self.arena(), slot)? == status {
+                // Decided within nanoseconds, if it runs: whoever meets it at the cell knows what to do.
+                return Ok(true);
             }
+            self.stop_if_silent(&mut watch, slot);
         }
     }
 
@@ -368,26 +369,5 @@ impl<P: Platform> Participant<P> {
         self.met_dead = (owner, cells);
         let most = if cells > CELLS_OF_ONE { u64::MAX } else { self.limits.cleared_entries };
         recovery::finish_attempt(&self.space, owner.participant, most, cell);
-    }
-
-    /// An owner without any engine call for long: its locks are taken. Its patience doubles, so that a body that computes for
-    /// long finishes in the end.
-    fn stop_hung(&mut self, slot: Slot, owner: AttemptId) {
-        if self.contender_at(slot).irrevocable {
-            return;
-        }
-        let limit = self.platform().load(slot.hung_limit(), Relaxed);
-        self.platform().store(slot.hung_limit(), limit.saturating_mul(2).max(1), Relaxed);
-        self.stop(slot, owner, State::Active);
-    }
-
-    /// Changes with every engine call of an attempt.
-    fn sign_of_life(&self, slot: Slot) -> (u64, u64, u64) {
-        let platform = self.platform();
-        (
-            platform.load(slot.status(), Relaxed),
-            platform.load(slot.entries_reserved(), Relaxed),
-            platform.load(slot.read_log_length(), Relaxed),
-        )
     }
 }

@@ -50,6 +50,7 @@ mod read;
 mod record;
 mod run;
 mod second_row;
+mod silence;
 mod snapshot;
 mod validate;
 mod visible;

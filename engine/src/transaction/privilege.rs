@@ -21,11 +21,12 @@
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
+use super::silence::Watch;
 use super::{Participant, Pause};
 use crate::arena::HotWord;
 use crate::contention::Standing;
 use crate::error::Stop;
-use crate::participant::{WaitingFor, is_over, participant_is_dead};
+use crate::participant::{Slot, WaitingFor, is_over, participant_is_dead};
 use crate::platform::Platform;
 use crate::waiting::{self, Bell};
 use crate::word::{AttemptId, CellAddress, Priority};
@@ -58,6 +59,8 @@ impl<P: Platform> Participant<P> {
             self.commit()?;
             Ok(value)
         });
+        // The body may have passed over what had ended its attempt.
+        let result = result.map_err(|stop| self.why_it_ended().unwrap_or(stop));
         if result.is_err() {
             self.abort();
         }
@@ -122,7 +125,7 @@ impl<P: Platform> Participant<P> {
         // Relaxed: read by ringers, which may err.
         self.platform().store(self.slot.priority(), priority.0, Relaxed);
         let place = self.token_place();
-        let mut sleep_ns = FIRST_SLEEP_NS;
+        let (mut sleep_ns, mut watch) = (FIRST_SLEEP_NS, None);
         // Each turn is a sleep; bounded by those who have the token, and by the deadline.
         while !self.take_token() {
             let bell = Bell::look(&self.arena, self.slot);
@@ -150,9 +153,19 @@ impl<P: Platform> Participant<P> {
             if taken {
                 return Ok(());
             }
+            watch = self.watch_holder(watch);
             sleep_ns = (sleep_ns * 2).min(LONGEST_SLEEP_NS);
         }
         Ok(())
+    }
+
+    /// Who has the token because he starved may hold nothing that anybody wants: whoever waits for the token looks how long he has been silent. (Not in the few steps between
+    /// taking it and beginning.)
+    fn watch_holder(&mut self, watch: Option<Watch>) -> Option<Watch> {
+        let token = self.arena().layout().hot(HotWord::PrivilegeToken);
+        let holder = AttemptId::unpack(self.platform().load(token, Relaxed))?;
+        let slot = Slot::of(self.arena(), holder.participant)?;
+        Some(self.go_on_watching(watch, slot, holder))
     }
 
     /// Whose wait bucket is the token's.
@@ -179,7 +192,7 @@ impl<P: Platform> Participant<P> {
     /// is the next one of its participant, which is IDLE.
     fn has_no_need(&self, holder: AttemptId) -> bool {
         let arena = self.arena();
-        let Some(slot) = crate::participant::Slot::of(arena, holder.participant) else { return true };
+        let Some(slot) = Slot::of(arena, holder.participant) else { return true };
         let is_to_begin = crate::participant::status_of(arena, slot)
             .is_ok_and(|status| status.seq == holder.seq && status.state == crate::word::State::Idle);
         if is_to_begin { participant_is_dead(arena, holder.participant) } else { self.is_done(holder) }
@@ -188,7 +201,7 @@ impl<P: Platform> Participant<P> {
     /// Whether an attempt that somebody was stopped by is irrevocable, and goes on: whoever comes back before its end is only
     /// stopped again.
     pub(super) fn irrevocable_goes_on(&self, attempt: AttemptId) -> bool {
-        let Some(slot) = crate::participant::Slot::of(self.arena(), attempt.participant) else { return false };
+        let Some(slot) = Slot::of(self.arena(), attempt.participant) else { return false };
         self.contender_at(slot).irrevocable && !self.is_done(attempt)
     }
 

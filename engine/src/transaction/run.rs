@@ -38,6 +38,8 @@ impl<P: Platform> Drop for Working<'_, P> {
 
 impl<P: Platform> Participant<P> {
     /// Runs `body` as one transaction, as often as it takes. Inside an attempt it joins it.
+    ///
+    /// A panic in `body` leaves the attempt under way, as a kill would: whoever catches it calls [`Self::abort`], or drops the participant.
     #[inline(always)]
     pub fn run<T>(&mut self, body: impl FnMut(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
         self.run_until(None, body)
@@ -145,10 +147,6 @@ impl<P: Platform> Participant<P> {
                 Stop::Conflict => {
                     // Does nothing if the engine said so; ends the attempt if the body did.
                     self.lost();
-                    if deadline_ns.is_some_and(|deadline| self.platform().now_ns() >= deadline) {
-                        self.abort();
-                        return Err(Stop::TimedOut);
-                    }
                 }
                 Stop::Retry => {
                     match self.wait_for_change(deadline_ns) {
@@ -161,6 +159,11 @@ impl<P: Platform> Participant<P> {
                     self.abort();
                     return Err(stop);
                 }
+            }
+            // Behind a change, too: where somebody is always faster there is no sleep that would end.
+            if deadline_ns.is_some_and(|deadline| self.platform().now_ns() >= deadline) {
+                self.abort();
+                return Err(Stop::TimedOut);
             }
             let begun = self.begin().and_then(|()| {
                 // Those of the attempt before: it is run again from here on.

@@ -9,12 +9,13 @@
 //!    whoever it was for has heard it. (Passed to the oldest of all, it never ended: with 8 processes on 2 processors, each of
 //!    which changed a thousand cells at once, it cost 170 attempts a commit.)
 //!
-//! Sleeps are timed because a ringer may be killed. After each the owner's life is looked at: nobody else may be there.
+//! Sleeps are timed because a ringer may be killed. After each the owner's life is looked at, and how long it has been silent: nobody else may be there.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use super::Participant;
+use super::silence::Watch;
 use crate::contention::Verdict;
 use crate::error::Stop;
 use crate::participant::{Slot, WaitingFor, is_over, participant_is_dead, status_of};
@@ -32,6 +33,7 @@ impl<P: Platform> Participant<P> {
     /// the deadline.
     pub(super) fn wait_in_second_row(&mut self, cell: CellAddress) -> Result<(), Stop> {
         let mut sleep_ns = FIRST_SLEEP_NS;
+        let mut watch = None;
         loop {
             let arena = &self.arena;
             let bell = Bell::look(arena, self.slot);
@@ -48,7 +50,7 @@ impl<P: Platform> Participant<P> {
             arena.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
             let rung = !waiting::withdraw(arena, cell, self.id);
             if slept.is_ok() && self.look_at_lock(cell) == word {
-                self.end_if_dead(cell, word);
+                watch = self.look_after_owner(cell, word, watch);
             }
             if slept.is_err() || !self.is_blocked(cell) {
                 match slept {
@@ -76,22 +78,24 @@ impl<P: Platform> Participant<P> {
         self.note_woken(waiting::ring_younger(self.arena(), cell, self.priority.unwrap_or(Priority(0))));
     }
 
-    /// Ends the attempt of a lock's owner if its process is dead, or as much of it as `cell` needs. A dead one in the place at him, or
-    /// at me, goes from there.
-    fn end_if_dead(&mut self, cell: CellAddress, word: Option<u64>) {
-        let Some(LockWord::Locked(by)) = word.map(LockWord::unpack) else { return };
-        let Some(slot) = Slot::of(self.arena(), by.participant) else { return };
+    /// Ends the attempt of a lock's owner if its process is dead, or as much of it as `cell` needs; or if it has been silent for too long: who is in the place at it may
+    /// be stopped, too. A dead one in the place at him, or at me, goes from there.
+    fn look_after_owner(&mut self, cell: CellAddress, word: Option<u64>, watch: Option<Watch>) -> Option<Watch> {
+        let Some(LockWord::Locked(by)) = word.map(LockWord::unpack) else { return None };
+        let slot = Slot::of(self.arena(), by.participant)?;
+        let owner = AttemptId { participant: by.participant, seq: by.seq };
         if participant_is_dead(self.arena(), by.participant) {
             let space = Arc::clone(&self.space);
             space.look(|| {
                 if self.lock_outside(cell).is_some() {
-                    self.stop_dead(cell, slot, AttemptId { participant: by.participant, seq: by.seq });
+                    self.stop_dead(cell, slot, owner);
                 }
             });
-        } else {
-            self.forget_dead_waiter(slot);
-            self.forget_dead_waiter(self.slot);
+            return None;
         }
+        self.forget_dead_waiter(slot);
+        self.forget_dead_waiter(self.slot);
+        Some(self.go_on_watching(watch, slot, owner))
     }
 
     /// Who was killed while he waited in somebody's one place keeps it from others until somebody looks: here, or in a recovery of all.

@@ -20,5 +20,6 @@ mod readers;
 mod reclamation;
 mod repair;
 mod scenes_on_threads;
+mod silence;
 mod support;
 mod transaction;

@@ -1,0 +1,73 @@
+//! Owners that show no sign of life: stopped (SIGSTOP), in a debugger, or lost in a computation. Nobody waits for one for long.
+//!
+//! Whoever sleeps for somebody else's sake remembers what that one's words said and since when ([`Watch`]), and looks again after each sleep: in the place at an owner, in
+//! the second row, and before the privilege token. If they have said the same for as long as the other may be silent, its attempt is stopped, and its locks are void: ACTIVE or
+//! WAITING. Who is PREPARED is left alone for `prepared_ns` only, by whoever meets him at a cell; here he is pushed back, if he has the token and nobody need meet him at one. Who is COMMITTED
+//! is stopped by nobody, and nor is who is irrevocable.
+//!
+//! A sign of life is a cell that was not read or locked before, a step of the status, a sleep. (Not: to read or write a cell again that is locked already. Who does that alone for so long is stopped
+//! like one who computes; and his patience grows in the same way.)
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Participant;
+use crate::participant::{Slot, status_of};
+use crate::platform::Platform;
+use crate::word::{AttemptId, State};
+
+/// An attempt that somebody waits for: what it has last shown, and since when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watch {
+    owner: AttemptId,
+    sign: [u64; 4],
+    since_ns: u64,
+}
+
+impl<P: Platform> Participant<P> {
+    /// Begins to watch an attempt of the participant with this slot.
+    pub(super) fn watch(&self, slot: Slot, owner: AttemptId) -> Watch {
+        Watch { owner, sign: self.sign_of_life(slot), since_ns: self.platform().now_ns() }
+    }
+
+    /// After a sleep: goes on with a watch, or begins another one where it was of another attempt; and stops who has been silent for as long as he may.
+    pub(super) fn go_on_watching(&mut self, watch: Option<Watch>, slot: Slot, owner: AttemptId) -> Watch {
+        let Some(mut watch) = watch.filter(|watch| watch.owner == owner) else { return self.watch(slot, owner) };
+        self.stop_if_silent(&mut watch, slot);
+        watch
+    }
+
+    /// The same for one who is watched.
+    pub(super) fn stop_if_silent(&mut self, watch: &mut Watch, slot: Slot) {
+        let (sign, now) = (self.sign_of_life(slot), self.platform().now_ns());
+        if sign != watch.sign {
+            (watch.sign, watch.since_ns) = (sign, now);
+        } else if now.saturating_sub(watch.since_ns) >= self.platform().load(slot.hung_limit(), Relaxed) {
+            self.stop_hung(slot, watch.owner);
+        }
+    }
+
+    /// An owner without any sign of life for long: its locks are taken. Its patience doubles, so that a body that computes for
+    /// long finishes in the end.
+    fn stop_hung(&mut self, slot: Slot, owner: AttemptId) {
+        let contender = self.contender_at(slot);
+        let Ok(status) = status_of(self.arena(), slot) else { return };
+        if contender.irrevocable || status.seq != owner.seq {
+            return;
+        }
+        match status.state {
+            State::Active | State::Waiting => {
+                let limit = self.platform().load(slot.hung_limit(), Relaxed);
+                self.platform().store(slot.hung_limit(), limit.saturating_mul(2).max(1), Relaxed);
+                self.stop(slot, owner, status.state);
+            }
+            State::Prepared if contender.privileged => self.push_back(slot, owner),
+            State::Idle | State::Prepared | State::Committed | State::Aborted => {}
+        }
+    }
+
+    /// Changes with all that counts as a sign of life.
+    fn sign_of_life(&self, slot: Slot) -> [u64; 4] {
+        [slot.status(), slot.entries_reserved(), slot.read_log_length(), slot.sleeps()]
+            .map(|word| self.platform().load(word, Relaxed))
+    }
+}
