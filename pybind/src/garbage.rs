@@ -1,11 +1,12 @@
 //! When containers that nothing names any more are looked for: on demand, and by the way.
 //!
-//! By the way: whoever has made many containers goes on with a collection a little each time that it makes one more, so that no operation
-//! takes much longer than another. Between these steps the collection rests, and another process may take over.
+//! By the way: whoever has made many containers, or much more of anything than it has freed, goes on with a collection a little each time that it makes some more,
+//! so that no operation takes much longer than another. Between these steps the collection rests, and another process may take over.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
+use pso_engine::allocator;
 use pso_engine::collection::{Collection, Patience, Step};
 use pso_engine::transaction::{Progress, WholeCollection};
 
@@ -15,6 +16,10 @@ use crate::space::{Space, Tx};
 
 /// Containers that a process makes before it is worth looking, at least. Else half of what the last look found in use.
 const FIRST_DUE: u64 = 4096;
+/// Words by which memory grows, the same: 8 MiB. Else by half of what is in use: few containers may own much.
+const FIRST_DUE_WORDS: u64 = 1 << 20;
+/// The next steps come with the next container, or when memory has grown by 4 KiB.
+const GROWN_BETWEEN_STEPS: u64 = 1 << 9;
 /// Steps by the way, each of some tens of microseconds; and blocks freed.
 const STEPS_BY_THE_WAY: u32 = 8;
 const FREED_BY_THE_WAY: u64 = 256;
@@ -23,6 +28,7 @@ const STEPS_OF_FREEING: u64 = 2048;
 /// Where somebody else collects: a pause each time that so many containers were made.
 const PAUSE_FOR_OTHERS: Duration = Duration::from_micros(500);
 const MADE_BETWEEN_PAUSES: u64 = 8;
+const GROWN_BETWEEN_PAUSES: u64 = 8 * GROWN_BETWEEN_STEPS;
 /// So many, and he is taken for stopped.
 const MOST_PAUSES: u32 = 256;
 /// What a participant may have retired and not freed before it retires more: 1 MiB.
@@ -48,6 +54,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 pub struct Garbage {
     /// So many more containers make the next step due.
     due: Cell<u64>,
+    /// Or so many words more.
+    due_words: Cell<u64>,
     /// A collection that rests.
     resting: RefCell<Option<Collection>>,
     /// The last collection that was known here.
@@ -59,19 +67,22 @@ pub struct Garbage {
 impl Garbage {
     /// Of a space just opened.
     pub fn new() -> Self {
-        Self { due: Cell::new(FIRST_DUE), ..Self::default() }
+        Self { due: Cell::new(FIRST_DUE), due_words: Cell::new(FIRST_DUE_WORDS), ..Self::default() }
     }
 
     /// In another life of the space here: what rested was begun in the name of somebody else.
     pub fn forget(&self) {
         drop(self.resting.take());
         self.due.set(FIRST_DUE);
+        self.due_words.set(FIRST_DUE_WORDS);
     }
 
-    /// Whether the member has made so many containers that it is time to go on with a collection.
+    /// Whether the member has made so much that it is time to go on with a collection.
     #[inline]
-    pub fn is_due(&self, member: &Member) -> bool {
-        member.participant.objects_made() >= self.due.get() || member.participant.is_in_the_middle_of_freeing()
+    pub fn is_due(&self, member: &mut Member) -> bool {
+        member.participant.objects_made() >= self.due.get()
+            || member.grown_words() >= self.due_words.get()
+            || member.participant.is_in_the_middle_of_freeing()
     }
 
     /// Goes on with a collection, or begins one. The member is at work for nobody.
@@ -88,7 +99,7 @@ impl Garbage {
                 let (last, under_way) = tx.last_collection();
                 if self.seen.replace(last) != last && !under_way {
                     // Somebody else has been through meanwhile.
-                    return self.look_later(member, FIRST_DUE);
+                    return self.look_later(member, FIRST_DUE, FIRST_DUE_WORDS);
                 }
                 tx.open_collection(Patience::BY_THE_WAY)
             }
@@ -105,7 +116,8 @@ impl Garbage {
                 Step::Went => {}
                 Step::Over(collected) => {
                     free_by_the_way(tx);
-                    return self.look_later(member, collected.kept / 2);
+                    let in_use = allocator::claimed_words(tx.arena());
+                    return self.look_later(member, collected.kept / 2, in_use / 2);
                 }
                 Step::Lost => return self.give_way(member),
             }
@@ -113,8 +125,8 @@ impl Garbage {
         let tx = &mut member.participant;
         tx.rest_collection(&collection);
         free_by_the_way(tx);
-        // Again with the next container that is made.
         self.due.set(tx.objects_made() + 1);
+        self.due_words.set(member.grown_words() + GROWN_BETWEEN_STEPS);
         self.resting.replace(Some(collection));
     }
 
@@ -124,15 +136,17 @@ impl Garbage {
         self.pauses.set(self.pauses.get() + 1);
         if self.pauses.get() > MOST_PAUSES {
             self.pauses.set(0);
-            return self.look_later(member, FIRST_DUE);
+            return self.look_later(member, FIRST_DUE, FIRST_DUE_WORDS);
         }
         self.due.set(member.participant.objects_made() + MADE_BETWEEN_PAUSES);
+        self.due_words.set(member.grown_words() + GROWN_BETWEEN_PAUSES);
         gil::pause_without_lock(&mut || std::thread::sleep(PAUSE_FOR_OTHERS));
     }
 
-    fn look_later(&self, member: &mut Member, containers: u64) {
-        member.participant.forget_objects_made();
+    fn look_later(&self, member: &mut Member, containers: u64, words: u64) {
+        member.forget_made();
         self.due.set(containers.max(FIRST_DUE));
+        self.due_words.set(words.max(FIRST_DUE_WORDS));
     }
 }
 
@@ -199,11 +213,29 @@ fn collect_in(py: Python<'_>, member: &mut Member, share: Share) -> Result<u64> 
     tx.space().recover_dead();
     tx.space().empty_put_off();
     let before = tx.freed_words();
-    run(py, tx, share)?;
+    run(py, tx, share, End::AllFreed)?;
     Ok((tx.freed_words() - before) * 8)
 }
 
-fn run(py: Python<'_>, tx: &mut Tx, share: Share) -> Result<()> {
+/// Sees to it that no collection is under way, or not the one that was: then of what is in use nothing is garbage that is about to be freed. In a transaction, too: another
+/// participant goes through it, and keeps what the transaction knows as it keeps what others know. Waits as [`collect`] does, but for nothing to be freed.
+pub fn settle(py: Python<'_>, space: &Space) -> Result<()> {
+    let mut member = space.take_member(py)?;
+    let done = run(py, &mut member.participant, Share::default(), End::AllFound);
+    space.put_member(member);
+    done
+}
+
+/// How far to go with a collection.
+#[derive(Clone, Copy, PartialEq)]
+enum End {
+    /// None is under way: all that there was to find is found.
+    AllFound,
+    /// What was found is freed.
+    AllFreed,
+}
+
+fn run(py: Python<'_>, tx: &mut Tx, share: Share, end: End) -> Result<()> {
     let mut whole = WholeCollection::default();
     let (mut pauses, mut waits_since) = (0, None);
     // Bounded by `PATIENCE` where it waits, by the blocks of the space where it works, by somebody else's marking where it helps.
@@ -216,7 +248,7 @@ fn run(py: Python<'_>, tx: &mut Tx, share: Share) -> Result<()> {
             worked = began.elapsed();
         });
         let rest = share.pause_after(worked);
-        let is_over = matches!(progress, Progress::Over(_));
+        let is_over = matches!(progress, Progress::Over(_)) || (end == End::AllFound && !tx.last_collection().1);
         let went = matches!(progress, Progress::Went);
         // Who only finds out once more that what is left is held goes no further.
         if went && (!whole.has_found_all() || tx.freed_words() != freed) {
@@ -237,7 +269,7 @@ fn run(py: Python<'_>, tx: &mut Tx, share: Share) -> Result<()> {
         }
     };
     tx.give_up(whole);
-    if goes_on && (!is_over || give_back(tx)) {
+    if goes_on && (!is_over || end == End::AllFound || give_back(tx)) {
         return Ok(());
     }
     Err(error::taken(py).unwrap_or_else(|| Kind::Runtime.raise(py, "interrupted")))

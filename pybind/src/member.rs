@@ -18,6 +18,8 @@ pub struct Member {
     membership: Arc<Membership>,
     /// Which recording it takes part in: the number of the membership's, as last looked at.
     recording: u64,
+    /// What [`Participant::grown_words`] said when it was lowest, since [`Self::forget_made`].
+    lowest: i64,
 }
 
 impl Member {
@@ -25,7 +27,7 @@ impl Member {
     pub fn join(membership: &Arc<Membership>, closed: &Arc<AtomicBool>) -> Result<Box<Self>, JoinError> {
         let mut participant = membership.participant()?;
         participant.set_sleeper(Box::new(PythonSleeper { closed: Arc::clone(closed) }));
-        let mut member = Box::new(Self { participant, membership: Arc::clone(membership), recording: 0 });
+        let mut member = Box::new(Self { participant, membership: Arc::clone(membership), recording: 0, lowest: 0 });
         member.attend();
         Ok(member)
     }
@@ -36,6 +38,18 @@ impl Member {
         if number != self.recording {
             self.change_recording(number);
         }
+    }
+    /// Words by which memory has grown through this member since it was least: what is freed in the meantime is no credit for what is made after.
+    #[inline]
+    pub fn grown_words(&mut self) -> u64 {
+        let now = self.participant.grown_words();
+        self.lowest = self.lowest.min(now);
+        now.abs_diff(self.lowest)
+    }
+    /// Counts what it makes from 0 again: objects, and words.
+    pub fn forget_made(&mut self) {
+        self.participant.forget_objects_made();
+        self.lowest = self.participant.grown_words();
     }
     #[cold]
     fn change_recording(&mut self, number: u64) {

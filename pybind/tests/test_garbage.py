@@ -60,6 +60,19 @@ def test_rings_go(small):
     assert small.collect() > 0
 
 
+@pytest.mark.parametrize("value", [[0] * 50_000, {number: 0 for number in range(20_000)}, [["x" * 1000] * 800]])
+def test_few_containers_that_own_much_are_looked_for_in_time(value):
+    """The danger: only how many were dropped counts, and 200 of a megabyte each fill the space first."""
+    with pso.create(size="256M") as space:
+        most = 0
+        for _ in range(200):
+            space.root["value"] = value
+            most = max(most, space.stats()["used"])
+        assert most < 64 << 20
+        assert space.root["value"] == value
+        assert space.fsck() == []
+
+
 def test_a_small_space_holds_any_number_one_after_the_other(small):
     """By itself: thousands of times what fits."""
     root = small.root

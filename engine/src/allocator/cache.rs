@@ -38,6 +38,9 @@ const STATES_OF_A_GENERATION: u32 = 4;
 pub struct BlockCache {
     magazines: Box<[Magazine; SizeClass::COUNT]>,
     own: Own,
+    /// Words that came into use through here, less those that went out of it. What is in a magazine counts as in use, so that nobody counts where
+    /// blocks come and go.
+    grown_words: i64,
 }
 
 impl Default for BlockCache {
@@ -45,11 +48,16 @@ impl Default for BlockCache {
         // Made where it stays: 10 KiB are much for the stacks of some.
         let magazines: Box<[Magazine]> = std::iter::repeat_with(Magazine::default).take(SizeClass::COUNT).collect();
         let magazines = magazines.try_into().unwrap_or_else(|_| unreachable!("one for each class"));
-        Self { magazines, own: Own::default() }
+        Self { magazines, own: Own::default(), grown_words: 0 }
     }
 }
 
 impl BlockCache {
+    /// By how much this participant has made more than it has freed, or less, in words with headers; with what it has at hand.
+    pub fn grown_words(&self) -> i64 {
+        self.grown_words
+    }
+
     /// Makes a PRIVATE block of `owner` with at least `payload_words` words behind its header. Writes one shared word.
     #[inline]
     pub fn allocate<P: Platform>(
@@ -125,12 +133,16 @@ impl BlockCache {
                         return true;
                     }
                 }
+                self.grown_words -= class.words() as i64;
                 let hints = superblock.add_hints(arena, group_bit(class.blocks(arena.layout().geometry()), index));
                 if superblock.used_groups(arena, class) & !hints == 0 {
                     self.give_back_if_left(arena, owner, &superblock, state, class);
                 }
             }
-            Place::Large { .. } => large::dismantle(arena, &superblock, state, owner),
+            Place::Large { superblocks } => {
+                self.grown_words -= large_words(arena, superblocks);
+                large::dismantle(arena, &superblock, state, owner);
+            }
         }
         true
     }
@@ -155,7 +167,8 @@ impl BlockCache {
 
     /// Forgets a superblock that is not mine any more.
     fn strike<P: Platform>(&mut self, arena: &Arena<P>, superblock: &Superblock, class: SizeClass) {
-        self.magazines[class.number()].strike(superblock, arena.layout().geometry().superblock_words);
+        let struck = self.magazines[class.number()].strike(superblock, arena.layout().geometry().superblock_words);
+        self.grown_words -= (struck as u64 * class.words()) as i64;
         self.own.forget(arena.layout(), superblock);
     }
 
@@ -169,12 +182,25 @@ impl BlockCache {
     ) -> Result<Handle, Full> {
         let superblocks = large::superblocks_for(arena, payload_words)?;
         let first = self.claim(arena, owner, superblocks)?;
-        large::build(arena, owner, kind, first, superblocks).ok_or_else(|| full(arena, payload_words))
+        let built = large::build(arena, owner, kind, first, superblocks).ok_or_else(|| full(arena, payload_words))?;
+        self.grown_words += large_words(arena, superblocks);
+        Ok(built)
     }
 
     /// Puts blocks into the empty magazine of `class`.
     #[cold]
     fn refill<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, class: SizeClass) -> Result<(), Full> {
+        self.find_blocks(arena, owner, class)?;
+        self.grown_words += (self.magazines[class.number()].length() as u64 * class.words()) as i64;
+        Ok(())
+    }
+
+    fn find_blocks<P: Platform>(
+        &mut self,
+        arena: &Arena<P>,
+        owner: ParticipantId,
+        class: SizeClass,
+    ) -> Result<(), Full> {
         let magazine = &mut self.magazines[class.number()];
         if let Some(current) = magazine.current
             && magazine.restock(arena, owner, class, current, 0).is_some()
@@ -258,6 +284,10 @@ impl BlockCache {
         }
         supply::claim_anywhere(arena, owner, count)?.ok_or(full)
     }
+}
+
+fn large_words<P: Platform>(arena: &Arena<P>, superblocks: u64) -> i64 {
+    (superblocks * arena.layout().geometry().superblock_words) as i64
 }
 
 /// Makes a superblock without blocks in use Unused, unless it changes hands meanwhile. Only its owner makes blocks, so

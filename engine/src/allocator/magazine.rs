@@ -50,6 +50,11 @@ impl Magazine {
         MAGAZINE_BLOCKS - self.length
     }
 
+    /// How many it holds.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
     /// Where the next block goes, if it can hold one more.
     #[inline(always)]
     pub fn room(&mut self) -> Option<Room<'_>> {
@@ -70,8 +75,8 @@ impl Magazine {
         Some(self.blocks[self.length])
     }
 
-    /// Forgets all that is in a superblock of so many words, which is mine no more.
-    pub fn strike(&mut self, superblock: &Superblock, superblock_words: u64) {
+    /// Forgets all that is in a superblock of so many words, which is mine no more. Gives how many that were.
+    pub fn strike(&mut self, superblock: &Superblock, superblock_words: u64) -> usize {
         let memory = superblock.first..superblock.first.offset(superblock_words);
         let (mut kept, length) = (0, self.length);
         for index in 0..length {
@@ -82,6 +87,7 @@ impl Magazine {
         }
         self.length = kept;
         self.current = self.current.filter(|current| *current != superblock.number);
+        length - kept
     }
 
     /// Fills the magazine from a superblock, if it is of the class and mine, or nobody's: then it is adopted first. Looks at

@@ -211,6 +211,12 @@ pub fn backed_words<P: Platform>(arena: &Arena<P>) -> u64 {
     layout.tables_words() + (supply::committed(arena) - usage(arena).punched) * layout.geometry().superblock_words
 }
 
+/// Words of the superblocks that hold blocks, or are somebody's to make some. Reads every header.
+pub fn claimed_words<P: Platform>(arena: &Arena<P>) -> u64 {
+    let usage = usage(arena);
+    (usage.small + usage.large) * arena.layout().geometry().superblock_words
+}
+
 /// Counts superblocks. Reads every header.
 pub fn usage<P: Platform>(arena: &Arena<P>) -> Usage {
     let layout = arena.layout();

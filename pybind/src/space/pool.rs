@@ -32,7 +32,7 @@ impl Space {
     /// Gives it back.
     #[inline]
     pub fn put_member(&self, mut member: Box<Member>) {
-        if self.garbage.is_due(&member) {
+        if self.garbage.is_due(&mut member) {
             self.garbage.go_on(&mut member);
         }
         if let Some(other) = self.spare.replace(Some(member)) {

@@ -221,3 +221,41 @@ fn pages_that_cannot_be_got_again_are_an_error_and_no_more() {
     assert_eq!(capacity(&arena, ME, 100), before);
     assert_eq!(damage(&arena, |_| true), vec![]);
 }
+
+/// What was made and not freed, of whatever size and by whomever it is freed, is known without a count at each block: but for what each has at hand.
+#[test]
+fn growth_is_what_was_made_and_is_not_freed() {
+    let (_, arena) = arena(Geometry::for_bytes(64 << 20).unwrap());
+    let mut caches = [BlockCache::default(), BlockCache::default()];
+    let payloads = [2, 6, 14, 30, 100, 1000, 5000, 20_000];
+    let words = |block: Handle| (allocator::payload_words(&arena, block).unwrap() + BLOCK_HEADER_WORDS) as i64;
+    // 32 of each size that shares superblocks, each of the two participants.
+    let at_hand: i64 = payloads[..6].iter().map(|payload| 2 * 32 * (payload + 2) * 5 / 4).sum();
+    let (mut blocks, mut in_use) = (Vec::new(), 0);
+    for round in 0..40 {
+        for payload in payloads {
+            for _ in 0..10 {
+                let block = caches[0].allocate(&arena, ME, BlockKind::Text, payload as u64).unwrap();
+                allocator::publish(&arena, block);
+                in_use += words(block);
+                blocks.push(block);
+            }
+        }
+        // Every other round there is less afterwards than before.
+        for number in 0..if round % 2 == 0 { 60 } else { 95 } {
+            let block = blocks.swap_remove(number * 7919 % blocks.len());
+            in_use -= words(block);
+            let who = number % 2;
+            assert!(caches[who].free(&arena, [ME, OTHER][who], block));
+        }
+        let grown: i64 = caches.iter().map(BlockCache::grown_words).sum();
+        assert!((in_use..=in_use + at_hand).contains(&grown), "round {round}: {grown} for {in_use} in use");
+    }
+    assert!(caches[1].grown_words() < 0, "who frees what others have made");
+    for block in blocks {
+        assert!(caches[0].free(&arena, ME, block));
+    }
+    give_back(&arena, ME, &mut caches[0]);
+    let grown: i64 = caches.iter().map(BlockCache::grown_words).sum();
+    assert!((0..=at_hand).contains(&grown), "{grown} with nothing in use");
+}
