@@ -13,7 +13,7 @@ use crate::ffi::method::Signature;
 use crate::ffi::natives::Native;
 use crate::ffi::weak::Identity;
 use crate::ffi::{Any, Arguments, Class, Instance, Kind, Object, Own, Python, Raised, Result};
-use crate::garbage::{self, Share};
+use crate::garbage;
 use crate::holding::{Held, Keep, Shared};
 use crate::interpreter::Interpreter;
 use crate::plan;
@@ -189,7 +189,7 @@ pub fn from_outside(
     Ok(proxy)
 }
 
-/// Collections that a name in doubt is worth: each may meet the next one of somebody else under way.
+/// Collections that a name in doubt is worth waiting for: each may be followed by the next one of somebody else.
 const TRIES: u32 = 20;
 
 /// Keeps an object whose name comes neither from a cell nor from something held. What may be about to be freed is waited for: then it is gone, or
@@ -217,10 +217,7 @@ pub fn take_up(
         })?;
         match found {
             Ok(Some(keep)) => return Ok(keep),
-            Ok(None) if space.interpreter().current(py).is_none() => {
-                garbage::collect(py, space, Share::default()).map(drop)?
-            }
-            Ok(None) => break,
+            Ok(None) => garbage::settle(py, space)?,
             Err(stop) => return Err(space.stopped(py, stop)),
         }
     }

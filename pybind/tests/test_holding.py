@@ -311,6 +311,20 @@ def test_a_stale_pickle_ends_no_transaction(space):
     assert space.root["went on"]
 
 
+def test_an_old_pickle_loads_in_a_transaction_while_a_collection_rests(space):
+    """The danger: what the collection has not come to yet is taken for garbage, though the root names it."""
+    space.root["many"] = [[] for _ in range(4000)]
+    space.root["list"] = [1]
+    pickled = pickle.dumps(space.root["list"])
+    assert pickle.loads(pickled) == [1]
+    for _ in range(300):
+        # With one of them a collection begins, with each of the next it goes a little further.
+        space.List()
+        assert space.run(lambda: pickle.loads(pickled) == [1])
+        with space.transaction():
+            assert pickle.loads(pickled) == [1]
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_a_child_holds_what_it_was_given(any_space, start, method):
     objects = [any_space.List([number]) for number in range(5)]
