@@ -19,9 +19,8 @@ pub fn or_else(py: Python<'_>, interpreter: &Rc<Interpreter>, alternatives: &[&A
     }
     alternatives.iter().try_for_each(|alternative| body::check(py, alternative))?;
     if let Some(transaction) = interpreter.current(py) {
-        let spaces = interpreter.spaces.all(py);
-        return match spaces.iter().find(|space| transaction.is_in(space)) {
-            Some(space) => choose(py, interpreter, &transaction, space, alternatives),
+        return match interpreter.space_of_transaction(py) {
+            Some(space) => choose(py, interpreter, &transaction, &space, alternatives),
             // In a child of a fork the transaction is the parent's.
             None => Err(interpreter.errors.forked_inside(py)),
         };

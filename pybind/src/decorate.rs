@@ -92,7 +92,8 @@ impl Decorator {
         match &this.space {
             Some(space) if this.at_once => {
                 body::check(py, function)?;
-                run(py, space, this.limits, |py| function.call(py, &[]))
+                // Nothing else counts how deep it is, where it runs what it runs by way of a `partial`.
+                run(py, space, this.limits, |py| py.deeper(c" in a decorated function", || function.call(py, &[])))
             }
             space => Transactional::decorate(py, &this.interpreter, function, space.as_deref(), this.limits),
         }
@@ -223,7 +224,9 @@ impl Transactional {
             Some(space) => run(py, space, this.limits, |py| this.call_function(py, &call)),
             None => {
                 let all = call.positional().iter().chain(call.named());
-                let space = match all.into_iter().find_map(|argument| proxy::space_of(interpreter, argument)) {
+                let named = all.into_iter().find_map(|argument| proxy::space_of(interpreter, argument));
+                // What no argument names is the space of the transaction that it is a part of.
+                let space = match named.or_else(|| interpreter.space_of_transaction(py)) {
                     Some(space) => space,
                     None => interpreter.default_space(py)?,
                 };

@@ -14,7 +14,7 @@ use crate::alternatives;
 use crate::current::Current;
 use crate::decorate;
 use crate::ffi::method::{OfModule, Signature};
-use crate::ffi::natives::Native;
+use crate::ffi::natives::{Integer, Native};
 use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Python, Raised, Result, gil};
 use crate::interpreter::Interpreter;
 use crate::proxy;
@@ -88,8 +88,15 @@ fn policy(py: Python<'_>, argument: Option<&Any>) -> Result<PolicyId> {
 fn size(py: Python<'_>, argument: Option<&Any>) -> Result<u64> {
     let Some(argument) = argument.filter(|argument| !argument.is_none()) else { return Ok(DEFAULT_BYTES) };
     if argument.native() != Native::Str {
-        let bytes = argument.machine_int(py)?;
-        return u64::try_from(bytes).map_err(|_| Kind::Value.raise(py, "the size of a space is not negative"));
+        let bytes = argument.to_int(py)?;
+        return match bytes.integer(py)? {
+            Integer::Small(bytes) => {
+                u64::try_from(bytes).map_err(|_| Kind::Value.raise(py, "the size of a space is not negative"))
+            }
+            Integer::Large { .. } => {
+                Err(Kind::Value.raise(py, format!("no space can have {} bytes", bytes.repr_text(py))))
+            }
+        };
     }
     let text = argument.text(py)?;
     let wrong = || Kind::Value.raise(py, format!("not a size: {text:?} (an int, or digits with K, M, G or T)"));
@@ -118,7 +125,12 @@ fn create(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Obje
     let location = location(py, name, dir)?;
     let choice = Choice { bytes: size(py, bytes)?, policy: self::policy(py, policy)? };
     let exist_ok = exist_ok.map(|exist_ok| exist_ok.is_true(py)).transpose()?.unwrap_or(false);
-    if exist_ok { open_or_make(py, interpreter, location, choice) } else { make(py, interpreter, location, choice) }
+    // An anonymous one is always another one.
+    if exist_ok && location.place().is_some() {
+        open_or_make(py, interpreter, location, choice)
+    } else {
+        make(py, interpreter, location, choice)
+    }
 }
 
 /// A space that is still to be made is another one than that of the thread's transaction: refused before anything is made.
@@ -237,7 +249,14 @@ fn repair(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Obje
     py.tuple(vec![py.list(mended?)?, py.list(left?)?])
 }
 
-fn list_spaces(_module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
+/// Of a function that takes none.
+fn no_arguments(py: Python<'_>, function: &'static str, arguments: &Arguments<'_>) -> Result<()> {
+    let signature = Signature::<0> { function, names: [], required: 0, positional: 0 };
+    arguments.take(py, &signature).map(|_| ())
+}
+
+fn list_spaces(_module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+    no_arguments(py, "list_spaces", &arguments)?;
     let names: Result<Vec<Object>> = native::list_spaces().iter().map(|name| py.str(name)).collect();
     py.list(names?)
 }
@@ -265,7 +284,8 @@ fn use_space(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<O
     Ok(py.none())
 }
 
-fn retry(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
+fn retry(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+    no_arguments(py, "retry", &arguments)?;
     Err(transaction::retry(py, interpreter(py, module)?))
 }
 
@@ -276,7 +296,8 @@ fn or_else(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Obj
     alternatives::or_else(py, interpreter(py, module)?, arguments.positional())
 }
 
-fn current(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
+fn current(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+    no_arguments(py, "current", &arguments)?;
     Current::of(py, interpreter(py, module)?)
 }
 

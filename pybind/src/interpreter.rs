@@ -199,10 +199,18 @@ impl Interpreter {
     pub fn default_space(&self, py: Python<'_>) -> Result<Own<Space>> {
         let space = self.default.borrow().clone();
         space.ok_or_else(|| {
-            let message =
-                "no space is open: make one with pso.create() or pso.open(name), or name one: space.List(...)";
+            let message = if self.spaces.all(py).iter().all(|space| space.is_closed()) {
+                "no space is open: make one with pso.create() or pso.open(name), or name one: space.List(...)"
+            } else {
+                "there is no default space: pso.use(space) names one; or name one here: space.List(...)"
+            };
             Raised::with(py, &self.errors.no_space, message)
         })
+    }
+    /// The space of the transaction that the thread is in.
+    pub fn space_of_transaction(&self, py: Python<'_>) -> Option<Own<Space>> {
+        let current = self.current(py)?;
+        self.spaces.all(py).into_iter().find(|space| current.is_in(space))
     }
     /// Makes `space` the default one; `first_only`: unless there is one.
     pub fn set_default(&self, space: &Instance<Space>, first_only: bool) {

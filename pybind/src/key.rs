@@ -240,7 +240,12 @@ fn path_of(py: Python<'_>, object: &Any, container: &dyn Fn() -> String) -> Stri
 
 #[cold]
 fn refused(py: Python<'_>, space: &Space, object: &Any, container: &dyn Fn() -> String) -> Raised {
-    proxy::not_shareable(py, space, object, &path_of(py, object, container))
+    let path = path_of(py, object, container);
+    if proxy::of(space.interpreter(), object).is_some() {
+        let message = format!("cannot share {path}: a shared '{}' cannot be a key", object.class_name());
+        return Raised::with(py, &space.interpreter().errors.not_shareable, message);
+    }
+    proxy::not_shareable(py, space, object, &path)
 }
 
 /// Raises that a str cannot be shared.

@@ -88,7 +88,7 @@ impl Queue {
         let [capacity] = arguments.take(py, &QUEUE)?;
         let capacity = match capacity {
             None => DEFAULT_CAPACITY,
-            Some(capacity) => match u64::try_from(capacity.index(py)?) {
+            Some(capacity) => match u64::try_from(capacity.machine_int(py)?) {
                 Ok(capacity) if capacity > 0 => capacity,
                 _ => return Err(Kind::Value.raise(py, "'maxsize' must be at least 1: shared queues are bounded")),
             },

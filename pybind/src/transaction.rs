@@ -111,7 +111,7 @@ impl Limits {
             "timeout" => self.timeout = if value.is_none() { None } else { Some(value.seconds(py)?) },
             "retries" if value.is_none() => self.retries = None,
             "retries" => {
-                let retries = u64::try_from(value.index(py)?);
+                let retries = u64::try_from(value.machine_int(py)?);
                 let wrong = |_| Kind::Value.raise(py, "'retries' must not be negative");
                 self.retries = Some(retries.map_err(wrong)?);
             }
@@ -323,7 +323,7 @@ impl Attempts<'_> {
                 let message = format!("the transaction did not commit in {tries} attempts");
                 return Err(Raised::with(py, &self.space.interpreter().errors.timeout, message));
             }
-            if deadline.is_some() && tries > 0 {
+            if deadline.is_some() {
                 self.check_deadline(py, deadline)?;
             }
             if !gil::check_signals(py) {

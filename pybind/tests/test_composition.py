@@ -1,6 +1,8 @@
 """Putting transactions together from Python: alternatives, parts that only read, ways to write one. The dangers: half of an
 alternative that stays, a sleeper that only one alternative would wake."""
 
+import contextlib
+import threading
 import time
 
 import children
@@ -82,6 +84,24 @@ def test_an_alternative_that_swallows_its_wish_to_wait_is_undone_all_the_same(sp
 
     assert space.run(lambda: pso.or_else(swallows, hides, lambda: root.get("x"))) is None
     assert root == {}
+
+
+def test_a_block_that_ends_in_an_alternative_leaves_nothing_to_undo(space):
+    shared = space.Dict(a=1)
+    iterator = iter(shared)
+    next(iterator)
+    block = space.transaction()
+    block.__enter__()
+    shared["b"] = 2
+
+    def alternative():
+        for step in [pso.retry, lambda: block.__exit__(None, None, None)]:
+            with contextlib.suppress(BaseException):
+                step()
+
+    with pytest.raises(RuntimeError):
+        pso.or_else(alternative, lambda: None)
+    assert shared == {"a": 1} and space.fsck() == []
 
 
 def test_alternatives_nest(space):
@@ -197,6 +217,56 @@ def test_sizes_that_an_undone_alternative_changed_are_as_before_for_iterators(sp
 
     space.run(lambda: pso.or_else(grows, lambda: None))
     assert next(iterator) == "b"
+
+
+def test_a_function_that_names_no_space_is_a_part_of_the_transaction():
+    """Not of one of the default space, whichever that is, or none."""
+    with pso.create(size="2M") as space, pso.create(size="2M") as other:
+
+        @pso.transactional
+        def log(what, fails=False):
+            other.root.setdefault("log", []).append(what)
+            if fails:
+                raise ValueError("undone with all around it")
+
+        for default in [space, other, None]:
+            if default is None:
+                pso.use(space)
+                space.close()
+            else:
+                pso.use(default)
+            with pytest.raises(ValueError):
+                other.run(lambda: (log("lost"), log("lost", True)))
+            other.run(lambda: log("kept"))
+        assert other.root == {"log": ["kept"] * 3} and other.fsck() == []
+
+
+def test_who_asks_for_changes_and_finds_them_ends_in_time(space):
+    """The danger: the time is looked at in sleeps, and where somebody is always faster there is none."""
+    space.root["n"] = 0
+    done = threading.Event()
+
+    def write():
+        while not done.is_set():
+            space.root["n"] += 1
+
+    def body():
+        assert space.root["n"] >= 0
+        time.sleep(0.002)
+        pso.retry()
+
+    writers = [threading.Thread(target=write) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    began = time.monotonic()
+    try:
+        with pytest.raises(pso.TransactionTimeout):
+            space.run(body, timeout=0.3)
+    finally:
+        done.set()
+        for writer in writers:
+            writer.join()
+    assert time.monotonic() - began < 10
 
 
 def test_a_conflict_in_an_alternative_runs_the_body_again(space):

@@ -67,6 +67,9 @@ def test_a_value_of_a_wrong_type_in_a_transaction_rolls_it_back_unless_it_is_cau
         lambda space: pso.create(size=None, bad=1),
         lambda space: space.close(1),
         lambda space: space.stats(1),
+        lambda space: space.run(lambda: pso.retry(timeout=0.1)),
+        lambda space: pso.list_spaces("x"),
+        lambda space: pso.current(1),
     ],
 )
 def test_a_wrong_argument_is_a_type_error(space, call):
@@ -174,6 +177,19 @@ def test_too_small_a_size_says_the_least_and_makes_nothing(tmp_path):
     with pytest.raises(ValueError, match="1048576"):
         pso.create(dir=tmp_path / "space", size=5000)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_number_that_is_too_large_is_said_to_be():
+    with pytest.raises(ValueError, match=str(2**63)):
+        pso.create(size=2**63)
+    with pso.create(size="2M", exist_ok=True) as space:
+        with pytest.raises(OverflowError):
+            space.Queue(2**63)
+        with pytest.raises(OverflowError):
+            space.run(lambda: None, retries=2**63)
+        with pytest.raises(pso.NotShareableError, match="shared 'Queue' cannot be a key"):
+            space.root[space.Queue()] = 1
+        assert space.root == {} and space.fsck() == []
 
 
 def test_a_name_in_use_is_not_made_again(filled):

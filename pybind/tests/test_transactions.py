@@ -441,6 +441,16 @@ with pso.create(size="2M") as space:
                     ran.append("too deep")
                 del function
             assert ran == [90, "too deep"], ran
+    for make in [pso.transactional(timeout=1), space.atomically(timeout=1)]:
+        function = lambda: None
+        for _ in range(100_000):
+            function = functools.partial(make, function)
+        try:
+            function()
+        except RecursionError:
+            space.root["deep"] = space.root.get("deep", 0) + 1
+        del function
+    assert space.root.pop("deep") > 0
     space.root["x"] = 1
     print(space.root, space.fsck())
 """

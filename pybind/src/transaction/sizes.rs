@@ -56,6 +56,8 @@ impl Sizes {
 
     /// What has been since the mark never was.
     pub(super) fn roll_back(&self, mark: usize) {
+        // Somebody may have ended the transaction meanwhile, and then there is nothing.
+        let mark = mark.min(self.changes.borrow().len());
         self.settled.set(mark);
         let undone = self.changes.borrow_mut().split_off(mark);
         drop(undone);
