@@ -20,11 +20,13 @@ const FIRST_DUE: u64 = 4096;
 const FIRST_DUE_WORDS: u64 = 1 << 20;
 /// The next steps come with the next container, or when memory has grown by 4 KiB.
 const GROWN_BETWEEN_STEPS: u64 = 1 << 9;
-/// Steps by the way, each of some tens of microseconds; and blocks freed.
+/// Steps by the way, each of some tens of microseconds, in which a thousand words are traced; and blocks freed.
 const STEPS_BY_THE_WAY: u32 = 8;
+const WORDS_OF_A_STEP: u64 = 1024;
 const FREED_BY_THE_WAY: u64 = 256;
-/// Steps of freeing something that owns much: a tenth of a millisecond or two.
+/// Steps of freeing something that owns much: a tenth of a millisecond or two. Each frees a block, of four words or more, or looks at some cells.
 const STEPS_OF_FREEING: u64 = 2048;
+const WORDS_OF_A_STEP_OF_FREEING: u64 = 2;
 /// Where somebody else collects: a pause each time that so many containers were made.
 const PAUSE_FOR_OTHERS: Duration = Duration::from_micros(500);
 const MADE_BETWEEN_PAUSES: u64 = 8;
@@ -88,13 +90,24 @@ impl Garbage {
     /// Goes on with a collection, or begins one. The member is at work for nobody.
     #[cold]
     pub fn go_on(&self, member: &mut Member) {
+        self.do_a_piece(member);
+        member.note_piece();
+    }
+
+    /// A piece that keeps pace: whoever makes much at once does as much for it, or the space would be full before the collection is over.
+    fn do_a_piece(&self, member: &mut Member) {
+        let grown = member.grown_since_piece();
         let tx = &mut member.participant;
         if tx.is_in_the_middle_of_freeing() {
-            tx.collect_at_most(STEPS_OF_FREEING);
+            tx.collect_at_most(STEPS_OF_FREEING.max(grown / WORDS_OF_A_STEP_OF_FREEING));
             return;
         }
+        let mut steps = STEPS_BY_THE_WAY;
         let mine = match self.resting.take() {
-            Some(resting) => Some(resting).filter(|resting| tx.resume_collection(resting)),
+            Some(resting) => {
+                steps = steps.max(u32::try_from(grown / WORDS_OF_A_STEP).unwrap_or(u32::MAX));
+                Some(resting).filter(|resting| tx.resume_collection(resting))
+            }
             None => {
                 let (last, under_way) = tx.last_collection();
                 if self.seen.replace(last) != last && !under_way {
@@ -107,7 +120,7 @@ impl Garbage {
         let Some(mut collection) = mine else { return self.give_way(member) };
         self.seen.set(tx.last_collection().0);
         self.pauses.set(0);
-        for _ in 0..STEPS_BY_THE_WAY {
+        for _ in 0..steps {
             // What is condemned can wait: not so what was retired, which goes with this participant only.
             if tx.retired_words() > MOST_RETIRED_WORDS && tx.is_freeing_due() {
                 break;

@@ -20,6 +20,8 @@ pub struct Member {
     recording: u64,
     /// What [`Participant::grown_words`] said when it was lowest, since [`Self::forget_made`].
     lowest: i64,
+    /// What it said after the last piece of a collection.
+    at_last_piece: i64,
 }
 
 impl Member {
@@ -27,7 +29,13 @@ impl Member {
     pub fn join(membership: &Arc<Membership>, closed: &Arc<AtomicBool>) -> Result<Box<Self>, JoinError> {
         let mut participant = membership.participant()?;
         participant.set_sleeper(Box::new(PythonSleeper { closed: Arc::clone(closed) }));
-        let mut member = Box::new(Self { participant, membership: Arc::clone(membership), recording: 0, lowest: 0 });
+        let mut member = Box::new(Self {
+            participant,
+            membership: Arc::clone(membership),
+            recording: 0,
+            lowest: 0,
+            at_last_piece: 0,
+        });
         member.attend();
         Ok(member)
     }
@@ -45,6 +53,14 @@ impl Member {
         let now = self.participant.grown_words();
         self.lowest = self.lowest.min(now);
         now.abs_diff(self.lowest)
+    }
+    /// Words by which it has grown since the last piece of a collection, which this one has to keep pace with.
+    pub fn grown_since_piece(&self) -> u64 {
+        u64::try_from(self.participant.grown_words() - self.at_last_piece).unwrap_or(0)
+    }
+    /// A piece of a collection is over.
+    pub fn note_piece(&mut self) {
+        self.at_last_piece = self.participant.grown_words();
     }
     /// Counts what it makes from 0 again: objects, and words.
     pub fn forget_made(&mut self) {
