@@ -16,7 +16,7 @@ use crate::space::{Space, Tx};
 
 /// Containers that a process makes before it is worth looking, at least. Else half of what the last look found in use.
 const FIRST_DUE: u64 = 4096;
-/// Words by which memory grows, the same: 8 MiB. Else by half of what is in use: few containers may own much.
+/// Words by which memory grows, the same: 8 MiB. Else by what was in use before all that was made since the last look, which may be garbage: few containers may own much.
 const FIRST_DUE_WORDS: u64 = 1 << 20;
 /// The next steps come with the next container, or when memory has grown by 4 KiB.
 const GROWN_BETWEEN_STEPS: u64 = 1 << 9;
@@ -83,7 +83,7 @@ impl Garbage {
     #[inline]
     pub fn is_due(&self, member: &mut Member) -> bool {
         member.participant.objects_made() >= self.due.get()
-            || member.grown_words() >= self.due_words.get()
+            || (member.participant.may_have_made_garbage() && member.grown_words() >= self.due_words.get())
             || member.participant.is_in_the_middle_of_freeing()
     }
 
@@ -130,7 +130,8 @@ impl Garbage {
                 Step::Over(collected) => {
                     free_by_the_way(tx);
                     let in_use = allocator::claimed_words(tx.arena());
-                    return self.look_later(member, collected.kept / 2, in_use / 2);
+                    let older = in_use.saturating_sub(member.grown_words());
+                    return self.look_later(member, collected.kept / 2, older);
                 }
                 Step::Lost => return self.give_way(member),
             }

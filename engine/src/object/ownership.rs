@@ -29,14 +29,16 @@ fn discard_blocks<P: Platform>(tx: &mut Participant<P>, first: Handle) -> Result
     // Bound: tuples name what was there before them; a ring that damage made ends when the record is full.
     while let Some(handle) = next.take().or_else(|| left.pop()) {
         match tx.kind(handle)? {
-            _ if tx.is_shared(handle) => continue,
+            kind if kind.is_container() || tx.is_shared(handle) => {
+                tx.note_dropped_name();
+                continue;
+            }
             BlockKind::Tuple => {
                 for index in 0..tuple::len(tx, handle)? {
                     left.extend(tuple::item(tx, handle, index)?.and_then(Value::as_handle));
                 }
             }
             BlockKind::Text | BlockKind::Bytes | BlockKind::Int | BlockKind::Float => {}
-            BlockKind::List | BlockKind::Dict | BlockKind::Queue => continue,
             part => return Err(corrupt("a value that names a part of an object", handle.block(), part as u64)),
         }
         tx.discard(handle)?;

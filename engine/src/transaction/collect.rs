@@ -211,9 +211,21 @@ impl<P: Platform> Participant<P> {
         self.objects_made
     }
 
-    /// Counts them from 0 again.
+    /// Notes that the attempt takes out a name of an object that goes when no name is left.
+    pub(crate) fn note_dropped_name(&mut self) {
+        self.has_dropped_names = true;
+    }
+
+    /// Whether it may have made garbage since [`Self::forget_objects_made`]: it has made objects, or taken out names of some, whether or not the attempt committed.
+    #[inline]
+    pub fn may_have_made_garbage(&self) -> bool {
+        self.objects_made != 0 || self.has_dropped_names
+    }
+
+    /// Begins to count anew.
     pub fn forget_objects_made(&mut self) {
         self.objects_made = 0;
+        self.has_dropped_names = false;
     }
 
     /// By how many words of memory what this participant has made, of whatever kind, exceeds what it has freed, whoever had made that. For whoever decides when to

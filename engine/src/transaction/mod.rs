@@ -133,6 +133,8 @@ pub struct Participant<P: Platform> {
     waits_for_pages: u32,
     /// Containers made so far, for whoever decides when to collect.
     objects_made: u64,
+    /// Whether it has taken out a name of something that others may name.
+    has_dropped_names: bool,
     /// Whether the body of a transaction is running.
     works: bool,
     /// Age of the transaction; `None` before its first attempt.
@@ -255,6 +257,7 @@ impl<P: Platform> Participant<P> {
             pages: pages::Pages::default(),
             waits_for_pages: 0,
             objects_made: 0,
+            has_dropped_names: false,
             works: false,
             priority: None,
             failures: 0,
