@@ -13,6 +13,7 @@ use crate::error::Corrupt;
 use crate::holding;
 use crate::participant::{Claim, ProcessPhase, ProcessSlot, Slot};
 use crate::platform::{Liveness, Platform};
+use crate::reclamation;
 use crate::recovery;
 use crate::transaction::Participant;
 use crate::word::{ParticipantId, ProcessSlotId, Version};
@@ -256,6 +257,11 @@ impl<P: Platform> Space<P> {
         let word = self.arena.platform().load(clock, Relaxed);
         if !Version::is_clock(word) {
             return Err(Corrupt { what: "the version clock", byte_offset: clock.byte_offset(), word }.into());
+        }
+        let word = reclamation::stamp(&self.arena);
+        if !reclamation::is_batch(word) {
+            let byte_offset = self.arena.layout().hot(HotWord::Batch).byte_offset();
+            return Err(Corrupt { what: "the number that blocks are retired at", byte_offset, word }.into());
         }
         if let Some(participant) = self.claim_participant()? {
             return Ok(participant);

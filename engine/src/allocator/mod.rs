@@ -108,13 +108,13 @@ pub fn is_small_in_use<P: Platform>(arena: &Arena<P>, handle: Handle, kind: Bloc
         && BlockState::is_in_use(arena.platform().load(handle.block(), Acquire), handle, kind)
 }
 
-/// The same for a block that is PRIVATE to nobody.
+/// The same for a block that is PRIVATE to nobody, and is not RETIRED.
 #[inline(always)]
-pub fn is_small_published<P: Platform>(arena: &Arena<P>, handle: Handle, kind: BlockKind, payload_words: u64) -> bool {
+pub fn is_small_live<P: Platform>(arena: &Arena<P>, handle: Handle, kind: BlockKind, payload_words: u64) -> bool {
     debug_assert!(payload_words + BLOCK_HEADER_WORDS <= SMALL_WORDS);
     is_small_inside(arena, handle)
         // Acquire: as in `check_state`.
-        && BlockState::is_published(arena.platform().load(handle.block(), Acquire), handle, kind)
+        && BlockState::is_live(arena.platform().load(handle.block(), Acquire), handle, kind)
 }
 
 #[inline(always)]

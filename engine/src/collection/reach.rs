@@ -4,8 +4,8 @@ use super::colour::has_many_names;
 use crate::allocator;
 use crate::arena::Arena;
 use crate::platform::Platform;
-use crate::shape::{DICT_PLACES, SPINE_CELLS, references, some_cells};
-use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, CellAddress, Handle, Value};
+use crate::shape::{DICT_CELLS, DICT_PLACES, SPINE_CELLS, references, some_cells};
+use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, CELL_WORDS, CellAddress, Handle, Value};
 
 /// Where a way ends.
 pub(super) enum Found {
@@ -68,11 +68,12 @@ pub(super) fn some_words<P: Platform>(
 pub(super) fn each_word<P: Platform>(arena: &Arena<P>, handle: Handle, kind: BlockKind, visit: &mut impl FnMut(u64)) {
     let platform = arena.platform();
     // Acquire, in the loads: what the word names is seen, and what its committer shaded before he stored it.
-    if kind == BlockKind::Dict {
+    let Ok(room) = allocator::payload_words(arena, handle) else { return };
+    // Whose kind is damaged may be a smaller one, at the end of the space.
+    if kind == BlockKind::Dict && room >= DICT_CELLS * CELL_WORDS {
         let first = CellAddress::new(handle.block().offset(BLOCK_HEADER_WORDS)).offset(DICT_PLACES);
         return (0..SPINE_CELLS).for_each(|index| visit(platform.load_optimistic(first.offset(index).value_word())));
     }
-    let Ok(room) = allocator::payload_words(arena, handle) else { return };
     // Of a block whose counts contradict its room nothing is looked at; `fsck` reports it.
     let _ = references(arena, handle, kind, room, &mut |reference| visit(platform.load_optimistic(reference.word())));
 }

@@ -52,6 +52,11 @@ pub enum Finding {
         /// What was read.
         word: u64,
     },
+    /// The number that blocks are retired at is none: who begins an attempt with it keeps nothing from being freed.
+    Batch {
+        /// What was read.
+        word: u64,
+    },
     /// A container in a superblock that is said to hold none: collections would pass it by.
     ManyNames {
         /// Where.
@@ -177,6 +182,7 @@ impl fmt::Display for Finding {
                 )
             }
             Self::Clock { word } => write!(f, "the version clock is {word:#018x}"),
+            Self::Batch { word } => write!(f, "the number that blocks are retired at is {word:#018x}"),
             Self::ManyNames { at } => {
                 write!(f, "the container at byte {} lies in a superblock that is said to hold none", at.byte_offset())
             }

@@ -29,6 +29,7 @@ pub use repair::{Mended, RepairError, Repaired, Unnamed, repair};
 use crate::allocator;
 use crate::arena::HotWord;
 use crate::platform::{Ordering, Platform};
+use crate::reclamation;
 use crate::space::Space;
 use crate::word::Version;
 
@@ -79,6 +80,10 @@ fn check_all<P: Platform>(space: &Space<P>, at_rest: bool) -> Vec<Finding> {
     let clock = arena.platform().load(arena.layout().hot(HotWord::VersionClock), Ordering::Relaxed);
     if !Version::is_clock(clock) {
         findings.push(Finding::Clock { word: clock });
+    }
+    let batch = reclamation::stamp(arena);
+    if !reclamation::is_batch(batch) {
+        findings.push(Finding::Batch { word: batch });
     }
     members::check(arena, at_rest, &mut |finding| findings.push(finding));
     allocator::audit(

@@ -49,8 +49,8 @@ fn open_slowly<P: Platform>(
     Ok(payload)
 }
 
-/// Opens a container, and names it: the process may let go of it before the attempt is through. One that an attempt of somebody else has made, and has not
-/// committed, is not there.
+/// Opens a container, and names it first: the process may let go of it before the attempt is through, or hold it no more (a child that has not copied what its parent held). If it
+/// is LIVE behind the name and its fence, whoever would free it finds the name. One that an attempt of somebody else has made, and has not committed, is not there.
 #[inline(always)]
 pub(super) fn open_container<P: Platform>(
     tx: &mut Participant<P>,
@@ -58,10 +58,10 @@ pub(super) fn open_container<P: Platform>(
     kind: BlockKind,
     words: u64,
 ) -> Result<WordAddress, Stop> {
-    if !allocator::is_small_published(tx.arena(), handle, kind, words) {
+    tx.name(handle)?;
+    if !allocator::is_small_live(tx.arena(), handle, kind, words) {
         open_unpublished(tx, handle, kind, words)?;
     }
-    tx.name(handle)?;
     Ok(handle.block().offset(BLOCK_HEADER_WORDS))
 }
 

@@ -62,7 +62,7 @@ impl<const WORDS: u64> Pieces<WORDS> {
             let corrupt = Corrupt { what: "a log's piece", byte_offset: word_address.byte_offset(), word };
             let start = piece_start(arena, word, log.piece_elements(log.count) * WORDS).ok_or(corrupt)?;
             match kind_in_use(arena, word) {
-                Some(BlockKind::Log) => {}
+                Some(BlockKind::Log) if has_room(arena, word, log.piece_elements(log.count) * WORDS) => {}
                 // It is written to: whatever somebody else has there stays as it is.
                 Some(_) => return Err(corrupt),
                 None => {
@@ -184,6 +184,11 @@ impl<const WORDS: u64> Pieces<WORDS> {
 fn kind_in_use<P: Platform>(arena: &Arena<P>, handle: u64) -> Option<BlockKind> {
     let state = allocator::check_fully(arena, Handle::from_raw(handle)?).ok()?;
     (state.phase != BlockPhase::Retired).then_some(state.kind)
+}
+
+fn has_room<P: Platform>(arena: &Arena<P>, handle: u64, words: u64) -> bool {
+    let room = Handle::from_raw(handle).map(|handle| allocator::payload_words(arena, handle));
+    matches!(room, Some(Ok(room)) if room >= words)
 }
 
 /// First word of a piece of `words` words, if its handle lies inside the space.

@@ -44,4 +44,4 @@ pub(crate) use hazards::{HeldBy, Look, Looked, for_each_hazard};
 pub use limbo::{Limbo, Logs};
 pub(crate) use limbo::{advance, oldest_start};
 pub(crate) use retire::{finish_retiring, retire, retire_whole};
-pub use retire::{for_each_retired, is_shared, stamp};
+pub use retire::{for_each_retired, is_batch, is_shared, stamp};

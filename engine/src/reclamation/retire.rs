@@ -27,10 +27,15 @@ pub fn stamp<P: Platform>(arena: &Arena<P>) -> u64 {
     arena.platform().load(arena.layout().hot(HotWord::Batch), Relaxed)
 }
 
+/// Whether a word can be that number: 0 would say that no attempt is under way, and the largest are never reached.
+pub fn is_batch(word: u64) -> bool {
+    word != 0 && word >> 63 == 0
+}
+
 /// Puts a block that a commit took out of the space into the list of `slot`, which is `owner`'s. Any step may have been done
-/// before. False: the block is shared, or is not LIVE in that generation (any more).
+/// before. False: the block is shared, or is not LIVE in that generation (any more), or there is none: the record of the dead may be damaged.
 pub(crate) fn retire<P: Platform>(arena: &Arena<P>, slot: Slot, owner: ParticipantId, handle: Handle) -> bool {
-    !is_shared(arena, handle) && enlist(arena, slot, owner, handle, false)
+    enlist(arena, slot, owner, handle, false)
 }
 
 /// The same with a block of any number of names, of which none is left: it takes along what it owns.
@@ -40,7 +45,7 @@ pub(crate) fn retire_whole<P: Platform>(arena: &Arena<P>, slot: Slot, owner: Par
 
 fn enlist<P: Platform>(arena: &Arena<P>, slot: Slot, owner: ParticipantId, handle: Handle, whole: bool) -> bool {
     let Ok(state) = allocator::check_fully(arena, handle) else { return false };
-    if state.phase != BlockPhase::Live {
+    if state.phase != BlockPhase::Live || (!whole && is_shared(arena, handle)) {
         return false;
     }
     let platform = arena.platform();

@@ -37,10 +37,13 @@ impl<P: Platform> Participant<P> {
     /// Cost: a load of the block's state; for one that is not published yet, and not made by the attempt under way, a few more.
     ///
     /// # Errors
-    /// `Stale`: nobody has it any more, or not yet.
+    /// `Stale`: nobody has it any more, or not yet; or it was taken out of the space, and is about to be freed.
     pub fn check_named(&self, handle: Handle) -> Result<BlockState, Stop> {
         loop {
             let state = allocator::check(self.arena(), handle)?;
+            if state.phase == BlockPhase::Retired {
+                return Err(Stale { handle }.into());
+            }
             if state.phase != BlockPhase::Private || state.owner == self.id {
                 return Ok(state);
             }

@@ -239,13 +239,15 @@ impl<P: Platform> Participant<P> {
             None => self.read_entry().map_err(|full| self.fail(full.into()))?,
         };
         let (platform, constant) = (self.arena.platform(), self.arena.constant());
-        // Relaxed: counted with a release, and no fence. Whoever finds that the process holds it no more has acquired what came before.
+        // Relaxed: counted with a release.
         platform.store(entry, constant.index(), Relaxed);
         platform.store(entry.offset(1), 0, Relaxed);
         platform.store(entry.offset(2), Value::handle(handle).raw(), Relaxed);
         self.count_read();
         self.settled += 1;
         self.named = (self.seq, handle.raw());
+        // The hazard rule: who finds the object in use behind this is found by whoever would free it, though the process may hold it no more.
+        self.platform().light_fence();
         Ok(())
     }
 

@@ -112,10 +112,10 @@ impl BlockState {
         Self::is_of(word, handle, kind, BlockPhase::Private as u32, 3)
     }
 
-    /// The same for a block that is PRIVATE to nobody.
+    /// The same for a block that is PRIVATE to nobody, and RETIRED by nobody.
     #[inline]
-    pub const fn is_published(word: u64, handle: Handle, kind: BlockKind) -> bool {
-        Self::is_of(word, handle, kind, BlockPhase::Live as u32, 2)
+    pub const fn is_live(word: u64, handle: Handle, kind: BlockKind) -> bool {
+        Self::is_of(word, handle, kind, BlockPhase::Live as u32, 1)
     }
 
     #[inline(always)]
@@ -201,8 +201,8 @@ mod tests {
             for asked in BlockKind::ALL {
                 let told = generation == 1 && state.kind == asked && (1..=3).contains(&phase);
                 prop_assert_eq!(BlockState::is_in_use(word, handle, asked), told);
-                let private = phase == BlockPhase::Private as u64;
-                prop_assert_eq!(BlockState::is_published(word, handle, asked), told && !private);
+                let live = phase == BlockPhase::Live as u64;
+                prop_assert_eq!(BlockState::is_live(word, handle, asked), told && live);
             }
         }
     }

@@ -23,3 +23,4 @@ mod scenes_on_threads;
 mod silence;
 mod support;
 mod transaction;
+mod wild_words;

@@ -118,7 +118,7 @@ fn cell(arena: &Arena<Heap>) -> CellAddress {
 type Damage = fn(&Arena<Heap>);
 
 /// Each damage that has one answer.
-const MENDABLE: [(&str, Damage); 25] = [
+const MENDABLE: [(&str, Damage); 27] = [
     ("nothing", |_| {}),
     ("a lock of an attempt that is over", |arena| {
         let by = LockedBy { participant: ParticipantId(0), entry: 0, seq: 77 };
@@ -137,6 +137,12 @@ const MENDABLE: [(&str, Damage); 25] = [
     }),
     ("a clock that stands at nothing", |arena| {
         arena.platform().store(arena.layout().hot(HotWord::VersionClock), 0, Relaxed);
+    }),
+    ("a number to retire at that is none", |arena| {
+        arena.platform().store(arena.layout().hot(HotWord::Batch), 0, Relaxed);
+    }),
+    ("a number to retire at that is never reached", |arena| {
+        arena.platform().store(arena.layout().hot(HotWord::Batch), u64::MAX, Relaxed);
     }),
     ("a status that is none", |arena| arena.platform().store(slot(arena, 0).status(), 0xf, Relaxed)),
     ("an attempt of nobody that has committed", |arena| {

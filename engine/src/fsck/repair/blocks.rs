@@ -139,6 +139,8 @@ fn empty_lists<P: Platform>(arena: &Arena<P>, report: &mut dyn FnMut(Mended)) {
 
 /// As a collector does with what may have many names. Of any block the mark says that only a collection frees it: if nobody else comes, one will.
 fn condemn<P: Platform>(arena: &Arena<P>, handle: Handle) {
+    // Collections look where there are such blocks, and nowhere else.
+    allocator::note_many_names(arena, handle);
     let (platform, word) = (arena.platform(), second_word(arena, handle));
     let cycle = Mark::unpack(word).map_or(0, |mark| mark.cycle);
     let condemned = Mark { cycle, colour: Colour::Condemned }.pack();

@@ -111,6 +111,11 @@ pub enum Mended {
         /// What it is.
         to: u64,
     },
+    /// The number that blocks are retired at was set anew.
+    Batch {
+        /// What it was.
+        from: u64,
+    },
     /// The cell that nobody writes is empty.
     Constant {
         /// Where.
@@ -205,6 +210,7 @@ impl fmt::Display for Mended {
                 )
             }
             Self::Clock { from, to } => write!(f, "the version clock was {from:#018x}, now it is {to}"),
+            Self::Batch { from } => write!(f, "the number that blocks are retired at was {from:#018x}, now it is 1"),
             Self::Constant { at, word } => {
                 write!(f, "the word at byte {} is written by nobody and was {word:#018x}: 0", at.byte_offset())
             }

@@ -28,9 +28,10 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use super::{Finding, check};
 use crate::allocator;
-use crate::arena::{HotWord, Layout};
+use crate::arena::{Arena, HotWord, Layout};
 use crate::collection;
 use crate::platform::{OutOfPages, Platform};
+use crate::reclamation;
 use crate::space::{JoinError, Space};
 use crate::word::{Cycle, ProcessSlotId};
 use alone::Alone;
@@ -96,6 +97,7 @@ fn mend<P: Platform>(space: &Arc<Space<P>>) -> Result<Repaired, RepairError> {
     let mut mended = Vec::new();
     // First: what is let go of below is not to be shaded for a collection that nobody makes.
     mend_hot_words(space, &mut |done| mended.push(done));
+    mend_batch(arena, &mut |done| mended.push(done));
     allocator::mend_supply(arena, &mut |mend| mended.push(Mended::Memory(mend)))?;
     alone::end_processes(space, &mut |done| mended.push(done));
     alone::end_participants(space, &mut |done| mended.push(done));
@@ -143,5 +145,14 @@ fn mend_hot_words<P: Platform>(space: &Space<P>, report: &mut dyn FnMut(Mended))
         if word != nobody && platform.compare_exchange(at, word, nobody, AcqRel, Relaxed).is_ok() {
             report(Mended::Nobody { at, what, word });
         }
+    }
+}
+
+/// The number that blocks are retired at. Whatever it is: at rest nobody has one that he would compare with it.
+fn mend_batch<P: Platform>(arena: &Arena<P>, report: &mut dyn FnMut(Mended)) {
+    let (platform, at) = (arena.platform(), arena.layout().hot(HotWord::Batch));
+    let from = platform.load(at, Acquire);
+    if !reclamation::is_batch(from) && platform.compare_exchange(at, from, 1, AcqRel, Relaxed).is_ok() {
+        report(Mended::Batch { from });
     }
 }
