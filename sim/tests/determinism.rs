@@ -68,7 +68,7 @@ const GOLDEN: [&str; 6] = [
     "bank-1000 22659 9ce0d8e48f718d4a",
     "bank-4 24603 0c6e6028eda3fb78",
     "long-reader 86639 df054de873f7272b",
-    "crossing-pairs 71882 76140de06fbf70a4",
+    "crossing-pairs 71980 49aede9bc47dee9e",
     "queue 20888 50c3402a43b2487c",
 ];
 
@@ -78,6 +78,6 @@ const GOLDEN_CALIBRATED: [&str; 6] = [
     "bank-1000 22659 03cae797917e1ffb",
     "bank-4 25020 3cf776a38b83d633",
     "long-reader 80372 231ca4ca5c156dcc",
-    "crossing-pairs 70363 371db3d043902c43",
+    "crossing-pairs 72062 0d734c6ae638d198",
     "queue 20938 46abdd983b58df31",
 ];
