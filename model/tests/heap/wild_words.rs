@@ -77,7 +77,7 @@ fn a_list_at_the_end_of_the_space_that_is_said_to_be_a_dict_is_not_read_beyond_i
 fn what_was_taken_out_is_stale_for_whoever_does_not_hold_it() {
     let (_, space) = space_of(4 * MIB);
     let [mut tx, mut other] = [(); 2].map(|()| space.participant().unwrap());
-    let made = tx.run(|tx| list::create(tx)).unwrap();
+    let made = tx.run(list::create).unwrap();
     assert_eq!(other.run(|tx| list::len(tx, made)), Ok(0));
     let mut collection = tx.open_collection(Patience { rests_ns: 0, silent_ns: 0 }).unwrap();
     while tx.collection_step(&mut collection) == Step::Went {}
