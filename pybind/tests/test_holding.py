@@ -312,10 +312,13 @@ def test_a_stale_pickle_ends_no_transaction(space):
 
 
 def test_an_old_pickle_loads_in_a_transaction_while_a_collection_rests(space):
-    """The danger: what the collection has not come to yet is taken for garbage, though the root names it."""
-    space.root["many"] = [[] for _ in range(4000)]
-    space.root["list"] = [1]
-    pickled = pickle.dumps(space.root["list"])
+    """The danger: what the collection has not come to yet is taken for garbage, though the root leads to it, by a long way."""
+    chain = space.List([1])
+    pickled = pickle.dumps(chain)
+    for _ in range(4000):
+        chain = space.List([chain])
+    space.root["chain"] = chain
+    del chain
     assert pickle.loads(pickled) == [1]
     for _ in range(300):
         # With one of them a collection begins, with each of the next it goes a little further.
