@@ -6,7 +6,7 @@ use std::rc::Rc;
 use pso_engine::allocator;
 use pso_engine::error::{Stale, Stop};
 use pso_engine::holding::Export;
-use pso_engine::word::{BlockKind, BlockPhase, Handle};
+use pso_engine::word::{BlockKind, Handle};
 
 use crate::ffi::class::Receiver;
 use crate::ffi::method::Signature;
@@ -207,10 +207,7 @@ pub fn take_up(
         // A transaction that it is a part of may go on without it: an answer, not the end of the attempt.
         let found = space.operate(py, |tx| {
             match allocator::check_fully(tx.arena(), handle).and_then(|_| tx.check_named(handle)) {
-                // What was taken out of the space is about to go, whoever holds it.
-                Ok(state) if state.kind != kind || state.phase == BlockPhase::Retired => {
-                    Ok(Err(Stop::Stale(Stale { handle })))
-                }
+                Ok(state) if state.kind != kind => Ok(Err(Stop::Stale(Stale { handle }))),
                 Ok(_) => space.take_up(py, tx, kind, handle, is_exported).map(Ok),
                 Err(stop) => Ok(Err(stop)),
             }

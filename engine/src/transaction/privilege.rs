@@ -55,12 +55,11 @@ impl<P: Platform> Participant<P> {
             return body(self);
         }
         let result = self.begin_irrevocable(deadline_ns).and_then(|()| {
-            let value = self.work(body).map_err(|stop| if stop == Stop::Retry { Stop::Irrevocable } else { stop })?;
-            self.commit()?;
-            Ok(value)
+            let value = self.work(body).map_err(|stop| if stop == Stop::Retry { Stop::Irrevocable } else { stop });
+            let done = value.and_then(|value| self.commit().map(|()| value));
+            // The body may have passed over what had ended its attempt.
+            done.map_err(|stop| self.why_it_ended().unwrap_or(stop))
         });
-        // The body may have passed over what had ended its attempt.
-        let result = result.map_err(|stop| self.why_it_ended().unwrap_or(stop));
         if result.is_err() {
             self.abort();
         }
