@@ -342,7 +342,8 @@ impl<P: Platform> Participant<P> {
                 self.stop_dead(cell, slot, owner);
                 return Ok(true);
             }
-            if status.state == State::Prepared && status_of(self.arena(), slot)? == status {
+            // Relaxed: it is only compared with what was seen before the sleep.
+            if status.state == State::Prepared && self.platform().load(slot.status(), Relaxed) == status.pack() {
                 // Decided within nanoseconds, if it runs: whoever meets it at the cell knows what to do.
                 return Ok(true);
             }
