@@ -232,11 +232,18 @@ fn collect_in(py: Python<'_>, member: &mut Member, share: Share) -> Result<u64> 
 }
 
 /// Sees to it that no collection is under way, or not the one that was: then of what is in use nothing is garbage that is about to be freed. In a transaction, too: another
-/// participant goes through it, and keeps what the transaction knows as it keeps what others know. Waits as [`collect`] does, but for nothing to be freed.
+/// participant goes through it, and keeps what the transaction knows as it keeps what others know. Waits as [`collect`] does, but for nothing that is held to be freed.
 pub fn settle(py: Python<'_>, space: &Space) -> Result<()> {
     let mut member = space.take_member(py)?;
     let done = run(py, &mut member.participant, Share::default(), End::AllFound);
+    // What it has retired nobody else frees. What is held stays, and is not waited for.
+    let goes_on = gil::sleep_without_lock(&mut || {
+        member.participant.collect();
+    });
     space.put_member(member);
+    if !goes_on && done.is_ok() {
+        return Err(error::taken(py).unwrap_or_else(|| Kind::Runtime.raise(py, "interrupted")));
+    }
     done
 }
 

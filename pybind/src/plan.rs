@@ -201,9 +201,9 @@ impl Made {
 
 /// The value of a live object: one that is there, for everybody or for this attempt.
 fn shared(tx: &mut Tx, handle: Handle) -> Result<Value, Stop> {
-    tx.check_named(handle)?;
-    // Its proxy may go before the attempt is through.
+    // First: its proxy may go before the attempt is through, or hold nothing.
     tx.name(handle)?;
+    tx.check_named(handle)?;
     Ok(Value::handle(handle))
 }
 

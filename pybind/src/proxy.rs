@@ -191,6 +191,8 @@ pub fn from_outside(
 
 /// Collections that a name in doubt is worth waiting for: each may be followed by the next one of somebody else.
 const TRIES: u32 = 20;
+/// The same for a transaction, which keeps its locks meanwhile: each may take a second.
+const TRIES_INSIDE: u32 = 2;
 
 /// Keeps an object whose name comes neither from a cell nor from something held. What may be about to be freed is waited for: then it is gone, or
 /// something names it.
@@ -203,7 +205,8 @@ pub fn take_up(
 ) -> Result<Keep> {
     let membership = space.membership(py)?;
     let is_exported = || export.is_some_and(|export| membership.space().is_exported(export));
-    for _ in 0..TRIES {
+    let tries = if space.interpreter().current(py).is_none() { TRIES } else { TRIES_INSIDE };
+    for _ in 0..tries {
         // A transaction that it is a part of may go on without it: an answer, not the end of the attempt.
         let found = space.operate(py, |tx| {
             match allocator::check_fully(tx.arena(), handle).and_then(|_| tx.check_named(handle)) {

@@ -49,9 +49,13 @@ impl<P: Platform> Participant<P> {
     /// An owner without any sign of life for long: its locks are taken. Its patience doubles, so that a body that computes for
     /// long finishes in the end.
     fn stop_hung(&mut self, slot: Slot, owner: AttemptId) {
-        let contender = self.contender_at(slot);
+        // First the status, with acquire: whoever has begun meanwhile has said before what standing he has.
         let Ok(status) = status_of(self.arena(), slot) else { return };
-        if contender.irrevocable || status.seq != owner.seq {
+        if status.seq != owner.seq {
+            return;
+        }
+        let contender = self.contender_at(slot);
+        if contender.irrevocable {
             return;
         }
         match status.state {

@@ -34,6 +34,9 @@ impl Space {
     pub fn put_member(&self, mut member: Box<Member>) {
         if self.garbage.is_due(&mut member) {
             self.garbage.go_on(&mut member);
+        } else {
+            // A piece keeps pace with what one operation makes, not with all since the last piece.
+            member.note_piece();
         }
         if let Some(other) = self.spare.replace(Some(member)) {
             self.put_other(other);
