@@ -3,7 +3,7 @@
 //!
 //! Time is the test's own: who sleeps, sleeps in vain.
 
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 
 use pso_engine::arena::Geometry;
@@ -40,7 +40,7 @@ fn slot_of(tx: &Tx) -> Slot {
 /// What somebody who makes no step more has come to.
 fn is_now(tx: &Tx, state: State) {
     let seq = attempt_of(tx).seq;
-    tx.arena().platform().store(slot_of(tx).status(), Status { seq, state }.pack(), SeqCst);
+    tx.arena().platform().store(slot_of(tx).status(), Status { seq, state }.pack(), Relaxed);
 }
 
 /// How long somebody needs to write a cell, in ns.
@@ -67,7 +67,7 @@ fn the_place_at_a_stopped_owner_is_taken_by_one_who_is_stopped_too() {
     queued.begin().unwrap();
     queued.write(cells[1], integer(1)).unwrap();
     is_now(&queued, State::Waiting);
-    space.arena().platform().store(slot_of(&owner).queue_to(), attempt_of(&queued).pack(), SeqCst);
+    space.arena().platform().store(slot_of(&owner).queue_to(), attempt_of(&queued).pack(), Relaxed);
     let time = time_to_write(&mut other, cells[0]);
     assert!((HUNG_NS..2 * HUNG_NS).contains(&time), "after {time} ns");
     goes_on(owner, cells[0]);
@@ -83,7 +83,7 @@ fn a_starving_owner_is_stopped_while_it_waits() {
     let [mut owner, mut other] = [(); 2].map(|()| space.participant().unwrap());
     owner.begin().unwrap();
     owner.write(cells[0], integer(1)).unwrap();
-    space.arena().platform().store(slot_of(&owner).starving(), Standing::Starving as u64, SeqCst);
+    space.arena().platform().store(slot_of(&owner).starving(), Standing::Starving as u64, Relaxed);
     is_now(&owner, State::Waiting);
     let time = time_to_write(&mut other, cells[0]);
     assert!((HUNG_NS..2 * HUNG_NS).contains(&time), "after {time} ns");
@@ -98,7 +98,7 @@ fn a_starving_owner_that_waits_and_lives_is_left_alone() {
     owner.begin().unwrap();
     owner.write(cells[0], integer(1)).unwrap();
     let slot = slot_of(&owner);
-    space.arena().platform().store(slot.starving(), Standing::Starving as u64, SeqCst);
+    space.arena().platform().store(slot.starving(), Standing::Starving as u64, Relaxed);
     is_now(&owner, State::Waiting);
     let platform = space.arena().platform().clone();
     other.set_sleeper(Box::new(Meanwhile(move || {
@@ -146,7 +146,7 @@ fn an_owner_that_is_stopped_prepared_keeps_nobody_in_its_place() {
     let (slot, seq, platform) = (slot_of(&owner), attempt_of(&owner).seq, space.arena().platform().clone());
     let [active, prepared] = [State::Active, State::Prepared].map(|state| Status { seq, state }.pack());
     other.set_sleeper(Box::new(Meanwhile(move || {
-        let _ = platform.compare_exchange(slot.status(), active, prepared, SeqCst, Relaxed);
+        let _ = platform.compare_exchange(slot.status(), active, prepared, Relaxed, Relaxed);
     })));
     let time = time_to_write(&mut other, cells[0]);
     assert!(time < HUNG_NS / 10, "after {time} ns");
