@@ -151,35 +151,33 @@ impl<P: Platform> Space<P> {
 
     /// In the child of a fork, once its platform has joined by itself: takes a process slot of the child's own. The
     /// parent's participants are not the child's: it drops them without leaving, and takes new ones. What the parent held at the
-    /// fork the child holds from here on, too, under the same tokens (see `holding`).
+    /// fork the child holds from here on, too, under the same tokens (see `holding`): true. False: it holds nothing, and the tokens are void,
+    /// for nobody has said before the fork that it would come ([`Space::before_fork`]), or the parent has ended meanwhile.
     ///
     /// # Errors
     /// [`JoinError::Processes`]: it has no slot, and its claim still is the parent's, so that its platform must go on to call it forked. Its
     /// parent goes on without it: if it finds a slot later, it holds nothing of what its parent did. After all other errors it has
     /// its slot.
-    pub fn rejoin(self: &Arc<Self>) -> Result<(), JoinError> {
+    pub fn rejoin(self: &Arc<Self>) -> Result<bool, JoinError> {
         let parent = self.claim();
         let claim = Self::take_process_slot(&self.arena).inspect_err(|_| self.disinherit())?;
         // Relaxed: a child has one thread; whoever it starts later synchronizes by being started.
         self.claim.store(claim.pack(), Relaxed);
         self.held.reset();
         // First: the parent may be among the dead.
-        let inherits = !self.disinherited.swap(false, Relaxed);
-        let taken_over = if inherits { self.take_over_held(parent) } else { Ok(()) };
+        let disinherited = self.disinherited.swap(false, Relaxed);
+        let noted = self.held_at_fork().filter(|_| !disinherited);
+        let taken_over = noted.map_or(Ok(false), |noted| self.take_over_held(parent, &noted));
         recovery::recover_dead(self);
         taken_over
     }
 
     /// In the child of a fork that cannot join: the parent waits for it no longer. Done once, for it lowers a count.
     pub fn disinherit(&self) {
-        // Relaxed: a child has one thread.
-        if !self.disinherited.swap(true, Relaxed) {
+        // Relaxed: a child has one thread. Without a note nobody waits for it.
+        if !self.disinherited.swap(true, Relaxed) && self.held_at_fork().is_some() {
             self.after_fork_failed();
         }
-    }
-    /// In the child of a fork: whether it holds nothing of what its parent did.
-    pub fn is_disinherited(&self) -> bool {
-        self.disinherited.load(Relaxed)
     }
 
     /// A slot whose liveness byte we get. If a dead process is still named there, the slot's generation rises: its

@@ -382,8 +382,13 @@ fn before_fork(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Resul
 }
 
 /// In the parent. There may be no child.
-fn after_fork(_module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
+fn after_fork(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
     children::let_child_go();
+    for space in interpreter(py, module)?.spaces.all(py) {
+        if !space.is_closed() {
+            space.membership(py)?.space().after_fork();
+        }
+    }
     registry::settle_children();
     Ok(py.none())
 }

@@ -116,13 +116,11 @@ impl Membership {
             self.space.disinherit();
             return Err(error.into());
         }
-        let inherits = !self.space.is_disinherited();
-        if let Err(error) = self.space.rejoin() {
+        let inherits = self.space.rejoin().inspect_err(|error| {
             if matches!(error, JoinError::Processes { .. }) {
                 self.native().unjoin();
             }
-            return Err(error.into());
-        }
+        })?;
         // As whoever joins does: what the dead left is room for the living.
         self.space.recover_dead();
         Ok(inherits)

@@ -346,13 +346,16 @@ impl Space {
         drop((self.spare.take(), self.others.take(), self.idle.take()));
         self.garbage.forget();
         let Some(membership) = self.membership.borrow().clone() else { return Ok(()) };
-        let inherits = membership.rejoin();
+        let (which, inherits) = (membership.which(), membership.rejoin());
         if !matches!(inherits, Ok(true)) {
-            // What the proxies of before hold is void: whoever meets their objects holds them anew. After an error, too: the process
-            // may have a place by now, and nothing in its table.
+            // What the proxies of before hold is void. After an error, too: the process may have a place by now, and nothing in its table.
             self.keeper.replace(Keeper::new(membership)).close();
         }
-        inherits.map(drop).map_err(|error| self.open_failed(py, &error))
+        match (inherits, self.interpreter.spaces.get(py, &which)) {
+            (Ok(false), Some(this)) => Self::hold_anew(&this, py),
+            // Whoever meets their objects holds them anew.
+            (inherits, _) => inherits.map(drop).map_err(|error| self.open_failed(py, &error)),
+        }
     }
     fn open_failed(&self, py: Python<'_>, error: &OpenError) -> Raised {
         open_failed(py, &self.interpreter, error)

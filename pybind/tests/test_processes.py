@@ -3,6 +3,7 @@ its parent's place in the space, places that are never given back."""
 
 import concurrent.futures
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import pathlib
@@ -330,6 +331,33 @@ def test_a_child_that_closes_the_space_does_not_close_it_for_its_parent(any_spac
 
 
 # --- Places ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_child_of_a_fork_that_runs_no_handlers_holds_what_it_meets(space):
+    space.root["kept"] = [1, 2]
+    proxy = space.root["kept"]
+    # A child that has come, of which nothing may be left for the next one.
+    assert children.in_child(lambda: len(proxy) - 2) == 0
+    reading, writing = os.pipe()
+    # With the interpreter's lock: the child runs Python.
+    child = ctypes.PyDLL(None).fork()
+    if child == 0:
+        code = 1
+        try:
+            os.read(reading, 1)
+            assert len(proxy) == 2
+            del space.root["kept"]
+            space.collect()
+            assert list(proxy) == [1, 2]
+            code = 0
+        finally:
+            os._exit(code)
+    del proxy
+    os.write(writing, b"x")
+    os.close(reading)
+    os.close(writing)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert space.fsck() == [] and "kept" not in space.root
 
 
 @pytest.mark.seconds(60)

@@ -114,7 +114,8 @@ impl<P: Platform> Space<P> {
     }
 
     /// Before a fork, in the parent: from here on what this process holds stays until the child has copied it, in
-    /// [`Space::rejoin`].
+    /// [`Space::rejoin`]. Behind the fork [`Space::after_fork`] is called by the same thread, or the child of a later fork that nobody announces
+    /// takes this note for its own.
     pub fn before_fork(&self) {
         let arena = self.arena();
         if arena.platform().forked() {
@@ -126,55 +127,78 @@ impl<P: Platform> Space<P> {
             self.held().note_held_at_fork(arena, slot);
         }
     }
+    /// Behind a fork, in the parent, also if there is no child: the note was for that child.
+    pub fn after_fork(&self) {
+        drop(self.held_at_fork());
+    }
     /// In the parent, if there is no child.
     pub fn after_fork_failed(&self) {
         if let Some(slot) = ProcessSlot::of(self.arena(), self.process()) {
             slot.child_has_come(self.arena(), self.claim().generation);
         }
     }
+    /// Takes out what this thread, or the one that it is the copy of, has noted in [`Space::before_fork`]: what the child has tokens of. `None`: it was
+    /// not called, or another thread was in the middle of that at the moment of the fork.
+    pub fn held_at_fork(&self) -> Option<Vec<Hold>> {
+        self.held().take_held_at_fork()
+    }
 
-    /// In the child of a fork that has taken a slot: copies what its parent holds, then lets the parent go on. At the same indices, so
-    /// that the tokens that the child has from its parent are good.
+    /// In the child of a fork that has taken a slot: copies what its parent held, then lets the parent go on. At the same indices, so
+    /// that the tokens that the child has from its parent are good. `noted` is [`Space::held_at_fork`].
+    ///
+    /// False: the parent has ended, or been killed, and no longer holds some of it. Nothing is held then, and the tokens are void.
     ///
     /// # Errors
-    /// No room, no participant, damage. The parent goes on all the same.
-    pub fn take_over_held(self: &Arc<Self>, parent: Claim) -> Result<(), JoinError> {
-        let Some(slot) = ProcessSlot::of(self.arena(), parent.process) else { return Ok(()) };
-        let copied = self.copy_held(slot, parent);
+    /// No room, no participant, damage. Nothing is held. The parent goes on all the same.
+    pub fn take_over_held(self: &Arc<Self>, parent: Claim, noted: &[Hold]) -> Result<bool, JoinError> {
+        let Some(slot) = ProcessSlot::of(self.arena(), parent.process) else { return Ok(false) };
+        let copied = self.copy_held(slot, parent, noted);
         slot.child_has_come(self.arena(), parent.generation);
+        if !matches!(copied, Ok(true))
+            && let Some(mine) = ProcessSlot::of(self.arena(), self.process())
+        {
+            // A process of one thread that has just come: nothing else is in its table.
+            super::empty(self.arena(), mine);
+        }
         copied
     }
 
-    fn copy_held(self: &Arc<Self>, slot: ProcessSlot, parent: Claim) -> Result<(), JoinError> {
-        let arena = self.arena();
-        let state = slot.state(arena);
-        let noted = self.held().held_at_fork();
-        let mut held = Vec::new();
-        if state.phase == ProcessPhase::Used && state.generation == parent.generation {
-            for_each_entry(arena, slot, |index, entry| match entry.content(arena) {
-                Content::Held(handle) | Content::PutOff(handle) => held.push(Hold { index: index as u32, handle }),
-                Content::Exported(_) | Content::Empty | Content::Damaged(_) => {}
-            });
+    fn copy_held(self: &Arc<Self>, slot: ProcessSlot, parent: Claim, noted: &[Hold]) -> Result<bool, JoinError> {
+        if noted.is_empty() {
+            return Ok(true);
         }
-        // Both in the order of their indices.
-        if let Some(noted) = noted {
-            held.retain(|hold| {
-                let place = noted.binary_search_by_key(&hold.index, |noted| noted.index);
-                place.is_ok_and(|place| noted[place].handle == hold.handle)
-            });
-        }
-        if held.is_empty() {
-            return Ok(());
+        if !self.all_held(slot, parent, noted) {
+            return Ok(false);
         }
         let mut participant = self.participant()?;
-        let copied = participant.hold_all_at(&held);
+        let copied = participant.hold_all_at(noted);
         participant.leave();
         match copied {
-            Ok(()) => Ok(()),
+            // Again: what the parent held then is held without a moment between.
+            Ok(()) => Ok(self.all_held(slot, parent, noted)),
             Err(Stop::Full(full)) => Err((*full).into()),
             Err(Stop::Corrupt(corrupt)) => Err((*corrupt).into()),
             // An attempt that only begins and ends meets nobody.
-            Err(_) => Ok(()),
+            Err(_) => Ok(false),
         }
+    }
+
+    /// Whether the parent still holds all of this, for itself or for its children.
+    fn all_held(&self, slot: ProcessSlot, parent: Claim, noted: &[Hold]) -> bool {
+        let arena = self.arena();
+        let mut noted = noted.iter();
+        let mut next = noted.next();
+        // Both in the order of their indices.
+        for_each_entry(arena, slot, |index, entry| {
+            if let Some(hold) = next
+                && u64::from(hold.index) == index
+                && matches!(entry.content(arena), Content::Held(handle) | Content::PutOff(handle) if handle == hold.handle)
+            {
+                next = noted.next();
+            }
+        });
+        // Behind the entries: until the state changes they are the parent's.
+        let state = slot.state(arena);
+        next.is_none() && state.phase == ProcessPhase::Used && state.generation == parent.generation
     }
 }

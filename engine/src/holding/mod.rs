@@ -41,11 +41,13 @@
 //!   `Participant`) may be wrong or lost; the words in the arena are the only truth.
 //!
 //! **Fork.** The child has all tokens of its parent, so all that the parent held at the fork must stay until the child has copied
-//! it. `Space::before_fork` raises the count of children to come in the parent's slot. While that is not 0 a release *puts
+//! it. `Space::before_fork` raises the count of children to come in the parent's slot, and notes what is held. While the count is not 0 a release *puts
 //! off*: the entry keeps its handle under another tag, and is visited as before. The child (`Space::rejoin`) takes a slot,
-//! copies what is held or put off into entries of the same indices, as far as its parent had noted it in `before_fork`, in
+//! copies what its parent had noted into entries of the same indices, in
 //! an attempt and with `note_held` for each, and then lowers the count of the parent. Whoever of the parent releases next,
-//! or looks for free entries, empties what was put off.
+//! or looks for free entries, empties what was put off. A child without a note (a fork that nobody announced, or one in the middle of another
+//! thread's note), and one whose parent does not hold all of that any more behind the copy (it has been killed, and its table was emptied), holds nothing and is told so:
+//! its tokens are void, and whoever has them takes the objects up anew.
 //! - Not emptied wrongly: one thread at a time does it (the lock of the hints, only ever tried for), and it looks at the count after
 //!   it has seen that an entry is put off. Count 0 then says that all children before have copied, and a later one was forked after the
 //!   token was gone.
@@ -54,8 +56,8 @@
 //!
 //! **Not covered.** A child that is killed before it has copied, and a fork that fails where nobody says so
 //! (`Space::after_fork_failed`), leave the count up: that parent's releases are put off as long as it lives, and so is the end of its
-//! slot if it leaves the space. A fork that runs no handlers, and a parent that dies before its child has copied: the child may
-//! hold less than it has tokens for. Its handles are checked wherever they are followed, so that it meets errors and never somebody
+//! slot if it leaves the space. A fork that runs no handlers, and a parent that dies before its child has copied: an object that nothing else names or holds may be
+//! gone before the child takes it up. Its handles are checked wherever they are followed, so that it meets errors and never somebody
 //! else's object. What a child releases before it has joined stays held until it ends.
 //!
 //! **Who else touches these words**: `recovery` and `space` (the end of a process), `fsck`; `collection` and `transaction::pages` read them.

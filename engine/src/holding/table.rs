@@ -6,6 +6,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::thread::{self, ThreadId};
 
 use super::Hold;
 use super::entry::{self, Content, ENTRY_WORDS, Entry, base, piece_entries};
@@ -57,8 +58,9 @@ pub(crate) struct Table {
     found: AtomicU64,
     /// Whether entries were put off since they were last emptied.
     put_off: AtomicBool,
-    /// What was held at the last fork: what the child has tokens of, in the child's copy of it. Never waited for.
-    at_fork: Mutex<Option<Vec<Hold>>>,
+    /// What was held before each fork that is under way: what the child has tokens of, in the child's copy of it. By who forks; a child's only
+    /// thread has the name of that one. Never waited for.
+    at_fork: Mutex<Vec<(ThreadId, Vec<Hold>)>>,
 }
 
 /// What a search has found since it was last at the start of the table: of a table in which many entries that stay are side by side, one search says nothing.
@@ -125,17 +127,22 @@ impl Table {
 
     /// Before a fork: notes what is held.
     pub(super) fn note_held_at_fork<P: Platform>(&self, arena: &Arena<P>, slot: ProcessSlot) {
-        let Ok(mut noted) = self.at_fork.try_lock() else { return };
-        let held = noted.insert(Vec::new());
+        let Ok(mut notes) = self.at_fork.try_lock() else { return };
+        let mut held = Vec::new();
         entry::for_each_entry(arena, slot, |index, entry| {
             if let Content::Held(handle) = entry.content(arena) {
                 held.push(Hold { index: index as u32, handle });
             }
         });
+        let me = thread::current().id();
+        notes.retain(|(forker, _)| *forker != me);
+        notes.push((me, held));
     }
-    /// In the child: what was noted. `None` where nothing was, or another thread was noting at the moment of the fork.
-    pub(super) fn held_at_fork(&self) -> Option<Vec<Hold>> {
-        self.at_fork.try_lock().ok().and_then(|mut noted| noted.take())
+    /// Takes out what this thread has noted. `None` where it has not, or another one is at the notes, or was at the moment of the fork.
+    pub(super) fn take_held_at_fork(&self) -> Option<Vec<Hold>> {
+        let mut notes = self.at_fork.try_lock().ok()?;
+        let mine = notes.iter().position(|(forker, _)| *forker == thread::current().id())?;
+        Some(notes.swap_remove(mine).1)
     }
 
     fn pieces<P: Platform>(&self, arena: &Arena<P>, slot: ProcessSlot) -> u64 {

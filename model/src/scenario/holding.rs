@@ -72,6 +72,7 @@ fn released_beside_a_child<W: World>(setting: &Setting<W>) -> Play {
     let (mut parent, hold) = holder(setting, &bank);
     parent.space().before_fork();
     let claim = parent.space().claim();
+    let noted = parent.space().held_at_fork().expect("a note");
     let child = setting.join();
     let mut heir = setting.participant_of(&child);
     let cell = bank.account(0);
@@ -81,7 +82,7 @@ fn released_beside_a_child<W: World>(setting: &Setting<W>) -> Play {
             parent.collect_objects(PATIENCE_NS).expect("nobody interrupts");
         }),
         Box::new(move || {
-            child.take_over_held(claim).expect("there is room");
+            assert!(child.take_over_held(claim, &noted).expect("there is room"));
             assert_eq!(name_again(&mut heir, hold.handle(), cell), Ok(()));
             heir.release(hold);
         }),

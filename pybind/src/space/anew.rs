@@ -1,4 +1,5 @@
-//! A space that was closed in this interpreter and is open again: what the proxies of before hold.
+//! A space that was closed in this interpreter and is open again, or a child of a fork that does not hold what its parent did: what the proxies of
+//! before hold.
 
 use pso_engine::word::{BlockKind, Handle};
 

@@ -169,7 +169,9 @@ fn killed_at_every_step_of_copying_for_a_fork_the_parent_keeps_all() {
         space.release(holds[0]);
         let process = heap.process();
         let child = Space::join(process.clone(), *space.arena().layout()).unwrap();
-        let through = dies_in(&process, step, || child.take_over_held(space.claim()).unwrap());
+        let noted = space.held_at_fork().expect("a note");
+        let through =
+            dies_in(&process, step, || child.take_over_held(space.claim(), &noted).map(|held| assert!(held)).unwrap());
         assert_eq!(missing(&space, &objects[1..]), vec![], "after a kill at step {step}");
         space.recover_dead();
         assert_eq!(missing(&space, &objects[1..]), vec![], "after a kill at step {step}");

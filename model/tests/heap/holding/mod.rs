@@ -253,7 +253,9 @@ fn what_a_parent_lets_go_stays_until_its_child_has_it() {
     assert_eq!(held(&space).len(), 60);
     // What `rejoin` does once the child has a slot.
     let child = another(&heap, &space);
-    child.take_over_held(space.claim()).unwrap();
+    let noted = space.held_at_fork().expect("a note");
+    assert_eq!(space.held_at_fork(), None, "one child for each note");
+    assert!(child.take_over_held(space.claim(), &noted).unwrap());
     assert_eq!(held(&space).len(), 120);
     // The next release in the parent empties what was put off, and the tokens that the child has from its parent are good there.
     space.release(holds[30]);
@@ -288,14 +290,42 @@ fn a_parent_that_leaves_before_its_child_has_come_leaves_what_it_held() {
     let holds: Vec<Hold> = objects.iter().map(|object| hold(&mut tx, *object)).collect();
     parent.before_fork();
     tx.leave();
-    let claim = parent.claim();
+    let (claim, noted) = (parent.claim(), parent.held_at_fork().expect("a note"));
     parent.leave();
     assert_eq!(missing(&space, &objects), vec![]);
     let child = another(&heap, &space);
-    child.take_over_held(claim).unwrap();
+    assert!(child.take_over_held(claim, &noted).unwrap());
     holds.iter().for_each(|hold| child.release(*hold));
     assert_eq!(held(&space).len(), 20, "those of the parent, until it ends");
     assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+#[test]
+fn a_child_whose_parent_has_let_go_holds_nothing_and_is_told() {
+    for killed in [true, false] {
+        let (heap, space) = space();
+        let process = heap.process();
+        let parent = Space::join(process.clone(), *space.arena().layout()).unwrap();
+        let mut tx = parent.participant().unwrap();
+        let objects = objects(&mut tx, 20);
+        let holds: Vec<Hold> = objects.iter().map(|object| hold(&mut tx, *object)).collect();
+        parent.before_fork();
+        let (claim, noted) = (parent.claim(), parent.held_at_fork().expect("a note"));
+        if killed {
+            std::mem::forget(tx);
+            process.kill();
+            space.recover_dead();
+        } else {
+            // As who forks without a word to us after a child that has come: one is gone, and another is held in its place.
+            parent.after_fork_failed();
+            tx.release(holds[7]);
+        }
+        let before = held(&space).len();
+        let child = another(&heap, &space);
+        assert!(!child.take_over_held(claim, &noted).unwrap(), "killed: {killed}");
+        assert_eq!(held(&space).len(), before, "killed: {killed}");
+        assert_eq!(fsck_at_rest(&space), vec![]);
+    }
 }
 
 #[test]
