@@ -335,9 +335,9 @@ def test_a_child_that_closes_the_space_does_not_close_it_for_its_parent(any_spac
 
 def test_a_child_of_a_fork_that_runs_no_handlers_holds_what_it_meets(space):
     space.root["kept"] = [1, 2]
-    proxy = space.root["kept"]
+    proxies = [space.root["kept"]]
     # A child that has come, of which nothing may be left for the next one.
-    assert children.in_child(lambda: len(proxy) - 2) == 0
+    assert children.in_child(lambda: len(proxies[0]) - 2) == 0
     reading, writing = os.pipe()
     # With the interpreter's lock: the child runs Python.
     child = ctypes.PyDLL(None).fork()
@@ -345,14 +345,14 @@ def test_a_child_of_a_fork_that_runs_no_handlers_holds_what_it_meets(space):
         code = 1
         try:
             os.read(reading, 1)
-            assert len(proxy) == 2
+            assert len(proxies[0]) == 2
             del space.root["kept"]
             space.collect()
-            assert list(proxy) == [1, 2]
+            assert list(proxies[0]) == [1, 2]
             code = 0
         finally:
             os._exit(code)
-    del proxy
+    proxies.clear()
     os.write(writing, b"x")
     os.close(reading)
     os.close(writing)
