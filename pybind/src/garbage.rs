@@ -10,7 +10,7 @@ use pso_engine::allocator;
 use pso_engine::collection::{Collection, Patience, Step};
 use pso_engine::transaction::{Progress, WholeCollection};
 
-use crate::ffi::{Any, Kind, Python, Result, error, gil};
+use crate::ffi::{Any, Kind, Python, Raised, Result, error, gil};
 use crate::member::Member;
 use crate::space::{Space, Tx};
 
@@ -64,6 +64,24 @@ pub struct Garbage {
     seen: Cell<u64>,
     /// Pauses for a collection of somebody else.
     pauses: Cell<u32>,
+    /// Threads of this interpreter that are in the middle of a whole collection: what they have found nobody else can free.
+    collectors: Cell<u32>,
+}
+
+/// One of [`Garbage::collectors`], until it is dropped.
+struct Collector<'a>(&'a Garbage);
+
+impl<'a> Collector<'a> {
+    fn begins(garbage: &'a Garbage) -> Self {
+        garbage.collectors.set(garbage.collectors.get() + 1);
+        Self(garbage)
+    }
+}
+
+impl Drop for Collector<'_> {
+    fn drop(&mut self) {
+        self.0.collectors.set(self.0.collectors.get().saturating_sub(1));
+    }
 }
 
 impl Garbage {
@@ -77,6 +95,22 @@ impl Garbage {
         drop(self.resting.take());
         self.due.set(FIRST_DUE);
         self.due_words.set(FIRST_DUE_WORDS);
+        self.collectors.set(0);
+    }
+
+    /// In a full space: waits for the threads of this interpreter that collect, but not for ever. False: there was none.
+    ///
+    /// # Errors
+    /// A signal handler has raised.
+    pub fn wait_for_collectors(&self, py: Python<'_>) -> Result<bool> {
+        let began = Instant::now();
+        let waits = self.collectors.get() != 0;
+        while self.collectors.get() != 0 && began.elapsed() < PATIENCE {
+            if !leave_to_others(PAUSE) {
+                return Err(interrupted(py));
+            }
+        }
+        Ok(waits)
     }
 
     /// Whether the member has made so much that it is time to go on with a collection.
@@ -211,17 +245,18 @@ impl Share {
 /// who are in the middle of a transaction, but not for ever. Gives the bytes that were freed.
 pub fn collect(py: Python<'_>, space: &Space, share: Share) -> Result<u64> {
     let mut member = space.take_member(py)?;
-    let freed = collect_in(py, &mut member, share);
+    let freed = collect_in(py, space, &mut member, share);
     space.put_member(member);
     freed
 }
 
 /// The same by a member that is in no attempt: in a full space there may be no room for another one.
-pub fn collect_with(py: Python<'_>, member: &mut Member) -> Result<u64> {
-    collect_in(py, member, Share::default())
+pub fn collect_with(py: Python<'_>, space: &Space, member: &mut Member) -> Result<u64> {
+    collect_in(py, space, member, Share::default())
 }
 
-fn collect_in(py: Python<'_>, member: &mut Member, share: Share) -> Result<u64> {
+fn collect_in(py: Python<'_>, space: &Space, member: &mut Member, share: Share) -> Result<u64> {
+    let _collector = Collector::begins(&space.garbage);
     let tx = &mut member.participant;
     // What the dead held is not held.
     tx.space().recover_dead();
@@ -242,7 +277,7 @@ pub fn settle(py: Python<'_>, space: &Space) -> Result<()> {
     });
     space.put_member(member);
     if !goes_on && done.is_ok() {
-        return Err(error::taken(py).unwrap_or_else(|| Kind::Runtime.raise(py, "interrupted")));
+        return Err(interrupted(py));
     }
     done
 }
@@ -293,7 +328,12 @@ fn run(py: Python<'_>, tx: &mut Tx, share: Share, end: End) -> Result<()> {
     if goes_on && (!is_over || end == End::AllFound || give_back(tx)) {
         return Ok(());
     }
-    Err(error::taken(py).unwrap_or_else(|| Kind::Runtime.raise(py, "interrupted")))
+    Err(interrupted(py))
+}
+
+/// What a signal handler has raised.
+fn interrupted(py: Python<'_>) -> Raised {
+    error::taken(py).unwrap_or_else(|| Kind::Runtime.raise(py, "interrupted"))
 }
 
 /// Gives memory back to the system, with some patience for those who are in the middle of something. False: interrupted.
@@ -311,6 +351,14 @@ fn give_back(tx: &mut Tx) -> bool {
         }
     }
     true
+}
+
+/// A pause without the interpreter's lock.
+///
+/// # Errors
+/// A signal handler has raised.
+pub fn pause(py: Python<'_>, rest: Duration) -> Result<()> {
+    if leave_to_others(rest) { Ok(()) } else { Err(interrupted(py)) }
 }
 
 /// A pause, in pieces where it is long: signals are looked at in between. False: interrupted.

@@ -34,6 +34,9 @@ use crate::transaction::Transaction;
 mod anew;
 pub mod methods;
 mod pool;
+mod room;
+
+pub use room::Room;
 
 /// A participant at work.
 pub type Tx = Participant<Native>;
@@ -60,7 +63,7 @@ pub struct Space {
     #[allow(clippy::vec_box)] // Members move between the pool and their users by pointer.
     others: RefCell<Vec<Box<Member>>>,
     /// When to look for containers that nothing names.
-    garbage: Garbage,
+    pub garbage: Garbage,
     /// A transaction that is over, to be used again.
     idle: Cell<Option<Rc<Transaction>>>,
     root: OnceCell<Handle>,
@@ -267,13 +270,10 @@ impl Space {
         deadline_ns: Option<u64>,
         body: &mut dyn FnMut(&mut Tx) -> Result<T, Stop>,
     ) -> Result<Result<T, Stop>> {
-        let mut cleared = false;
-        // Three times at most: a fork joins by itself, and a full space is cleared up, once each.
+        let mut room = Room::default();
+        // Bounded: a fork joins by itself, once, and a full space is cleared up some times.
         loop {
-            let mut member = match self.spare.take() {
-                Some(member) => member,
-                None => self.take_member(py)?,
-            };
+            let mut member = self.take_member(py)?;
             member.attend();
             let result = member.participant.run_until(deadline_ns, &mut *body);
             if matches!(result, Err(Stop::Forked)) {
@@ -283,8 +283,7 @@ impl Space {
                 continue;
             }
             self.put_member(member);
-            if result.as_ref().is_err_and(Stop::wants_room) && !cleared && self.make_room(py)? {
-                cleared = true;
+            if result.as_ref().is_err_and(Stop::wants_room) && room.may_come(self, py)? {
                 continue;
             }
             return Ok(result);

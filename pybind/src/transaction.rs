@@ -31,7 +31,7 @@ use crate::ffi::{Any, Instance, Kind, Object, Python, Raised, Result, gil};
 use crate::hooks;
 use crate::interpreter::Interpreter;
 use crate::member::Member;
-use crate::space::{Space, Tx};
+use crate::space::{Room, Space, Tx};
 
 /// What a thread is in.
 pub struct Transaction {
@@ -302,17 +302,16 @@ enum Outcome {
 impl Attempts<'_> {
     fn run(&self, py: Python<'_>, limits: Limits, body: impl Fn(Python<'_>) -> Result<Object>) -> Result<Object> {
         let deadline = limits.timeout.map(|seconds| self.space.deadline(py, seconds)).transpose()?;
-        let (mut tries, mut made_room) = (0u64, false);
+        let (mut tries, mut room) = (0u64, Room::default());
         // Each turn is an attempt; the protocol bounds them, and `limits` does.
         loop {
             let outcome = self.attempt(py, deadline, limits.readonly, &body);
             self.transaction.settle_sizes(matches!(outcome, Outcome::Done(_)));
             match outcome {
                 Outcome::Done(value) => return Ok(value),
-                // It found the space full: once that is worth another attempt, if there is room then.
-                Outcome::Failed(raised) if !made_room && self.is_full(py, &raised) => {
-                    self.make_room(py, raised)?;
-                    made_room = true;
+                // It found the space full: that is worth another attempt, if there may be room then.
+                Outcome::Failed(raised) if self.is_full(py, &raised) => {
+                    self.make_room(py, &mut room, raised)?;
                     tries += 1;
                 }
                 Outcome::Failed(raised) => return Err(raised),

@@ -395,3 +395,24 @@ def test_what_somebody_holds_keeps_nobody_from_collecting():
         ended.set()
         thread.join()
         assert space.fsck() == []
+
+
+def test_a_space_of_garbage_is_not_full_because_somebody_else_has_it(names):
+    with pso.create(names(), size="4M") as space:
+        shared, refused = space.Dict(), []
+
+        def replace(key):
+            for number in range(2000):
+                try:
+                    shared[key] = ["y" * 100] * 20
+                except pso.ArenaFull:
+                    refused.append((key, number))
+
+        threads = [threading.Thread(target=replace, args=(key,)) for key in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        # Whoever is asked to wait longer than it does may be refused: not for a whole slice of time, in which there are a thousand.
+        assert len(refused) < 100 and len(shared) == 4
+        assert space.fsck() == []

@@ -3,14 +3,13 @@
 use pso_engine::platform::System;
 use pso_engine::space::JoinError;
 
-use super::Space;
+use super::{Room, Space};
 use crate::ffi::{Python, Result};
 use crate::garbage::{self, Share};
 use crate::member::Member;
 
 /// So many wait for the next who works, beside the one that costs nothing.
 const IDLE: usize = 7;
-
 impl Space {
     /// A participant that is not at work.
     pub fn take_member(&self, py: Python<'_>) -> Result<Box<Member>> {
@@ -23,11 +22,17 @@ impl Space {
         if membership.native().forked() {
             self.rejoin(py)?;
         }
-        let joined = match Member::join(&membership, &self.closed) {
-            Err(JoinError::Full(_)) if membership.space().recover_dead() > 0 => Member::join(&membership, &self.closed),
-            joined => joined,
-        };
-        joined.map_err(|error| self.interpreter.errors.not_joined(py, &error))
+        let mut room = Room::default();
+        // Bounded by the tries of `room`. No place for another one: somebody of ours may be through meanwhile.
+        loop {
+            match Member::join(&membership, &self.closed) {
+                Err(JoinError::Full(_)) if room.may_come_by_others(self, py, false)? => {}
+                joined => return joined.map_err(|error| self.interpreter.errors.not_joined(py, &error)),
+            }
+            if let Some(member) = self.spare.take().or_else(|| self.others.borrow_mut().pop()) {
+                return Ok(member);
+            }
+        }
     }
     /// Gives it back.
     #[inline]
@@ -74,12 +79,17 @@ impl Space {
         Ok(sum)
     }
 
-    /// In a full space: what dead processes held is free again, and what nothing names any more. False: there was none.
+    /// In a full space: what dead processes held is free again, what nothing names any more, and what the participants that are not at work have
+    /// at hand. False: there was none.
     #[cold]
     pub fn make_room(&self, py: Python<'_>) -> Result<bool> {
-        if self.membership(py)?.space().recover_dead() > 0 || garbage::collect(py, self, Share::default())? > 0 {
-            return Ok(true);
-        }
-        Ok(self.with_idle_members(py, |member| member.participant.collect())? > 0)
+        let recovered = self.membership(py)?.space().recover_dead() > 0;
+        let freed = garbage::collect(py, self, Share::default())? > 0;
+        let retired = self.with_idle_members(py, |member| member.participant.collect())? > 0;
+        // Blocks that are free in memory of somebody are for that one alone: what has no owner is for whoever asks first.
+        let idle = self.others.take();
+        let left = !idle.is_empty();
+        idle.into_iter().for_each(|member| member.leave());
+        Ok(recovered || freed || retired || left || self.garbage.wait_for_collectors(py)?)
     }
 }

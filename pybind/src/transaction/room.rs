@@ -3,6 +3,7 @@
 use super::Attempts;
 use crate::ffi::{Python, Raised, Result};
 use crate::garbage;
+use crate::space::Room;
 
 impl Attempts<'_> {
     /// Whether that is why the attempt ended.
@@ -14,15 +15,16 @@ impl Attempts<'_> {
     /// Frees what nothing names, by the participant that is there: another one would need room for itself.
     ///
     /// # Errors
-    /// There was nothing: what had been raised. Or a signal handler has raised.
-    pub(super) fn make_room(&self, py: Python<'_>, raised: Raised) -> Result<()> {
+    /// There is none, nor will others make some: what had been raised. Or a signal handler has raised.
+    pub(super) fn make_room(&self, py: Python<'_>, room: &mut Room, raised: Raised) -> Result<()> {
         let (Some(stop), Some(mut member)) = (self.transaction.stop(), self.transaction.member.take()) else {
             return Err(raised);
         };
         // Signal handlers run meanwhile, and none may find an exception that is not its own.
         raised.clear(py);
-        let freed = garbage::collect_with(py, &mut member);
+        let freed = garbage::collect_with(py, self.space, &mut member);
         self.transaction.member.set(Some(member));
-        if freed? > 0 { Ok(()) } else { Err(self.space.stopped(py, stop)) }
+        let freed = freed? > 0;
+        if room.may_come_by_others(self.space, py, freed)? { Ok(()) } else { Err(self.space.stopped(py, stop)) }
     }
 }
