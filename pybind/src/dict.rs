@@ -406,7 +406,8 @@ impl Dict {
     }
 
     fn repr(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        Self::to_python(this, py)?.repr(py)
+        let shown = Self::to_python(this, py).and_then(|plain| plain.repr(py));
+        this.0.repr(py, "Dict", shown)
     }
 
     fn reduce(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {

@@ -319,7 +319,8 @@ impl List {
         snapshot::plain_one(py, this.space(), BlockKind::List, this.handle())
     }
     fn repr(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        Self::to_python(this, py)?.repr(py)
+        let shown = Self::to_python(this, py).and_then(|plain| plain.repr(py));
+        this.0.repr(py, "List", shown)
     }
     fn iter(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         this.length(py)?;

@@ -115,6 +115,22 @@ impl<T: Class> Proxy<T> {
     pub fn name(&self, kind: &str) -> String {
         if self.space.is_root(self.handle) { "root".to_owned() } else { kind.to_owned() }
     }
+    /// What `repr` gives: `shown`, or, for the messages and logs of whoever has to do with just that, that the space is closed or the object gone. In a
+    /// transaction, which hears of it by its end, it is raised.
+    pub fn repr(&self, py: Python<'_>, class: &str, shown: Result<Object>) -> Result<Object> {
+        let errors = &self.space.interpreter().errors;
+        let raised = match shown {
+            Err(raised) if self.space.interpreter().current(py).is_none() => raised,
+            shown => return shown,
+        };
+        let what = match () {
+            () if raised.matches(py, &errors.closed) => "of a closed space",
+            () if raised.matches(py, &errors.stale) => "that is gone",
+            () => return Err(raised),
+        };
+        raised.clear(py);
+        py.str(&format!("<pso.{class} {:#x} {what}>", self.handle.raw()))
+    }
     /// Arguments for the helper that pickles.
     pub fn reduce(&self, py: Python<'_>, this: &Any, kind: BlockKind) -> Result<Object> {
         let helper = self.space.interpreter().helpers(py)?.reduce_object.clone();

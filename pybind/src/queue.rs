@@ -230,7 +230,8 @@ impl Queue {
         proxy::class_getitem(class, py, arguments)
     }
     fn repr(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        let (size, room) = this.size_and_room(py)?;
-        py.str(&format!("<pso.Queue with {size} of {room} items>"))
+        let shown = this.size_and_room(py);
+        let shown = shown.and_then(|(size, room)| py.str(&format!("<pso.Queue with {size} of {room} items>")));
+        this.0.repr(py, "Queue", shown)
     }
 }

@@ -6,6 +6,7 @@ Every test here looks at the whole content and at `fsck` after the error, and go
 import copy
 import os
 import pickle
+import re
 import threading
 import time
 
@@ -294,7 +295,6 @@ def test_an_object_of_a_rolled_back_transaction_is_stale(space):
         lambda: listed[0],
         lambda: len(mapped),
         lambda: mapped["a"],
-        lambda: repr(listed),
         lambda: queue.put(1),
         lambda: queue.qsize(),
         lambda: list(mapped),
@@ -303,6 +303,9 @@ def test_an_object_of_a_rolled_back_transaction_is_stale(space):
         with pytest.raises(pso.StaleHandleError) as caught:
             access()
         assert isinstance(caught.value, ReferenceError)
+    assert re.fullmatch(r"<pso\.List 0x[0-9a-f]+ that is gone>", repr(listed))
+    with pytest.raises(pso.StaleHandleError):
+        space.run(lambda: repr(listed))
     for each in pickled:
         with pytest.raises(pso.StaleHandleError):
             pickle.loads(each)
@@ -388,3 +391,13 @@ def test_a_fork_in_a_transaction_goes_on_in_the_parent_only(kind, names):
     assert root == {"parent": 2, "child": 1, "list": ["a longer text of the parent"]}
     assert space.fsck() == []
     space.close()
+
+
+def test_what_is_closed_or_gone_can_be_named_in_messages(names):
+    space = pso.create(names())
+    shown = [space.root, space.List([1]), space.Queue(3)]
+    space.close()
+    for proxy, name in zip(shown, ["Dict", "List", "Queue"], strict=True):
+        assert re.fullmatch(rf"<pso\.{name} 0x[0-9a-f]+ of a closed space>", f"{proxy}"), repr(proxy)
+        with pytest.raises(pso.SpaceClosedError):
+            len(proxy)
