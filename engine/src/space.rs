@@ -272,6 +272,7 @@ impl<P: Platform> Space<P> {
 
     fn claim_participant(self: &Arc<Self>) -> Result<Option<Participant<P>>, JoinError> {
         let claim = self.claim().pack();
+        let mut refused = None;
         for number in 0..self.arena.layout().geometry().participants {
             let id = ParticipantId(number as u16);
             let Some(slot) = Slot::of(&self.arena, id) else { continue };
@@ -280,15 +281,26 @@ impl<P: Platform> Space<P> {
             if platform.load(slot.claim(), Relaxed) != 0 {
                 continue;
             }
+            // Relaxed: as above. Where one finds no room for its logs, only those that have theirs are worth a try.
+            let has_logs =
+                || [slot.record_piece(0), slot.read_log_piece(0)].iter().all(|at| platform.load(*at, Relaxed) != 0);
+            if matches!(refused, Some(JoinError::Full(_))) && !has_logs() {
+                continue;
+            }
             // AcqRel: pairs with the release of the last owner or its recoverer; the slot is at rest.
             if platform.compare_exchange(slot.claim(), 0, claim, AcqRel, Relaxed).is_ok() {
                 let _look = self.begin_look();
-                return Participant::adopt(Arc::clone(self), id, slot)
-                    .map(Some)
-                    .inspect_err(|_| self.give_back(id, slot));
+                match Participant::adopt(Arc::clone(self), id, slot) {
+                    Ok(participant) => return Ok(Some(participant)),
+                    // A place that damage has made useless, or for which there is no room: others may have what they need.
+                    Err(error) => {
+                        self.give_back(id, slot);
+                        refused = refused.filter(|_| !matches!(error, JoinError::Full(_))).or(Some(error));
+                    }
+                }
             }
         }
-        Ok(None)
+        refused.map_or(Ok(None), Err)
     }
 
     /// Nobody came of it: the place is for the next one, with what was taken for its logs.

@@ -7,7 +7,7 @@
 //! 1. the participant's `recoverer` word: one recoverer, named by its process slot and that slot's generation; the next may
 //!    take over only when that process is proven dead, too;
 //! 2. the attempt: undecided becomes ABORTED and its locks are cleared; COMMITTED is written back in the owner's order
-//!    (values, DONE, locks), each value only while the cell still holds that lock; then IDLE with the next seq. Whoever waits for one cell of a
+//!    (values, blocks, locks), each value only while the cell still holds that lock; then IDLE with the next seq. Whoever waits for one cell of a
 //!    large attempt does no more than he needs and goes on: of one that was aborted he clears a part, of one that has committed he finishes that cell,
 //!    if it is to name no block, and of some cells all. It stays ABORTED, or COMMITTED, until step 4;
 //! 3. who waited for it is rung;

@@ -98,6 +98,11 @@ fn a_piece_of_a_log_that_is_too_small_is_taken_by_nobody() {
     let mut cache = BlockCache::default();
     let small = cache.allocate(space.arena(), ParticipantId(5), BlockKind::Log, 4).unwrap();
     heap.store(slot.read_log_piece(1), small.raw(), Relaxed);
+    let second = space.participant().expect("the other places are whole");
+    assert_ne!(second.id(), ParticipantId(0));
+    // Where there is no other place the damage is named: as if all others were taken.
+    let others: Vec<_> = (2..64).map(|number| Slot::of(space.arena(), ParticipantId(number)).unwrap()).collect();
+    others.iter().for_each(|slot| heap.store(slot.claim(), space.claim().pack(), Relaxed));
     assert!(matches!(space.participant(), Err(JoinError::Corrupt(corrupt)) if corrupt.what == "a log's piece"));
 }
 
