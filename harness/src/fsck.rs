@@ -12,6 +12,7 @@ use pso_engine::word::ProcessSlotId;
 
 use crate::cli::{Fsck, SpaceChoice};
 use crate::failure::Failure;
+use crate::output;
 use crate::place;
 
 /// So many findings are shown, and so many things that were mended.
@@ -30,11 +31,11 @@ fn check(choice: &SpaceChoice) -> Result<(), Failure> {
         std::thread::sleep(CLEARING_PAUSE);
         true
     });
-    show(&findings);
     if findings.is_empty() {
-        println!("fsck: {} is clean ({manner})", joined.title);
-        return Ok(());
+        return output::line(format_args!("fsck: {} is clean ({manner})", joined.title));
     }
+    // Whoever has read enough of it is not to take the space for clean.
+    let _ = show(&findings);
     Err(Failure::Wrong(format!("fsck: {} findings in {} ({manner})", findings.len(), joined.title)))
 }
 
@@ -69,27 +70,31 @@ fn repair(choice: &SpaceChoice) -> Result<(), Failure> {
     let (platform, layout) = native::attach(&place).map_err(|error| cannot(error.to_string()))?;
     let Repaired { mended, left, unnamed, .. } =
         fsck::repair(platform, layout).map_err(|error| cannot(error.to_string()))?;
-    show(&mended);
-    if !left.is_empty() {
-        println!("left as it is:");
-        show(&left);
-    }
-    if let Some(unnamed) = unnamed {
-        println!("{unnamed}");
-    }
+    let told = tell(&mended, &left, unnamed);
     if left.is_empty() {
-        println!("fsck: {title} is clean; {} things mended", mended.len());
-        return Ok(());
+        return told
+            .and_then(|()| output::line(format_args!("fsck: {title} is clean; {} things mended", mended.len())));
     }
     Err(Failure::Wrong(format!("fsck: {} things mended in {title}, {} findings left", mended.len(), left.len())))
 }
 
-/// A sentence a line.
-fn show(sentences: &[impl Display]) {
-    sentences.iter().take(SHOWN).for_each(|sentence| println!("{sentence}"));
-    if sentences.len() > SHOWN {
-        println!("... and {} more", sentences.len() - SHOWN);
+/// What a repair has done, and what it has not.
+fn tell(mended: &[impl Display], left: &[impl Display], unnamed: Option<impl Display>) -> Result<(), Failure> {
+    show(mended)?;
+    if !left.is_empty() {
+        output::line("left as it is:")?;
+        show(left)?;
     }
+    unnamed.map_or(Ok(()), output::line)
+}
+
+/// A sentence a line.
+fn show(sentences: &[impl Display]) -> Result<(), Failure> {
+    sentences.iter().take(SHOWN).try_for_each(output::line)?;
+    if sentences.len() > SHOWN {
+        output::line(format_args!("... and {} more", sentences.len() - SHOWN))?;
+    }
+    Ok(())
 }
 
 /// What is wrong with a space, a sentence each. Others may be at work in it, and die: what they leave is cleared up, and `pause` gives

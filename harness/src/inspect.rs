@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use pso_engine::word::{BLOCK_HEADER_WORDS, BlockState, Handle, ParticipantId, St
 use crate::cli::Inspect;
 use crate::failure::Failure;
 use crate::interrupt;
+use crate::output;
 use crate::place::{self, Joined};
 use crate::table::{Table, bytes, thousands};
 use crate::top;
@@ -82,12 +83,10 @@ impl Counts {
 pub fn run(options: &Inspect) -> Result<(), Failure> {
     let joined = place::attach(&place::chosen(&options.space))?;
     if options.classes {
-        print!("{}", joined.space.look(|| top::classes(joined.space.arena())));
-        return Ok(());
+        return output::text(joined.space.look(|| top::classes(joined.space.arena())));
     }
     if options.kinds {
-        print!("{}", joined.space.look(|| top::kinds(joined.space.arena())));
-        return Ok(());
+        return output::text(joined.space.look(|| top::kinds(joined.space.arena())));
     }
     let live = std::io::stdout().is_terminal() && !options.once;
     let mut earlier = looks(joined.space.arena());
@@ -98,8 +97,7 @@ pub fn run(options: &Inspect) -> Result<(), Failure> {
         let seconds = earlier_at.elapsed().as_secs_f64();
         let mut text = if live { "\x1b[2J\x1b[H".to_owned() } else { String::new() };
         text += &describe(&title(&joined), &memory(&joined.space), &earlier, &now, seconds);
-        let mut output = std::io::stdout().lock();
-        output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(Failure::Output)?;
+        output::text(text)?;
         // Whoever looks at a live space ends it with Ctrl-C: that is no failure.
         if options.once || interrupt::requested() {
             return Ok(());

@@ -20,6 +20,7 @@ mod inspect;
 pub mod interrupt;
 mod listing;
 pub mod machine;
+mod output;
 pub mod place;
 pub mod plot;
 mod policies;
@@ -46,15 +47,24 @@ use failure::Failure;
 
 /// The command, from its arguments to its exit code.
 pub fn main() -> ExitCode {
-    exit_code(run(Options::parse().command))
+    let command = Options::parse().command;
+    let only_shows = matches!(
+        command,
+        Command::Trace(_) | Command::Fsck(_) | Command::Inspect(_) | Command::Top(_) | Command::List(_)
+    );
+    match run(command) {
+        // Whoever reads our output has enough: `pso inspect | head`. What measures or checks has not come to its end then.
+        Err(Failure::Output(error)) if only_shows && error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        result => exit_code(result),
+    }
 }
 
 /// What a command ends with; a failure is told on standard error.
 pub fn exit_code(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads our output has enough: `pso inspect | head`.
-        Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure @ Failure::NotRepaired(_)) => {
             eprintln!("pso: {failure}");
             ExitCode::from(2)

@@ -4,18 +4,17 @@ use pso_engine::platform::native::{Place, attach, list_spaces};
 
 use crate::cli::List;
 use crate::failure::Failure;
+use crate::output;
 use crate::table::{Table, bytes};
 
 /// The subcommand.
 pub fn run(options: &List) -> Result<(), Failure> {
     let names = list_spaces();
     if options.names {
-        names.iter().for_each(|name| println!("{name}"));
-        return Ok(());
+        return names.iter().try_for_each(output::line);
     }
     if names.is_empty() {
-        println!("no spaces");
-        return Ok(());
+        return output::line("no spaces");
     }
     let mut table = Table::new(["name", "size", "in memory", "state"]);
     for name in names {
@@ -25,6 +24,5 @@ pub fn run(options: &List) -> Result<(), Failure> {
         };
         table.row(std::iter::once(name).chain(row));
     }
-    print!("{table}");
-    Ok(())
+    output::text(table)
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::cli;
 use crate::failure::Failure;
-use crate::{fault, machine, plot, simulator};
+use crate::{fault, machine, output, plot, simulator};
 
 #[derive(Serialize)]
 struct Numbers<'a> {
@@ -25,7 +25,10 @@ struct Numbers<'a> {
 pub fn run(options: &cli::Policies) -> Result<(), Failure> {
     let profile = simulator::profile(&options.profile)?;
     let runs = options.traces.len() * options.cores.len() * options.policies.len();
-    println!("policies: {runs} runs of {} transactions, all simulated, on {}", options.transactions, profile.name);
+    output::line(format_args!(
+        "policies: {runs} runs of {} transactions, all simulated, on {}",
+        options.transactions, profile.name
+    ))?;
     let bar = ProgressBar::new(runs as u64);
     let mut measurements = Vec::new();
     for kind in &options.traces {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::cli::{SchedulerName, Simulate};
 use crate::failure::Failure;
 use crate::table::{Table, duration, thousands};
-use crate::{calibrate, fault, machine, replay, trace};
+use crate::{calibrate, fault, machine, output, replay, trace};
 
 /// Memory of the simulated space; taken only as it is touched.
 const SPACE_BYTES: u64 = 256 << 20;
@@ -33,7 +33,6 @@ struct Numbers<'a> {
 pub fn run(options: &Simulate) -> Result<(), Failure> {
     let played = play(options)?;
     let Played { measurement, report } = &played;
-    print(measurement, report);
     let numbers = Numbers {
         measurement,
         scheduler: name(options.scheduler),
@@ -43,6 +42,7 @@ pub fn run(options: &Simulate) -> Result<(), Failure> {
         trace_hash: format!("{:016x}", report.trace_hash),
     };
     options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))?;
+    print(measurement, report)?;
     // Who waits for one that was killed or stopped may wait for ever; the sums hold all the same.
     let is_undisturbed = [&options.kill, &options.stop, &options.slow].iter().all(|faults| faults.is_empty());
     match &measurement.verdict {
@@ -65,7 +65,7 @@ fn play(options: &Simulate) -> Result<Played, Failure> {
             generate(options.kind, options.contention, participants, options.transactions, options.seed)
         }
     };
-    println!(
+    output::line(format_args!(
         "sim {}: {} transactions by {} participants on {} simulated cores of {}, scheduler {}, policy {}, seed {}",
         trace.header.name,
         thousands(trace.transactions.len() as u64),
@@ -75,7 +75,7 @@ fn play(options: &Simulate) -> Result<Played, Failure> {
         name(options.scheduler),
         options.policy,
         options.seed
-    );
+    ))?;
     let setup = Setup {
         scheduler: scheduler::by_name(name(options.scheduler), options.seed)
             .ok_or_else(|| Failure::Wrong("there is no such scheduler".into()))?,
@@ -147,7 +147,7 @@ fn speed(report: &Report) -> f64 {
     report.steps as f64 / report.wall.as_secs_f64().max(1e-9)
 }
 
-fn print(measurement: &Measurement, report: &Report) {
+fn print(measurement: &Measurement, report: &Report) -> Result<(), Failure> {
     let Measurement { latency, verdict, .. } = measurement;
     let mut table = Table::new(["simulated", ""]);
     table.row(["commits/s", &thousands(measurement.throughput().round() as u64)]);
@@ -159,14 +159,14 @@ fn print(measurement: &Measurement, report: &Report) {
     table.row(["slowest/fastest", &format!("{:.2}", measurement.slowest_over_fastest())]);
     table.row(["virtual time", &duration(measurement.duration_ns)]);
     table.row(["verdict", replay::word(verdict)]);
-    println!("\n{table}");
-    println!(
+    output::line(format_args!("\n{table}"))?;
+    output::line(format_args!(
         "  {} memory operations in {:.2} s of wall time: {:.1} million a second; trace {:016x}",
         thousands(report.steps),
         report.wall.as_secs_f64(),
         speed(report) / 1e6,
         report.trace_hash
-    );
+    ))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Instant;
 
 use pso_engine::allocator;
@@ -21,6 +21,7 @@ use crate::cli::Top;
 use crate::failure::Failure;
 use crate::inspect::{ONCE, REFRESH, pause};
 use crate::interrupt;
+use crate::output;
 use crate::place;
 use crate::table::{Table, bytes, thousands};
 
@@ -60,8 +61,7 @@ pub fn run(options: &Top) -> Result<(), Failure> {
         let now = joined.space.look(|| look(arena));
         let mut text = if live { "\x1b[2J\x1b[H".to_owned() } else { String::new() };
         text += &describe(&joined.title, &earlier, &now, earlier_at.elapsed().as_secs_f64());
-        let mut output = std::io::stdout().lock();
-        output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(Failure::Output)?;
+        output::text(text)?;
         // Whoever looks at a live space ends it with Ctrl-C: that is no failure.
         if options.once || interrupt::requested() {
             return Ok(());
@@ -82,18 +82,20 @@ fn look(arena: &Arena<Native>) -> Look {
             processes.insert((number, state.generation), Row { pid: identity.pid, dead, ..Row::default() });
         }
     }
-    let mut garbage = 0;
+    let mut garbage = 0_u64;
     for number in 0..geometry.participants as u16 {
         let Some(slot) = Slot::of(arena, ParticipantId(number)) else { continue };
         // What nobody has taken over yet is garbage, too.
-        garbage += load(arena, slot.retired_words()) * 8;
+        garbage = garbage.saturating_add(load(arena, slot.retired_words()).saturating_mul(8));
         let Some(claim) = Claim::unpack(load(arena, slot.claim())) else { continue };
         let Some(row) = processes.get_mut(&(claim.process.0, claim.generation)) else { continue };
         row.participants += 1;
-        row.commits += load(arena, slot.commits());
-        row.attempts += load(arena, slot.attempts());
-        row.stops += load(arena, slot.stops());
-        row.sleeps += load(arena, slot.sleeps());
+        // Words of a damaged space may be any.
+        let add = |count: &mut u64, address| *count = count.saturating_add(load(arena, address));
+        add(&mut row.commits, slot.commits());
+        add(&mut row.attempts, slot.attempts());
+        add(&mut row.stops, slot.stops());
+        add(&mut row.sleeps, slot.sleeps());
     }
     let usage = allocator::usage(arena);
     let superblock = geometry.superblock_words * 8;
@@ -105,7 +107,7 @@ fn look(arena: &Arena<Native>) -> Look {
         processes,
         size: geometry.space_words * 8,
         used: used * superblock,
-        free: (usage.superblocks - used) * superblock,
+        free: usage.superblocks.saturating_sub(used) * superblock,
         garbage,
         held,
         collections: cycle.number,
@@ -117,13 +119,13 @@ fn describe(title: &str, earlier: &Look, now: &Look, seconds: f64) -> String {
     let rate = |count: u64| thousands((count as f64 / seconds).round() as u64);
     let mut table =
         Table::new(["process", "participants", "commits/s", "attempts/s", "stopped/s", "sleeps/s", "commits"]);
-    let (mut participants, mut commits) = (0, 0);
+    let (mut participants, mut commits) = (0, 0_u64);
     for (slot, row) in &now.processes {
         let before = earlier.processes.get(slot).cloned().unwrap_or_default();
         // A participant that has left takes its counts along.
         let step = |now: u64, before: u64| now.saturating_sub(before);
         participants += row.participants;
-        commits += step(row.commits, before.commits);
+        commits = commits.saturating_add(step(row.commits, before.commits));
         table.row([
             format!("{}{}", row.pid, if row.dead { " (dead)" } else { "" }),
             row.participants.to_string(),

@@ -7,6 +7,7 @@ use pso_sim::trace::{self, Operation, Trace};
 
 use crate::cli::{TraceGenerate, TraceKind, TraceMerge, TraceOptions};
 use crate::failure::Failure;
+use crate::output;
 use crate::table::{Table, duration, thousands};
 
 /// The subcommand.
@@ -15,8 +16,7 @@ pub fn run(options: &TraceOptions) -> Result<(), Failure> {
         TraceKind::Generate(options) => generate(options),
         TraceKind::Show(options) => {
             let trace = load(&options.file)?;
-            print!("{}", summary(&trace));
-            Ok(())
+            output::text(summary(&trace))
         }
         TraceKind::Merge(options) => merge(options),
     }
@@ -47,8 +47,7 @@ fn merge(options: &TraceMerge) -> Result<(), Failure> {
 
 fn save(trace: &Trace, file: &Path) -> Result<(), Failure> {
     trace.save(file).map_err(Failure::system(format!("writing {}", file.display())))?;
-    print!("{}", summary(trace));
-    Ok(())
+    output::text(summary(trace))
 }
 
 fn refused<E: std::fmt::Display>(file: &Path) -> impl FnOnce(E) -> Failure {

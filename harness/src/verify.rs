@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::cli::Verify;
 use crate::failure::Failure;
-use crate::{interrupt, machine};
+use crate::{interrupt, machine, output};
 
 /// What a part came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -73,9 +73,9 @@ pub fn run(options: &Verify) -> Result<(), Failure> {
     for at in 0..numbers.parts.len() {
         interrupt::check()?;
         let part = &mut numbers.parts[at];
-        println!("verify: {}: {}", part.name, part.command);
+        output::line(format_args!("verify: {}: {}", part.name, part.command))?;
         part.run()?;
-        println!("verify: {} {:?} after {:.0} s", part.name, part.verdict, part.seconds);
+        output::line(format_args!("verify: {} {:?} after {:.0} s", part.name, part.verdict, part.seconds))?;
         numbers.holds = numbers.parts.iter().all(|part| part.verdict == Verdict::Holds);
         machine::write_results(&options.out, &numbers)?;
     }
@@ -83,7 +83,7 @@ pub fn run(options: &Verify) -> Result<(), Failure> {
     if failed.is_empty() {
         let left_out = numbers.left_out.join(", ");
         let left_out = if left_out.is_empty() { left_out } else { format!("; not run: {left_out}") };
-        println!("verify: ok, {} parts (seed {seed}){left_out}", numbers.parts.len());
+        output::line(format_args!("verify: ok, {} parts (seed {seed}){left_out}", numbers.parts.len()))?;
         return Ok(());
     }
     let names: Vec<_> = failed.iter().map(|part| part.name).collect();

@@ -171,6 +171,77 @@ fn leaks_are_looked_for_where_no_other_process_has_the_space_open() {
     );
 }
 
+/// The danger: a panic in the middle of a line, with all that a guard takes along left behind.
+#[test]
+fn whoever_reads_no_more_ends_what_shows_and_nothing_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("space");
+    let (platform, layout) = create(&Place::Directory(directory.clone()), 8 << 20).unwrap();
+    let directory = directory.to_str().unwrap();
+    let trace = folder.path().join("trace.gz");
+    let trace = trace.to_str().unwrap();
+    let into = |output: Stdio, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
+        let output = command.args(arguments).stdin(Stdio::null()).stdout(output).output().expect("pso starts");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let gone = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        into(writer.into(), arguments)
+    };
+    let full = |arguments: &[&str]| into(std::fs::File::create("/dev/full").unwrap().into(), arguments);
+    let shows = [
+        &["trace", "generate", "counter", "-o", trace][..],
+        &["trace", "show", trace],
+        &["list"],
+        &["list", "--names"],
+        &["fsck", "--dir", directory],
+        &["inspect", "--once", "--dir", directory],
+        &["inspect", "--kinds", "--dir", directory],
+        &["inspect", "--classes", "--dir", directory],
+        &["top", "--once", "--dir", directory],
+    ];
+    for arguments in shows {
+        assert_eq!(gone(arguments), (Some(0), String::new()), "{arguments:?}");
+        if arguments[..1] != ["list"] {
+            let (code, said) = full(arguments);
+            assert!(code == Some(1) && said.starts_with("pso: cannot write the output: "), "{arguments:?}: {said}");
+        }
+    }
+    // What is to be measured has not been.
+    let (code, said) = gone(&["sim", "--transactions", "100"]);
+    assert!(code == Some(1) && said.contains("cannot write the output"), "{said}");
+    // A space with damage stays one.
+    let space = pso_engine::space::Space::join(platform.clone(), layout).unwrap();
+    platform.store(space.arena().root().value_word(), 0xf, Relaxed);
+    space.leave();
+    let (code, said) = gone(&["fsck", "--dir", directory]);
+    assert!(code == Some(1) && said.contains("1 findings"), "{said}");
+}
+
+/// The danger: a number of a damaged space ends whoever shows it.
+#[test]
+fn counts_of_a_damaged_space_are_shown_whatever_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("space");
+    let (platform, layout) = create(&Place::Directory(directory.clone()), 8 << 20).unwrap();
+    let space = pso_engine::space::Space::join(platform.clone(), layout).unwrap();
+    let participants = [space.participant().unwrap(), space.participant().unwrap()];
+    for participant in &participants {
+        let slot = Slot::of(space.arena(), participant.id()).unwrap();
+        for word in [slot.commits(), slot.attempts(), slot.stops(), slot.sleeps(), slot.retired_words()] {
+            platform.store(word, u64::MAX - 1, Relaxed);
+        }
+    }
+    for subcommand in ["top", "inspect"] {
+        let output = pso(&[subcommand, "--once", "--dir", directory.to_str().unwrap()]);
+        assert!(output.status.success(), "{output:?}");
+    }
+    // Nobody leaves by words that are wrong.
+    std::mem::forget(participants);
+}
+
 /// The danger: who reads nothing but the exit code takes a run in which nobody got through for a good one.
 #[test]
 fn a_simulated_run_in_which_nobody_gets_through_fails_unless_it_was_disturbed() {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::BenchBank;
 use crate::failure::Failure;
 use crate::machine::{self, median};
+use crate::output;
 use crate::python::Python;
 use crate::table::{Table, thousands};
 
@@ -61,10 +62,10 @@ struct Fairness {
 /// The subcommand.
 pub fn run(options: &BenchBank) -> Result<(), Failure> {
     let python = Python::find(options.python.as_deref())?;
-    println!(
+    output::line(format_args!(
         "bench bank: {} accounts, {} rounds of {} s, seed {}",
         options.accounts, options.rounds, options.seconds, options.seed
-    );
+    ))?;
     let mut runs = vec![Vec::new(); CONTESTANTS.len()];
     let bar = bar(u64::from(options.rounds) * CONTESTANTS.len() as u64);
     for round in 0..options.rounds {
@@ -93,8 +94,8 @@ pub fn run(options: &BenchBank) -> Result<(), Failure> {
             .collect(),
         fairness,
     };
-    print(&numbers);
-    options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))
+    options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))?;
+    print(&numbers)
 }
 
 fn fairness(python: &Python, options: &BenchBank) -> Result<Fairness, Failure> {
@@ -127,7 +128,7 @@ fn measure(
     if run.sum_kept { Ok(run) } else { Err(Failure::Wrong(format!("bench: {name}: the sum of all balances changed"))) }
 }
 
-fn print(numbers: &Numbers) {
+fn print(numbers: &Numbers) -> Result<(), Failure> {
     let mut table = Table::new(["", "transfers/s", "least", "most"]);
     let rate = |rate: f64| thousands(rate.round() as u64);
     for contestant in &numbers.transfers_per_second {
@@ -135,20 +136,20 @@ fn print(numbers: &Numbers) {
         let most = contestant.runs.iter().copied().fold(0.0, f64::max);
         table.row([contestant.name.to_owned(), rate(contestant.median), rate(least), rate(most)]);
     }
-    println!("\n{table}");
-    println!("  pso over Manager, 2 processes each: {:.0}x", numbers.two_processes_over_manager);
-    println!("  pso, 2 processes over 1: {:.2}x", numbers.two_processes_over_one);
+    output::line(format_args!("\n{table}"))?;
+    output::line(format_args!("  pso over Manager, 2 processes each: {:.0}x", numbers.two_processes_over_manager))?;
+    output::line(format_args!("  pso, 2 processes over 1: {:.2}x", numbers.two_processes_over_one))?;
     let fairness = &numbers.fairness;
     let rates: Vec<String> = fairness.rates.iter().map(|each| rate(*each)).collect();
-    println!(
+    output::line(format_args!(
         "  {} processes on {} accounts for {} s: {} transfers/s, slowest over fastest {:.2}",
         fairness.processes,
         fairness.accounts,
         fairness.seconds,
         rates.join(", "),
         fairness.slowest_over_fastest
-    );
-    println!("  sums kept in every run");
+    ))?;
+    output::line("  sums kept in every run")
 }
 
 fn bar(length: u64) -> ProgressBar {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::BenchGarbage;
 use crate::failure::Failure;
 use crate::machine::{self, median};
+use crate::output;
 use crate::plot;
 use crate::python::Python;
 use crate::table::Table;
@@ -152,10 +153,10 @@ impl Stops {
 /// The subcommand.
 pub fn run(options: &BenchGarbage) -> Result<(), Failure> {
     let python = Python::find(options.python.as_deref())?;
-    println!(
+    output::line(format_args!(
         "bench garbage: a ring of {} lists; twice {} s of replacing under kills; {} stops of a second",
         options.objects, options.seconds, options.stops
-    );
+    ))?;
     let [objects, seconds, stops, seed] =
         [options.objects.into(), options.seconds.into(), options.stops.into(), options.seed]
             .map(|number: u64| number.to_string());
@@ -169,15 +170,15 @@ pub fn run(options: &BenchGarbage) -> Result<(), Failure> {
     .map(String::from)
     .collect::<Vec<_>>();
     let numbers: Numbers = python.answer("pso_bench", &arguments)?;
-    numbers.print();
     if let Some(out) = &options.out {
         machine::write_results(out, &numbers)?;
     }
+    numbers.print()?;
     options.plot.as_ref().map_or(Ok(()), |folder| plot::garbage::write(&numbers, folder))
 }
 
 impl Numbers {
-    fn print(&self) {
+    fn print(&self) -> Result<(), Failure> {
         let ring = &self.ring;
         let mut table = Table::new(["two who move money", "1/s", "1/s of processor time", "longest, ms of it"]);
         for (name, work) in [("before", ring.before), ("while the ring is collected", ring.meanwhile)] {
@@ -188,17 +189,17 @@ impl Numbers {
                 format!("{:.2}", work.longest_cpu_ms),
             ]);
         }
-        println!("\n{table}");
-        println!(
+        output::line(format_args!("\n{table}"))?;
+        output::line(format_args!(
             "{} MB freed in {:.2} s ({:.2} s of processor time, {} of a processor at most); the two kept {:.2} of their rate\n",
             ring.freed_bytes / 1_000_000,
             ring.collector_s,
             ring.collector_cpu_s,
             ring.share,
             ring.meanwhile.operations_per_s / ring.before.operations_per_s
-        );
+        ))?;
         if let Some(deleted) = &self.deleted {
-            println!("{deleted}\n");
+            output::line(format_args!("{deleted}\n"))?;
         }
         let headings = [
             "values replaced, a kill a second",
@@ -214,10 +215,11 @@ impl Numbers {
             let [fewest, middle] = churn.rates().map(|rate| format!("{rate:.0}"));
             table.row([churn.name().into(), first, second, fewest, middle, churn.findings.to_string()]);
         }
-        println!("{table}");
+        output::line(&table)?;
         if let Some(stops) = &self.stops {
-            println!("{}", stops.table());
+            output::line(format_args!("{}", stops.table()))?;
         }
+        Ok(())
     }
 }
 

@@ -35,6 +35,7 @@ use crate::cli::{BenchKill, KillDeed, KillVictim};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::machine;
+use crate::output;
 use crate::place::{self, Joined};
 use crate::table::Table;
 use crate::torture::Latency;
@@ -84,10 +85,10 @@ struct Time {
 
 /// The subcommand.
 pub fn run(options: &BenchKill) -> Result<(), Failure> {
-    println!(
+    output::line(format_args!(
         "bench kill: {} kills of a process with {} blocks and {} handles, in each of three deeds, seed {}",
         options.kills, options.blocks, options.handles, options.seed
-    );
+    ))?;
     let mut random = StdRng::seed_from_u64(options.seed);
     let mut measured = |deed| -> Result<Times, Failure> {
         let mut times = Vec::new();
@@ -135,7 +136,7 @@ pub fn run(options: &BenchKill) -> Result<(), Failure> {
             format!("{:.2}", dying.p99_ms),
         ]);
     }
-    println!("\n{table}");
+    output::line(format_args!("\n{table}"))?;
     options.out.as_ref().map_or(Ok(()), |out| machine::write_results(out, &numbers))
 }
 
@@ -355,7 +356,7 @@ pub fn work(options: &KillVictim) -> Result<(), Failure> {
     if options.deed != KillDeed::Collection {
         make(&mut tx, options.blocks).map_err(failed("the transaction"))?;
     }
-    println!("{}", tx.id().0);
+    output::line(format_args!("{}", tx.id().0))?;
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).map_err(Failure::system("waiting for a word"))?;
     tx.commit().map_err(failed("the commit"))?;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::cli::BenchMicro;
 use crate::failure::Failure;
 use crate::machine::{self, median};
+use crate::output;
 use crate::python::{Python, run_to_end};
 use crate::table::Table;
 
@@ -34,7 +35,7 @@ struct Pair {
 /// The subcommand. Rounds, for a machine may change its speed within minutes: a ratio compares what was measured within seconds.
 pub fn run(options: &BenchMicro) -> Result<(), Failure> {
     let python = Python::find(options.python.as_deref())?;
-    println!("bench micro: {} rounds of two minutes", options.rounds);
+    output::line(format_args!("bench micro: {} rounds of two minutes", options.rounds))?;
     let mut rounds = Vec::new();
     for _ in 0..options.rounds {
         rounds.push(round(&python, options.fast)?);
@@ -52,7 +53,7 @@ pub fn run(options: &BenchMicro) -> Result<(), Failure> {
             format!("{least:.2}..{most:.2}"),
         ]);
     }
-    println!("\n{table}");
+    output::line(format_args!("\n{table}"))?;
     options.out.as_ref().map_or(Ok(()), |out| machine::write_results(out, &operations))
 }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::{BankWorker, BenchNative};
 use crate::failure::Failure;
 use crate::machine::{self, median};
+use crate::output;
 use crate::place;
 use crate::table::{Table, thousands};
 
@@ -53,10 +54,10 @@ struct Report {
 
 /// The subcommand.
 pub fn run(options: &BenchNative) -> Result<(), Failure> {
-    println!(
+    output::line(format_args!(
         "bench native: {} accounts, {} rounds of {} s, seed {}",
         options.accounts, options.rounds, options.seconds, options.seed
-    );
+    ))?;
     let mut runs: Vec<Vec<Vec<f64>>> = vec![Vec::new(); options.processes.len()];
     for round in 0..options.rounds {
         for (number, processes) in options.processes.iter().enumerate() {
@@ -74,7 +75,7 @@ pub fn run(options: &BenchNative) -> Result<(), Failure> {
             format!("{:.2}", each.slowest_over_fastest),
         ]);
     }
-    println!("\n{table}  sums kept in every run");
+    output::line(format_args!("\n{table}  sums kept in every run"))?;
     let numbers = Numbers {
         seed: options.seed,
         accounts: options.accounts,
@@ -143,7 +144,7 @@ pub fn work(options: &BankWorker) -> Result<(), Failure> {
     let report = transfers(&mut tx, options.seconds, &mut random).map_err(Failure::space("transferring"))?;
     tx.leave();
     let line = serde_json::to_string(&report).map_err(|error| Failure::Wrong(error.to_string()))?;
-    println!("{line}");
+    output::line(&line)?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::BenchWake;
 use crate::failure::Failure;
 use crate::machine::{self, median};
+use crate::output;
 use crate::python::Python;
 use crate::table::Table;
 
@@ -29,7 +30,7 @@ struct Numbers {
 /// The subcommand.
 pub fn run(options: &BenchWake) -> Result<(), Failure> {
     let python = Python::find(options.python.as_deref())?;
-    println!("bench wake: {} rounds of {} round trips each", options.rounds, options.trips);
+    output::line(format_args!("bench wake: {} rounds of {} round trips each", options.rounds, options.trips))?;
     let arguments =
         ["wake", "--rounds", &options.rounds.to_string(), "--trips", &options.trips.to_string()].map(String::from);
     let rounds: Rounds = python.answer("pso_bench", &arguments)?;
@@ -37,7 +38,7 @@ pub fn run(options: &BenchWake) -> Result<(), Failure> {
     let mut table = Table::new(["round trip", "microseconds", "over futexes"]);
     table.row(["futexes".into(), format!("{:.1}", numbers.futex_us), String::new()]);
     table.row(["pso.retry".into(), format!("{:.1}", numbers.retry_us), format!("{:.2}x", numbers.ratio)]);
-    println!("\n{table}");
+    output::line(format_args!("\n{table}"))?;
     options.out.as_ref().map_or(Ok(()), |out| machine::write_results(out, &numbers))
 }
 

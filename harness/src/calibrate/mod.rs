@@ -16,12 +16,13 @@ use pso_sim::machine::{Distances, Fact, Figure, Profile, Samples, Topology};
 
 use crate::cli::Calibrate;
 use crate::failure::Failure;
+use crate::output;
 use crate::table::Table;
 
 /// The subcommand.
 pub fn run(options: &Calibrate) -> Result<(), Failure> {
     let profile = measure()?;
-    print(&profile);
+    print(&profile)?;
     let file = &options.out;
     let what = format!("writing {}", file.display());
     let text = profile.to_text().map_err(|error| Failure::Wrong(format!("{what}: {error}")))?;
@@ -29,7 +30,7 @@ pub fn run(options: &Calibrate) -> Result<(), Failure> {
         std::fs::create_dir_all(folder).map_err(Failure::system(format!("making {}", folder.display())))?;
     }
     std::fs::write(file, text).map_err(Failure::system(what))?;
-    println!("  written to {}", file.display());
+    output::line(format_args!("  written to {}", file.display()))?;
     Ok(())
 }
 
@@ -122,7 +123,7 @@ fn distances(ns: f64, from: &str) -> Distances {
     Distances { ns: [ns; 3], from: from.into() }
 }
 
-fn print(profile: &Profile) {
+fn print(profile: &Profile) -> Result<(), Failure> {
     let mut rows: Vec<(&str, f64, &str)> = Vec::new();
     rows.extend(profile.figures().map(|(name, figure)| (name, figure.ns, figure.from.as_str())));
     rows.extend(
@@ -135,8 +136,9 @@ fn print(profile: &Profile) {
     for (name, ns, _) in &rows {
         table.row([(*name).to_owned(), format!("{ns:.2}")]);
     }
-    println!("\n{table}");
+    output::line(format_args!("\n{table}"))?;
     for (name, _, from) in rows {
-        println!("  {name}: {from}");
+        output::line(format_args!("  {name}: {from}"))?;
     }
+    Ok(())
 }

@@ -15,7 +15,7 @@ use crate::cli::{Demo, Pace};
 use crate::failure::Failure;
 use crate::sweep::Duel;
 use crate::table::thousands;
-use crate::{fault, machine, plot, simulator};
+use crate::{fault, machine, output, plot, simulator};
 
 /// Reads, writes and the like that are played: a few seconds of the simulator at each point.
 const OPERATIONS_MAX: usize = 200_000;
@@ -52,7 +52,7 @@ pub fn run(recordings: &[PathBuf], options: &Demo, seed: u64) -> Result<Vec<Stri
         thousands(transactions as u64),
         thousands(operations as u64)
     );
-    println!("\n  The trace of the job: {told}");
+    output::line(format_args!("\n  The trace of the job: {told}"))?;
     std::fs::create_dir_all(&options.out).map_err(Failure::system(format!("making {}", options.out.display())))?;
     let file = options.out.join("trace.gz");
     trace.save(&file).map_err(Failure::system(format!("writing {}", file.display())))?;
@@ -60,9 +60,9 @@ pub fn run(recordings: &[PathBuf], options: &Demo, seed: u64) -> Result<Vec<Stri
     let deal = |participants: u32| dealt(&trace, participants);
     let profile = match simulator::profile(&options.profile) {
         Err(failure) if options.profile == "local" => {
-            println!(
+            output::line(format_args!(
                 "  This machine cannot be measured ({failure}): simulated is the machine of the profile {FALLBACK}."
-            );
+            ))?;
             simulator::profile(FALLBACK)?
         }
         found => found?,

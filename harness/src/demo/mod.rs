@@ -29,7 +29,7 @@ use crate::cli::Demo;
 use crate::failure::Failure;
 use crate::place::{self, RemoveAtEnd};
 use crate::python::Python;
-use crate::{fsck, inspect};
+use crate::{fsck, inspect, output};
 
 /// `multiprocessing.Manager` gets every so-many-th file: all of them would take minutes.
 const MANAGER_EVERY: u64 = 20;
@@ -85,16 +85,16 @@ pub fn run(options: &Demo) -> Result<(), Failure> {
 
     let arguments = ["list", "--sample", &options.sample.to_string(), "--seed", &seed.to_string(), "--out"];
     let listing: Listing = python.answer("pso_demo", &strings(&arguments, &[text(&names)]))?;
-    println!(
+    output::line(format_args!(
         "demo: {} files of the standard library of Python {}, {} workers, {} kills, seed {seed}",
         listing.files, listing.python, options.workers, options.kills
-    );
+    ))?;
 
     let spinner = spinner("one plain process");
     let plain: Plain = python
         .answer("pso_demo", &strings(&["plain", "--names"], &[text(&names), "--out".into(), text(&plain_result)]))?;
     spinner.finish_and_clear();
-    println!("  one plain process: {:.1} s", plain.seconds);
+    output::line(format_args!("  one plain process: {:.1} s", plain.seconds))?;
 
     let space = format!("demo-{}", std::process::id());
     let place = Place::Name(space.clone());
@@ -103,7 +103,7 @@ pub fn run(options: &Demo) -> Result<(), Failure> {
     let mut random = StdRng::seed_from_u64(seed);
     let shared = shared::run(&python, options, &space, &names, listing.files, &mut random, &bar)?;
     bar.finish_and_clear();
-    println!("  shared objects: {:.1} s", shared.seconds);
+    output::line(format_args!("  shared objects: {:.1} s", shared.seconds))?;
 
     let spinner = self::spinner("comparing");
     let verdict: Verdict =
@@ -117,10 +117,10 @@ pub fn run(options: &Demo) -> Result<(), Failure> {
 
     let manager =
         if options.no_manager { None } else { Some(run_manager(&python, options, &text(&names), listing.files)?) };
-    report::print(&plain, &shared, &verdict, manager.as_ref(), &memory, options);
+    report::print(&plain, &shared, &verdict, manager.as_ref(), &memory, options)?;
     if options.keep {
         removal.keep();
-        println!("  the space is kept: pso inspect {space}");
+        output::line(format_args!("  the space is kept: pso inspect {space}"))?;
     }
     wrong.extend(evaluate::run(&shared.recordings, options, seed)?);
     report::judge(&plain, &shared, &verdict, &wrong, options)
@@ -133,7 +133,7 @@ fn run_manager(python: &Python, options: &Demo, names: &str, files: u64) -> Resu
         [names.to_owned(), "--workers".into(), options.workers.to_string(), "--every".into(), every.to_string()];
     let manager: Manager = python.answer("pso_demo", &strings(&["manager", "--names"], &numbers))?;
     spinner.finish_and_clear();
-    println!("  multiprocessing.Manager, every {every}th file: {:.1} s", manager.seconds);
+    output::line(format_args!("  multiprocessing.Manager, every {every}th file: {:.1} s", manager.seconds))?;
     if manager.failed > 0 || manager.words != manager.expected_words {
         let what = "the run on multiprocessing.Manager failed: it is no measure for anything";
         return Err(Failure::Wrong(what.into()));

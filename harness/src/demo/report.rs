@@ -5,6 +5,7 @@ use super::{Manager, Plain, Verdict};
 use crate::cli::Demo;
 use crate::failure::Failure;
 use crate::inspect::Memory;
+use crate::output;
 use crate::table::{Table, bytes, thousands};
 
 /// Prints the table.
@@ -15,7 +16,7 @@ pub fn print(
     manager: Option<&Manager>,
     memory: &Memory,
     options: &Demo,
-) {
+) -> Result<(), Failure> {
     let files = plain.files as f64;
     let speedup = |seconds: f64| format!("{:.2}x", plain.seconds / seconds);
     let mut table = Table::new(["", "wall time", "speed-up", "files/s"]);
@@ -29,30 +30,34 @@ pub fn print(
         let seconds = manager.seconds * plain.bytes as f64 / manager.bytes as f64;
         table.row(row(format!("Manager, {} workers", options.workers), seconds, " (scaled)"));
     }
-    println!("\n{table}");
+    output::line(format_args!("\n{table}"))?;
     if let Some(manager) = manager {
-        println!(
+        output::line(format_args!(
             "  Manager ran on {} files ({} of {}); its time is scaled by bytes.",
             manager.files,
             bytes(manager.bytes),
             bytes(plain.bytes)
-        );
+        ))?;
     }
     let work = &shared.work;
-    println!(
+    output::line(format_args!(
         "  {} words ({} distinct), {} identifiers in {} files.",
         thousands(verdict.words),
         thousands(verdict.distinct),
         thousands(verdict.identifiers),
         thousands(verdict.files)
-    );
-    println!(
+    ))?;
+    output::line(format_args!(
         "  Workers that lived to the end: {} transactions, {} attempts.",
         thousands(2 * work.files),
         thousands(work.take + work.done)
-    );
-    println!("  {} workers killed, {} files put back and done again.", shared.killed, shared.put_back);
-    println!("  Memory of the space: {} in use.", bytes(memory.committed_bytes));
+    ))?;
+    output::line(format_args!(
+        "  {} workers killed, {} files put back and done again.",
+        shared.killed, shared.put_back
+    ))?;
+    output::line(format_args!("  Memory of the space: {} in use.", bytes(memory.committed_bytes)))?;
+    Ok(())
 }
 
 /// The closing line, or an error that says what differs. `found` is what `fsck` and the players of the trace found wrong.
@@ -79,10 +84,10 @@ pub fn judge(
         ));
     }
     if wrong.is_empty() && verdict.lost == 0 {
-        println!(
+        output::line(format_args!(
             "demo: ok, {} words in {} files equal to the single-process result, {} workers killed, 0 updates lost",
             verdict.words, verdict.files, shared.killed
-        );
+        ))?;
         return Ok(());
     }
     Err(Failure::Wrong(format!("demo: FAILED, {} updates lost\n  {}", verdict.lost, wrong.join("\n  "))))

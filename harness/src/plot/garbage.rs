@@ -14,6 +14,7 @@ use super::palette;
 use super::quantity::Unit;
 use crate::bench::garbage::{Churn, Numbers, mebibytes};
 use crate::failure::Failure;
+use crate::output;
 
 const TITLE: &str = "MiB in use; four processes replace values, one is killed each second";
 /// Beside the moment of the stop.
@@ -27,7 +28,7 @@ const HEADROOM: f64 = 1.15;
 /// Writes `garbage.svg` and `garbage.png` into `folder`.
 pub fn write(numbers: &Numbers, folder: &Path) -> Result<(), Failure> {
     canvas::write(&Sheet { numbers }, folder, "garbage", TITLE, &describe(numbers))?;
-    println!("  chart (SVG, PNG): {}", folder.join("garbage.svg").display());
+    output::line(format_args!("  chart (SVG, PNG): {}", folder.join("garbage.svg").display()))?;
     Ok(())
 }
 

@@ -31,6 +31,7 @@ use pso_sim::measure::World;
 use crate::cli::Plot;
 use crate::failure::Failure;
 use crate::machine::read_results;
+use crate::output;
 use crate::table::Table;
 use input::Input;
 pub use input::{verdict_words, world_word};
@@ -55,11 +56,11 @@ pub fn run(options: &Plot) -> Result<(), Failure> {
 /// Prints what is in result files; if there is a folder for it, writes charts and a report.
 pub fn report(files: &[PathBuf], folder: Option<&Path>, title: &str, introduction: &[String]) -> Result<(), Failure> {
     let input = Input::read(files)?;
-    print_summary(&input);
+    print_summary(&input)?;
     if let Some(folder) = folder {
         let written = write(&input, folder, title, introduction)?;
         let charts = if written == 1 { "1 chart".into() } else { format!("{written} charts") };
-        println!("\n  {charts} (SVG, PNG) and the report: {}", folder.join("report.html").display());
+        output::line(format_args!("\n  {charts} (SVG, PNG) and the report: {}", folder.join("report.html").display()))?;
     }
     Ok(())
 }
@@ -81,7 +82,7 @@ fn write(input: &Input, folder: &Path, title: &str, introduction: &[String]) -> 
 }
 
 /// The main figures of every row, for the terminal.
-fn print_summary(input: &Input) {
+fn print_summary(input: &Input) -> Result<(), Failure> {
     let headings =
         ["trace", "where", "cores", "participants", "runs", "commits/s", "attempts", "p50", "p99", "Jain", "ended"];
     let mut table = Table::new(headings);
@@ -103,8 +104,9 @@ fn print_summary(input: &Input) {
             row.verdict.clone(),
         ]);
     }
-    println!("\n{table}");
+    output::line(format_args!("\n{table}"))?;
     if input.runs.iter().any(|run| run.measurement.world == World::Simulated) {
-        println!("  Simulated rows come from the engine on a simulated machine, not from this one.");
+        output::line("  Simulated rows come from the engine on a simulated machine, not from this one.")?;
     }
+    Ok(())
 }

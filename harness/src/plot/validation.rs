@@ -19,6 +19,7 @@ use super::palette;
 use super::quantity::Unit;
 use crate::failure::Failure;
 use crate::machine::median;
+use crate::output;
 use crate::validate::case::{Case, Numbers, TOLERANCE, quantile};
 
 const WIDTH: u32 = 1000;
@@ -42,7 +43,7 @@ const HEADROOM: f64 = 1.14;
 pub fn write(numbers: &Numbers, folder: &Path) -> Result<(), Failure> {
     let sheet = Sheet { workloads: workloads(numbers) };
     canvas::write(&sheet, folder, "validate", TITLE, &describe(numbers))?;
-    println!("  chart (SVG, PNG): {}", folder.join("validate.svg").display());
+    output::line(format_args!("  chart (SVG, PNG): {}", folder.join("validate.svg").display()))?;
     Ok(())
 }
 

@@ -24,7 +24,7 @@ use crate::crew::{self, Crew, space_in};
 use crate::failure::Failure;
 use crate::machine::{self, median};
 use crate::table::{Table, duration, thousands};
-use crate::{fault, place, trace};
+use crate::{fault, output, place, trace};
 
 /// A space for any trace: logs, tables, blocks of the stage. Memory is taken only as it is used.
 const SPACE_BYTES: u64 = 256 << 20;
@@ -57,12 +57,12 @@ pub fn run(options: &Replay) -> Result<(), Failure> {
         return Err(Failure::Wrong(format!("a space has room for {most} players: deal the lines with --participants")));
     }
     let trace = trace.folded(participants.max(1));
-    println!(
+    output::line(format_args!(
         "replay {}: {} transactions by {participants} processes, {} runs, real time",
         trace.header.name,
         thousands(trace.transactions.len() as u64),
         options.runs
-    );
+    ))?;
     let mut measurements = Vec::new();
     for _ in 0..options.runs {
         let measured = play(options, &trace)?;
@@ -72,9 +72,9 @@ pub fn run(options: &Replay) -> Result<(), Failure> {
             break;
         }
     }
-    print(&measurements);
     let numbers = Numbers { file: trace.header.name, pace: name(options.pace), measurements };
     options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))?;
+    print(&numbers.measurements)?;
     fault::none_in("replay", &numbers.measurements)
 }
 
@@ -189,7 +189,7 @@ pub fn space_bytes(trace: &Trace) -> u64 {
     allocations.fold(SPACE_BYTES.saturating_add(cells), u64::saturating_add)
 }
 
-fn print(measurements: &[Measurement]) {
+fn print(measurements: &[Measurement]) -> Result<(), Failure> {
     let headings =
         ["run", "commits/s", "attempts/commit", "p50", "p99", "p99.9", "longest", "Jain", "slowest/fastest", "verdict"];
     let mut table = Table::new(headings);
@@ -222,7 +222,7 @@ fn print(measurements: &[Measurement]) {
         format!("{:.2}", middle(Measurement::slowest_over_fastest)),
         String::new(),
     ]);
-    println!("\n{table}");
+    output::line(format_args!("\n{table}"))
 }
 
 /// A verdict in a word.

@@ -18,7 +18,7 @@ pub use duel::Duel;
 
 use crate::cli::{Pace, Sweep};
 use crate::failure::Failure;
-use crate::{fault, machine, plot, simulator};
+use crate::{fault, machine, output, plot, simulator};
 
 /// Transactions of a run at low, medium and high contention: think times make a low one long.
 const TRANSACTIONS: [u64; 3] = [20_000, 60_000, 200_000];
@@ -41,12 +41,12 @@ pub fn run(options: &Sweep) -> Result<(), Failure> {
         .iter()
         .flat_map(|kind| options.contention.iter().map(|contention| (*kind, *contention)))
         .collect();
-    println!(
+    output::line(format_args!(
         "sweep: {} traces, {runs} real runs of each point, simulated on the profile {}, seed {}",
         traces.len(),
         options.profile,
         options.seed
-    );
+    ))?;
     let began = Instant::now();
     let bar = progress(traces.len() as u64 * u64::from(runs));
     let mut measurements = Vec::new();
@@ -55,7 +55,7 @@ pub fn run(options: &Sweep) -> Result<(), Failure> {
         measurements.extend(measure(options, kind, contention, runs, &bar)?);
     }
     bar.finish_and_clear();
-    println!("  {} runs in {:.0} s", measurements.len(), began.elapsed().as_secs_f64());
+    output::line(format_args!("  {} runs in {:.0} s", measurements.len(), began.elapsed().as_secs_f64()))?;
     let numbers = Numbers { seed: options.seed, runs, profile: &options.profile, measurements: &measurements };
     machine::write_results(&options.out, &numbers)?;
     plot::report(

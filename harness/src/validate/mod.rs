@@ -19,7 +19,7 @@ use crate::cli::Validate;
 use crate::failure::Failure;
 use crate::machine::{self, median};
 use crate::table::{Table, thousands};
-use crate::{calibrate, plot, replay, simulator};
+use crate::{calibrate, output, plot, replay, simulator};
 
 const KINDS: [Kind; 2] = [Kind::Bank1000, Kind::Counter];
 
@@ -28,12 +28,12 @@ pub fn run(options: &Validate) -> Result<(), Failure> {
     let folder = tempfile::tempdir().map_err(Failure::system("a folder for the traces"))?;
     let mut cases = cases(options);
     let traces: Vec<Trace> = cases.iter().map(|case| trace(options, case)).collect();
-    println!(
+    output::line(format_args!(
         "validate: {} rounds of calibration, real run and simulated run, {} transactions each, seed {}",
         options.rounds,
         thousands(options.transactions),
         options.seed
-    );
+    ))?;
     for round in 0..options.rounds {
         for (number, case) in cases.iter_mut().enumerate() {
             let profile = calibrate::measure()?;
@@ -55,9 +55,9 @@ pub fn run(options: &Validate) -> Result<(), Failure> {
         }
     }
     cases.iter_mut().for_each(Case::settle);
-    print(&cases);
     let numbers = Numbers { rounds: options.rounds, transactions: options.transactions, seed: options.seed, cases };
     options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))?;
+    print(&numbers.cases)?;
     options.plot.as_ref().map_or(Ok(()), |folder| plot::validation::write(&numbers, folder))
 }
 
@@ -77,7 +77,7 @@ fn real(trace: &Trace, file: &Path) -> Result<pso_sim::measure::Measurement, Fai
     replay::flat_out(trace, file)
 }
 
-fn print(cases: &[Case]) {
+fn print(cases: &[Case]) -> Result<(), Failure> {
     let mut table = Table::new([
         "workload",
         "processes",
@@ -104,7 +104,12 @@ fn print(cases: &[Case]) {
             format!("{:.2}", median(&case.simulated_attempts_per_commit)),
         ]);
     }
-    println!("\n{table}");
+    output::line(format_args!("\n{table}"))?;
     let within = cases.iter().filter(|case| case.holds()).count();
-    println!("  {within} of {} cases within {:.0} % of the real median", cases.len(), TOLERANCE * 100.0);
+    output::line(format_args!(
+        "  {within} of {} cases within {:.0} % of the real median",
+        cases.len(),
+        TOLERANCE * 100.0
+    ))?;
+    Ok(())
 }
