@@ -2,6 +2,7 @@
 
 mod garbage;
 mod kill;
+mod numbers;
 mod plot;
 mod simulator;
 mod trace;
@@ -13,6 +14,7 @@ use pso_engine::contention::PolicyId;
 
 pub use garbage::*;
 pub use kill::*;
+pub use numbers::*;
 pub use plot::*;
 pub use simulator::*;
 pub use trace::*;
@@ -138,16 +140,16 @@ pub enum BenchKind {
 #[derive(Args)]
 pub struct BenchBank {
     /// Accounts of the main part.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..))]
     pub accounts: u32,
     /// Seconds of each run.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     pub seconds: f64,
     /// Runs of each contestant, alternated; medians are quoted.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
     /// Seconds of the fairness part (4 processes, 4 accounts).
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
     pub fairness_seconds: f64,
     /// Chooses the accounts.
     #[arg(long, default_value_t = 1)]
@@ -195,13 +197,13 @@ pub struct BenchWake {
 #[derive(Args)]
 pub struct BenchNative {
     /// Accounts.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub accounts: u64,
     /// Processes; each count is a contestant of its own.
-    #[arg(long, value_delimiter = ',', default_value = "1,2,4")]
+    #[arg(long, value_delimiter = ',', default_value = "1,2,4", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub processes: Vec<u32>,
     /// Seconds of each run.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     pub seconds: f64,
     /// Runs of each contestant, alternated; medians are quoted.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
@@ -389,6 +391,30 @@ mod tests {
             let parse = |count| Options::try_parse_from([&["pso"], words, &[count]].concat());
             assert!(parse("0").is_err() && parse("1").is_ok(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn what_measures_nothing_is_no_measurement() {
+        let refused = [
+            "bench native --processes 0",
+            "bench native --processes 1,0",
+            "bench native --accounts 0",
+            "bench native --seconds NaN",
+            "bench native --seconds 0",
+            "bench native --seconds -1",
+            "bench native --seconds inf",
+            "bench bank --accounts 1",
+            "bench bank --seconds NaN",
+            "bench bank --fairness-seconds 0",
+            "validate --processes 0",
+        ];
+        let parse = |line: &str| Options::try_parse_from(["pso"].into_iter().chain(line.split(' ')));
+        for line in refused {
+            assert!(parse(line).is_err(), "{line}");
+        }
+        assert!(parse("bench native --accounts 1 --processes 1,64 --seconds 0.01").is_ok());
+        assert!(parse("bench bank --accounts 2 --seconds 1 --fairness-seconds 0.5").is_ok());
+        assert!(parse("validate --processes 1,2").is_ok());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Why a subcommand ends with exit code 1.
+/// Why a subcommand ends with exit code 1, or 2 where it says so.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Ctrl-C or SIGTERM.
@@ -67,6 +67,9 @@ pub enum Failure {
     /// `fsck --repair` could not begin.
     #[error("{0}")]
     NotRepaired(String),
+    /// What is asked for makes no sense, which the command line's own grammar does not tell. Nothing was done: exit code 2, as there.
+    #[error("{0}")]
+    Refused(String),
     /// A check has found what must not be.
     #[error("{0}")]
     Wrong(String),

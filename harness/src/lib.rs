@@ -1,7 +1,7 @@
 //! What the command `pso` is made of: shows, measures, torments and inspects shared spaces.
 //!
 //! Each subcommand is a folder or file of its own; this file chooses among them and turns failures into exit codes:
-//! 0 all is well, 1 something that should hold does not or cannot be done, 2 the command line makes no sense (clap), or `fsck
+//! 0 all is well, 1 something that should hold does not or cannot be done, 2 the command line makes no sense, or `fsck
 //! --repair` cannot repair the space.
 //!
 //! Public are the rooms that the benchmarks of this crate (`benches/`) work in as well: a space and a crew of processes on
@@ -42,6 +42,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+pub use cli::seconds;
 use cli::{Command, Options};
 use failure::Failure;
 
@@ -65,7 +66,7 @@ pub fn main() -> ExitCode {
 pub fn exit_code(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure @ Failure::NotRepaired(_)) => {
+        Err(failure @ (Failure::NotRepaired(_) | Failure::Refused(_))) => {
             eprintln!("pso: {failure}");
             ExitCode::from(2)
         }

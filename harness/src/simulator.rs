@@ -79,7 +79,7 @@ fn play(options: &Simulate) -> Result<Played, Failure> {
     let setup = Setup {
         scheduler: scheduler::by_name(name(options.scheduler), options.seed)
             .ok_or_else(|| Failure::Wrong("there is no such scheduler".into()))?,
-        faults: faults(options)?,
+        faults: faults(options, trace.participants())?,
         budget: options.budget,
         patience_ns: options.patience_ms.saturating_mul(1_000_000),
         policy: options.policy,
@@ -108,7 +108,8 @@ pub fn profile(name: &str) -> Result<Profile, Failure> {
     Profile::parse(&text).map_err(|error| Failure::Wrong(format!("{name}: {error}")))
 }
 
-fn faults(options: &Simulate) -> Result<Vec<Fault>, Failure> {
+/// What is done to whom. A fault of nobody's would say of an undisturbed run that it was disturbed.
+fn faults(options: &Simulate, participants: u32) -> Result<Vec<Fault>, Failure> {
     let mut faults = Vec::new();
     for text in &options.kill {
         let [thread, step] = numbers(text)?;
@@ -122,7 +123,12 @@ fn faults(options: &Simulate) -> Result<Vec<Fault>, Failure> {
         let [thread, step, times] = numbers(text)?;
         faults.push(Fault { thread: thread as usize, step, kind: FaultKind::Slow(times) });
     }
-    Ok(faults)
+    match faults.iter().map(|fault| fault.thread).find(|thread| *thread >= participants as usize) {
+        Some(nobody) => Err(Failure::Refused(format!(
+            "sim: there is no participant {nobody}: there are {participants}, and the first one is 0"
+        ))),
+        None => Ok(faults),
+    }
 }
 
 /// The numbers of `1:200:30`.
@@ -130,7 +136,7 @@ fn numbers<const COUNT: usize>(text: &str) -> Result<[u64; COUNT], Failure> {
     let parsed: Option<Vec<u64>> = text.split(':').map(|part| part.parse().ok()).collect();
     parsed
         .and_then(|numbers| numbers.try_into().ok())
-        .ok_or_else(|| Failure::Wrong(format!("{text}: {COUNT} numbers with colons between them are wanted")))
+        .ok_or_else(|| Failure::Refused(format!("{text}: {COUNT} numbers with colons between them are wanted")))
 }
 
 /// As on the command line.

@@ -258,6 +258,18 @@ fn a_simulated_run_in_which_nobody_gets_through_fails_unless_it_was_disturbed() 
 }
 
 #[test]
+fn a_fault_of_nobody_is_refused() {
+    let sim = |fault: [&str; 2]| pso(&[&["sim", "--cores", "2", "--transactions", "100"], &fault[..]].concat());
+    for fault in [["--kill", "2:1"], ["--stop", "99:1:1"], ["--slow", "2:1:2"], ["--kill", "0"]] {
+        let output = sim(fault);
+        assert_eq!(output.status.code(), Some(2), "{fault:?}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("there is no participant") || said.contains("2 numbers"), "{said}");
+    }
+    assert!(sim(["--kill", "1:1"]).status.success());
+}
+
+#[test]
 fn a_foreign_file_is_refused_and_not_touched() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("arena");

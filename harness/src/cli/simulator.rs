@@ -136,7 +136,7 @@ pub struct Validate {
     #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
     pub transactions: u64,
     /// Processes; each count is a case of its own.
-    #[arg(long, value_delimiter = ',', default_value = "1,2")]
+    #[arg(long, value_delimiter = ',', default_value = "1,2", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub processes: Vec<u32>,
     /// Chooses the cells.
     #[arg(long, default_value_t = 1)]
