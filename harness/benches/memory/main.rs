@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use pso_harness::failure::Failure;
-use pso_harness::machine::{Provenance, write_results_of};
+use pso_harness::machine::{Provenance, read_results, write_results_of};
 use pso_harness::{interrupt, promise};
 
 use figures::{Numbers, Row};
@@ -112,7 +112,7 @@ struct Options {
     #[arg(long, value_delimiter = ';')]
     workload: Vec<String>,
     /// Seconds of each run, about.
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 0.5, value_parser = pso_harness::seconds)]
     seconds: f64,
     /// Rounds; medians are quoted.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
@@ -153,17 +153,37 @@ fn main() -> ExitCode {
 fn bench(options: &Options, arguments: &[String]) -> Result<(), Failure> {
     let words = arguments.iter().filter(|argument| *argument != "--bench").cloned().collect::<Vec<_>>().join(" ");
     let provenance = Provenance::of(format!("cargo bench -p pso-harness --bench memory -- {words}"));
+    refuse(options)?;
     let numbers = measure(options)?;
     println!("\n{}\n{}", figures::table(&numbers.rows), promise::table(&numbers.promises));
     numbers.not_run.iter().for_each(|line| println!("  NOT RUN: {line}"));
     options.out.as_ref().map_or(Ok(()), |file| write_results_of(provenance, file, &numbers))
 }
 
+/// What measures nothing, and what would put fewer workloads in the place of more: a file has one provenance for all of it.
+fn refuse(options: &Options) -> Result<(), Failure> {
+    let unknown = options.workload.iter().find(|word| RUNS.iter().all(|(name, _, _)| !name.contains(word.as_str())));
+    if let Some(word) = unknown {
+        return Err(Failure::Refused(format!("memory: no workload has {word:?} in its name; nothing was measured")));
+    }
+    let Some(file) = options.out.as_ref().filter(|file| file.exists()) else { return Ok(()) };
+    let kept = read_results::<Numbers>(file)?.map_or(Vec::new(), |numbers| numbers.rows);
+    let lost = kept.iter().find(|row| !is_chosen(options, &row.workload));
+    lost.map_or(Ok(()), |row| {
+        let file = file.display();
+        Err(Failure::Refused(format!(
+            "memory: {file} holds {:?}, which is not measured now; name another file",
+            row.workload
+        )))
+    })
+}
+
+fn is_chosen(options: &Options, name: &str) -> bool {
+    options.workload.is_empty() || options.workload.iter().any(|chosen| name.contains(chosen.as_str()))
+}
+
 fn measure(options: &Options) -> Result<Numbers, Failure> {
-    let is_chosen = |name: &str| {
-        options.workload.is_empty() || options.workload.iter().any(|chosen| name.contains(chosen.as_str()))
-    };
-    let runs: Vec<_> = RUNS.into_iter().filter(|(workload, _, _)| is_chosen(workload)).collect();
+    let runs: Vec<_> = RUNS.into_iter().filter(|(workload, _, _)| is_chosen(options, workload)).collect();
     let mut not_run = Vec::new();
     let boost = match boost::compile()? {
         Ok(boost) => Some(boost),

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::Parser;
 use pso_harness::failure::Failure;
 use pso_harness::promise;
 use pso_harness::smoke::{self, Test, expect};
@@ -10,16 +11,17 @@ use crate::figures::{self, Numbers, Row};
 use crate::heap::Heap;
 use crate::heap::boost;
 use crate::work::{FEW, PAIR, Tally, Work};
-use crate::{BOOST, Bench, COUNTS, MIMALLOC, MOVE, MOVED, MOVED_INT, PSO, RUNS, targets};
+use crate::{BOOST, Bench, COUNTS, MIMALLOC, MOVE, MOVED, MOVED_INT, Options, PSO, RUNS, targets};
 
 /// Long enough for a batch of everybody.
 const SECONDS: f64 = 0.002;
 
-const TESTS: [Test; 4] = [
+const TESTS: [Test; 5] = [
     ("everybody_does_every_workload_and_keeps_what_must_hold", everybody_everything),
     ("as_many_blocks_live_as_the_workload_says", as_many_live),
     ("a_heap_that_gives_a_block_twice_is_caught", a_careless_heap_is_caught),
     ("a_promise_that_is_not_kept_is_said", a_broken_promise_is_said),
+    ("a_filter_that_loses_results_is_refused", a_filter_that_loses_results_is_refused),
 ];
 
 /// Lists or runs the tests that `arguments` choose.
@@ -50,6 +52,28 @@ fn everybody_everything() -> Result<(), Failure> {
     let read: Numbers = serde_json::from_str(&text).map_err(|error| Failure::Wrong(error.to_string()))?;
     let table = figures::table(&read.rows).to_string();
     expect(RUNS.iter().all(|(workload, _, _)| table.contains(workload)), table)
+}
+
+/// The danger: one word that is mistyped, and the results of all workloads are gone.
+fn a_filter_that_loses_results_is_refused() -> Result<(), Failure> {
+    let folder = tempfile::tempdir().map_err(Failure::system("a folder"))?;
+    let file = folder.path().join("allocator.json");
+    let out = file.display().to_string();
+    let bench = |workload: &str| {
+        let words = ["memory", "--seconds", "0.001", "--rounds", "1", "--workload", workload, "--out", &out];
+        let options = Options::try_parse_from(words).map_err(|error| Failure::Wrong(error.to_string()))?;
+        crate::bench(&options, &[])
+    };
+    let text = || std::fs::read_to_string(&file).map_err(Failure::system("reading results"));
+    expect(matches!(bench("no such"), Err(Failure::Refused(_))) && !file.exists(), "a run of nothing was not refused")?;
+    bench("read, 1,000")?;
+    let before = text()?;
+    for words in ["no such", "read, 1,000;no such", "read, 262,144"] {
+        expect(matches!(bench(words), Err(Failure::Refused(_))), format!("{words} was not refused"))?;
+        expect(text()? == before, format!("{words} changed the file"))?;
+    }
+    bench("read")?;
+    expect(text()?.contains("read, 262,144"), "more workloads did not take the place of fewer")
 }
 
 /// A heap of a vector, which counts what lives.

@@ -72,7 +72,7 @@ struct Options {
     #[arg(long, value_delimiter = ',')]
     contestant: Vec<String>,
     /// Seconds of each run.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = pso_harness::seconds)]
     seconds: f64,
     /// Rounds; medians are quoted.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
@@ -119,7 +119,9 @@ fn main() -> ExitCode {
 fn bench(options: &Options, arguments: &[String]) -> Result<(), Failure> {
     let mut sections = options.out.as_deref().map_or(Ok(Vec::new()), store::read)?;
     if !options.only_plot {
-        let measured = measure(options, arguments)?;
+        let mut measured = measure(options, arguments)?;
+        // Of a workload that makes no sense for so many participants there is nothing new.
+        measured.retain(|new| !new.rows.is_empty());
         sections.retain(|old| measured.iter().all(|new| new.workload != old.workload));
         sections.extend(measured);
         sections.sort_by_key(|section| Workload::value_variants().iter().position(|each| *each == section.workload));
@@ -141,10 +143,20 @@ fn measure(options: &Options, arguments: &[String]) -> Result<Vec<Section>, Fail
     let is_chosen = |name: &str| {
         options.contestant.is_empty() || options.contestant.iter().any(|chosen| name.contains(chosen.as_str()))
     };
+    let unknown =
+        options.contestant.iter().find(|word| CONTESTANTS.iter().all(|(name, _)| !name.contains(word.as_str())));
+    if let Some(word) = unknown {
+        return Err(Failure::Refused(format!("peers: no contestant has {word:?} in its name; nothing was measured")));
+    }
     let contestants: Vec<(&str, Runner)> = CONTESTANTS.into_iter().filter(|(name, _)| is_chosen(name)).collect();
     let participants =
         |workload: Workload| options.participants.iter().copied().filter(move |count| workload.is_for(*count));
     let runs: usize = workloads.iter().map(|each| participants(*each).count() * contestants.len()).sum();
+    if runs == 0 {
+        let none =
+            "peers: no workload that was named is for so many participants (`small` is for one); nothing was measured";
+        return Err(Failure::Refused(none.into()));
+    }
     let bar = bar((runs as u64) * u64::from(options.rounds));
     let words = arguments.iter().filter(|argument| *argument != "--bench").cloned().collect::<Vec<_>>().join(" ");
     let mut sections = Vec::new();
@@ -172,7 +184,9 @@ fn measure(options: &Options, arguments: &[String]) -> Result<Vec<Section>, Fail
                 }
             }
         }
-        bar.suspend(|| println!("\n{}\n\n{}", title(&section), table(&section)));
+        if !section.rows.is_empty() {
+            bar.suspend(|| println!("\n{}\n\n{}", title(&section), table(&section)));
+        }
         sections.push(section);
     }
     bar.finish_and_clear();

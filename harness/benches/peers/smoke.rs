@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
-use clap::ValueEnum;
+use clap::{Parser, ValueEnum};
 use pso_harness::failure::Failure;
 use pso_harness::machine::Provenance;
 use pso_harness::promise;
@@ -13,16 +13,17 @@ use crate::contestant::{Actor, World};
 use crate::figures::{self, Figures, Section};
 use crate::run::{self, Case};
 use crate::workload::{Kind, Workload};
-use crate::{CONTESTANTS, ENGINE_PROCESSES, FAST_STM, chart, store, targets};
+use crate::{CONTESTANTS, ENGINE_PROCESSES, FAST_STM, Options, chart, store, targets};
 
 /// Long enough for every contestant to commit something.
 const SECONDS: f64 = 0.05;
 
-const TESTS: [Test; 4] = [
+const TESTS: [Test; 5] = [
     ("every_contestant_does_every_workload_and_keeps_what_must_hold", everybody_everything),
     ("a_contestant_that_loses_updates_is_caught", a_loser_is_caught),
     ("a_variable_that_holds_too_little_is_found", too_little_is_found),
     ("a_promise_that_is_not_kept_is_said", a_broken_promise_is_said),
+    ("a_filter_that_matches_nothing_keeps_the_file", a_filter_of_nothing_is_refused),
 ];
 
 /// Lists or runs the tests that `arguments` choose.
@@ -58,6 +59,32 @@ fn everybody_everything() -> Result<(), Failure> {
     expect(CONTESTANTS.iter().all(|(name, _)| svg.contains(name)), "a contestant is not on the chart")?;
     let promises = promise::table(&targets::targets(&sections)).to_string();
     expect(promises.contains("small transaction") && promises.contains("wake-ups"), promises)
+}
+
+/// The danger: one word that is mistyped, and sections of a file are gone.
+fn a_filter_of_nothing_is_refused() -> Result<(), Failure> {
+    let folder = tempfile::tempdir().map_err(Failure::system("a folder"))?;
+    let file = folder.path().join("peers.json");
+    let out = file.display().to_string();
+    let bench = |workload: &str, participants: &str, contestant: &str| {
+        let words = ["peers", "--seconds", "0.01", "--rounds", "1", "--out", &out, "--workload", workload];
+        let more = ["--participants", participants, "--contestant", contestant];
+        let options = Options::try_parse_from(words.iter().chain(&more));
+        crate::bench(&options.map_err(|error| Failure::Wrong(error.to_string()))?, &[])
+    };
+    let text = || std::fs::read_to_string(&file).map_err(Failure::system("reading results"));
+    bench("small", "1", "std Mutex")?;
+    let before = text()?;
+    let of_nothing = [("small", "2", "std"), ("small,counter", "1", "nobody"), ("counter", "1", "std,nobody")];
+    for (workload, participants, contestant) in of_nothing {
+        let refused = matches!(bench(workload, participants, contestant), Err(Failure::Refused(_)));
+        expect(refused, format!("{workload} of {participants} by {contestant} was not refused"))?;
+        expect(text()? == before, "a run of nothing changed the file")?;
+    }
+    bench("small,counter", "2", "std Mutex")?;
+    let sections = store::read(&file)?;
+    let kept: Vec<_> = sections.iter().map(|section| (section.workload.name(), section.rows.len())).collect();
+    expect(kept == [("small", 1), ("counter", 1)], format!("{kept:?}"))
 }
 
 /// A contestant that reads and writes in two steps. Between them it lets others run, so that they meet.
