@@ -14,12 +14,12 @@ unit) selection=(--workspace --lib --bins) ;;
 esac
 if cargo nextest --version >/dev/null 2>&1; then
     echo "with cargo nextest"
-    cargo nextest run "${selection[@]}" "$@"
+    cargo nextest run --locked "${selection[@]}" "$@"
     if [ "$part" = all ]; then
         # nextest runs no documentation tests.
-        cargo test --quiet --doc --workspace
+        cargo test --quiet --doc --workspace --locked
     fi
 else
     echo "with cargo test (cargo-nextest is not installed)"
-    cargo test "${selection[@]}" "$@"
+    cargo test --locked "${selection[@]}" "$@"
 fi

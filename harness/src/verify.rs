@@ -5,7 +5,7 @@
 //! says of the rest that it has not run.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use pso_engine::contention::PolicyId;
@@ -17,6 +17,9 @@ use serde_json::Value;
 use crate::cli::Verify;
 use crate::failure::Failure;
 use crate::{interrupt, machine, output};
+
+/// The part that runs `pso check`, which runs cargo-nextest.
+const MODELS: &str = "models";
 
 /// What a part came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,6 +73,9 @@ pub fn run(options: &Verify) -> Result<(), Failure> {
     if numbers.parts.is_empty() {
         return Err(Failure::Wrong("verify: there is nothing to run: all parts are left out".into()));
     }
+    if numbers.parts.iter().any(|part| part.kind == Kind::Cargo || part.name == MODELS) {
+        has_nextest()?;
+    }
     for at in 0..numbers.parts.len() {
         interrupt::check()?;
         let part = &mut numbers.parts[at];
@@ -90,6 +96,19 @@ pub fn run(options: &Verify) -> Result<(), Failure> {
     Err(Failure::Wrong(format!("verify: does not hold: {} (seed {seed})", names.join(", "))))
 }
 
+/// Without it each part that needs it would be said to fail, which says something of the engine.
+fn has_nextest() -> Result<(), Failure> {
+    let mut probe = Command::new("cargo");
+    probe.current_dir(workspace()).args(["nextest", "--version"]).stdin(Stdio::null());
+    if probe.output().is_ok_and(|output| output.status.success()) {
+        return Ok(());
+    }
+    let without = "verify: the models and the schedules need cargo-nextest, and `cargo nextest` does not run here";
+    Err(Failure::Wrong(format!(
+        "{without}: install it, or leave them out with --without-models. Nothing was run or written."
+    )))
+}
+
 /// What is not to be run.
 fn left_out(options: &Verify) -> Vec<&'static str> {
     let mut names = if options.without_models { vec!["models", "schedules"] } else { Vec::new() };
@@ -102,7 +121,7 @@ fn left_out(options: &Verify) -> Vec<&'static str> {
 fn parts(options: &Verify, seed: u64) -> Vec<Part> {
     let mut parts = Vec::new();
     if !options.without_models {
-        parts.push(Part::own("models", vec!["check".into()]));
+        parts.push(Part::own(MODELS, vec!["check".into()]));
         let runs = options.schedules;
         let variables = [format!("PSO_SHUTTLE_SEED={seed}"), format!("PSO_SHUTTLE_RUNS={runs}")];
         let command = ["nextest", "run", "-p", "pso-model", "--test", "shuttle", "--no-fail-fast"].map(String::from);
@@ -173,6 +192,8 @@ impl Part {
         };
         let began = Instant::now();
         let status = command.status().map_err(Failure::system(format!("starting {}", self.command)))?;
+        // Ctrl-C goes to the child as well: that it ended badly says nothing then, and the part has not run.
+        interrupt::check()?;
         self.seconds = began.elapsed().as_secs_f64();
         self.figures = figures(&out);
         self.verdict = if status.success() { Verdict::Holds } else { Verdict::Fails };

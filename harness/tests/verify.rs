@@ -1,0 +1,52 @@
+//! `pso verify` where it cannot come to its end: what has not run is never said to fail.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// The danger: the committed verdicts are written over by a machine on which nothing could be run.
+#[test]
+fn without_nextest_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("verify.json");
+    std::fs::write(&out, "before").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
+    // No cargo here at all, or one that has no such subcommand.
+    command.env("PATH", folder.path()).args(["verify", "--kills", "0", "--stops", "0", "--out"]).arg(&out);
+    for _ in 0..2 {
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains("need cargo-nextest"), "{output:?}");
+        assert!(output.stdout.is_empty(), "{output:?}");
+        assert_eq!(std::fs::read_to_string(&out).unwrap(), "before");
+        let cargo = folder.path().join("cargo");
+        std::fs::write(&cargo, "#!/bin/sh\nexit 101\n").unwrap();
+        std::fs::set_permissions(&cargo, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+}
+
+/// The danger: Ctrl-C ends the child, too, and its part is said to fail.
+#[test]
+fn a_part_that_is_interrupted_has_not_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("verify.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
+    command.args(["verify", "--without-models", "--kills", "40", "--stops", "0", "--seed", "5", "--out"]).arg(&out);
+    // As a terminal does, the signal goes to all of the group.
+    let mut child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.by_ref().any(|line| line.unwrap().starts_with("verify: kills of two: ")));
+    let group = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process_group(group, rustix::process::Signal::INT).unwrap();
+    lines.for_each(drop);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.ends_with("pso: interrupted\n"), "{output:?}");
+    let results: Value = serde_json::from_str(&std::fs::read_to_string(&out).unwrap()).unwrap();
+    let parts = results["numbers"]["parts"].as_array().unwrap();
+    let verdicts: Vec<_> = parts.iter().take(3).map(|part| part["verdict"].as_str().unwrap()).collect();
+    assert_eq!(verdicts, ["holds", "not_run", "not_run"]);
+    assert_eq!(results["numbers"]["holds"], false);
+}
