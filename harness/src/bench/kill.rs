@@ -136,8 +136,8 @@ pub fn run(options: &BenchKill) -> Result<(), Failure> {
             format!("{:.2}", dying.p99_ms),
         ]);
     }
-    output::line(format_args!("\n{table}"))?;
-    options.out.as_ref().map_or(Ok(()), |out| machine::write_results(out, &numbers))
+    options.out.as_ref().map_or(Ok(()), |out| machine::write_results(out, &numbers))?;
+    output::line(format_args!("\n{table}"))
 }
 
 /// One kill: a space and a victim that is where it is to be.

@@ -53,8 +53,8 @@ pub fn run(options: &BenchMicro) -> Result<(), Failure> {
             format!("{least:.2}..{most:.2}"),
         ]);
     }
-    output::line(format_args!("\n{table}"))?;
-    options.out.as_ref().map_or(Ok(()), |out| machine::write_results(out, &operations))
+    options.out.as_ref().map_or(Ok(()), |out| machine::write_results(out, &operations))?;
+    output::line(format_args!("\n{table}"))
 }
 
 /// Each operation of both sides once, next to each other.

@@ -75,7 +75,6 @@ pub fn run(options: &BenchNative) -> Result<(), Failure> {
             format!("{:.2}", each.slowest_over_fastest),
         ]);
     }
-    output::line(format_args!("\n{table}  sums kept in every run"))?;
     let numbers = Numbers {
         seed: options.seed,
         accounts: options.accounts,
@@ -83,7 +82,8 @@ pub fn run(options: &BenchNative) -> Result<(), Failure> {
         seconds: options.seconds,
         contestants,
     };
-    options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))
+    options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))?;
+    output::line(format_args!("\n{table}  sums kept in every run"))
 }
 
 fn contestant(processes: u32, runs: &[Vec<f64>]) -> Contestant {
@@ -144,8 +144,7 @@ pub fn work(options: &BankWorker) -> Result<(), Failure> {
     let report = transfers(&mut tx, options.seconds, &mut random).map_err(Failure::space("transferring"))?;
     tx.leave();
     let line = serde_json::to_string(&report).map_err(|error| Failure::Wrong(error.to_string()))?;
-    output::line(&line)?;
-    Ok(())
+    output::line(&line)
 }
 
 fn transfers(tx: &mut Tx, seconds: f64, random: &mut StdRng) -> Result<Report, Stop> {

@@ -38,8 +38,8 @@ pub fn run(options: &BenchWake) -> Result<(), Failure> {
     let mut table = Table::new(["round trip", "microseconds", "over futexes"]);
     table.row(["futexes".into(), format!("{:.1}", numbers.futex_us), String::new()]);
     table.row(["pso.retry".into(), format!("{:.1}", numbers.retry_us), format!("{:.2}x", numbers.ratio)]);
-    output::line(format_args!("\n{table}"))?;
-    options.out.as_ref().map_or(Ok(()), |out| machine::write_results(out, &numbers))
+    options.out.as_ref().map_or(Ok(()), |out| machine::write_results(out, &numbers))?;
+    output::line(format_args!("\n{table}"))
 }
 
 fn numbers(options: &BenchWake, rounds: &Rounds) -> Numbers {
