@@ -1,7 +1,6 @@
 //! A checker that cannot fail is a defect: each kind of damage is made, and found; and a space that was only worked in, or
 //! killed in and recovered, is clean.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use pso_engine::allocator::BlockCache;
@@ -16,8 +15,10 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{
     BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, LockWord, LockedBy, ParticipantId, Value, Version,
 };
-use pso_model::heap::{Heap, hide_deaths};
+use pso_model::heap::Heap;
 use pso_model::scenario::Bank;
+
+use crate::support::unless_killed;
 
 fn space() -> (Heap, Arc<Space<Heap>>) {
     let (heap, layout) = Heap::space(Geometry::for_bytes(8 << 20).unwrap());
@@ -210,7 +211,6 @@ fn what_somebody_is_clearing_up_is_no_finding_until_patience_ends() {
 /// Every step of work that allocates, grows and drops: killed there, recovered, the space is clean.
 #[test]
 fn a_space_is_clean_after_a_kill_at_every_step_of_work_on_objects() {
-    hide_deaths();
     let work = |participant: &mut Participant<Heap>, round: u64| {
         participant
             .run(|tx| {
@@ -243,12 +243,12 @@ fn a_space_is_clean_after_a_kill_at_every_step_of_work_on_objects() {
         let process = heap.process();
         let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
         process.die_after(step);
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let outcome = unless_killed(|| {
             let mut participant = doomed.participant().unwrap();
             work(&mut participant, step);
             std::mem::forget(participant);
-        }));
-        let through = process.live_on() > 0 && outcome.is_ok();
+        });
+        let through = process.live_on() > 0 && outcome.is_some();
         heap.kill_process(doomed.process());
         space.recover_dead();
         assert_eq!(fsck_at_rest(&space), vec![], "after a kill at step {step}");
@@ -290,16 +290,13 @@ fn who_stands_still_in_the_middle_of_a_commit_is_no_damage() {
         let (heap, space) = space();
         let mut survivor = space.participant().unwrap();
         let dict = dict_of(&mut survivor, KEYS);
-        hide_deaths();
         let process = heap.process();
         let elsewhere = Space::join(process.clone(), *space.arena().layout()).unwrap();
         let mut still = elsewhere.participant().unwrap();
         remove(&mut still, dict, 0, None).unwrap();
         process.die_after(step);
         // Stands still there: to all others it is alive.
-        let through =
-            catch_unwind(AssertUnwindSafe(|| (1..4).for_each(|key| remove(&mut still, dict, key, None).unwrap())))
-                .is_ok();
+        let through = unless_killed(|| (1..4).for_each(|key| remove(&mut still, dict, key, None).unwrap())).is_some();
         std::mem::forget(still);
         for key in 4..KEYS {
             if remove(&mut survivor, dict, key, Some(heap.now_ns() + 1_000_000)).is_err() {

@@ -3,7 +3,6 @@
 //! The danger: a lock that is left standing under a number that is gone (nobody could ever take it), or one that is taken from
 //! somebody who came after. So the attempt stays ABORTED, or COMMITTED, as long as a lock of it may stand, whoever is killed meanwhile.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use pso_engine::contention::Limits;
@@ -13,9 +12,9 @@ use pso_engine::participant::{Slot, status_of};
 use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
 use pso_engine::word::{CellAddress, LockWord, LockedBy, ParticipantId, State, Value};
-use pso_model::heap::{Heap, hide_deaths};
+use pso_model::heap::Heap;
 
-use crate::support::{MIB, Tx, another, cells, contents, integer, space_of, version};
+use crate::support::{MIB, Tx, another, cells, contents, integer, space_of, unless_killed, version};
 
 /// A process that dies with locks on all of the cells.
 fn dead_owner(heap: &Heap, space: &Arc<Space<Heap>>, cells: &[CellAddress]) -> ParticipantId {
@@ -92,13 +91,12 @@ impl Waiting {
 
 #[test]
 fn a_waiter_that_dies_while_it_clears_a_part_leaves_the_rest_to_others() {
-    hide_deaths();
     for step in 0.. {
         let Waiting { heap, space, mut survivor, cells, process, waiters, mut waiter } = Waiting::new();
         let dead = dead_owner(&heap, &space, &cells);
         process.die_after(step);
-        let waited = catch_unwind(AssertUnwindSafe(|| waiter.run(|tx| tx.write(cells[4], integer(7)))));
-        let through = process.live_on() > 0 && waited.is_ok();
+        let waited = unless_killed(|| waiter.run(|tx| tx.write(cells[4], integer(7))).unwrap());
+        let through = process.live_on() > 0 && waited.is_some();
         std::mem::forget(waiter);
         heap.kill_process(waiters.process());
         survivor.run(|tx| tx.write(cells[5], integer(8))).unwrap();
@@ -134,7 +132,7 @@ fn dead_committer(
     cells.iter().for_each(|&cell| victim.write(cell, value).unwrap());
     let id = victim.id();
     process.die_after(step);
-    let died = catch_unwind(AssertUnwindSafe(|| victim.commit())).is_err();
+    let died = unless_killed(|| victim.commit().unwrap()).is_none();
     process.live_on();
     std::mem::forget(victim);
     heap.kill_process(doomed.process());
@@ -165,7 +163,6 @@ fn text(tx: &mut Participant<Heap>) -> Value {
 
 #[test]
 fn who_waits_for_a_cell_of_a_large_commit_of_the_dead_has_that_cell_and_goes_on() {
-    hide_deaths();
     let step = first_committed_step(seven);
     let (heap, space) = space_of(8 * MIB);
     let mut survivor = space.participant().unwrap();
@@ -192,7 +189,6 @@ fn who_waits_for_a_cell_of_a_large_commit_of_the_dead_has_that_cell_and_goes_on(
 
 #[test]
 fn a_cell_that_is_to_name_a_block_is_finished_with_all_others() {
-    hide_deaths();
     let step = first_committed_step(text);
     let (heap, space) = space_of(8 * MIB);
     let mut survivor = space.participant().unwrap();
@@ -206,7 +202,6 @@ fn a_cell_that_is_to_name_a_block_is_finished_with_all_others() {
 
 #[test]
 fn all_of_a_large_commit_is_there_whoever_dies_over_a_part_of_it() {
-    hide_deaths();
     let first = first_committed_step(seven);
     let (mut met, mut commits) = (0, 0);
     for victim_step in first.. {
@@ -219,8 +214,8 @@ fn all_of_a_large_commit_is_there_whoever_dies_over_a_part_of_it() {
             };
             let is_committed = state(&space, dead) == State::Committed;
             process.die_after(step);
-            let waited = catch_unwind(AssertUnwindSafe(|| waiter.run(|tx| tx.write(cells[4], integer(8)))));
-            let through = process.live_on() > 0 && waited.is_ok();
+            let waited = unless_killed(|| waiter.run(|tx| tx.write(cells[4], integer(8))).unwrap());
+            let through = process.live_on() > 0 && waited.is_some();
             std::mem::forget(waiter);
             heap.kill_process(waiters.process());
             met += u64::from(is_committed);
@@ -245,7 +240,6 @@ fn all_of_a_large_commit_is_there_whoever_dies_over_a_part_of_it() {
 /// What many cells of it cost: a few lost attempts, not one for each.
 #[test]
 fn who_reads_or_writes_many_cells_of_a_large_commit_of_the_dead_has_it_finished() {
-    hide_deaths();
     let step = first_committed_step(seven);
     for writes in [false, true] {
         let (heap, space) = space_of(8 * MIB);

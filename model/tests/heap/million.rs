@@ -1,13 +1,10 @@
 //! A million cells in one transaction, and more: 244 entries for each number that a lock word can hold, logs of pieces that are as large as they become.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use crate::support::{MIB, Tx, another, cells, integer, space_of};
+use crate::support::{MIB, Tx, another, cells, integer, space_of, unless_killed};
 use pso_engine::error::Stop;
 use pso_engine::fsck::{fsck, fsck_at_rest};
 use pso_engine::space::Space;
 use pso_engine::word::CellAddress;
-use pso_model::heap::hide_deaths;
 
 const CELLS: u64 = 1_000_000;
 /// More accesses than a test makes.
@@ -63,7 +60,6 @@ fn a_million_cells_change_together_or_not_at_all() {
 /// meets what is left, and after recovery.
 #[test]
 fn a_million_cells_survive_a_kill_in_the_middle_of_their_commit() {
-    hide_deaths();
     let (heap, space) = space_of(512 * MIB);
     let mut survivor = space.participant().unwrap();
     let cells = cells(&mut survivor, CELLS);
@@ -93,7 +89,7 @@ fn a_million_cells_survive_a_kill_in_the_middle_of_their_commit() {
         victim.begin().unwrap();
         add_one_to_what_was_read(&mut victim, &cells).unwrap();
         process.die_after(part + 1);
-        assert!(catch_unwind(AssertUnwindSafe(|| victim.commit())).is_err(), "killed at {part} of {length}");
+        assert!(unless_killed(|| victim.commit().unwrap()).is_none(), "killed at {part} of {length}");
         std::mem::forget(victim);
         process.live_on();
         heap.kill_process(doomed.process());
@@ -111,7 +107,6 @@ fn a_million_cells_survive_a_kill_in_the_middle_of_their_commit() {
 /// Logs go on behind the last piece that is as large as all before it: the two largest are equal.
 #[test]
 fn more_than_two_million_cells_change_together_or_not_at_all() {
-    hide_deaths();
     const MORE: u64 = 2_200_000;
     let (heap, space) = space_of(512 * MIB);
     let mut one = space.participant().unwrap();
@@ -127,7 +122,7 @@ fn more_than_two_million_cells_change_together_or_not_at_all() {
     add_one(&mut victim, &cells).unwrap();
     // In the middle of its write-back: a store for each value comes before one for each lock.
     process.die_after(2 * MORE + MORE / 2);
-    assert!(catch_unwind(AssertUnwindSafe(|| victim.commit())).is_err());
+    assert!(unless_killed(|| victim.commit().unwrap()).is_none());
     std::mem::forget(victim);
     process.live_on();
     heap.kill_process(doomed.process());

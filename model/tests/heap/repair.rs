@@ -1,11 +1,10 @@
 //! Repair of a space that nobody has open. Each kind of damage has its answer; a repairer that is killed leaves a space that the next one mends
 //! as if the first had not been there; and what is in use stays as it is.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::support::{MIB, Tx, another, dies_at};
+use crate::support::{MIB, Tx, another, dies_at, unless_killed};
 use pso_engine::allocator::{self, BlockCache, Damage as Wrong, Mend, SuperblockState};
 use pso_engine::arena::{Arena, Geometry, HotWord, Layout};
 use pso_engine::fsck::{Finding, Mended, RepairError, Repaired, fsck_at_rest, repair};
@@ -18,7 +17,7 @@ use pso_engine::word::{
     BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, CellAddress, Colour, Handle, LockWord, LockedBy, Mark,
     ParticipantId, ProcessSlotId, State, Status, Value, Version,
 };
-use pso_model::heap::{Heap, hide_deaths};
+use pso_model::heap::Heap;
 
 const KEYS: i64 = 12;
 
@@ -359,13 +358,12 @@ fn what_the_dead_left_is_no_hindrance() {
 
 /// A repair that dies at its access number `step`; `None`: it got through.
 fn dies_in_repair(heap: &Heap, layout: Layout, step: u64) -> Option<Repaired> {
-    hide_deaths();
     let process = heap.process();
     process.die_after(step);
-    let outcome = catch_unwind(AssertUnwindSafe(|| repair(process.clone(), layout)));
+    let outcome = unless_killed(|| repair(process.clone(), layout));
     let survived = process.live_on() > 0;
     process.kill();
-    outcome.ok().filter(|_| survived).map(Result::unwrap)
+    outcome.filter(|_| survived).map(Result::unwrap)
 }
 
 #[test]

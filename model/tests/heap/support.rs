@@ -1,6 +1,6 @@
 //! A space, some cells, and what is in them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,7 +10,7 @@ use pso_engine::platform::{Memory, Platform};
 use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
 use pso_engine::word::{AttemptId, BLOCK_HEADER_WORDS, BlockKind, CELL_WORDS, CellAddress, State, Status, Value};
-use pso_model::heap::{Heap, hide_deaths};
+use pso_model::heap::{Heap, Killed, hide_deaths};
 
 pub const MIB: u64 = 1 << 20;
 pub const MS: u64 = 1_000_000;
@@ -28,6 +28,16 @@ pub fn another(heap: &Heap, space: &Arc<Space<Heap>>) -> Arc<Space<Heap>> {
     Space::join(heap.process(), *space.arena().layout()).unwrap()
 }
 
+/// What `act` gives. `None`: its process died in it, as [`Heap::die_after`] had planned it. Any other panic is nobody's plan, and goes on.
+pub fn unless_killed<T>(act: impl FnOnce() -> T) -> Option<T> {
+    hide_deaths();
+    match catch_unwind(AssertUnwindSafe(act)) {
+        Ok(result) => Some(result),
+        Err(reason) if reason.is::<Killed>() => None,
+        Err(reason) => resume_unwind(reason),
+    }
+}
+
 /// A process that does `prepare` and then dies at its access number `step` while it does `body`. True: it got through before.
 pub fn dies_at(
     heap: &Heap,
@@ -36,14 +46,13 @@ pub fn dies_at(
     prepare: impl FnOnce(&mut Tx),
     body: impl FnOnce(&mut Tx),
 ) -> bool {
-    hide_deaths();
     let process = heap.process();
     let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
     let mut victim = doomed.participant().unwrap();
     prepare(&mut victim);
     process.die_after(step);
-    let outcome = catch_unwind(AssertUnwindSafe(|| body(&mut victim)));
-    let survived = process.live_on() > 0 && outcome.is_ok();
+    let outcome = unless_killed(|| body(&mut victim));
+    let survived = process.live_on() > 0 && outcome.is_some();
     std::mem::forget(victim);
     heap.kill_process(doomed.process());
     survived
@@ -58,14 +67,13 @@ pub fn stands_at(
     prepare: impl FnOnce(&mut Tx),
     body: impl FnOnce(&mut Tx),
 ) -> (bool, Tx) {
-    hide_deaths();
     let process = heap.process();
     let standing = Space::join(process.clone(), *space.arena().layout()).unwrap();
     let mut participant = standing.participant().unwrap();
     prepare(&mut participant);
     process.die_after(step);
-    let outcome = catch_unwind(AssertUnwindSafe(|| body(&mut participant)));
-    let through = process.live_on() > 0 && outcome.is_ok();
+    let outcome = unless_killed(|| body(&mut participant));
+    let through = process.live_on() > 0 && outcome.is_some();
     (through, participant)
 }
 
@@ -112,4 +120,20 @@ pub fn stop(heap: &Heap, slot: Slot) -> State {
     let Status { seq, state } = Status::unpack(heap.load(slot.status(), Relaxed)).unwrap();
     heap.store(slot.status(), Status { seq, state: State::Aborted }.pack(), Relaxed);
     state
+}
+
+/// The danger: a checker of the engine's fails, or one of the test's own, and it counts as the death that the test is about.
+#[test]
+fn who_panics_where_he_is_to_die_makes_the_test_fail() {
+    let (heap, space) = space_of(4 * MIB);
+    let panics = |play: &dyn Fn()| {
+        let reason = catch_unwind(AssertUnwindSafe(play)).expect_err("it goes on");
+        assert_eq!(reason.downcast_ref(), Some(&"a finding"));
+    };
+    let finding = || resume_unwind(Box::new("a finding"));
+    panics(&|| _ = unless_killed(finding));
+    panics(&|| _ = dies_at(&heap, &space, u64::MAX - 1, |_| (), |_| finding()));
+    panics(&|| _ = stands_at(&heap, &space, u64::MAX - 1, |_| (), |_| finding()));
+    assert_eq!(unless_killed(|| 1), Some(1));
+    assert_eq!(unless_killed(|| std::panic::panic_any(Killed)), None::<u64>);
 }

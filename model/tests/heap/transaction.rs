@@ -1,10 +1,9 @@
 //! The protocol on threads and on processes that die at chosen steps.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use crate::support::{MIB, MS, another, attempt_of, cells, contents, dies_at, integer, space_of, stop};
+use crate::support::{MIB, MS, another, attempt_of, cells, contents, dies_at, integer, space_of, stop, unless_killed};
 use proptest::prelude::*;
 use pso_engine::allocator;
 use pso_engine::error::Stop;
@@ -14,7 +13,7 @@ use pso_engine::platform::{Memory, System};
 use pso_engine::space::Space;
 use pso_engine::transaction::{Participant, Sleeper};
 use pso_engine::word::{BlockKind, BlockPhase, CellAddress, State};
-use pso_model::heap::{Heap, hide_deaths};
+use pso_model::heap::Heap;
 use pso_model::scenario::Bank;
 
 fn space() -> (Heap, Arc<Space<Heap>>) {
@@ -247,7 +246,6 @@ fn a_waiter_goes_on_when_the_owner_dies_undecided() {
 /// Kills a process at its n-th access to memory while it does `body`, for every n until it gets through, and has a
 /// survivor check the sum, transfer and clear up after each death.
 fn killed_at_every_step(body: impl Fn(&Bank, &mut Participant<Heap>)) -> u64 {
-    hide_deaths();
     let (heap, space) = space();
     let mut survivor = space.participant().unwrap();
     let bank = Bank::found(&mut survivor, 4).unwrap();
@@ -317,7 +315,6 @@ fn everybody_gets_through_when_many_want_the_same_cell() {
 fn a_recovery_killed_at_every_step_is_finished_by_the_next() {
     // The first dies in its transfer (at steps spread over it: after COMMITTED above all), the second while it recovers the
     // first, at every step; the third finds all at rest after its own recovery.
-    hide_deaths();
     let (heap, space) = space();
     let mut survivor = space.participant().unwrap();
     let bank = Bank::found(&mut survivor, 4).unwrap();
@@ -331,8 +328,8 @@ fn a_recovery_killed_at_every_step_is_finished_by_the_next() {
             let recoverer = Space::join(process.clone(), *space.arena().layout()).unwrap();
             through = dies_at(&heap, &space, first, |_| (), |victim| bank.transfer(victim, 0, 1, 1).unwrap());
             process.die_after(second);
-            let outcome = catch_unwind(AssertUnwindSafe(|| recoverer.recover_dead()));
-            let recovered = process.live_on() > 0 && outcome.is_ok();
+            let outcome = unless_killed(|| recoverer.recover_dead());
+            let recovered = process.live_on() > 0 && outcome.is_some();
             heap.kill_process(recoverer.process());
             space.recover_dead();
             assert_eq!(bank.sum(&mut survivor), Ok(bank.expected()), "kills at {first} and {second}");
@@ -384,7 +381,6 @@ fn a_slot_whose_owner_was_killed_in_its_sleep_sleeps_again() {
 fn who_reads_what_a_dead_owner_committed_can_commit() {
     // `pso torture --kills 2000 --seed 761843`, kill 1413: the owner died between COMMITTED and its write-back; readers read
     // through its record, and then their own validation failed on the lock, for ever.
-    hide_deaths();
     let (heap, space) = space();
     let mut survivor = space.participant().unwrap();
     let bank = Bank::found(&mut survivor, 4).unwrap();

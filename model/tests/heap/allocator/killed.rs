@@ -1,6 +1,7 @@
 //! Participants that die, or sleep, at every step of allocation and of recovery.
 
 use super::*;
+use crate::support::unless_killed;
 
 /// What a killed one was doing.
 fn work(arena: &Arena<Heap>, me: ParticipantId, live: &mut Vec<Handle>) {
@@ -61,11 +62,7 @@ fn killed_at_any_step_and_recovered_by_one_who_is_killed_too() {
 fn kill_at(heap: &Heap, arena: &Arena<Heap>, step: u64, work: impl FnOnce(&Arena<Heap>)) -> bool {
     let (process, arena) = another(heap, arena);
     process.die_after(step);
-    match catch_unwind(AssertUnwindSafe(|| work(&arena))) {
-        Ok(()) => false,
-        Err(reason) if reason.is::<Killed>() => true,
-        Err(reason) => std::panic::resume_unwind(reason),
-    }
+    unless_killed(|| work(&arena)).is_none()
 }
 
 /// A recoverer slept while another finished and the number was given to somebody new. It wakes between any two of its

@@ -8,7 +8,6 @@ mod sizes;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 
@@ -18,7 +17,7 @@ use pso_engine::arena::{Arena, Geometry, HotWord, Layout};
 use pso_engine::error::{Full, Stop};
 use pso_engine::platform::Memory;
 use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, Handle, ParticipantId, WordAddress};
-use pso_model::heap::{Heap, Killed};
+use pso_model::heap::Heap;
 
 /// Small superblocks and regions, so that every border is met soon: 24 superblocks of 64 words in regions of 8, of which
 /// two hold headers; the largest class is 16 words.

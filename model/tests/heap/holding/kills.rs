@@ -1,16 +1,15 @@
 //! Killed at every step of holding, growing, leaving, clearing up and copying for a fork.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::{held, hold, missing, objects, space};
-use crate::support::{Tx, another, dies_at};
+use crate::support::{Tx, another, dies_at, unless_killed};
 use pso_engine::fsck::fsck_at_rest;
 use pso_engine::holding::Hold;
 use pso_engine::object::list;
 use pso_engine::space::Space;
 use pso_engine::word::Handle;
-use pso_model::heap::{Heap, hide_deaths};
+use pso_model::heap::Heap;
 
 /// What the victims do: more than fits what is there, some let go, some exported, one adopted, one attempt lost.
 fn work(space: &Arc<Space<Heap>>, tx: &mut Tx, objects: &[Handle], foreign: pso_engine::holding::Export) {
@@ -102,10 +101,9 @@ fn killed_at_every_step_of_growing_no_piece_is_lost() {
 
 /// Somebody dies at its access number `step` while it does `act`; then the rest of the dead are cleared up after.
 fn dies_in(process: &Heap, step: u64, act: impl FnOnce()) -> bool {
-    hide_deaths();
     process.die_after(step);
-    let outcome = catch_unwind(AssertUnwindSafe(act));
-    let through = process.live_on() > 0 && outcome.is_ok();
+    let outcome = unless_killed(act);
+    let through = process.live_on() > 0 && outcome.is_some();
     process.kill();
     through
 }

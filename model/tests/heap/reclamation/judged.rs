@@ -2,18 +2,17 @@
 //!
 //! The danger: what was found at the first piece is taken for what is at the last. A block that somebody holds is freed, or one that nobody holds stays.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::{in_phase, live_after_a_kill, replace, texts};
-use crate::support::{MIB, Tx, another, space_of};
+use crate::support::{MIB, Tx, another, space_of, unless_killed};
 use proptest::prelude::*;
 use pso_engine::allocator;
 use pso_engine::fsck::fsck_at_rest;
 use pso_engine::object::{list, text};
 use pso_engine::space::Space;
 use pso_engine::word::{BlockKind, BlockPhase, BlockState, Handle, Value};
-use pso_model::heap::{Heap, hide_deaths};
+use pso_model::heap::Heap;
 
 const TEXTS: u64 = 3000;
 /// Of these a reader reads at first: its log takes some pieces to look at.
@@ -209,19 +208,18 @@ fn die(heap: &Heap, space: &Arc<Space<Heap>>, list: Handle, from: u64, step: u64
     let mut tx = doomed.participant().unwrap();
     replace_some(&mut tx, list, from, 200);
     process.die_after(step);
-    let freed = catch_unwind(AssertUnwindSafe(|| (0..8).map(|_| tx.collect_at_most(BY_THE_WAY)).sum::<u64>()));
+    let freed = unless_killed(|| (0..8).map(|_| tx.collect_at_most(BY_THE_WAY)).sum::<u64>());
     process.live_on();
     std::mem::forget(tx);
     heap.kill_process(doomed.process());
     space.recover_dead();
-    freed.is_err()
+    freed.is_none()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
     #[test]
     fn what_somebody_holds_stays_and_all_else_goes_whoever_does_what_in_between(deeds in prop::collection::vec(deed(), 20..100)) {
-        hide_deaths();
         let (heap, space) = space_of(16 * MIB);
         let mut writers = [space.participant().unwrap(), another(&heap, &space).participant().unwrap()];
         let list = texts(&mut writers[0], TEXTS);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::{in_phase, live_after_a_kill, long, replace, texts};
-use crate::support::{MIB, Tx, another, dies_at, space_of};
+use crate::support::{MIB, Tx, another, dies_at, space_of, unless_killed};
 use pso_engine::allocator;
 use pso_engine::arena::Geometry;
 use pso_engine::error::Stop;
@@ -291,13 +291,11 @@ fn an_heir_killed_while_it_takes_over_forgets_nothing() {
 
 /// A process that dies at its access number `step` while it takes a slot.
 fn joins_and_dies_at(heap: &Heap, space: &Arc<Space<Heap>>, step: u64) -> bool {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-    pso_model::heap::hide_deaths();
     let process = heap.process();
     let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
     process.die_after(step);
-    let outcome = catch_unwind(AssertUnwindSafe(|| std::mem::forget(doomed.participant().unwrap())));
-    let through = process.live_on() > 0 && outcome.is_ok();
+    let outcome = unless_killed(|| std::mem::forget(doomed.participant().unwrap()));
+    let through = process.live_on() > 0 && outcome.is_some();
     heap.kill_process(doomed.process());
     through
 }
