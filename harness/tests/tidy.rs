@@ -1,4 +1,6 @@
 //! The repository's rules, as a test. Each failure names file and line.
+//!
+//! Each rule is a function over texts, so that [`each_rule_can_be_broken`] can give it one that breaks it.
 
 use std::path::{Path, PathBuf};
 
@@ -18,12 +20,24 @@ const DOCUMENTED: [&str; 6] = ["engine/src", "model/src", "sim/src", "harness/sr
 /// What no file of the repository may mention: places of one machine. In two parts, so that this file does not.
 const MACHINE_PATHS: [(&str, &str); 4] = [("/ro", "ot/"), ("/ho", "me/"), ("/wo", "rk/"), ("/Us", "ers/")];
 
+/// What no code may hold. In two parts likewise, and no line is let off: what stands in a text may stand in code beside one.
+const UNFINISHED: [(&str, &str); 3] = [("todo", "!("), ("unimplemented", "!("), ("dbg", "!(")];
+/// The word for code that the compiler does not check.
+const UNSAFE_WORD: (&str, &str) = ("un", "safe");
+
+/// Path from the root, and text.
+type File = (String, String);
+
+fn joined((one, other): (&str, &str)) -> String {
+    format!("{one}{other}")
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
 }
 
-/// Files of the repository with one of these endings: path from the root, and text.
-fn files(endings: &[&str]) -> Vec<(String, String)> {
+/// Files of the repository with one of these endings.
+fn files(endings: &[&str]) -> Vec<File> {
     let mut found = Vec::new();
     collect(&root(), endings, &mut found);
     assert!(found.len() > 5, "the walk finds the repository");
@@ -31,7 +45,7 @@ fn files(endings: &[&str]) -> Vec<(String, String)> {
     found
 }
 
-fn collect(folder: &Path, endings: &[&str], found: &mut Vec<(String, String)>) {
+fn collect(folder: &Path, endings: &[&str], found: &mut Vec<File>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap_or_default().to_owned();
@@ -52,7 +66,7 @@ fn none(rule: &str, breaches: Vec<String>) {
 }
 
 /// `file:line` of each line of code (comments excluded) that `breaks` the rule.
-fn lines(files: &[(String, String)], breaks: impl Fn(&str, &str) -> bool) -> Vec<String> {
+fn lines(files: &[File], breaks: impl Fn(&str, &str) -> bool) -> Vec<String> {
     let mut breaches = Vec::new();
     for (path, text) in files {
         for (number, line) in text.lines().enumerate() {
@@ -65,30 +79,27 @@ fn lines(files: &[(String, String)], breaks: impl Fn(&str, &str) -> bool) -> Vec
     breaches
 }
 
+fn long(files: &[File]) -> Vec<String> {
+    let lengths = files.iter().map(|(path, text)| (path, text.lines().count()));
+    lengths.filter(|(_, lines)| *lines > LINES_MAX).map(|(path, lines)| format!("{path}: {lines} lines")).collect()
+}
+
 #[test]
 fn files_are_short() {
-    let long = files(&[".rs", ".py", ".sh", ".pyi"])
-        .into_iter()
-        .map(|(path, text)| (path, text.lines().count()))
-        .filter(|(_, lines)| *lines > LINES_MAX)
-        .map(|(path, lines)| format!("{path}: {lines} lines"))
-        .collect();
-    none(&format!("files have at most {LINES_MAX} lines"), long);
+    none(&format!("files have at most {LINES_MAX} lines"), long(&files(&[".rs", ".py", ".sh", ".pyi"])));
+}
+
+fn sequentially_consistent(files: &[File]) -> Vec<String> {
+    let engine = |path: &str| path.starts_with("engine/src") || path.starts_with("model/src");
+    let files = files.iter().filter(|(path, _)| engine(path));
+    let files: Vec<_> = files.map(|(path, text)| (path.clone(), without_uses(text))).collect();
+    lines(&files, |path, code| code.contains("SeqCst") && !code.contains("fence(") && !is_ordering_match(path, code))
 }
 
 #[test]
 fn sequential_consistency_is_asked_of_fences_only() {
     // loom takes a SeqCst access for AcqRel: what rests on one would be checked nowhere.
-    let engine = |path: &str| path.starts_with("engine/src") || path.starts_with("model/src");
-    let files: Vec<_> = files(&[".rs"])
-        .into_iter()
-        .filter(|(path, _)| engine(path))
-        .map(|(path, text)| (path, without_uses(&text)))
-        .collect();
-    let breaches = lines(&files, |path, code| {
-        code.contains("SeqCst") && !code.contains("fence(") && !is_ordering_match(path, code)
-    });
-    none("SeqCst appears in fences only", breaches);
+    none("SeqCst appears in fences only", sequentially_consistent(&files(&[".rs"])));
 }
 
 /// The text with its `use` declarations blanked out.
@@ -110,26 +121,25 @@ fn is_ordering_match(path: &str, code: &str) -> bool {
     path.contains("platform") && code.contains("=>")
 }
 
-#[test]
-fn unsafe_code_lives_where_it_may() {
-    let breaches = lines(&files(&[".rs"]), |path, code| {
-        let word = code.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == "unsafe");
-        word && !UNSAFE.iter().any(|allowed| path.starts_with(allowed))
-            && !path.contains("/tests/")
-            && !code.contains('"')
-    });
-    none("unsafe only in the platforms and in the safe layer of pybind", breaches);
+fn unchecked(files: &[File]) -> Vec<String> {
+    let mark = joined(UNSAFE_WORD);
+    lines(files, |path, code| {
+        let word = code.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == mark);
+        word && !UNSAFE.iter().any(|allowed| path.starts_with(allowed)) && !path.contains("/tests/")
+    })
 }
 
 #[test]
-fn no_file_knows_a_machine() {
-    let endings = [".rs", ".py", ".pyi", ".md", ".toml", ".sh", ".yml", ".json", "Makefile", "run"];
+fn unsafe_code_lives_where_it_may() {
+    none("unsafe only in the platforms and in the safe layer of pybind", unchecked(&files(&[".rs"])));
+}
+
+fn of_one_machine(files: &[File]) -> Vec<String> {
     let mut breaches = Vec::new();
-    for (path, text) in files(&endings) {
+    for (path, text) in files {
         for (number, line) in text.lines().enumerate() {
             // A path begins behind a character that no path has before its slash: `a/home/b` is somebody's folder.
-            let names = MACHINE_PATHS.iter().map(|(one, other)| format!("{one}{other}"));
-            for name in names {
+            for name in MACHINE_PATHS.map(joined) {
                 let begins = line.match_indices(&name).any(|(place, _)| {
                     line[..place].chars().next_back().is_none_or(|before| !before.is_alphanumeric() && before != '.')
                 });
@@ -139,35 +149,86 @@ fn no_file_knows_a_machine() {
             }
         }
     }
-    none("no paths of one machine", breaches);
+    breaches
+}
+
+#[test]
+fn no_file_knows_a_machine() {
+    let endings = [".rs", ".py", ".pyi", ".md", ".toml", ".sh", ".yml", ".json", "Makefile", "run"];
+    none("no paths of one machine", of_one_machine(&files(&endings)));
+}
+
+fn silent_modules(files: &[File]) -> Vec<String> {
+    let modules = files.iter().filter(|(path, _)| DOCUMENTED.iter().any(|folder| path.starts_with(folder)));
+    modules.filter(|(_, text)| !text.starts_with("//!")).map(|(path, _)| path.clone()).collect()
 }
 
 #[test]
 fn every_module_says_what_it_is_for() {
-    let silent = files(&[".rs"])
-        .into_iter()
-        .filter(|(path, _)| DOCUMENTED.iter().any(|folder| path.starts_with(folder)))
-        .filter(|(_, text)| !text.starts_with("//!"))
-        .map(|(path, _)| path)
-        .collect();
-    none("a module opens with its purpose", silent);
+    none("a module opens with its purpose", silent_modules(&files(&[".rs"])));
+}
+
+fn silent_scripts(files: &[File]) -> Vec<String> {
+    let is_silent = |text: &str| !text.trim_start().starts_with(['"', '#', 'r']);
+    let silent = files.iter().filter(|(path, text)| is_silent(text) && !path.ends_with("__init__.py"));
+    silent.map(|(path, _)| path.clone()).collect()
 }
 
 #[test]
 fn every_script_says_what_it_is_for() {
-    let silent = files(&[".py"])
-        .into_iter()
-        .filter(|(path, text)| !text.trim_start().starts_with(['"', '#', 'r']) && !path.ends_with("__init__.py"))
-        .map(|(path, _)| path)
-        .collect();
-    none("a script opens with its purpose", silent);
+    none("a script opens with its purpose", silent_scripts(&files(&[".py"])));
+}
+
+fn unfinished(files: &[File]) -> Vec<String> {
+    let marks = UNFINISHED.map(joined);
+    lines(files, |_, code| marks.iter().any(|mark| code.contains(mark)))
 }
 
 #[test]
 fn nothing_waits_for_another_day() {
-    let marks = ["todo!(", "unimplemented!(", "dbg!("];
-    none(
-        "no unfinished code",
-        lines(&files(&[".rs"]), |_, code| marks.iter().any(|mark| code.contains(mark)) && !code.contains('"')),
-    );
+    none("no unfinished code", unfinished(&files(&[".rs"])));
+}
+
+/// The danger: a rule that no text breaks says nothing.
+#[test]
+fn each_rule_can_be_broken() {
+    let is_broken = |rule: fn(&[File]) -> Vec<String>, path: &str, text: &str| {
+        let found = rule(&[(path.to_owned(), text.to_owned())]);
+        assert!(found.iter().all(|breach| breach.starts_with(path)), "{found:?}");
+        !found.is_empty()
+    };
+    assert!(is_broken(long, "x.rs", &"\n".repeat(LINES_MAX + 1)));
+    assert!(!is_broken(long, "x.rs", &"\n".repeat(LINES_MAX)));
+
+    let engine = "engine/src/x.rs";
+    assert!(is_broken(sequentially_consistent, engine, "word.load(SeqCst);"));
+    assert!(is_broken(sequentially_consistent, engine, "use x::SeqCst;\nword.load(SeqCst);"));
+    assert!(is_broken(sequentially_consistent, engine, "SeqCst => 1,"));
+    for allowed in ["fence(SeqCst);", "use x::{\n    SeqCst,\n};", "// SeqCst"] {
+        assert!(!is_broken(sequentially_consistent, engine, allowed), "{allowed}");
+    }
+
+    for rest in [" {}", " { puts(\"text\") }", " extern \"C\" fn f() {}"] {
+        let text = joined(UNSAFE_WORD) + rest;
+        assert!(is_broken(unchecked, engine, &text), "{text}");
+        assert!(!is_broken(unchecked, "sim/src/fiber/x.rs", &text), "{text}");
+        assert!(!is_broken(unchecked, engine, &format!("// {text}\n{}_code", joined(UNSAFE_WORD))), "{text}");
+    }
+
+    for path in MACHINE_PATHS.map(joined) {
+        assert!(is_broken(of_one_machine, "x.md", &format!("in {path}x")), "{path}");
+        assert!(!is_broken(of_one_machine, "x.md", &format!("in a{path}x")), "{path}");
+    }
+
+    assert!(is_broken(silent_modules, engine, "use x;\n//! Late."));
+    assert!(!is_broken(silent_modules, engine, "//! A module."));
+    assert!(is_broken(silent_scripts, "x.py", "import x"));
+    assert!(!is_broken(silent_scripts, "x.py", "\"\"\"A script.\"\"\""));
+
+    for mark in UNFINISHED.map(joined) {
+        for rest in [")", "\"later\")"] {
+            assert!(is_broken(unfinished, engine, &format!("{mark}{rest}")), "{mark}{rest}");
+        }
+    }
+    assert!(!is_broken(unfinished, engine, "done!(1)"));
 }
