@@ -32,6 +32,12 @@ impl Crew {
         Ok(crew)
     }
 
+    /// Of processes that are no writers.
+    #[cfg(test)]
+    pub fn of(folder: &Path, writers: Vec<Child>) -> Self {
+        Self { folder: folder.into(), writers }
+    }
+
     /// Kills a writer with SIGKILL and waits until it is gone.
     pub fn kill(&mut self, writer: u32) -> Result<(), Failure> {
         let process = &mut self.writers[writer as usize];

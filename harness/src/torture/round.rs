@@ -171,3 +171,88 @@ impl<'a> Round<'a> {
         Err(Failure::Wrong(format!("writer {writer} noted {} commits, the space has {count}", note.commits)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use pso_engine::contention::PolicyId;
+    use pso_engine::platform::{Memory as _, Ordering::Relaxed, native};
+    use pso_engine::space::Space;
+    use pso_engine::word::{LockWord, Version};
+
+    use super::*;
+
+    fn options() -> Torture {
+        let (kills, stops, writers, patience_ms) = (None, 0, 2, 1000);
+        Torture { kills, stops, writers, seed: None, patience_ms, policy: PolicyId::default(), quiet: true, out: None }
+    }
+
+    /// A round with these processes for writers.
+    fn round(options: &Torture, writers: Vec<Child>) -> Round<'_> {
+        let folder = tempfile::tempdir().unwrap();
+        let (platform, layout) = native::create_anonymous(32 << 20).unwrap();
+        let joined = Joined { space: Space::join(platform, layout).unwrap(), title: String::new() };
+        let mut tx = joined.space.participant().unwrap();
+        let world = World::build(&mut tx, options.writers).unwrap();
+        let progress = Progress::open(folder.path()).unwrap();
+        let crew = Crew::of(folder.path(), writers);
+        Round { options, progress, crew, world, started_at: vec![0; 2], latest: 0, tx, joined, _folder: folder }
+    }
+
+    fn said<T: std::fmt::Debug>(outcome: Result<T, Failure>) -> String {
+        outcome.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_commit_that_is_lost_and_one_that_nobody_made_are_seen() {
+        let options = options();
+        let round = round(&options, Vec::new());
+        round.progress.note(1, Note { commits: 5, at_ns: 0, deed: 0 }).unwrap();
+        for count in [4, 7] {
+            let expected = format!("writer 1 noted 5 commits, the space has {count}");
+            assert_eq!(said(round.check_count(1, count)), expected);
+        }
+        round.check_count(1, 5).unwrap();
+        round.check_count(1, 6).unwrap();
+        assert!(said(round.check_count(1, 5)).contains("noted 6"), "the next one goes on from there");
+    }
+
+    #[test]
+    fn a_writer_that_commits_nothing_or_is_gone_ends_the_patience() {
+        let options = options();
+        let started = |name: &str| Command::new(name).arg("60").spawn().unwrap();
+        let mut round = round(&options, vec![started("sleep"), started("true")]);
+        round.crew.check(0).unwrap();
+        round.be_patient(0, Duration::from_millis(1000)).unwrap();
+        let waited = said(round.be_patient(0, Duration::from_millis(1001)));
+        assert!(waited.contains("writer 0 lives and commits nothing"), "{waited}");
+        let since = Instant::now();
+        while round.be_patient(1, Duration::ZERO).is_ok() {
+            assert!(since.elapsed() < Duration::from_secs(10), "nobody sees that it is gone");
+            std::thread::sleep(POLL);
+        }
+        assert!(matches!(round.await_progress(1, 0), Err(Failure::Child { .. })));
+    }
+
+    #[test]
+    fn what_fsck_finds_and_what_the_world_says_is_wrong_fails_the_check() {
+        let options = options();
+        let mut round = round(&options, Vec::new());
+        assert_eq!(round.check().unwrap(), [0, 0]);
+        assert_eq!(round.damage(), []);
+        // A cell that no check of the world reads.
+        let arena = round.joined.space.arena();
+        let lock = arena.root().lock_word();
+        let before = arena.platform().load(lock, Relaxed);
+        arena.platform().store(lock, LockWord::free(Version(1 << 40)), Relaxed);
+        assert!(matches!(round.damage()[..], [Finding::Version { .. }]));
+        let wrong = said(round.check());
+        assert!(wrong.contains("fsck: ") && wrong.contains("fsck on a second look: "), "{wrong}");
+        round.joined.space.arena().platform().store(lock, before, Relaxed);
+        round.check().unwrap();
+        let bank = round.world.bank;
+        round.tx.run(|tx| list::truncate(tx, bank, 1)).unwrap();
+        assert!(said(round.check()).contains("the bank"));
+    }
+}

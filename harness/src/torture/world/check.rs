@@ -184,7 +184,7 @@ fn check_queues(tx: &mut Tx, world: &World, wrong: &mut Vec<String>) -> Result<(
 
 fn check_notes(tx: &mut Tx, world: &World, wrong: &mut Vec<String>) -> Result<(), Stop> {
     for index in 0..NOTES {
-        let value = list::get(tx, world.notes, index)?.unwrap_or(Value::ABSENT);
+        let value = list::get(tx, world.notes, index)?.unwrap_or(Value::NONE);
         let whole = match view(tx, value)? {
             View::ShortText(text) => std::str::from_utf8(text.as_slice()).is_ok_and(is_whole_note),
             View::Text(handle) => text::with(tx, handle, is_whole_note)?,
@@ -211,7 +211,88 @@ fn check_permutation(what: &str, one: Vec<i64>, other: Vec<i64>, count: i64, wro
 
 #[cfg(test)]
 mod tests {
+    use pso_engine::platform::{Memory as _, native};
+    use pso_engine::space::Space;
+    use pso_engine::word::BLOCK_HEADER_WORDS;
+
     use super::*;
+
+    type Harm = fn(&mut Tx, &World) -> Result<(), Stop>;
+
+    fn set(tx: &mut Tx, list: Handle, index: u64, value: i64) -> Result<(), Stop> {
+        list::set(tx, list, index, number(value)).map(|found| assert!(found))
+    }
+
+    /// One for each thing that must hold, and the beginning of the sentence that it is to cause.
+    const HARMS: [(&str, Harm); 20] = [
+        ("the bank: 48 accounts", |tx, world| set(tx, world.bank, 3, BALANCE - 1)),
+        ("the bank: 47 accounts", |tx, world| list::remove(tx, world.bank, 3).map(drop)),
+        ("the dicts: key 4 has []", |tx, world| dict::remove(tx, world.left, &key(tx, 4)).map(drop)),
+        ("the dicts: key 5 has [", |tx, world| dict::set(tx, world.left, &key(tx, 5), number(belonging(5))).map(drop)),
+        ("the dicts: key 7 has [", |tx, world| dict::set(tx, world.right, &key(tx, 7), number(0)).map(drop)),
+        ("the dicts: 97 keys", |tx, world| dict::set(tx, world.left, &key(tx, KEYS), number(0)).map(drop)),
+        ("the lists", |tx, world| list::remove(tx, world.near, 0).map(drop)),
+        ("the lists", |tx, world| list::push(tx, world.far, number(2))),
+        ("the boxes", |tx, world| list::remove(tx, world.cellar, 1).map(drop)),
+        ("the boxes", |tx, world| {
+            let made = super::super::boxed(tx, number(BOXES))?;
+            list::push(tx, world.attic, Value::handle(made))
+        }),
+        ("the queues", |tx, world| queue::try_get(tx, world.inbox).map(drop)),
+        ("the queues", |tx, world| queue::put(tx, world.outbox, number(0))),
+        ("a queue has no room for token 1", |tx, world| {
+            // The first token moves behind the last, to where the queue would begin again if it were not larger all at once.
+            let first = queue::get(tx, world.inbox)?;
+            queue::put(tx, world.inbox, first)?;
+            let capacity = world.inbox.block().offset(BLOCK_HEADER_WORDS);
+            tx.arena().platform().store_plain(capacity, TOKENS as u64 + 1);
+            Ok(())
+        }),
+        ("note 2 is torn", |tx, world| {
+            let torn = text::encode(tx, "000002x")?;
+            list::set(tx, world.notes, 2, torn).map(drop)
+        }),
+        ("note 7 is torn", |tx, world| list::remove(tx, world.notes, 0).map(drop)),
+        ("an alternative left something", |tx, world| set(tx, world.marks, 3, 1)),
+        ("an alternative left something", |tx, world| list::push(tx, world.drafts, number(0))),
+        ("irrevocable transactions", |tx, world| set(tx, world.decrees, 0, 1)),
+        ("what the onlooker writes", |tx, world| set(tx, world.apart, 1, 1)),
+        ("the field: part 1", |tx, world| set(tx, world.field, STRIPE + 1, 1)),
+    ];
+
+    fn world() -> (Tx, World) {
+        let (platform, layout) = native::create_anonymous(32 << 20).unwrap();
+        let mut tx = Space::join(platform, layout).unwrap().participant().unwrap();
+        let world = World::build(&mut tx, 2).unwrap();
+        (tx, world)
+    }
+
+    #[test]
+    fn whatever_is_wrong_with_the_world_is_said() {
+        let (mut tx, sound) = world();
+        assert_eq!(check(&mut tx, &sound, 2), Ok((vec![], vec![0, 0])));
+        for (sentence, harm) in HARMS {
+            let (mut tx, world) = world();
+            tx.run(|tx| harm(tx, &world)).unwrap();
+            let (wrong, _) = check(&mut tx, &world, 2).unwrap();
+            assert!(wrong.iter().any(|wrong| wrong.starts_with(sentence)), "{sentence}: {wrong:?}");
+        }
+    }
+
+    /// What small reads look at in turn: all but queues and notes, and what is the onlooker's own.
+    #[test]
+    fn whatever_is_wrong_with_a_part_is_said_by_a_glance_at_it() {
+        let mut said = 0;
+        for (sentence, harm) in HARMS {
+            let (mut tx, world) = world();
+            (0..4).for_each(|turn| assert_eq!(glance(&mut tx, &world, turn, None), Ok(vec![])));
+            tx.run(|tx| harm(tx, &world)).unwrap();
+            let wrong: Vec<_> = (0..4).flat_map(|turn| glance(&mut tx, &world, turn, None).unwrap()).collect();
+            assert!(wrong.iter().all(|wrong| wrong.starts_with(&sentence[..8])), "{sentence}: {wrong:?}");
+            said += usize::from(!wrong.is_empty());
+        }
+        assert_eq!(said, 13);
+    }
 
     #[test]
     fn a_checker_that_cannot_fail_is_a_defect() {
