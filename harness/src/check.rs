@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use pso_model::report::{
-    BLESS_VARIABLE, Comparison, DIRECTORY_VARIABLE, Expected, Played, expected, expected_path, workspace,
+    BLESS_VARIABLE, Comparison, DIRECTORY_VARIABLE, Expected, Played, expected, expected_path, replace, workspace,
 };
 
 use serde::Serialize;
@@ -94,7 +94,7 @@ fn show(plays: &[Played], expected: &Expected) -> u64 {
     for play in plays {
         let verdict = match play.compare(expected) {
             Comparison::Same => "holds".to_owned(),
-            Comparison::New => "holds, new".to_owned(),
+            Comparison::New => "holds, and NOBODY EXPECTS IT".to_owned(),
             Comparison::Changed(before) => {
                 format!("holds, was {} executions, {}", thousands(before.executions), before.coverage)
             }
@@ -121,7 +121,7 @@ fn bless(plays: &[Played], before: Expected, whole: bool) -> Result<(), Failure>
     let mut expected = if whole { Expected::new() } else { before };
     expected.extend(plays.iter().map(|play| (play.key(), play.expectation())));
     let text = serde_json::to_string_pretty(&expected).map_err(|error| Failure::Wrong(error.to_string()))?;
-    std::fs::write(expected_path(), text + "\n").map_err(Failure::system("cannot write the expectations"))?;
+    replace(&expected_path(), &(text + "\n")).map_err(Failure::system("cannot write the expectations"))?;
     println!("{} plays are expected from now on", expected.len());
     Ok(())
 }

@@ -2,10 +2,10 @@
 //! numbers that are expected, committed in `model/expected/plays.json`.
 //!
 //! A checker that explores less than it did says nothing and passes. So the number of executions is part of what must hold:
-//! fewer than expected fails the test, more, or another bound, is said aloud by `pso check`. `pso check --bless` takes the new
-//! numbers over, for a change of engine or scene that explains them.
+//! fewer than expected, or a play that nobody expects, fails the test; more, or another bound, is said aloud by `pso check`.
+//! `pso check --bless` takes the new numbers over, for a change of engine or scene that explains them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 /// Names the directory for [`Played::write`]; without it nothing is written.
 pub const DIRECTORY_VARIABLE: &str = "PSO_MODEL_REPORT";
 
-/// `plays`: fewer executions than expected do not fail a test, for `pso check --bless`. `weaken`: that table is made anew.
+/// `plays`: fewer executions than expected, and new plays, do not fail a test, for `pso check --bless`. `mutants`, `weaken`: the verdicts
+/// that this table lacks are found.
 pub const BLESS_VARIABLE: &str = "PSO_MODEL_BLESS";
 
 /// True if [`BLESS_VARIABLE`] asks for `what`.
@@ -107,8 +108,19 @@ impl Played {
         }
     }
 
+    /// What is wrong with the play: it went less far than expected, or nobody expects it.
+    fn shortfall(&self, expected: &Expected) -> Option<String> {
+        match self.compare(expected) {
+            Comparison::Same | Comparison::Changed(_) => None,
+            Comparison::New => Some(format!("nobody expects {}", self.key())),
+            Comparison::Fewer(Expectation { coverage, executions }) => {
+                Some(format!("only {} executions where {executions} ({coverage}) are expected", self.executions))
+            }
+        }
+    }
+
     /// Writes the play to the directory that [`DIRECTORY_VARIABLE`] names, if it names one, and fails on a play that went
-    /// less far than expected.
+    /// less far than expected, or that nobody expects.
     pub fn write(&self) {
         if let Some(directory) = std::env::var_os(DIRECTORY_VARIABLE) {
             let path = Path::new(&directory).join(format!("{}.json", self.key().replace(' ', ".")));
@@ -116,13 +128,8 @@ impl Played {
             std::fs::write(&path, line + "\n").expect("the directory of reports can be written to");
         }
         println!("{}: {}, {} executions", self.key(), self.coverage, self.executions);
-        if let Comparison::Fewer(before) = self.compare(&expected()) {
-            let Expectation { coverage, executions } = before;
-            assert!(
-                blesses("plays"),
-                "only {} executions where {executions} ({coverage}) are expected",
-                self.executions
-            );
+        if let Some(shortfall) = self.shortfall(&expected()) {
+            assert!(blesses("plays"), "{shortfall}");
         }
     }
 }
@@ -137,10 +144,26 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
 }
 
-/// The committed expectations. Panics if the file is damaged.
+/// The committed expectations. Panics if the file is gone or damaged: nothing would be expected of anybody.
 pub fn expected() -> Expected {
-    let text = std::fs::read_to_string(expected_path()).unwrap_or_else(|_| "{}".into());
-    serde_json::from_str(&text).expect("model/expected/plays.json is a table of plays")
+    read(&expected_path())
+}
+
+/// The keys of the plays of `tool` that are expected.
+pub fn expected_of(tool: &str) -> BTreeSet<String> {
+    expected().into_keys().filter(|key| key.split(' ').nth(1) == Some(tool)).collect()
+}
+
+fn read(path: &Path) -> Expected {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{} is no table of plays: {error}", path.display()))
+}
+
+/// Writes `text` beside the file and puts it in its place: whoever is killed meanwhile, or reads it, has the whole of one or the other.
+pub fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, text)?;
+    std::fs::rename(beside, path)
 }
 
 #[cfg(test)]
@@ -162,5 +185,34 @@ mod tests {
         assert_eq!(played(10).compare(&Expected::new()), Comparison::New);
         let complete = Played { coverage: Coverage::Complete, ..played(10) };
         assert_eq!(complete.compare(&expected), Comparison::Changed(played(10).expectation()));
+    }
+
+    /// The danger: what nobody expects, or the file says nothing about, passes as what is expected.
+    #[test]
+    fn fewer_executions_and_new_plays_fail() {
+        let expected = Expected::from([(played(10).key(), played(10).expectation())]);
+        assert_eq!(played(10).shortfall(&expected), None);
+        assert_eq!(played(11).shortfall(&expected), None);
+        assert!(played(9).shortfall(&expected).unwrap().contains("only 9 executions"));
+        assert!(played(10).shortfall(&Expected::new()).unwrap().contains("nobody expects retry loom sleep"));
+    }
+
+    #[test]
+    #[should_panic(expected = "gone.json")]
+    fn expectations_that_cannot_be_read_are_not_none() {
+        read(&expected_path().with_file_name("gone.json"));
+    }
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let folder = std::env::temp_dir().join(format!("pso-report-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("plays.json");
+        for text in ["one", "another"] {
+            replace(&path, text).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -18,8 +18,10 @@ mod touched;
 mod weaken;
 mod world;
 
+use std::collections::BTreeSet;
+
 use explore::explore;
-use pso_model::report::{Coverage, Played};
+use pso_model::report::{Coverage, Played, blesses, expected_of};
 use pso_model::scenario::scene;
 use world::{Clock, Manners, Waiting};
 
@@ -53,11 +55,12 @@ fn play(name: &str, manner: &str, manners: Manners, preemptions: usize) {
     Played { scene, tool, manner, coverage: Coverage::BoundedBy(preemptions), executions }.write();
 }
 
-/// One test a scene: `name: bound`.
+/// One test a scene: `name: bound`. `SCENES`: their names.
 macro_rules! plays {
     ($module:ident, $manners:expr, { $($scene:ident: $preemptions:literal,)* }) => {
         mod $module {
             use super::*;
+            pub const SCENES: &[&str] = &[$(stringify!($scene)),*];
             $(
                 #[test]
                 fn $scene() {
@@ -178,3 +181,16 @@ plays!(fitful, FITFUL, {
     the_second_row: 1,
     retry: 1,
 });
+
+/// The danger: a play that is struck from the tables here goes unnoticed until somebody asks for all of them at once.
+#[test]
+fn what_is_played_is_what_is_expected() {
+    let tables =
+        [("yields", yields::SCENES), ("hasty", hasty::SCENES), ("sleep", sleep::SCENES), ("fitful", fitful::SCENES)];
+    let keys = |(manner, scenes): (&'static str, &[&'static str])| {
+        scenes.iter().map(|scene| format!("{scene} loom {manner}")).collect::<Vec<_>>()
+    };
+    if !blesses("plays") {
+        assert_eq!(tables.into_iter().flat_map(keys).collect::<BTreeSet<_>>(), expected_of("loom"));
+    }
+}

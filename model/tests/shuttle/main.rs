@@ -7,7 +7,7 @@
 
 mod world;
 
-use pso_model::report::{Coverage, Played};
+use pso_model::report::{Coverage, Played, blesses, expected_of};
 use pso_model::scenario::{Scene, Setting, scene};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
 use shuttle::{Config, MaxSteps, Runner};
@@ -45,14 +45,18 @@ fn run<S: Scheduler + 'static>(scheduler: S, scene: Scene<Shuttle>, waiting: Wai
     })
 }
 
+/// Both models of waiting, if both suit the scene.
+fn manners_of(name: &str) -> impl Iterator<Item = (Waiting, &'static str)> {
+    let needs_time = NEEDS_TIME.contains(&name);
+    let all = [(Waiting::TimesOut, "timeouts"), (Waiting::RingsOnly, "rings")];
+    all.into_iter().filter(move |(waiting, _)| !(needs_time && *waiting == Waiting::RingsOnly))
+}
+
 /// Plays the scene in both models of waiting, if both suit it, with both schedulers.
 fn play(name: &str) {
     let seed = number("PSO_SHUTTLE_SEED").unwrap_or(SEED);
     let runs = number("PSO_SHUTTLE_RUNS").map_or(RUNS, |runs| runs as usize);
-    for (waiting, manner) in [(Waiting::TimesOut, "timeouts"), (Waiting::RingsOnly, "rings")] {
-        if waiting == Waiting::RingsOnly && NEEDS_TIME.contains(&name) {
-            continue;
-        }
+    for (waiting, manner) in manners_of(name) {
         if let Ok(schedule) = std::env::var("PSO_SHUTTLE_REPLAY") {
             run(ReplayScheduler::new_from_encoded(&schedule), scene(name), waiting);
             continue;
@@ -83,6 +87,16 @@ macro_rules! plays {
             let played = [$(stringify!($scene)),*];
             for scene in pso_model::scenario::scenes::<Shuttle>() {
                 assert!(played.contains(&scene.name), "{} is not played", scene.name);
+            }
+        }
+        /// The danger: a play that is struck from the table here goes unnoticed until somebody asks for all of them at once.
+        #[test]
+        fn what_is_played_is_what_is_expected() {
+            let keys = [$(stringify!($scene)),*].into_iter().flat_map(|scene| {
+                manners_of(scene).map(move |(_, manner)| format!("{scene} shuttle {manner}"))
+            });
+            if !blesses("plays") {
+                assert_eq!(keys.collect::<std::collections::BTreeSet<_>>(), expected_of("shuttle"));
             }
         }
     };
