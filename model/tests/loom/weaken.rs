@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use pso_model::lens::{Access, Lens, ProcessLens, Through};
-use pso_model::report::{blesses, workspace};
+use pso_model::report::{blesses, replace, workspace};
 use pso_model::scenario::scene;
 use pso_model::weaken::{Site, Weakening, sites};
 use serde::{Deserialize, Serialize};
@@ -160,7 +160,7 @@ fn table_path() -> PathBuf {
 }
 
 fn table() -> Table {
-    let text = std::fs::read_to_string(table_path()).unwrap_or_else(|_| "{}".into());
+    let text = std::fs::read_to_string(table_path()).expect("weaken.json can be read");
     serde_json::from_str(&text).expect("weaken.json is a table of verdicts")
 }
 
@@ -477,5 +477,5 @@ fn bless(sites: &BTreeMap<String, Site>) {
 }
 
 fn write_table(table: &Table) {
-    std::fs::write(table_path(), serde_json::to_string_pretty(table).unwrap() + "\n").unwrap();
+    replace(&table_path(), &(serde_json::to_string_pretty(table).unwrap() + "\n")).unwrap();
 }

@@ -7,8 +7,9 @@
 //!
 //! A faulty engine may hang, deadlock (loom then aborts) or corrupt a tool's own state: each play has a process of its own.
 //!
-//! After a change of engine, scenes or faults: `PSO_MODEL_BLESS=1 cargo nextest run -p pso-model --test mutants
-//! every_fault_has_a_row` makes the table anew and keeps the reasons. It takes some minutes.
+//! After a change of engine, scenes or faults delete the verdicts that changed from the table:
+//! `PSO_MODEL_BLESS=mutants cargo nextest run -p pso-model --test mutants every_fault_has_a_row` finds the verdicts that are missing,
+//! writes each down at once, and keeps the reasons. All of them take some minutes.
 
 // Shared with other tests, which use more of them.
 #[allow(dead_code)]

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use pso_model::mutant::Fault;
+use pso_model::report::{blesses, replace};
 use serde::{Deserialize, Serialize};
 
 use crate::tools::{TOOLS, Tool};
@@ -43,7 +44,7 @@ fn path() -> PathBuf {
 }
 
 fn table() -> Table {
-    let text = std::fs::read_to_string(path()).unwrap_or_else(|_| "{}".into());
+    let text = std::fs::read_to_string(path()).expect("mutants.json can be read");
     serde_json::from_str(&text).expect("mutants.json is a table of verdicts")
 }
 
@@ -172,7 +173,7 @@ tools! {
 
 #[test]
 fn every_fault_has_a_row() {
-    if std::env::var_os("PSO_MODEL_BLESS").is_some() {
+    if blesses("mutants") {
         bless();
     }
     let table = table();
@@ -214,7 +215,7 @@ fn bless() {
                     row.because = before.get(&fault).map(|row| row.because.clone()).unwrap_or_default();
                     row.verdicts.insert(tool, verdict);
                     let text = serde_json::to_string_pretty(&*done).unwrap() + "\n";
-                    std::fs::write(path(), text).unwrap();
+                    replace(&path(), &text).unwrap();
                 }
             });
         }
