@@ -16,6 +16,8 @@
 //! `PSO_MODEL_BLESS=weaken cargo nextest run -p pso-model --test loom table_names --no-capture` finds the verdicts that are
 //! missing and writes each down at once; the reasons are for people to write.
 
+mod plays;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -32,94 +34,8 @@ use crate::explore::explore_up_to;
 use crate::manners;
 use crate::touched::Words;
 use crate::world::Loom;
+use plays::{PLAYS, is_play};
 
-/// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
-/// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-const PLAYS: [(&str, u64); 83] = [
-    ("recovered_beside_a_waiter sleep 2", 2_000),
-    ("arms_beside_a_ring_nearby sleep 3", 4_000),
-    ("commits_beside_a_ring_nearby sleep 2", 12_000),
-    ("own_commit_over_a_read yields 2", 5_000),
-    ("two_who_finish_one_cell yields 3", 2_000),
-    ("remote_free yields 3", 2_000),
-    ("adopted_beside_a_leave yields 2", 2_000),
-    ("dead_slots_are_cleared_once yields 1", 2_000),
-    ("dead_in_write_back yields 2", 1_000),
-    ("dead_committer yields 2", 1_000),
-    ("read_past_a_reused_entry yields 2", 5_000),
-    ("validated_past_a_reused_entry yields 2", 5_000),
-    ("read_past_a_lock_that_is_gone yields 2", 5_000),
-    ("gives_up_beside_a_waiter sleep 2", 5_000),
-    ("a_victim_begins_anew yields 2", 2_000),
-    ("a_stable_cell_is_read yields 2", 3_000),
-    ("retired_beside_an_end yields 2", 5_000),
-    ("retired_beside_a_beginning yields 2", 2_000),
-    ("two_who_collect yields 1", 2_000),
-    ("followed_beside_an_end yields 2", 2_000),
-    ("leave_and_claim yields 2", 5_000),
-    ("read_leave_and_claim yields 2", 5_000),
-    ("retry sleep 2", 5_000),
-    ("write_skew yields 2", 5_000),
-    ("a_snapshot_begins_beside_a_commit yields 1", 5_000),
-    ("repeated_read_after_an_extension yields 2", 6_000),
-    ("two_writers_of_one_cell sleep 1", 500),
-    ("two_writers_of_one_cell spins 1", 500),
-    ("two_writers_of_one_cell yields 2", 2_500),
-    ("a_record_is_used_again yields 1", 5_000),
-    ("reader_of_two_cells yields 2", 6_500),
-    ("a_new_block_is_read yields 2", 1_000),
-    ("retry yields 2", 1_000),
-    ("dead_committer yields 1", 2_000),
-    ("dead_owner_of_a_lock yields 1", 2_000),
-    ("the_second_row sleep 2", 5_000),
-    ("the_second_row_one_by_one sleep 1", 5_000),
-    ("an_older_one_takes_the_place sleep 0", 500),
-    ("a_chain_behind_a_long_body sleep 1", 1_000),
-    ("older_stops_younger yields 1", 500),
-    ("older_stops_younger hasty 1", 500),
-    ("reads_its_own_write hasty 1", 500),
-    ("crossing_writers sleep 1", 500),
-    ("two_who_join yields 0", 400),
-    ("or_else_waits_for_the_first sleep 2", 500),
-    ("or_else_undoes_the_first yields 1", 500),
-    ("irrevocable_beside_an_older hasty 1", 500),
-    ("irrevocable_beside_an_older yields 1", 500),
-    ("irrevocable_beside_a_reader yields 1", 500),
-    ("two_irrevocable sleep 1", 500),
-    ("visible_reader_beside_an_irrevocable yields 1", 2_000),
-    ("visible_reader_beside_a_transfer yields 1", 1_000),
-    ("a_lull_beside_a_transfer yields 2", 2_000),
-    ("collected_beside_a_move yields 2", 2_000),
-    ("collected_beside_a_birth yields 2", 2_000),
-    ("collected_beside_a_reader yields 2", 2_000),
-    ("collected_beside_an_older_birth yields 2", 2_000),
-    ("collected_beside_a_hold yields 2", 2_000),
-    ("collected_and_taken_over yields 2", 2_000),
-    ("collected_with_help yields 2", 2_000),
-    ("two_who_free yields 3", 2_000),
-    ("two_who_adopt yields 3", 1_000),
-    ("two_who_claim yields 2", 3_000),
-    ("taken_out_beside_its_commit yields 2", 2_000),
-    ("punched_beside_a_look yields 3", 500),
-    ("punched_beside_an_attempt yields 3", 500),
-    ("used_again_after_a_punch yields 1", 2_000),
-    ("exported_beside_a_collection yields 3", 100),
-    ("released_beside_a_child yields 1", 1_500),
-    ("released_beside_a_collection yields 2", 2_000),
-    ("retry_after_a_killed_sleeper sleep 2", 1_500),
-    ("arms_again_beside_a_ring_nearby sleep 2", 4_000),
-    ("two_who_allocate yields 3", 1_500),
-    ("one_cell_of_a_dead_commit yields 2", 1_000),
-    ("two_who_finish_a_cell_each yields 2", 1_000),
-    ("two_who_recover yields 1", 1_000),
-    ("retry fitful 1", 500),
-    ("gives_up_beside_a_waiter fitful 2", 1_000),
-    ("the_second_row fitful 1", 1_000),
-    ("two_who_retry sleep 1", 1_000),
-    ("retry_and_writers sleep 1", 1_000),
-    ("three_on_one_cell sleep 1", 500),
-    ("queue_hand_over sleep 1", 500),
-];
 /// So many executions of each of its plays are played again in each run of the tests.
 const SAMPLE: u64 = 300;
 /// Where the sites are.
@@ -223,8 +139,13 @@ fn play(most: Option<u64>, play: &str, known: &mut Known, weakening: &Arc<Weaken
 /// What some plays made of a weakening.
 #[derive(Debug)]
 enum Ending {
-    Noticed { by: String, saw: String },
+    Noticed {
+        by: String,
+        saw: String,
+    },
     Unnoticed,
+    /// Nothing was played.
+    NoSuchPlay(String),
 }
 
 /// What a child is to play, in full.
@@ -247,8 +168,12 @@ fn weakening_of(places: Vec<Place>) -> Arc<Weakening> {
     Weakening::of(places.into_iter().map(site).collect())
 }
 
-/// Plays `plays` one after the other with these sites weakened, until one notices.
+/// Plays `plays` one after the other with these sites weakened, until one notices. A child that
+/// fails has noticed: so it is given nothing to play that is not there.
 fn weakened_plays(places: Vec<Place>, plays: &[String], known: &Known) -> Ending {
+    if let Some(play) = plays.iter().find(|play| !is_play(play)) {
+        return Ending::NoSuchPlay(play.clone());
+    }
     let known = plays.iter().filter_map(|play| Some((play.clone(), known.get(play)?.clone()))).collect();
     let order = Order { places, plays: plays.to_vec(), known };
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -297,7 +222,7 @@ fn check(part: usize, of: usize) {
         let place_of = |name: &String| place(&sites[name]);
         let noticed = |sites: Vec<Place>, by: &String| {
             let ending = weakened_plays(sites, std::slice::from_ref(by), &known);
-            assert!(matches!(ending, Ending::Noticed { .. }), "{name}: {by} no longer notices");
+            assert!(matches!(ending, Ending::Noticed { .. }), "{name}: {by} no longer notices: {ending:?}");
         };
         match &verdict {
             Verdict::Killed { by, .. } => noticed(vec![place_of(&name)], by),
@@ -361,6 +286,16 @@ fn the_table_names_every_site_and_says_why_those_survive_that_do() {
             assert_eq!(with.is_empty(), by.is_empty(), "{name}: nothing notices it with {with:?}");
         }
     }
+}
+
+/// The danger: a panic about a play that is not there counts as something that it notices.
+#[test]
+fn a_play_that_is_not_there_notices_nothing() {
+    for play in ["", "no_such_scene sleep 1", "retry no_such_manner 1"] {
+        let ending = weakened_plays(Vec::new(), &[play.to_owned()], &Known::new());
+        assert!(matches!(ending, Ending::NoSuchPlay(name) if name == play));
+    }
+    PLAYS.iter().for_each(|(play, _)| assert!(is_play(play), "{play}"));
 }
 
 /// The danger: a site is called unmet, and a scene that is new since would tell something about it.
@@ -429,6 +364,7 @@ fn bless(sites: &BTreeMap<String, Site>) {
         let Some(plays) = met.get(&place_of(name)) else { return Verdict::Unmet { because } };
         match weakened_plays(vec![place_of(name)], plays, &known) {
             Ending::Noticed { by, saw } => Verdict::Killed { by, saw },
+            Ending::NoSuchPlay(play) => panic!("{name}: there is no play {play:?}"),
             Ending::Unnoticed => {
                 Verdict::Survives { plays: plays.clone(), because, with: Vec::new(), by: String::new() }
             }

@@ -56,14 +56,19 @@ enum Ending {
     Late,
 }
 
+/// Nothing was played: the tool has no such play, or the play has no scene.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct NoSuchPlay(Tool, String);
+
 /// Plays all of the tool's plays until one finds the fault.
 fn verdict(fault: Fault, tool: Tool) -> Verdict {
     let mut none = Verdict::Missed;
+    let ending = |play: &str| ending(fault, tool, play, PATIENCE).expect("a tool has its plays");
     for play in tool.plays() {
-        match ending(fault, tool, play, PATIENCE) {
+        match ending(play) {
             Ending::Found if tool != Tool::Threads => return Verdict::Caught((*play).to_owned()),
             // A hit of threads counts if it is hit each time.
-            Ending::Found if (0..3).all(|_| ending(fault, tool, play, PATIENCE) == Ending::Found) => {
+            Ending::Found if (0..3).all(|_| ending(play) == Ending::Found) => {
                 return Verdict::Caught((*play).to_owned());
             }
             Ending::Late => none = Verdict::Unfinished,
@@ -73,7 +78,11 @@ fn verdict(fault: Fault, tool: Tool) -> Verdict {
     if tool == Tool::Threads { Verdict::Varies } else { none }
 }
 
-fn ending(fault: Fault, tool: Tool, play: &str, patience: Duration) -> Ending {
+/// A child that fails has found something: so it is given nothing to play that is not there.
+fn ending(fault: Fault, tool: Tool, play: &str, patience: Duration) -> Result<Ending, NoSuchPlay> {
+    if !tool.has(play) {
+        return Err(NoSuchPlay(tool, play.to_owned()));
+    }
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "table::faulty", "--ignored"])
         .env("PSO_MODEL_FAULT", serde_json::to_string(&(fault, tool, play)).unwrap())
@@ -82,11 +91,11 @@ fn ending(fault: Fault, tool: Tool, play: &str, patience: Duration) -> Ending {
         .stderr(Stdio::null())
         .spawn()
         .expect("this test can start itself");
-    match (ends_well(child, patience), tool) {
+    Ok(match (ends_well(child, patience), tool) {
         (Some(true), _) => Ending::Well,
         (Some(false), _) | (None, Tool::Threads) => Ending::Found,
         (None, _) => Ending::Late,
-    }
+    })
 }
 
 /// `None`: it did not end.
@@ -134,11 +143,11 @@ fn check(tool: Tool) {
     let (mut checked, mut changed) = (0, Vec::new());
     for (index, (fault, row)) in table().into_iter().enumerate() {
         match &row.verdicts[&tool] {
-            Verdict::Caught(by) => {
-                if ending(fault, tool, by, 10 * PATIENCE) != Ending::Found {
-                    changed.push(format!("{fault:?}: {tool:?} no longer catches it by {by}"));
-                }
-            }
+            Verdict::Caught(by) => match ending(fault, tool, by, 10 * PATIENCE) {
+                Ok(Ending::Found) => {}
+                Ok(_) => changed.push(format!("{fault:?}: {tool:?} no longer catches it by {by}")),
+                Err(error) => changed.push(format!("{fault:?}: {error:?}")),
+            },
             Verdict::Missed if !is_in_turn(index) => continue,
             Verdict::Missed => {
                 let now = verdict(fault, tool);
@@ -169,6 +178,25 @@ tools! {
     shuttle_catches_what_it_did: Shuttle,
     loom_catches_what_it_did: Loom,
     crashes_catch_what_they_did: Crash,
+}
+
+/// The danger: a panic about a play that is not there counts as a fault that is found.
+#[test]
+fn a_play_that_is_not_there_finds_nothing() {
+    for tool in TOOLS {
+        for play in ["", "no_such_play", "no_such_scene sleep 1", "write_skew no_such_manner"] {
+            let error = NoSuchPlay(tool, play.to_owned());
+            assert_eq!(ending(Fault::None, tool, play, PATIENCE), Err(error));
+        }
+        tool.plays().iter().for_each(|play| assert!(tool.has(play), "{tool:?} {play}"));
+    }
+    for (fault, row) in table() {
+        for (tool, verdict) in row.verdicts {
+            if let Verdict::Caught(by) = verdict {
+                assert!(tool.has(&by), "{fault:?}: {tool:?} has no play {by:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use pso_model::heap::Heap;
 use pso_model::history::{RealTime, Recorder};
 use pso_model::lens::Through;
 use pso_model::mutant::{Fault, Mutant};
-use pso_model::scenario::{Setting, scene, small_geometry};
+use pso_model::scenario::{Setting, scene, scenes, small_geometry};
 use serde::{Deserialize, Serialize};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
@@ -172,6 +172,13 @@ impl Tool {
             Self::Crash => &CRASHED,
             Self::Threads => &THREADED,
         }
+    }
+
+    /// True for one of its plays, if the scene of it is there (a crash has a part instead).
+    pub fn has(self, play: &str) -> bool {
+        let name = play.split(' ').next();
+        let is_there = self == Self::Crash || scenes::<Heap>().iter().any(|scene| Some(scene.name) == name);
+        is_there && self.plays().contains(&play)
     }
 
     /// One of its plays with a fault. Panics, hangs or aborts where it finds something.
