@@ -64,20 +64,20 @@ fn every_build_gives_the_golden_runs() {
 
 /// Kind of trace, memory operations, fingerprint of all of them in their order.
 const GOLDEN: [&str; 6] = [
-    "counter 16397 76efe4d4bb881e53",
-    "bank-1000 21459 e4dd3e11e8739702",
-    "bank-4 23427 8e511db1e3c20cc0",
-    "long-reader 77007 4e62952c56a33c38",
-    "crossing-pairs 68204 1a84bd3a348404ab",
-    "queue 19720 9401edeba54d9456",
+    "counter 17585 b89b91ead1b1bcf8",
+    "bank-1000 22659 9ce0d8e48f718d4a",
+    "bank-4 24603 0c6e6028eda3fb78",
+    "long-reader 86639 df054de873f7272b",
+    "crossing-pairs 71980 49aede9bc47dee9e",
+    "queue 20888 50c3402a43b2487c",
 ];
 
 /// The same on the machine with differing transfers.
 const GOLDEN_CALIBRATED: [&str; 6] = [
-    "counter 16380 31958cd3b84869cf",
-    "bank-1000 21459 d7bfc64b12f76e1a",
-    "bank-4 23692 2a6fb7df4308b5fd",
-    "long-reader 75074 b238bb2bae89f510",
-    "crossing-pairs 68362 9ddfd756f1e6ea60",
-    "queue 19576 2a9adaa301b97c67",
+    "counter 17713 cadd93d568890a42",
+    "bank-1000 22659 03cae797917e1ffb",
+    "bank-4 25020 3cf776a38b83d633",
+    "long-reader 80372 231ca4ca5c156dcc",
+    "crossing-pairs 72062 0d734c6ae638d198",
+    "queue 20938 46abdd983b58df31",
 ];

@@ -127,10 +127,10 @@ impl<const WORDS: u64> Pieces<WORDS> {
         (element + count <= self.base).then(|| self.starts[0].offset(element * WORDS))
     }
 
-    /// The same for all that lie in the first piece from `element` on: where they are, and how many. At least one is.
+    /// The same for all that lie in the first piece from `element` on: where it is, and how many come behind it. At least one does.
     #[inline]
     pub fn early_rest(&self, element: u64) -> Option<(WordAddress, u64)> {
-        (element < self.base).then(|| (self.starts[0].offset(element * WORDS), self.base - element))
+        (element + 1 < self.base).then(|| (self.starts[0].offset(element * WORDS), self.base - element - 1))
     }
 
     /// The elements from `element` on that lie side by side: where they start and how many there are.
@@ -312,7 +312,7 @@ pub fn foreign_entry<P: Platform>(arena: &Arena<P>, slot: Slot, entry: u64, cell
     let reserved = platform.load(slot.entries_reserved(), Relaxed);
     let mut number = entry;
     while number < reserved {
-        let candidate = unit_of(arena, slot, start.checked_add(number)?)?;
+        let candidate = unit_of(arena, slot, start.checked_add(1)?.checked_add(number)?)?;
         if candidate.target(arena).is_some_and(|(_, found)| found == cell) {
             return Some(candidate);
         }
@@ -358,7 +358,7 @@ pub(crate) fn entries<'a, P: Platform>(
     start: u64,
     reserved: u64,
 ) -> impl Iterator<Item = (u64, Entry)> + 'a {
-    (0..reserved).map_while(move |number| Some((number, unit_of(arena, slot, start.checked_add(number)?)?)))
+    (0..reserved).map_while(move |number| Some((number, unit_of(arena, slot, start.checked_add(1 + number)?)?)))
 }
 
 #[cfg(test)]
@@ -381,7 +381,7 @@ mod tests {
             prop_assert_eq!(log.early_run(element, count), expected);
             prop_assert!(last < log.capacity());
             prop_assert_eq!(log.run(element).0, log.address(element));
-            let rest = (element < base).then(|| (log.address(element), base - element));
+            let rest = (element + 1 < base).then(|| (log.address(element), base - element - 1));
             prop_assert_eq!(log.early_rest(element), rest);
             prop_assert_eq!(log.address_at_once(element), None);
             prop_assert_eq!(log.look_at(element), log.address(element));

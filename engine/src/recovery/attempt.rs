@@ -237,7 +237,7 @@ impl Leftover {
         entries(arena, self.slot, self.start, end)
     }
 
-    /// COMMITTED: values, locks, retired blocks. The owner's order; running it again changes nothing.
+    /// COMMITTED: values, blocks, locks, retired blocks. The owner's order; running it again changes nothing.
     ///
     /// One look at each entry, and further ones at those that stand before the last of their kind: somebody waits.
     fn write_back<P: Platform>(&mut self, arena: &Arena<P>, slot: Slot) {

@@ -12,6 +12,11 @@ use crate::platform::Platform;
 use crate::waiting;
 use crate::word::{AttemptId, Handle, LockWord, State, Status, Version};
 
+/// State of a record that is being written.
+pub(crate) const RECORD_OPEN: u64 = 0;
+/// State of a record whose values stand in their cells.
+pub(crate) const RECORD_DONE: u64 = 1;
+
 impl<P: Platform> Participant<P> {
     /// Commits. An attempt that wrote nothing has nothing to do: its snapshot was consistent all along.
     ///
@@ -133,11 +138,12 @@ impl<P: Platform> Participant<P> {
         Ok(Some(version))
     }
 
-    /// Values and blocks, then locks; before all that, a collection under way learns of what is overwritten. The
-    /// order is what readers and recovery count on. A block is LIVE before any cell is free: whoever overwrites its name at
+    /// Values and blocks, then DONE, then locks; before all that, a collection under way learns of what is overwritten. The
+    /// order of values and locks is what readers and recovery count on; DONE is read by nobody yet. A block is LIVE before any cell is free: whoever overwrites its name at
     /// once has to be able to retire it.
     fn write_back(&mut self, version: Version) {
         let arena = &self.arena;
+        let platform = arena.platform();
         if collection::is_under_way(arena) {
             self.note_commit();
         }
@@ -151,6 +157,10 @@ impl<P: Platform> Participant<P> {
                 allocator::publish(arena, handle);
             }
         });
+        let header = self.record_ring.address(self.record_start);
+        platform.store(header.offset(1), version.0, Relaxed);
+        // Release: a record that is DONE is whole, and its values stand in their cells.
+        platform.store(header.offset(2), RECORD_DONE, Release);
         let free = LockWord::free(version);
         self.for_each_entry(|arena, entry| {
             if let Some(cell) = entry.written(arena) {
@@ -203,7 +213,7 @@ impl<P: Platform> Participant<P> {
     pub(super) fn rest(&mut self) {
         let platform = self.arena.platform();
         if self.reads != 0 {
-            // Release: the log is cleared after the last use of what it protects.
+            // Release: the log is cleared after the last use of what it protects, and after DONE.
             platform.store(self.slot.read_log_length(), 0, Release);
         }
         platform.store(self.slot.start(), 0, Release);
@@ -233,7 +243,7 @@ impl<P: Platform> Participant<P> {
         }
         self.pay_owed_wake();
         self.ring_victims();
-        self.record_start += self.entries;
+        self.record_start += 1 + self.entries;
         self.entries = 0;
     }
 

@@ -11,8 +11,8 @@
 //! 3. `write`: fill an entry, count it, then put the lock into the cell by compare-exchange. Locks of aborted attempts are
 //!    taken directly; about the living `contention` decides.
 //! 4. `commit`: ACTIVE to PREPARED, fence F2, load the clock, validate the reads (not if each was settled: its cell locked right
-//!    behind it), store the commit version, PREPARED to COMMITTED: from here on the writes exist. Then values into cells,
-//!    locks free, IDLE with the next seq.
+//!    behind it), store the commit version, PREPARED to COMMITTED: from here on the writes exist. Then values into cells, record
+//!    DONE, locks free, IDLE with the next seq.
 //! 5. `abort`: whoever flips ACTIVE, WAITING or PREPARED to ABORTED has taken all locks of the attempt at once. Anybody may
 //!    clear them.
 //! 6. What a commit takes out of the space (`discard`) is retired between the write-back and IDLE, and freed when nobody can

@@ -1,13 +1,14 @@
 //! The record of the attempt under way: what it locks, makes and discards, an entry each, in the participant's ring.
 //!
 //! ```text
-//! ring: ... [entries of the last record][entry 0][entry 1] ...
+//! ring: ... [header of the last record][its entries] [header: seq, version, OPEN or DONE][entry 0][entry 1] ...
 //! ```
 //! A record stands behind the last one, or at the beginning of the ring. Its first entries mostly lie side by side, and are found by adding up.
 
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use super::Participant;
+use super::commit::RECORD_OPEN;
 use crate::arena::Arena;
 use crate::error::Full;
 use crate::participant::{ENTRY_WORDS, Entry, EntryKind};
@@ -18,11 +19,12 @@ use crate::word::{CellAddress, Handle, LockWord, WordAddress};
 const RECORD_ROOM: u64 = 32;
 
 impl<P: Platform> Participant<P> {
-    /// Starts the record of this attempt behind the last one. Every earlier one is over, so the ring is free all round.
+    /// Starts the record of this attempt behind the last one. Every earlier record is DONE; nothing counts them yet, so the
+    /// ring is free all round.
     pub(super) fn open_record(&mut self) {
         if !self.open_record_at_once() {
-            (self.first_entry, self.entries_beside) = self.record_ring.run(self.record_start);
-            self.begin_record();
+            (self.first_entry, self.entries_beside) = self.record_ring.run(self.record_start + 1);
+            self.write_header(self.record_ring.address(self.record_start));
         }
     }
 
@@ -34,17 +36,19 @@ impl<P: Platform> Participant<P> {
         if self.record_start + RECORD_ROOM > capacity || self.record_start > capacity / 2 {
             self.record_start = 0;
         }
-        let Some(rest) = self.record_ring.early_rest(self.record_start) else { return false };
-        (self.first_entry, self.entries_beside) = rest;
-        self.begin_record();
+        let Some((header, beside)) = self.record_ring.early_rest(self.record_start) else { return false };
+        (self.first_entry, self.entries_beside) = (header.offset(ENTRY_WORDS), beside);
+        self.write_header(header);
         true
     }
 
     #[inline(always)]
-    fn begin_record(&mut self) {
+    fn write_header(&mut self, header: WordAddress) {
         self.first_lock = LockWord::with_seq(self.any_lock, self.seq);
         let platform = self.platform();
         // Relaxed: published by the lock or by the status that leads here.
+        platform.store(header, self.seq, Relaxed);
+        platform.store(header.offset(2), RECORD_OPEN, Relaxed);
         platform.store(self.slot.record_start(), self.record_start, Relaxed);
         platform.store(self.slot.entries_reserved(), 0, Relaxed);
     }
@@ -55,7 +59,7 @@ impl<P: Platform> Participant<P> {
         if self.entries == 0 {
             self.open_record();
         }
-        if self.record_start + self.entries < self.record_ring.capacity() {
+        if self.record_start + 1 + self.entries < self.record_ring.capacity() {
             return Ok(());
         }
         self.grow_record()
@@ -76,7 +80,7 @@ impl<P: Platform> Participant<P> {
         if number < self.entries_beside {
             return Entry::at(self.first_entry.offset(number * ENTRY_WORDS));
         }
-        Entry::at(self.record_ring.address(self.record_start + number))
+        Entry::at(self.record_ring.address(self.record_start + 1 + number))
     }
 
     /// The entries of the record, in their order.
