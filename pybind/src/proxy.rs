@@ -123,10 +123,12 @@ impl<T: Class> Proxy<T> {
             Err(raised) if self.space.interpreter().current(py).is_none() => raised,
             shown => return shown,
         };
-        let what = match () {
-            () if raised.matches(py, &errors.closed) => "of a closed space",
-            () if raised.matches(py, &errors.stale) => "that is gone",
-            () => return Err(raised),
+        let what = if raised.matches(py, &errors.closed) {
+            "of a closed space"
+        } else if raised.matches(py, &errors.stale) {
+            "that is gone"
+        } else {
+            return Err(raised);
         };
         raised.clear(py);
         py.str(&format!("<pso.{class} {:#x} {what}>", self.handle.raw()))

@@ -227,10 +227,9 @@ mod tests {
         round.be_patient(0, Duration::from_millis(1000)).unwrap();
         let waited = said(round.be_patient(0, Duration::from_millis(1001)));
         assert!(waited.contains("writer 0 lives and commits nothing"), "{waited}");
-        let since = Instant::now();
+        // Until it is gone, whenever that is: where nobody sees it, the test does not end.
         while round.be_patient(1, Duration::ZERO).is_ok() {
-            assert!(since.elapsed() < Duration::from_secs(10), "nobody sees that it is gone");
-            std::thread::sleep(POLL);
+            std::thread::yield_now();
         }
         assert!(matches!(round.await_progress(1, 0), Err(Failure::Child { .. })));
     }

@@ -10,6 +10,7 @@ use crate::member::Member;
 
 /// So many wait for the next who works, beside the one that costs nothing.
 const IDLE: usize = 7;
+
 impl Space {
     /// A participant that is not at work.
     pub fn take_member(&self, py: Python<'_>) -> Result<Box<Member>> {
