@@ -102,7 +102,7 @@ fn look(arena: &Arena<Native>) -> Look {
     let used = usage.small + usage.large;
     let cycle = collection::last(arena);
     let mut held = 0;
-    pso_engine::holding::for_each_held(arena, &mut |_| held += 1);
+    let _ = pso_engine::holding::for_each_held(arena, &mut |_| held += 1);
     Look {
         processes,
         size: geometry.space_words * 8,

@@ -128,3 +128,37 @@ fn the_engines_that_were_measured_beside_peers_are_named() {
         }
     }
 }
+
+#[test]
+fn the_rates_of_the_peers_are_those_of_the_file() {
+    let file = json("results/peers.json");
+    let section = |workload: &str| file["sections"].as_array().unwrap().iter().find(|one| one["workload"] == workload);
+    // Of the best of them, in millions, with 1, 2 and 8 participants.
+    let rates = |workload: &str, names: &[&str]| {
+        let rows = section(workload).unwrap()["rows"].as_array().unwrap();
+        let best = |participants: u64| {
+            let of = |row: &&Value| {
+                row["participants"] == participants && names.contains(&row["contestant"].as_str().unwrap())
+            };
+            let medians = rows.iter().filter(of).map(|row| {
+                let mut rates: Vec<f64> =
+                    row["runs"].as_array().unwrap().iter().map(|run| run["per_second"].as_f64().unwrap()).collect();
+                rates.sort_by(f64::total_cmp);
+                rates[rates.len() / 2]
+            });
+            format!("{:.1}", medians.fold(0.0, f64::max) / 1e6)
+        };
+        [1, 2, 8].map(best).join(", ")
+    };
+    let row = |workload| {
+        let groups: [&[&str]; 5] = [
+            &["pso, threads"],
+            &["pso, processes"],
+            &["stm-core", "fast-stm", "async-stm"],
+            &["std Mutex"],
+            &["parking_lot Mutex", "parking_lot RwLock"],
+        ];
+        format!("| `{workload}` | {} |", groups.map(|names| rates(workload, names)).join(" | "))
+    };
+    says("papers/evaluation.md", &["counter", "bank-1000", "bank-4", "map", "crossing-pairs"].map(row));
+}

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use pso_engine::allocator;
 use pso_engine::collection::{Collection, Patience, Step};
+use pso_engine::error::Corrupt;
 use pso_engine::transaction::{Progress, WholeCollection};
 
 use crate::ffi::{Any, Kind, Python, Raised, Result, error, gil};
@@ -241,9 +242,17 @@ impl Share {
     }
 }
 
+/// What a collection has come to.
+pub struct Freed {
+    /// What was freed, of whatever kind.
+    pub bytes: u64,
+    /// What could not be read: then it has found nothing.
+    pub damage: Option<Corrupt>,
+}
+
 /// One collection from its begin to its end, without the interpreter's lock while it works. Waits for whoever collects, and for those
-/// who are in the middle of a transaction, but not for ever. Gives the bytes that were freed.
-pub fn collect(py: Python<'_>, space: &Space, share: Share) -> Result<u64> {
+/// who are in the middle of a transaction, but not for ever.
+pub fn collect(py: Python<'_>, space: &Space, share: Share) -> Result<Freed> {
     let mut member = space.take_member(py)?;
     let freed = collect_in(py, space, &mut member, share);
     space.put_member(member);
@@ -251,19 +260,19 @@ pub fn collect(py: Python<'_>, space: &Space, share: Share) -> Result<u64> {
 }
 
 /// The same by a member that is in no attempt: in a full space there may be no room for another one.
-pub fn collect_with(py: Python<'_>, space: &Space, member: &mut Member) -> Result<u64> {
+pub fn collect_with(py: Python<'_>, space: &Space, member: &mut Member) -> Result<Freed> {
     collect_in(py, space, member, Share::default())
 }
 
-fn collect_in(py: Python<'_>, space: &Space, member: &mut Member, share: Share) -> Result<u64> {
+fn collect_in(py: Python<'_>, space: &Space, member: &mut Member, share: Share) -> Result<Freed> {
     let _collector = Collector::begins(&space.garbage);
     let tx = &mut member.participant;
     // What the dead held is not held.
     tx.space().recover_dead();
     tx.space().empty_put_off();
     let before = tx.freed_words();
-    run(py, tx, share, End::AllFreed)?;
-    Ok((tx.freed_words() - before) * 8)
+    let damage = run(py, tx, share, End::AllFreed)?;
+    Ok(Freed { bytes: (tx.freed_words() - before) * 8, damage })
 }
 
 /// Sees to it that no collection is under way, or not the one that was: then of what is in use nothing is garbage that is about to be freed. In a transaction, too: another
@@ -279,7 +288,7 @@ pub fn settle(py: Python<'_>, space: &Space) -> Result<()> {
     if !goes_on && done.is_ok() {
         return Err(interrupted(py));
     }
-    done
+    done.map(drop)
 }
 
 /// How far to go with a collection.
@@ -291,9 +300,10 @@ enum End {
     AllFreed,
 }
 
-fn run(py: Python<'_>, tx: &mut Tx, share: Share, end: End) -> Result<()> {
+/// Gives what could not be read.
+fn run(py: Python<'_>, tx: &mut Tx, share: Share, end: End) -> Result<Option<Corrupt>> {
     let mut whole = WholeCollection::default();
-    let (mut pauses, mut waits_since) = (0, None);
+    let (mut pauses, mut waits_since, mut damage) = (0, None, None);
     // Bounded by `PATIENCE` where it waits, by the blocks of the space where it works, by somebody else's marking where it helps.
     let (goes_on, is_over) = loop {
         let mut progress = Progress::Went;
@@ -306,6 +316,9 @@ fn run(py: Python<'_>, tx: &mut Tx, share: Share, end: End) -> Result<()> {
         let rest = share.pause_after(worked);
         let is_over = matches!(progress, Progress::Over(_)) || (end == End::AllFound && !tx.last_collection().1);
         let went = matches!(progress, Progress::Went);
+        if let Progress::Over(collected) | Progress::Waits(collected) = progress {
+            damage = collected.damage;
+        }
         // Who only finds out once more that what is left is held goes no further.
         if went && (!whole.has_found_all() || tx.freed_words() != freed) {
             waits_since = None;
@@ -326,7 +339,7 @@ fn run(py: Python<'_>, tx: &mut Tx, share: Share, end: End) -> Result<()> {
     };
     tx.give_up(whole);
     if goes_on && (!is_over || end == End::AllFound || give_back(tx)) {
-        return Ok(());
+        return Ok(damage);
     }
     Err(interrupted(py))
 }

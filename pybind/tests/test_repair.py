@@ -57,6 +57,18 @@ def test_a_damaged_root_is_left_and_nothing_is_freed(filled):
     assert "is no value" in left[0] and "may have meant one of them" in left[-1]
 
 
+def test_a_collection_frees_nothing_for_a_damaged_root_and_says_so(filled):
+    byte = hot(9) + 8
+    word = int.from_bytes(arena_file.ArenaFile(filled).path.read_bytes()[byte : byte + 8], "little")
+    with pso.attach(dir=filled) as space:
+        store(filled, byte, 0xF)
+        with pytest.raises(pso.CorruptSpaceError, match=f"a value that leads nowhere at byte {byte} holds 0x0+f"):
+            space.collect()
+        store(filled, byte, word)
+        assert space.collect() == 0
+    assert whole(filled)
+
+
 def test_who_has_it_open_is_named(filled, start):
     with pso.attach(dir=filled), pytest.raises(pso.InUseError, match=f"process {os.getpid()}"):
         pso.repair(dir=filled)

@@ -64,20 +64,20 @@ fn every_build_gives_the_golden_runs() {
 
 /// Kind of trace, memory operations, fingerprint of all of them in their order.
 const GOLDEN: [&str; 6] = [
-    "counter 17585 b89b91ead1b1bcf8",
-    "bank-1000 22659 9ce0d8e48f718d4a",
-    "bank-4 24603 0c6e6028eda3fb78",
-    "long-reader 86639 df054de873f7272b",
-    "crossing-pairs 71980 49aede9bc47dee9e",
-    "queue 20888 50c3402a43b2487c",
+    "counter 17591 37b18deea799b553",
+    "bank-1000 22665 a2e772c663a15c0c",
+    "bank-4 24609 4348cb053455d7bb",
+    "long-reader 86645 f1fc56b3bf22230d",
+    "crossing-pairs 71986 94b693192ecc247e",
+    "queue 20894 520a72678e9db7e0",
 ];
 
 /// The same on the machine with differing transfers.
 const GOLDEN_CALIBRATED: [&str; 6] = [
-    "counter 17713 cadd93d568890a42",
-    "bank-1000 22659 03cae797917e1ffb",
-    "bank-4 25020 3cf776a38b83d633",
-    "long-reader 80372 231ca4ca5c156dcc",
-    "crossing-pairs 72062 0d734c6ae638d198",
-    "queue 20938 46abdd983b58df31",
+    "counter 17719 2e308895b27c5266",
+    "bank-1000 22665 0ce9b65da44a629d",
+    "bank-4 25026 c685c4c2e54e4ba8",
+    "long-reader 80378 66d48e6786015f33",
+    "crossing-pairs 72068 c92a277d55886303",
+    "queue 20944 803abc06a0790a03",
 ];

@@ -176,8 +176,10 @@ fn shade_from<P: Platform>(arena: &Arena<P>, cycle: u64, word: u64) {
             }
             // Cells name arrays once and for ever: none is ever overwritten. All the same.
             Found::Array(array) => {
-                super::reach::each_word(arena, array, BlockKind::Cells, &mut |word| pending.push(word))
+                let _ = super::reach::each_word(arena, array, BlockKind::Cells, &mut |_, word| pending.push(word));
             }
+            // Whoever commits can do nothing about damage.
+            Found::Nothing => {}
         });
     }
 }

@@ -52,7 +52,7 @@ impl Helping {
     /// Traces some of what is grey: `most` words, or somewhat more.
     pub(crate) fn step<P: Platform>(&mut self, seat: &Seat<'_, P>, most: u64) -> Help {
         // The child of a fork has a copy of it, and another claim.
-        if self.claim != seat.claim.pack() || self.tracer.starved || !self.right.is_valid(seat) {
+        if self.claim != seat.claim.pack() || self.tracer.has_to_end() || !self.right.is_valid(seat) {
             return Help::Over;
         }
         seat.enter();

@@ -66,6 +66,7 @@
 //! `trace::MOST_PENDING` names, and as many of each who helps. What processes hold is looked at in one step, and so is each record of a commit.
 
 mod colour;
+mod doubt;
 mod help;
 mod passes;
 mod reach;

@@ -1,11 +1,13 @@
 //! One collection, in steps of some tens of microseconds, from its begin to its end.
 
 use super::colour::{colour, has_many_names, is_condemned};
+use super::doubt::Place;
 use super::role::{Patience, Role, Seat, is_in_use};
 use super::roots::Commit;
 use super::trace::{Share, TRACED_AT_ONCE, Tracer, push};
 use crate::allocator;
 use crate::arena::Arena;
+use crate::error::Corrupt;
 use crate::participant::Claim;
 use crate::platform::Platform;
 use crate::reclamation::{self, Look};
@@ -29,6 +31,8 @@ pub struct Collected {
     pub objects: u64,
     /// Those that something names, and those that were made meanwhile.
     pub kept: u64,
+    /// What could not be read. Then nothing was condemned: what hangs on it alone is not garbage.
+    pub damage: Option<Corrupt>,
 }
 
 /// How far it has come (the numbers of the module's protocol). The numbers of superblocks say where a look over all blocks is.
@@ -92,7 +96,7 @@ impl Collection {
     pub(crate) fn step<P: Platform>(
         &mut self,
         seat: &mut Seat<'_, P>,
-        roots: impl FnOnce(&mut dyn FnMut(Handle)),
+        roots: impl FnOnce(&mut dyn FnMut(Handle)) -> Result<(), Corrupt>,
     ) -> Step {
         if !self.role.is_mine(seat) {
             return Step::Lost;
@@ -101,17 +105,21 @@ impl Collection {
         seat.enter();
         // A step of its own, so that whoever helps finds something to do.
         let admits = matches!(self.phase, Phase::Marking | Phase::Looking { .. }) && self.role.admit(seat);
-        let is_over = self.is_starved() || !admits && self.go_on(seat, roots);
+        let is_over = self.has_to_end() || !admits && self.go_on(seat, roots);
         seat.leave();
         if is_over {
             self.close(seat);
-            return Step::Over(self.collected);
+            return Step::Over(Collected { damage: self.tracer.damage, ..self.collected });
         }
         Step::Went
     }
 
     /// True: it is over.
-    fn go_on<P: Platform>(&mut self, seat: &mut Seat<'_, P>, roots: impl FnOnce(&mut dyn FnMut(Handle))) -> bool {
+    fn go_on<P: Platform>(
+        &mut self,
+        seat: &mut Seat<'_, P>,
+        roots: impl FnOnce(&mut dyn FnMut(Handle)) -> Result<(), Corrupt>,
+    ) -> bool {
         match self.phase {
             // First of all: of whoever is through by now all is done before anything is traced.
             Phase::Commits => match self.commits.pop() {
@@ -161,8 +169,13 @@ impl Collection {
         self.tracer.note(seat, self.role.right(), object);
     }
 
-    fn is_starved(&self) -> bool {
-        self.starved || self.tracer.starved
+    pub(super) fn note_damage(&mut self, damage: Option<Corrupt>) {
+        self.tracer.damage = self.tracer.damage.or(damage);
+    }
+
+    /// Where not all is found that can be reached.
+    fn has_to_end(&self) -> bool {
+        self.starved || self.tracer.has_to_end()
     }
 
     /// It is not retired by this collection.
@@ -170,9 +183,14 @@ impl Collection {
         self.starved |= !push(&mut self.left_alone, object);
     }
 
-    /// Notes the ends of the ways from a word.
+    /// Notes the ends of the ways from a word that is known to be one.
     pub(super) fn reach<P: Platform>(&mut self, seat: &Seat<'_, P>, word: u64) {
         self.tracer.reach(seat, self.role.right(), word);
+    }
+
+    /// The same from a word that was read in passing.
+    pub(super) fn reach_from<P: Platform>(&mut self, seat: &Seat<'_, P>, place: Place) {
+        self.tracer.reach_from(seat, self.role.right(), place);
     }
 
     fn trace<P: Platform>(&mut self, seat: &Seat<'_, P>) {
@@ -188,7 +206,7 @@ impl Collection {
             // Of somebody who stands still since a collection before; or condemned by one, which is as in `mark_logs`.
             true if left_alone.contains(&handle) => {}
             true if is_condemned(seat.arena, handle) => has_room &= push(left_alone, handle),
-            true => tracer.note(seat, right, handle),
+            true => drop(tracer.note(seat, right, handle)),
             false => {}
         });
         self.starved |= !done || !has_room;

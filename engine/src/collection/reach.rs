@@ -1,11 +1,13 @@
 //! From a word to the blocks of many names that it leads to, through those of one name.
 
 use super::colour::has_many_names;
+use super::doubt::damaged_state;
 use crate::allocator;
 use crate::arena::Arena;
+use crate::error::Stop;
 use crate::platform::Platform;
 use crate::shape::{DICT_CELLS, DICT_PLACES, SPINE_CELLS, references, some_cells};
-use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, CELL_WORDS, CellAddress, Handle, Value};
+use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, CELL_WORDS, CellAddress, Handle, Value, WordAddress};
 
 /// Where a way ends.
 pub(super) enum Found {
@@ -13,6 +15,8 @@ pub(super) enum Found {
     ManyNames(Handle),
     /// At an array of cells, of which there may be very many; and it stays as long as its container does.
     Array(Handle),
+    /// At what nothing of ours writes, or at a name of what is not there: the word means nothing, or something is damaged.
+    Nothing,
 }
 
 /// Calls `found` for each end of the ways from `word`. Of what is freed meanwhile nothing is found, or something that the word does not lead to.
@@ -23,18 +27,33 @@ pub(super) fn reach<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl F
     // Bound: a space has no more blocks, and each has one name; damage may close them to a ring.
     for _ in 0..arena.layout().geometry().space_words / 4 {
         let Some((handle, kind)) = pending.pop() else { return };
-        each_word(arena, handle, kind, &mut |word| pending.extend(step(arena, word, found)));
+        let read = each_word(arena, handle, kind, &mut |_, word| pending.extend(step(arena, word, found)));
+        if read.is_err() {
+            found(Found::Nothing);
+        }
     }
+    found(Found::Nothing);
 }
 
 /// A block of one name that leads on; or nothing, or an end.
 #[inline]
 fn step<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl FnMut(Found)) -> Option<(Handle, BlockKind)> {
-    let handle = Value::from_raw(word).as_handle()?;
-    // What is PRIVATE after T0 was made since; what is RETIRED was shaded through by whoever took it out. Neither stays where it is:
-    // the memory may be somebody else's before a mark is set.
-    let state = allocator::check(arena, handle).ok().filter(|state| state.phase == BlockPhase::Live)?;
-    let kind = state.kind;
+    let Some(handle) = Value::from_raw(word).as_handle() else {
+        if Value::from_raw(word).unpack().is_none() {
+            found(Found::Nothing);
+        }
+        return None;
+    };
+    // What is PRIVATE after T0 was made since; what is RETIRED was shaded through by whoever took it out, and is named here no more. Neither
+    // stays where it is: the memory may be somebody else's before a mark is set.
+    let kind = match allocator::check(arena, handle).map(|state| (state.phase, state.kind)) {
+        Ok((BlockPhase::Live, kind)) if can_be_named(kind) => kind,
+        Ok((BlockPhase::Private, _)) => return None,
+        _ => {
+            found(Found::Nothing);
+            return None;
+        }
+    };
     if has_many_names(arena, handle, kind) {
         found(Found::ManyNames(handle));
         return None;
@@ -50,30 +69,50 @@ fn step<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl FnMut(Found))
     }
 }
 
-/// Calls `visit` with the values of some cells of an array. Gives the number of the first that is left, if there is one.
+/// Whether a value can name such a block.
+pub(super) const fn can_be_named(kind: BlockKind) -> bool {
+    !matches!(kind, BlockKind::None | BlockKind::Log | BlockKind::Holds)
+}
+
+/// Calls `visit` with the values of some cells of an array, and where they stand. Gives the number of the first that is left, if there is one.
+///
+/// # Errors
+/// It is no such array (any more), or its count contradicts its room.
 pub(super) fn some_words<P: Platform>(
     arena: &Arena<P>,
     array: Handle,
     from: u64,
     most: u64,
-    visit: &mut impl FnMut(u64),
-) -> Option<u64> {
-    let room = allocator::payload_words(arena, array).ok()?;
-    let (cells, left) = some_cells(arena, array, room, from, most).ok()?;
-    cells.for_each(|cell| visit(arena.platform().load_optimistic(cell.value_word())));
-    left
+    visit: &mut impl FnMut(WordAddress, u64),
+) -> Result<Option<u64>, Stop> {
+    let room = allocator::payload_words(arena, array)?;
+    let (cells, left) = some_cells(arena, array, room, from, most)?;
+    cells.map(CellAddress::value_word).for_each(|at| visit(at, arena.platform().load_optimistic(at)));
+    Ok(left)
 }
 
-/// Calls `visit` with each word of a block that may lead on.
-pub(super) fn each_word<P: Platform>(arena: &Arena<P>, handle: Handle, kind: BlockKind, visit: &mut impl FnMut(u64)) {
+/// Calls `visit` with each word of a block that may lead on, and where it stands.
+///
+/// # Errors
+/// There is no such block (any more), or its counts contradict its room.
+pub(super) fn each_word<P: Platform>(
+    arena: &Arena<P>,
+    handle: Handle,
+    kind: BlockKind,
+    visit: &mut impl FnMut(WordAddress, u64),
+) -> Result<(), Stop> {
     let platform = arena.platform();
+    if !can_be_named(kind) {
+        return Err(damaged_state(arena, handle).into());
+    }
     // Acquire, in the loads: what the word names is seen, and what its committer shaded before he stored it.
-    let Ok(room) = allocator::payload_words(arena, handle) else { return };
+    let room = allocator::payload_words(arena, handle)?;
+    let mut visit = |at: WordAddress| visit(at, platform.load_optimistic(at));
     // Whose kind is damaged may be a smaller one, at the end of the space.
     if kind == BlockKind::Dict && room >= DICT_CELLS * CELL_WORDS {
         let first = CellAddress::new(handle.block().offset(BLOCK_HEADER_WORDS)).offset(DICT_PLACES);
-        return (0..SPINE_CELLS).for_each(|index| visit(platform.load_optimistic(first.offset(index).value_word())));
+        (0..SPINE_CELLS).for_each(|index| visit(first.offset(index).value_word()));
+        return Ok(());
     }
-    // Of a block whose counts contradict its room nothing is looked at; `fsck` reports it.
-    let _ = references(arena, handle, kind, room, &mut |reference| visit(platform.load_optimistic(reference.word())));
+    Ok(references(arena, handle, kind, room, &mut |reference| visit(reference.word()))?)
 }

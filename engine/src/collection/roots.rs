@@ -3,11 +3,13 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::colour::{has_many_names, is_condemned, recolour};
+use super::doubt::{Place, damaged_state};
 use super::passes::Collection;
-use super::reach::each_word;
+use super::reach::{can_be_named, each_word};
 use super::role::{Seat, is_in_use};
 use crate::allocator;
 use crate::arena::Arena;
+use crate::error::{Corrupt, Stop};
 use crate::participant::{Entry, EntryKind, Slot, entries};
 use crate::platform::Platform;
 use crate::reclamation::{HeldBy, Look, Looked};
@@ -46,12 +48,16 @@ impl Commit {
     }
 
     /// Calls `visit` with its entries. An entry that is visited is what it was when the commit was under way.
-    fn for_each_entry<P: Platform>(&self, arena: &Arena<P>, mut visit: impl FnMut(Said)) {
+    ///
+    /// # Errors
+    /// Its record cannot be read to its end.
+    fn for_each_entry<P: Platform>(&self, arena: &Arena<P>, mut visit: impl FnMut(Said)) -> Result<(), Corrupt> {
         let platform = arena.platform();
         // Relaxed: acquired with the status.
         let start = platform.load(self.slot.record_start(), Relaxed);
         let reserved = platform.load(self.slot.entries_reserved(), Relaxed);
         let mut entries = entries(arena, self.slot, start, reserved).map(|(_, entry)| Said::by(arena, entry));
+        let mut read = 0;
         // Bound: the record has so many entries.
         loop {
             let mut chunk = [Said::Nothing; CHUNK];
@@ -62,8 +68,13 @@ impl Commit {
             }
             // The entries are read before it is asked whose they were.
             platform.fence(Acquire);
-            if count == 0 || !self.is_under_way(arena) {
-                return;
+            read += count as u64;
+            if !self.is_under_way(arena) || (count == 0 && read == reserved) {
+                return Ok(());
+            }
+            if count == 0 {
+                let at = self.slot.entries_reserved();
+                return Err(Corrupt { what: "the length of a record", byte_offset: at.byte_offset(), word: reserved });
             }
             chunk[..count].iter().for_each(|said| visit(*said));
         }
@@ -101,24 +112,30 @@ impl Collection {
     }
 
     /// The root cell, and what processes hold.
-    pub(super) fn mark_roots<P: Platform>(&mut self, seat: &Seat<'_, P>, roots: impl FnOnce(&mut dyn FnMut(Handle))) {
-        // Acquire: as a tracer's.
-        let root = seat.arena.platform().load(seat.arena.root().value_word(), Acquire);
-        self.reach(seat, root);
-        let mut found = 0u64;
-        roots(&mut |held| {
+    pub(super) fn mark_roots<P: Platform>(
+        &mut self,
+        seat: &Seat<'_, P>,
+        roots: impl FnOnce(&mut dyn FnMut(Handle)) -> Result<(), Corrupt>,
+    ) {
+        self.reach_from(seat, Place::root(seat.arena));
+        let (mut found, mut lost) = (0u64, None);
+        let read = roots(&mut |held| {
             self.show_life_now_and_then(seat, &mut found);
             // What an attempt made that did not commit is still named, and its memory may be nobody's.
-            if allocator::check_fully(seat.arena, held).is_ok() {
-                self.reach(seat, held.raw());
+            match allocator::check_fully(seat.arena, held) {
+                Ok(state) if can_be_named(state.kind) => self.reach(seat, held.raw()),
+                Ok(_) => lost = Some(damaged_state(seat.arena, held)),
+                Err(Stop::Corrupt(corrupt)) => lost = Some(*corrupt),
+                Err(_) => lost = lost.or_else(|| allocator::lost_by_header(seat.arena, held)),
             }
         });
+        self.note_damage(read.err().or(lost));
     }
 
     /// What somebody who was COMMITTED at the begin overwrites, stores and has made.
     pub(super) fn mark_commit<P: Platform>(&mut self, seat: &Seat<'_, P>, commit: Commit) {
         let mut found = 0u64;
-        commit.for_each_entry(seat.arena, |said| {
+        let read = commit.for_each_entry(seat.arena, |said| {
             self.show_life_now_and_then(seat, &mut found);
             match said {
                 Said::Nothing => {}
@@ -126,13 +143,16 @@ impl Collection {
                 Said::Makes(handle) => self.mark_made(seat, commit, handle),
             }
         });
+        self.note_damage(read.err());
     }
 
     /// A block that becomes LIVE with the commit, or has: black, and what it names is grey.
     fn mark_made<P: Platform>(&mut self, seat: &Seat<'_, P>, commit: Commit, handle: Handle) {
         let arena = seat.arena;
         let Ok(state) = allocator::check_fully(arena, handle) else { return };
-        each_word(arena, handle, state.kind, &mut |word| self.reach(seat, word));
+        let _ = each_word(arena, handle, state.kind, &mut |at, word| {
+            self.reach_from(seat, Place { word, at, within: Some(handle) });
+        });
         seat.protect(handle);
         // While the commit is under way nobody frees the block; and from then on only who has taken over, and sees its name.
         if commit.is_under_way(arena) && self.role.right().is_valid(seat) && has_many_names(arena, handle, state.kind) {
@@ -156,7 +176,7 @@ impl Collection {
         match looked {
             Looked::Some => Some(Some(look)),
             Looked::All => Some(None),
-            Looked::NoMemory => None,
+            Looked::Unknown => None,
         }
     }
 }

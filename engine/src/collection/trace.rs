@@ -1,9 +1,11 @@
 //! Grey blocks, and what they name: by whoever collects, and by those who help him.
 
-use super::colour::colour;
+use super::colour::{colour, is_condemned};
+use super::doubt::{Place, damaged_mark, stands};
 use super::reach::{Found, each_word, reach, some_words};
-use super::role::{Right, Seat};
+use super::role::{Right, Seat, is_in_use};
 use crate::allocator;
+use crate::error::{Corrupt, Stop};
 use crate::platform::Platform;
 use crate::word::{Colour, Handle};
 
@@ -17,6 +19,8 @@ pub const TRACED_AT_ONCE: u64 = 1024;
 struct Part {
     array: Handle,
     from: u64,
+    /// Where it was named.
+    place: Option<Place>,
 }
 
 /// Who traces what is large. Two at the same object find the same; it would be in vain, and no more.
@@ -51,11 +55,18 @@ pub(super) struct Tracer {
     /// The one that is being traced, and its arrays of cells that are not traced yet.
     tracing: Option<Handle>,
     arrays: Vec<Part>,
-    /// A list could not grow: what is grey is left as it is.
+    /// A list could not grow, or something is condemned that can be reached: what is grey is left as it is.
     pub starved: bool,
+    /// What could not be read.
+    pub damage: Option<Corrupt>,
 }
 
 impl Tracer {
+    /// What is left grey others find, or who collects ends it.
+    pub fn has_to_end(&self) -> bool {
+        self.starved || self.damage.is_some()
+    }
+
     pub fn is_done(&self) -> bool {
         self.objects.is_empty() && self.arrays.is_empty() && self.tracing.is_none()
     }
@@ -65,23 +76,65 @@ impl Tracer {
         self.starved |= !push(&mut self.objects, grey);
     }
 
-    /// White to grey.
-    pub fn note<P: Platform>(&mut self, seat: &Seat<'_, P>, right: &Right, object: Handle) {
-        // What cannot be noted is grey all the same.
-        if colour(seat.arena, object, right.cycle) == Colour::White
-            && right.change(seat, object, Colour::White, Colour::Grey)
-            && self.objects.len() < MOST_PENDING
-        {
-            push(&mut self.objects, object);
+    /// White to grey. False: it stays white.
+    pub fn note<P: Platform>(&mut self, seat: &Seat<'_, P>, right: &Right, object: Handle) -> bool {
+        if colour(seat.arena, object, right.cycle) != Colour::White {
+            return true;
         }
+        if right.change(seat, object, Colour::White, Colour::Grey) {
+            // What cannot be noted is grey all the same.
+            if self.objects.len() < MOST_PENDING {
+                push(&mut self.objects, object);
+            }
+            return true;
+        }
+        colour(seat.arena, object, right.cycle) != Colour::White || self.notes_no_damage(seat, right, object)
     }
 
-    /// Notes the ends of the ways from a word.
+    /// Of an object that could not be made grey: it may be gone by now, or the right. False: not because of its mark.
+    #[cold]
+    fn notes_no_damage<P: Platform>(&mut self, seat: &Seat<'_, P>, right: &Right, object: Handle) -> bool {
+        let damage = damaged_mark(seat.arena, object, right.cycle);
+        if !right.is_valid(seat) {
+            return true;
+        }
+        if damage.is_some() && is_in_use(seat.arena, object) {
+            self.damage = damage;
+        }
+        false
+    }
+
+    /// Notes the ends of the ways from a word that is known to be one.
     pub fn reach<P: Platform>(&mut self, seat: &Seat<'_, P>, right: &Right, word: u64) {
+        self.follow(seat, right, word, None);
+    }
+
+    /// The same from a word that was read in passing.
+    pub fn reach_from<P: Platform>(&mut self, seat: &Seat<'_, P>, right: &Right, place: Place) {
+        self.follow(seat, right, place.word, Some(place));
+    }
+
+    fn follow<P: Platform>(&mut self, seat: &Seat<'_, P>, right: &Right, word: u64, place: Option<Place>) {
         reach(seat.arena, word, &mut |found| match found {
-            Found::Array(array) => self.starved |= !push(&mut self.arrays, Part { array, from: 0 }),
-            Found::ManyNames(object) => self.note(seat, right, object),
+            Found::Array(array) => self.starved |= !push(&mut self.arrays, Part { array, from: 0, place }),
+            Found::ManyNames(object) => {
+                if !self.note(seat, right, object) {
+                    self.doubt(seat, place, Some(object));
+                }
+            }
+            Found::Nothing => self.doubt(seat, place, None),
         });
+    }
+
+    /// A word led nowhere, or to an object that cannot be made grey.
+    #[cold]
+    fn doubt<P: Platform>(&mut self, seat: &Seat<'_, P>, place: Option<Place>, object: Option<Handle>) {
+        let condemned = object.is_some_and(|object| is_condemned(seat.arena, object));
+        let Some(place) = place.filter(|place| place.stands(seat.arena, self.tracing)) else { return };
+        match condemned {
+            true => self.starved = true,
+            false => self.damage = self.damage.or(Some(place.damage())),
+        }
     }
 
     /// Traces some of what is grey: `most` words, or somewhat more.
@@ -100,6 +153,9 @@ impl Tracer {
                 }
                 continue;
             }
+            if self.damage.is_some() {
+                return;
+            }
             if let Some(traced) = self.tracing.take() {
                 right.change(seat, traced, Colour::Grey, Colour::Black);
             }
@@ -109,29 +165,43 @@ impl Tracer {
                 continue;
             }
             self.tracing = Some(next);
-            if let Ok(state) = allocator::check(seat.arena, next) {
-                each_word(seat.arena, next, state.kind, &mut |word| {
-                    words += 1;
-                    self.reach(seat, right, word);
-                });
+            let Ok(state) = allocator::check(seat.arena, next) else { continue };
+            let read = each_word(seat.arena, next, state.kind, &mut |at, word| {
+                words += 1;
+                self.reach_from(seat, right, Place { word, at, within: Some(next) });
+            });
+            if let Err(stop) = read {
+                self.doubt_block(seat, next, stop);
             }
         }
     }
 
     /// Gives how many words were traced.
     fn trace_part<P: Platform>(&mut self, seat: &Seat<'_, P>, right: &Right, part: Part, most: u64) -> u64 {
-        if allocator::check(seat.arena, part.array).is_err() {
-            return 0;
-        }
+        let Part { array, from, place } = part;
         let mut words = 0;
-        let left = some_words(seat.arena, part.array, part.from, most, &mut |word| {
-            words += 1;
-            self.reach(seat, right, word);
+        let read = allocator::check(seat.arena, array).and_then(|_| {
+            some_words(seat.arena, array, from, most, &mut |at, word| {
+                words += 1;
+                self.reach_from(seat, right, Place { word, at, within: Some(array) });
+            })
         });
-        if let Some(from) = left {
-            self.starved |= !push(&mut self.arrays, Part { from, ..part });
+        match read {
+            Ok(Some(from)) => self.starved |= !push(&mut self.arrays, Part { from, ..part }),
+            Ok(None) => {}
+            Err(_) => self.doubt(seat, place, None),
         }
         words
+    }
+
+    /// A block of many names that could not be read.
+    #[cold]
+    fn doubt_block<P: Platform>(&mut self, seat: &Seat<'_, P>, block: Handle, stop: Stop) {
+        if let Stop::Corrupt(corrupt) = stop
+            && stands(seat.arena, block)
+        {
+            self.damage = self.damage.or(Some(*corrupt));
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::allocator;
 use crate::arena::Arena;
 use crate::collection;
+use crate::error::Corrupt;
 use crate::participant::{PIECES, ProcessPhase, ProcessSlot, locate, piece_elements};
 use crate::platform::Platform;
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, Handle, ProcessSlotId, WordAddress};
@@ -105,11 +106,20 @@ impl Entry {
 
     /// The handle that it keeps in use.
     pub fn held<P: Platform>(self, arena: &Arena<P>) -> Option<Handle> {
+        self.read(arena).ok().flatten()
+    }
+
+    /// The same for whoever must know of all.
+    fn read<P: Platform>(self, arena: &Arena<P>) -> Result<Option<Handle>, Corrupt> {
         match self.content(arena) {
-            Content::Held(handle) | Content::PutOff(handle) => Some(handle),
+            Content::Held(handle) | Content::PutOff(handle) => Ok(Some(handle)),
             // Acquire: pairs with the compare-exchange of whoever took it out, and who held the object before.
-            Content::Exported(handle) => (arena.platform().load(self.ticket(), Acquire) != 0).then_some(handle),
-            Content::Empty | Content::Damaged(_) => None,
+            Content::Exported(handle) => Ok((arena.platform().load(self.ticket(), Acquire) != 0).then_some(handle)),
+            Content::Empty => Ok(None),
+            Content::Damaged(word) => {
+                let byte_offset = self.0.byte_offset();
+                Err(Corrupt { what: "an entry of the table of what a process holds", byte_offset, word })
+            }
         }
     }
 }
@@ -127,13 +137,27 @@ pub(crate) fn piece_entries<P: Platform>(arena: &Arena<P>, number: u64) -> u64 {
 /// The first word of piece `number` of a process, if it has it. Entries are stored to by others, too: so it is a piece by its kind, in use, and
 /// has the room.
 pub(crate) fn piece<P: Platform>(arena: &Arena<P>, slot: ProcessSlot, number: u64) -> Option<WordAddress> {
+    read_piece(arena, slot, number).ok().flatten()
+}
+
+/// The same for whoever must know of all.
+fn read_piece<P: Platform>(arena: &Arena<P>, slot: ProcessSlot, number: u64) -> Result<Option<WordAddress>, Corrupt> {
+    let at = slot.holds_piece(number);
     // Acquire: pairs with the compare-exchange in `grow`; the piece was zeroed before.
-    let word = arena.platform().load(slot.holds_piece(number), Acquire);
-    let handle = Handle::from_raw(word)?;
+    let word = arena.platform().load(at, Acquire);
+    if word == 0 {
+        return Ok(None);
+    }
     let words = piece_entries(arena, number) * ENTRY_WORDS;
-    let is_piece = allocator::check_fully(arena, handle).is_ok_and(|state| state.kind == BlockKind::Holds)
-        && allocator::payload_words(arena, handle).is_ok_and(|room| room >= words);
-    is_piece.then(|| handle.block().offset(BLOCK_HEADER_WORDS))
+    let handle = Handle::from_raw(word).filter(|handle| {
+        allocator::check_fully(arena, *handle).is_ok_and(|state| state.kind == BlockKind::Holds)
+            && allocator::payload_words(arena, *handle).is_ok_and(|room| room >= words)
+    });
+    let what = "a piece of the table of what a process holds";
+    match handle {
+        Some(handle) => Ok(Some(handle.block().offset(BLOCK_HEADER_WORDS))),
+        None => Err(Corrupt { what, byte_offset: at.byte_offset(), word }),
+    }
 }
 
 /// The entry `index` of somebody's table, if it has it.
@@ -143,33 +167,50 @@ pub(super) fn foreign_entry<P: Platform>(arena: &Arena<P>, slot: ProcessSlot, in
     Some(Entry(start.offset(within * ENTRY_WORDS)))
 }
 
-/// Runs `visit` over all entries of a process, with their indices.
-pub(crate) fn for_each_entry<P: Platform>(arena: &Arena<P>, slot: ProcessSlot, mut visit: impl FnMut(u64, Entry)) {
+/// Runs `visit` over all entries of a process, with their indices. Gives the piece that cannot be read, if one cannot: behind it nothing was visited.
+pub(crate) fn for_each_entry<P: Platform>(
+    arena: &Arena<P>,
+    slot: ProcessSlot,
+    mut visit: impl FnMut(u64, Entry),
+) -> Option<Corrupt> {
     let mut index = 0;
     for number in 0..PIECES {
-        let Some(start) = piece(arena, slot, number) else { return };
+        let start = match read_piece(arena, slot, number) {
+            Ok(Some(start)) => start,
+            end => return end.err(),
+        };
         for within in 0..piece_entries(arena, number) {
             visit(index, Entry(start.offset(within * ENTRY_WORDS)));
             index += 1;
         }
     }
+    None
 }
 
 /// Runs `visit` over all that processes hold outside of the space, exports included. What is taken hold of meanwhile may be
 /// missed, and so may what is let go of: `collection` is told of both.
 ///
 /// Cost: a load for each entry of each table.
-pub fn for_each_held<P: Platform>(arena: &Arena<P>, visit: &mut dyn FnMut(Handle)) {
+///
+/// # Errors
+/// A piece or an entry that cannot be read: what it may say is missed. All others are visited.
+pub fn for_each_held<P: Platform>(arena: &Arena<P>, visit: &mut dyn FnMut(Handle)) -> Result<(), Corrupt> {
+    let mut damage = None;
     for number in 0..arena.layout().geometry().process_slots {
         let Some(slot) = ProcessSlot::of(arena, ProcessSlotId(number as u16)) else { continue };
-        if slot.state(arena).phase == ProcessPhase::Used {
-            for_each_entry(arena, slot, |_, entry| {
-                if let Some(handle) = entry.held(arena) {
-                    visit(handle);
-                }
+        let state = slot.state(arena);
+        if state.phase == ProcessPhase::Used {
+            let mut lost = None;
+            let cut_off = for_each_entry(arena, slot, |_, entry| match entry.read(arena) {
+                Ok(Some(handle)) => visit(handle),
+                Ok(None) => {}
+                Err(corrupt) => lost = Some(corrupt),
             });
+            // Not of one that has left meanwhile.
+            damage = damage.or(lost.or(cut_off).filter(|_| slot.state(arena) == state));
         }
     }
+    damage.map_or(Ok(()), Err)
 }
 
 /// Empties all entries of a process. By itself, when it leaves, or by whoever has its liveness byte in hand. Whoever is killed in it has

@@ -27,6 +27,7 @@ use super::is_shared;
 use super::retire::link;
 use crate::allocator;
 use crate::arena::Arena;
+use crate::error::Stop;
 use crate::participant::{Slot, foreign_reads, status_of};
 use crate::platform::Platform;
 use crate::shape::references;
@@ -69,7 +70,7 @@ impl Held {
                 Err(_) => starved = true,
             }
         });
-        if starved { Looked::NoMemory } else { looked }
+        if starved { Looked::Unknown } else { looked }
     }
 
     /// Whether a block must stay.
@@ -98,8 +99,8 @@ pub(crate) enum Looked {
     /// There is more to look at.
     Some,
     All,
-    /// This process has no memory for its lists: nothing is known.
-    NoMemory,
+    /// This process has no memory for its lists, or a log cannot be read: nothing is known.
+    Unknown,
 }
 
 /// A look at all logs, in pieces. It says what was held when it began, of what had been taken out by then: whoever comes to a block later finds another in
@@ -148,15 +149,19 @@ impl Look {
             match self.log.take() {
                 Some(log) => match log.go_on(arena, &mut steps, &mut |handle| visit(handle, HeldBy::Attempt)) {
                     Ok(log) => self.log = log,
-                    Err(NoMemory) => return Looked::NoMemory,
+                    Err(Unknown) => return Looked::Unknown,
                 },
                 None if self.next == arena.layout().geometry().participants => return Looked::All,
                 None => {
                     let id = ParticipantId(self.next as u16);
                     self.next += 1;
-                    if id != me {
-                        self.log = Slot::of(arena, id)
-                            .and_then(|slot| open(arena, slot, &mut |handle| visit(handle, HeldBy::Collector)));
+                    if id != me
+                        && let Some(slot) = Slot::of(arena, id)
+                    {
+                        match open(arena, slot, &mut |handle| visit(handle, HeldBy::Collector)) {
+                            Ok(log) => self.log = log,
+                            Err(Unknown) => return Looked::Unknown,
+                        }
                     }
                 }
             }
@@ -178,26 +183,30 @@ fn hazard<P: Platform>(arena: &Arena<P>, slot: Slot) -> Option<Handle> {
     Handle::from_raw(arena.platform().load(slot.hazard(), Acquire))
 }
 
-/// A list could not grow.
-struct NoMemory;
+/// A list could not grow, or somebody's words mean nothing.
+struct Unknown;
 
 /// The log of somebody, if he is in an attempt; if he collects, his hazard pointer is visited.
-fn open<P: Platform>(arena: &Arena<P>, slot: Slot, visit: &mut impl FnMut(Handle)) -> Option<Log> {
+fn open<P: Platform>(arena: &Arena<P>, slot: Slot, visit: &mut impl FnMut(Handle)) -> Result<Option<Log>, Unknown> {
     let platform = arena.platform();
     // Acquire, here and below: pairs with the release that clears a start.
     let began = platform.load(slot.start(), Acquire);
     if began == 0 {
-        return None;
+        return Ok(None);
     }
-    let status = status_of(arena, slot).ok()?;
+    let Ok(status) = status_of(arena, slot) else {
+        // Whether he collects or is in an attempt nobody knows.
+        hazard(arena, slot).into_iter().for_each(visit);
+        return if platform.load(slot.start(), Acquire) == began { Err(Unknown) } else { Ok(None) };
+    };
     if status.state == State::Idle {
         // In a step of a collection. In an attempt the pointer is left from the last one, and names what nobody need hold.
         hazard(arena, slot).into_iter().for_each(visit);
-        return None;
+        return Ok(None);
     }
     // Acquire: the entries that it counts are seen.
     let counted = platform.load(slot.read_log_length(), Acquire);
-    Some(Log { slot, seq: status.seq, began, counted, first: 0 })
+    Ok(Some(Log { slot, seq: status.seq, began, counted, first: 0 }))
 }
 
 impl Log {
@@ -207,7 +216,7 @@ impl Log {
         arena: &Arena<P>,
         steps: &mut u64,
         visit: &mut impl FnMut(Handle),
-    ) -> Result<Option<Self>, NoMemory> {
+    ) -> Result<Option<Self>, Unknown> {
         let platform = arena.platform();
         let mut chunk = [(0, 0); CHUNK];
         // The log had so many entries, and one is noted behind them.
@@ -218,6 +227,10 @@ impl Log {
         let is_same = status_of(arena, self.slot).is_ok_and(|now| now.seq == self.seq);
         if !is_same || platform.load(self.slot.start(), Acquire) != self.began {
             return Ok(None);
+        }
+        // Those that counted are there: their pieces stand in the slot before they count.
+        if found < wanted && self.first + (found as u64) < self.counted {
+            return Err(Unknown);
         }
         *steps += found as u64;
         let handles = chunk[..found].iter().filter_map(|(_, value)| Value::from_raw(*value).as_handle());
@@ -230,9 +243,13 @@ impl Log {
 }
 
 /// The state of a block that is in use, or waits to be freed.
-fn check<P: Platform>(arena: &Arena<P>, handle: Handle) -> Option<BlockState> {
-    let state = allocator::check_fully(arena, handle).ok()?;
-    matches!(state.phase, BlockPhase::Live | BlockPhase::Retired).then_some(state)
+fn check<P: Platform>(arena: &Arena<P>, handle: Handle) -> Result<Option<BlockState>, Unknown> {
+    match allocator::check_fully(arena, handle) {
+        Ok(state) => Ok(Some(state).filter(|state| matches!(state.phase, BlockPhase::Live | BlockPhase::Retired))),
+        // The block of that name, and nobody knows what it is.
+        Err(Stop::Corrupt(_)) => Err(Unknown),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Whether there is a way on from a block that is not noted. Who comes to a block of many names reads cells there.
@@ -246,14 +263,14 @@ fn leads_on<P: Platform>(arena: &Arena<P>, handle: Handle, state: BlockState) ->
 }
 
 /// All ways from a name, if it is one of a block that is in use. Gives how many blocks lie on them.
-fn follow<P: Platform>(arena: &Arena<P>, first: Handle, visit: &mut impl FnMut(Handle)) -> Result<u64, NoMemory> {
+fn follow<P: Platform>(arena: &Arena<P>, first: Handle, visit: &mut impl FnMut(Handle)) -> Result<u64, Unknown> {
     let mut pending = Vec::new();
     let mut next = Some(first);
     let (mut blocks, mut has_memory) = (0, true);
     // Bound: a space has no more blocks; damage may close them to a ring.
     for _ in 0..arena.layout().geometry().space_words / 4 {
         let Some(handle) = next.take().or_else(|| pending.pop()) else { break };
-        let Some(state) = check(arena, handle) else { continue };
+        let Some(state) = check(arena, handle)? else { continue };
         visit(handle);
         blocks += 1;
         if !leads_on(arena, handle, state) {
@@ -270,5 +287,5 @@ fn follow<P: Platform>(arena: &Arena<P>, first: Handle, visit: &mut impl FnMut(H
             }
         });
     }
-    if has_memory { Ok(blocks) } else { Err(NoMemory) }
+    if has_memory { Ok(blocks) } else { Err(Unknown) }
 }

@@ -271,7 +271,7 @@ impl Limbo {
                     return (0, Went::AsFarAsAllowed);
                 }
                 Looked::All => judging.look = None,
-                Looked::NoMemory => return (0, Went::Starved),
+                Looked::Unknown => return (0, Went::Starved),
             }
         }
         let mut now = judging.left.min(usize::try_from(JUDGED_TOGETHER.max(most)).unwrap_or(usize::MAX));

@@ -440,6 +440,8 @@ impl<P: Platform> Participant<P> {
         }
         self.free_retired(u64::MAX, Logs::InAnyCase);
         self.write_counters();
+        // Relaxed: a number for people.
+        self.platform().store(self.slot.retired_words(), self.limbo.words(), Relaxed);
         let arena = &self.arena;
         self.cache = BlockCache::default(); // What is mine goes, and nothing is to remember it.
         let empty = self.space.look(|| allocator::recover(arena, self.id));

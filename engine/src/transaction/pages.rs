@@ -144,7 +144,8 @@ impl Pages {
 /// What a process holds of an attempt that was rolled back is gone, but its guard may still be asked: those pages stay until it is dropped. Its entry
 /// was there before the block was free.
 fn spare_held<P: Platform>(arena: &Arena<P>, sweep: &mut Sweep) {
-    for_each_held(arena, &mut |handle| {
+    // Of what cannot be read no guard reads either.
+    let _ = for_each_held(arena, &mut |handle| {
         if let Some(number) = arena.layout().superblock_of(handle.block()) {
             sweep.spare(number);
         }

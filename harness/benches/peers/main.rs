@@ -12,6 +12,7 @@
 mod chart;
 mod contestant;
 mod figures;
+mod ledger;
 mod processes;
 mod run;
 mod smoke;
@@ -159,6 +160,8 @@ fn measure(options: &Options, arguments: &[String]) -> Result<Vec<Section>, Fail
     }
     let bar = bar((runs as u64) * u64::from(options.rounds));
     let words = arguments.iter().filter(|argument| *argument != "--bench").cloned().collect::<Vec<_>>().join(" ");
+    // Of what runs: the working copy may be another one before all is through.
+    let provenance = Provenance::of(format!("cargo bench -p pso-harness --bench peers -- {words}"));
     let mut sections = Vec::new();
     for workload in workloads.iter().copied() {
         let mut section = Section {
@@ -166,7 +169,7 @@ fn measure(options: &Options, arguments: &[String]) -> Result<Vec<Section>, Fail
             seconds: options.seconds,
             rounds: options.rounds,
             seed: options.seed,
-            provenance: Provenance::of(format!("cargo bench -p pso-harness --bench peers -- {words}")),
+            provenance: provenance.clone(),
             rows: Vec::new(),
         };
         for round in 0..options.rounds {
@@ -202,7 +205,10 @@ fn bar(length: u64) -> ProgressBar {
 
 fn title(section: &Section) -> String {
     let Section { workload, seconds, rounds, seed, .. } = section;
-    format!("{}: medians of {rounds} runs of {seconds} s, seed {seed}; sums right in every run", workload.name())
+    format!(
+        "{}: medians of {rounds} runs of {seconds} s, seed {seed}; each variable right in every run",
+        workload.name()
+    )
 }
 
 fn table(section: &Section) -> Table {

@@ -13,15 +13,16 @@ use crate::contestant::{Actor, World};
 use crate::figures::{self, Figures, Section};
 use crate::run::{self, Case};
 use crate::workload::{Kind, Workload};
-use crate::{CONTESTANTS, ENGINE_PROCESSES, FAST_STM, Options, chart, store, targets};
+use crate::{CONTESTANTS, ENGINE_PROCESSES, FAST_STM, Options, chart, ledger, store, targets};
 
 /// Long enough for every contestant to commit something.
 const SECONDS: f64 = 0.05;
 
-const TESTS: [Test; 5] = [
+const TESTS: [Test; 6] = [
     ("every_contestant_does_every_workload_and_keeps_what_must_hold", everybody_everything),
     ("a_contestant_that_loses_updates_is_caught", a_loser_is_caught),
-    ("a_variable_that_holds_too_little_is_found", too_little_is_found),
+    ("a_contestant_that_does_nothing_is_caught", an_idler_is_caught),
+    ("a_variable_that_holds_anything_else_is_found", other_values_are_found),
     ("a_promise_that_is_not_kept_is_said", a_broken_promise_is_said),
     ("a_filter_that_matches_nothing_keeps_the_file", a_filter_of_nothing_is_refused),
 ];
@@ -134,6 +135,51 @@ impl Actor for &Loser {
     }
 }
 
+/// A contestant that does nothing: the fastest of all, and all sums are as they were.
+struct Idler(usize);
+
+impl World for Idler {
+    type Actor<'world> = &'world Idler;
+
+    fn new(variables: usize) -> Result<Self, Failure> {
+        Ok(Self(variables))
+    }
+    fn actor(&self) -> Result<&Self, Failure> {
+        Ok(self)
+    }
+    fn values(&self) -> Result<Vec<i64>, Failure> {
+        Ok(vec![0; self.0])
+    }
+}
+
+impl Actor for &Idler {
+    fn add(&mut self, _: &[usize]) -> Result<(), Failure> {
+        Ok(())
+    }
+    fn transfer(&mut self, _: usize, _: usize) -> Result<(), Failure> {
+        Ok(())
+    }
+    fn read(&mut self, _: usize) -> Result<i64, Failure> {
+        Ok(0)
+    }
+    fn sum(&mut self) -> Result<i64, Failure> {
+        Ok(0)
+    }
+    fn attempts(&self) -> u64 {
+        0
+    }
+}
+
+fn an_idler_is_caught() -> Result<(), Failure> {
+    for workload in Workload::value_variants() {
+        let participants = if workload.is_for(2) { 2 } else { 1 };
+        let case = Case { workload: *workload, participants, seconds: SECONDS / 10.0, seed: 1 };
+        let caught = matches!(run::threads::<Idler>(&case), Err(Failure::Wrong(_)));
+        expect(caught, format!("{}: nobody noticed that nothing was done", workload.name()))?;
+    }
+    Ok(())
+}
+
 /// The danger: a broken contestant looks fast, and nobody notices.
 fn a_loser_is_caught() -> Result<(), Failure> {
     for workload in [Workload::Counter, Workload::Bank4, Workload::LongReader, Workload::CrossingPairs] {
@@ -144,25 +190,41 @@ fn a_loser_is_caught() -> Result<(), Failure> {
     Ok(())
 }
 
-fn too_little_is_found() -> Result<(), Failure> {
-    let right = |workload: Workload, values: &[i64], changes: &[u64], right: bool| {
-        let what = format!("{}: {values:?} after {changes:?}", workload.name());
-        expect(workload.check(values, changes).is_ok() == right, what)
-    };
-    right(Workload::Counter, &[7], &[3, 4], true)?;
-    right(Workload::Counter, &[6], &[3, 4], false)?;
-    let (own, swapped) = ([3, 0, 0, 0, 0, 0, 0, 0, 4], [4, 0, 0, 0, 0, 0, 0, 0, 3]);
-    right(Workload::OwnCounter, &own, &[3, 4], true)?;
-    right(Workload::OwnCounter, &swapped, &[3, 4], false)?;
-    right(Workload::Map, &[3, 0, 4], &[3, 4], true)?;
-    right(Workload::Map, &[3, 0, 5], &[3, 4], false)?;
-    right(Workload::Bank4, &[1, -2, 1, 0], &[9, 9], true)?;
-    right(Workload::Bank4, &[1, -2, 1, 1], &[9, 9], false)?;
+/// The danger: what has done nothing, or something else, is as right as what has done all. Sums and totals are the same in each of these.
+fn other_values_are_found() -> Result<(), Failure> {
+    let changes = 9;
+    for (workload, participants) in [(Workload::Small, 1), (Workload::Bank4, 1), (Workload::LongReader, 2)] {
+        let case = Case { workload, participants, seconds: SECONDS, seed: 1 };
+        let none = vec![0; workload.variables(case.participants)];
+        let done = ledger::expected(&case, &[changes])?;
+        expect(done != none && done.iter().sum::<i64>() == 0, format!("{}: {done:?}", workload.name()))?;
+        judged(&case, &done, &[changes], true)?;
+        judged(&case, &none, &[changes], false)?;
+        judged(&case, &done, &[changes + 1], false)?;
+        judged(&case, &done[1..], &[changes], false)?;
+    }
+    let of_two = |workload| Case { workload, participants: 2, seconds: SECONDS, seed: 1 };
+    judged(&of_two(Workload::Counter), &[7], &[3, 4], true)?;
+    judged(&of_two(Workload::Counter), &[6], &[3, 4], false)?;
+    let (mut own, mut swapped) = (vec![0; 16], vec![0; 16]);
+    (own[0], own[8], swapped[0], swapped[8]) = (3, 4, 4, 3);
+    judged(&of_two(Workload::OwnCounter), &own, &[3, 4], true)?;
+    judged(&of_two(Workload::OwnCounter), &swapped, &[3, 4], false)?;
+    let mut map = ledger::expected(&of_two(Workload::Map), &[30, 40])?;
+    expect(map.iter().sum::<i64>() == 70, "the map")?;
+    judged(&of_two(Workload::Map), &map, &[30, 40], true)?;
+    map.rotate_left(1);
+    judged(&of_two(Workload::Map), &map, &[30, 40], false)?;
+    let three = Case { participants: 3, ..of_two(Workload::CrossingPairs) };
     let mut pairs = [[5; 8], [2; 8]].concat();
-    right(Workload::CrossingPairs, &pairs, &[2, 3, 2], true)?;
-    // The sum of all is as it was.
+    judged(&three, &pairs, &[2, 3, 2], true)?;
     (pairs[3], pairs[11]) = (4, 3);
-    right(Workload::CrossingPairs, &pairs, &[2, 3, 2], false)
+    judged(&three, &pairs, &[2, 3, 2], false)
+}
+
+fn judged(case: &Case, values: &[i64], changes: &[u64], right: bool) -> Result<(), Failure> {
+    let what = format!("{}: {values:?} after {changes:?}", case.workload.name());
+    expect(case.check_changes(values, changes).is_ok() == right, what)
 }
 
 /// Twice as fast as the best of the crates is kept, half as fast is missed; the ratio is of runs of one round.

@@ -137,32 +137,6 @@ impl Workload {
         };
         Role { task, random: Random::split(seed, u64::from(participant)), changes: 0 }
     }
-
-    /// Whether the variables hold what `changes` (of each participant) must have left; if not, what is wrong.
-    pub fn check(self, values: &[i64], changes: &[u64]) -> Result<(), String> {
-        let all: u64 = changes.iter().sum();
-        match self {
-            Self::Counter | Self::Map => equal("the sum of all variables", values.iter().sum(), all),
-            Self::Small | Self::Bank1000 | Self::Bank4 | Self::LongReader => {
-                equal("the sum of all balances", values.iter().sum(), 0)
-            }
-            Self::OwnCounter => changes.iter().enumerate().try_for_each(|(number, own)| {
-                equal(&format!("the counter of participant {number}"), values[APART * number], *own)
-            }),
-            Self::CrossingPairs => changes.chunks(2).enumerate().try_for_each(|(number, both)| {
-                let both = both.iter().sum();
-                pair(2 * number as u32)
-                    .try_for_each(|variable| equal(&format!("variable {variable}"), values[variable], both))
-            }),
-        }
-    }
-}
-
-fn equal(what: &str, found: i64, expected: u64) -> Result<(), String> {
-    if i128::from(found) == i128::from(expected) {
-        return Ok(());
-    }
-    Err(format!("{what} is {found}, and {expected} is what was committed"))
 }
 
 /// The variables of the pair of `participant`.

@@ -68,8 +68,8 @@ pub struct Kills {
     pub waited_next_commit: Latency,
     /// Of these waits, in the place at the dead one, the others being in the second row.
     pub waited_in_place: usize,
-    /// Whether who waited went on within 5 ms (p99).
-    pub goes_on_in_time: bool,
+    /// Whether who waited went on within 5 ms (p99). `None`: nobody waited.
+    pub goes_on_in_time: Option<bool>,
     #[serde(skip)]
     deaths: Vec<Duration>,
     #[serde(skip)]
@@ -102,7 +102,7 @@ impl Kills {
         self.waited_in_place = self.waits.iter().filter(|waited| waited.place == Wait::InPlace).count();
         self.waited_went_on = Latency::of(self.waits.iter().map(|waited| waited.went_on));
         self.waited_next_commit = Latency::of(self.waits.drain(..).map(|waited| waited.next_commit));
-        self.goes_on_in_time = self.waited_went_on.p99_ms <= GOES_ON_MS;
+        self.goes_on_in_time = (self.waited_went_on.count != 0).then_some(self.waited_went_on.p99_ms <= GOES_ON_MS);
     }
 
     /// For people.
@@ -250,11 +250,11 @@ mod tests {
             went_on: Duration::from_millis(went_on),
             next_commit: Duration::from_millis(9),
         };
-        for (slow, in_time) in [(1, true), (2, false)] {
-            let waits = (0..100).map(|number| waited(if number < slow { 6 } else { 2 })).collect();
+        for (count, slow, in_time) in [(100, 1, Some(true)), (100, 2, Some(false)), (0, 0, None)] {
+            let waits = (0..count).map(|number| waited(if number < slow { 6 } else { 2 })).collect();
             let mut kills = Kills { waits, ..Kills::default() };
             kills.close();
-            assert_eq!((kills.goes_on_in_time, kills.waited_next_commit.count), (in_time, 100));
+            assert_eq!((kills.goes_on_in_time, kills.waited_next_commit.count), (in_time, count));
         }
     }
 }

@@ -39,7 +39,7 @@ static METHODS: [Method<Space>; 18] = [
     Method::many(c"Queue", Space::make_queue, c"Queue($self, maxsize=1024)\n--\n\nA new bounded queue in this space."),
     Method::plain(c"stats", Space::stats, c"stats($self, /)\n--\n\nA dict of numbers. Bytes: size, used, free, backed (with memory behind them, used or not), retired (replaced, and not used again yet); held (objects that processes have proxies of, or have pickled for somebody who has not loaded them yet); collections (looks for what nothing names) begun; participants and processes (places taken, of those that have died also until somebody looks), attempts, commits, stops, sleeps; version (of the shared clock, which no commit need move)."),
     Method::plain(c"census", Space::census, c"census($self, /)\n--\n\nWhat the memory of the space is used for: a dict from kinds to dicts of 'objects', 'blocks' and 'bytes'.\n\nKinds: list, dict and queue (with all that makes them up, but not what they hold), tuple, str, bytes, int and float (those that do not fit a word; others take no block); garbage (found to be named by nothing, and not freed yet), waiting (replaced or removed, and kept for those who may still read it), private (made by transactions under way), logs and tables (of those who work), parts. Kinds of which there is nothing are left out.\n\nCost: a look at each block and at each word of a container. Others go on meanwhile, so the numbers are of no one moment."),
-    Method::many(c"collect", Space::collect, c"collect($self, /, *, share=1.0)\n--\n\nFree now what nothing in the space names and nobody holds any more: lists, dicts and queues, also those that only name each other, and what this interpreter has replaced or removed. It is done by itself now and then. Memory that is empty then goes back to the system. Returns the number of bytes freed.\n\nshare, from 0.01 to 1, is how much of one processor it takes at most: it pauses every few milliseconds, and leaves the rest to others; to give memory back at the end comes on top. Others go on meanwhile in any case; what a transaction may hold that has begun before stays. Cost: a look at every object of the space. Raises RuntimeError inside a transaction."),
+    Method::many(c"collect", Space::collect, c"collect($self, /, *, share=1.0)\n--\n\nFree now what nothing in the space names and nobody holds any more: lists, dicts and queues, also those that only name each other, and what this interpreter has replaced or removed. It is done by itself now and then. Memory that is empty then goes back to the system. Returns the number of bytes freed.\n\nshare, from 0.01 to 1, is how much of one processor it takes at most: it pauses every few milliseconds, and leaves the rest to others; to give memory back at the end comes on top. Others go on meanwhile in any case; what a transaction may hold that has begun before stays. Cost: a look at every object of the space. Raises RuntimeError inside a transaction, and CorruptSpaceError where something cannot be read: then what hangs on it is unknown, and no object is freed."),
     Method::plain(c"fsck", Space::fsck, c"fsck($self, /)\n--\n\nCheck the space. Returns a list of sentences, one a finding; empty is well."),
     Method::one(c"record", Space::record, c"record($self, path, /)\n--\n\nRecord the transactions that this process commits in the space, until the Recording that is returned is closed.\n\nUse it as a context manager, or call close(). Each process writes a file of its own; `pso trace merge` puts them together, `pso replay` runs them again.\n\nRaises OSError if path cannot be written, RuntimeError if this process records the space already."),
     Method::plain(c"_address", Space::address, c"_address($self, /)\n--\n\nHow another process finds this space."),
@@ -157,7 +157,7 @@ impl Space {
             }
             let collections = collection::last(arena).number;
             let mut held = 0;
-            pso_engine::holding::for_each_held(arena, &mut |_| held += 1);
+            let _ = pso_engine::holding::for_each_held(arena, &mut |_| held += 1);
             let clock = arena.platform().load(arena.layout().hot(HotWord::VersionClock), Relaxed);
             [
                 ("size", arena.layout().geometry().space_words * 8),
@@ -202,14 +202,17 @@ impl Space {
         if this.interpreter().current(py).is_some() {
             return Err(Kind::Runtime.raise(py, "collect() inside a transaction, which may hold what it would free"));
         }
-        let bytes = garbage::collect(py, this, share)?;
+        let freed = garbage::collect(py, this, share)?;
         let words = this.with_idle_members(py, |member| {
             let before = member.participant.freed_words();
             member.participant.collect();
             member.participant.give_back_pages();
             member.participant.freed_words() - before
         })?;
-        py.unsigned(bytes + words * 8)
+        match freed.damage {
+            Some(corrupt) => Err(this.stopped(py, corrupt.into())),
+            None => py.unsigned(freed.bytes + words * 8),
+        }
     }
 
     fn fsck(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {

@@ -85,7 +85,7 @@ impl Space {
     #[cold]
     pub fn make_room(&self, py: Python<'_>) -> Result<bool> {
         let recovered = self.membership(py)?.space().recover_dead() > 0;
-        let freed = garbage::collect(py, self, Share::default())? > 0;
+        let freed = garbage::collect(py, self, Share::default())?.bytes > 0;
         let retired = self.with_idle_members(py, |member| member.participant.collect())? > 0;
         // Blocks that are free in memory of somebody are for that one alone: what has no owner is for whoever asks first.
         let idle = self.others.take();

@@ -24,7 +24,7 @@ impl Attempts<'_> {
         raised.clear(py);
         let freed = garbage::collect_with(py, self.space, &mut member);
         self.transaction.member.set(Some(member));
-        let freed = freed? > 0;
+        let freed = freed?.bytes > 0;
         if room.may_come_by_others(self.space, py, freed)? { Ok(()) } else { Err(self.space.stopped(py, stop)) }
     }
 }

@@ -33,7 +33,10 @@ impl Reached {
 
     /// And from what processes hold.
     pub(in crate::fsck) fn with_held<P: Platform>(arena: &Arena<P>) -> Self {
-        Self::from(arena, |reached| for_each_held(arena, &mut |handle| reached.handle(arena, handle)))
+        Self::from(arena, |reached| {
+            let all = for_each_held(arena, &mut |handle| reached.handle(arena, handle));
+            reached.doubts += u64::from(all.is_err());
+        })
     }
 
     fn from<P: Platform>(arena: &Arena<P>, roots: impl FnOnce(&mut Self)) -> Self {

@@ -1,6 +1,7 @@
 //! What nothing names any more goes, rings and all; what something names stays: whoever moves it meanwhile, whoever dies.
 
 mod anew;
+mod damaged;
 mod heard_of;
 mod helped;
 mod moves;
@@ -59,7 +60,10 @@ fn text_key<'a, P: Platform>(tx: &Participant<P>, name: &'a str) -> Key<'a> {
 /// Objects that a collection with nobody at work frees.
 fn collected<P: Platform>(tx: &mut Participant<P>) -> u64 {
     match tx.collect_objects(NO_PATIENCE).unwrap() {
-        CollectionEnd::Finished(collected) => collected.objects,
+        CollectionEnd::Finished(collected) => {
+            assert_eq!(collected.damage, None);
+            collected.objects
+        }
         other => panic!("nobody is at work: {other:?}"),
     }
 }

@@ -37,7 +37,7 @@ fn hold(tx: &mut Tx, handle: Handle) -> Hold {
 
 fn held(space: &Space<Heap>) -> Vec<Handle> {
     let mut held = Vec::new();
-    for_each_held(space.arena(), &mut |handle| held.push(handle));
+    for_each_held(space.arena(), &mut |handle| held.push(handle)).unwrap();
     held
 }
 
