@@ -25,7 +25,13 @@ pub fn or_else(py: Python<'_>, interpreter: &Rc<Interpreter>, alternatives: &[&A
             None => Err(interpreter.errors.forked_inside(py)),
         };
     }
-    let named = alternatives.iter().find_map(|alternative| space_of(py, interpreter, alternative));
+    let mut named = None;
+    for alternative in alternatives {
+        named = space_of(py, interpreter, alternative)?;
+        if named.is_some() {
+            break;
+        }
+    }
     let space = named.map_or_else(|| interpreter.default_space(py), Ok)?;
     transaction::run(py, &space, Limits::default(), |py| match interpreter.current(py) {
         Some(transaction) => choose(py, interpreter, &transaction, &space, alternatives),
@@ -34,17 +40,12 @@ pub fn or_else(py: Python<'_>, interpreter: &Rc<Interpreter>, alternatives: &[&A
 }
 
 /// The space of a decorated function, or of the object of a bound method.
-fn space_of(py: Python<'_>, interpreter: &Interpreter, function: &Any) -> Option<Own<Space>> {
+fn space_of(py: Python<'_>, interpreter: &Interpreter, function: &Any) -> Result<Option<Own<Space>>> {
     if let Some(decorated) = interpreter.types.transactional.cast(function) {
-        return decorated.space().cloned();
+        return Ok(decorated.space().cloned());
     }
-    match function.attribute(py, c"__self__") {
-        Ok(object) => proxy::space_of(interpreter, &object),
-        Err(raised) => {
-            raised.clear(py);
-            None
-        }
-    }
+    let bound = function.attribute_if_any(py, c"__self__")?;
+    Ok(bound.and_then(|object| proxy::space_of(interpreter, &object)))
 }
 
 fn choose(

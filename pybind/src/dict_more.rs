@@ -43,7 +43,7 @@ impl Dict {
                 let made = dict::create(tx)?;
                 for (key, value) in &keyed {
                     let value = object::copy(tx, *value)?;
-                    dict::set(tx, made, &Key::new(hash_key, key.view()), value)?;
+                    dict::set(tx, made, &Key::new(hash_key, key.view(py)?), value)?;
                 }
                 space.hold(tx, made)
             })?;

@@ -281,14 +281,19 @@ pub fn settle(py: Python<'_>, space: &Space) -> Result<()> {
     let mut member = space.take_member(py)?;
     let done = run(py, &mut member.participant, Share::default(), End::AllFound);
     // What it has retired nobody else frees. What is held stays, and is not waited for.
-    let goes_on = gil::sleep_without_lock(&mut || {
+    let mut free = || {
         member.participant.collect();
-    });
+    };
+    let goes_on = match &done {
+        Ok(_) => gil::sleep_without_lock(&mut free),
+        // No handler is to run while what another one has raised is on its way.
+        Err(_) => {
+            gil::pause_without_lock(&mut free);
+            true
+        }
+    };
     space.put_member(member);
-    if !goes_on && done.is_ok() {
-        return Err(interrupted(py));
-    }
-    done.map(drop)
+    if goes_on { done.map(drop) } else { Err(interrupted(py)) }
 }
 
 /// How far to go with a collection.

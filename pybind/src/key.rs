@@ -10,7 +10,7 @@ use pso_engine::word::Value;
 
 use crate::ffi::natives::{Integer, Native, Text};
 use crate::ffi::{Any, Kind, Object, Python, Raised, Result};
-use crate::memory;
+use crate::memory::{self, NoMemory};
 use crate::proxy;
 use crate::space::Space;
 
@@ -127,7 +127,7 @@ pub fn with_key<R>(
         match owned(py, space, object, purpose)? {
             Some(owned) => {
                 kept = owned;
-                key = Key::new(space.hash_key(), kept.view());
+                key = Key::new(space.hash_key(), kept.view(py)?);
             }
             None => return body(None),
         }
@@ -220,8 +220,8 @@ impl OwnedKey {
     }
 
     /// The key as the engine wants it.
-    pub fn view(&self) -> KeyView<'_> {
-        match self {
+    pub fn view<'py>(&self, py: Python<'py>) -> Result<KeyView<'_>, NoMemory<'py>> {
+        Ok(match self {
             Self::None => KeyView::None,
             Self::Bool(value) => KeyView::Bool(*value),
             Self::Int(value) => KeyView::Int(*value),
@@ -229,8 +229,8 @@ impl OwnedKey {
             Self::Float(value) => KeyView::Float(*value),
             Self::Text(text) => KeyView::Text(text.as_str()),
             Self::Bytes(bytes) => KeyView::Bytes(bytes.bytes()),
-            Self::Tuple(items) => KeyView::Tuple(items.iter().map(Self::view).collect()),
-        }
+            Self::Tuple(items) => KeyView::Tuple(memory::collect(py, items.iter().map(|item| item.view(py)))?),
+        })
     }
 }
 

@@ -172,7 +172,7 @@ impl Plan {
                 Container::Dict(items) => {
                     for (key, value) in items {
                         let value = made.value(tx, value)?;
-                        dict::set(tx, handle, &Key::new(hash_key, key.view()), value)?;
+                        dict::set(tx, handle, &Key::new(hash_key, key.view(py)?), value)?;
                     }
                 }
             }

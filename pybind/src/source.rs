@@ -68,7 +68,7 @@ impl Drafts {
         let mut added = 0;
         for (key, value) in self.keys.iter().zip(&self.values) {
             let value = made.value(tx, value)?;
-            added += i64::from(put(tx, handle, &Key::new(hash_key, key.view()), value)?);
+            added += i64::from(put(tx, handle, &Key::new(hash_key, key.view(py)?), value)?);
         }
         Ok(added)
     }

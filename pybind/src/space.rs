@@ -46,7 +46,8 @@ pub type Tx = Participant<Native>;
 pub struct Space {
     identity: Identity<Which, Space>,
     interpreter: Rc<Interpreter>,
-    location: Location,
+    /// Where it was opened last.
+    location: RefCell<Location>,
     bytes: u64,
     hash_key: (u64, u64),
     policy: PolicyId,
@@ -96,6 +97,8 @@ impl Space {
             let before = known.keeper.replace(Keeper::new(Arc::clone(&membership)));
             drop(before);
             *known.membership.borrow_mut() = Some(membership);
+            // Its file may have moved since.
+            known.location.replace(location);
             known.closed.store(false, Ordering::Release);
             known.ended.set(false);
             interpreter.set_default(&known, true);
@@ -110,7 +113,7 @@ impl Space {
         let make = |identity| Self {
             identity,
             interpreter: Rc::clone(interpreter),
-            location,
+            location: RefCell::new(location),
             bytes: membership.native().bytes(),
             hash_key: membership.space().arena().hash_key(),
             policy: membership.space().arena().policy(),
@@ -187,8 +190,8 @@ impl Space {
         self.identity.key().uuid
     }
     /// Where it is.
-    pub fn location(&self) -> &Location {
-        &self.location
+    pub fn location(&self) -> Location {
+        self.location.borrow().clone()
     }
     /// The share of this process's membership.
     pub fn membership(&self, py: Python<'_>) -> Result<Arc<Membership>> {

@@ -16,6 +16,7 @@ use pso_engine::error::Stop;
 use pso_engine::platform::System;
 use pso_engine::transaction::Hooks;
 
+mod kept_hooks;
 mod mark;
 mod once;
 mod room;
@@ -205,26 +206,6 @@ impl Transaction {
     pub fn number(&self) -> (u64, u64) {
         (self.number.get(), self.undone.get())
     }
-    /// Adds a hook to the attempt under way.
-    pub fn add_hook(&self, committed: bool, hook: Object) {
-        self.hooked.set(true);
-        let mut hooks = self.hooks.borrow_mut();
-        if committed { hooks.on_commit(hook) } else { hooks.on_abort(hook) }
-    }
-    /// Those of an attempt that is run again are dropped, outside of the borrow: that may run anything.
-    fn drop_hooks(&self) {
-        if self.hooked.get() {
-            drop(self.take_hooks());
-        }
-    }
-    fn take_hooks(&self) -> Option<Hooks<Object>> {
-        if !self.hooked.get() {
-            return None;
-        }
-        self.hooked.set(false);
-        Some(self.hooks.take())
-    }
-
     /// Says that the part of the transaction that runs from here on must not write, or may again. Gives what was said before.
     fn set_read_only(&self, py: Python<'_>, space: &Space, read_only: bool) -> Result<bool> {
         Ok(self.work(py, space)?.participant().set_read_only(read_only))

@@ -279,6 +279,35 @@ def test_a_block_that_is_dropped_is_rolled_back(space):
     assert root == {"works": True}
 
 
+def test_a_block_that_is_dropped_is_rolled_back_though_a_hook_leads_to_it(space):
+    """The danger: the hook keeps the generator, the generator the block, and the block the hook."""
+    root = space.root
+
+    class Job:
+        def __init__(self):
+            self.steps = self.run()
+            next(self.steps)
+
+        def done(self):
+            pass
+
+        def run(self):
+            with space.transaction() as transaction:
+                transaction.on_commit(self.done)
+                root["x"] = 1
+                yield
+
+    job = Job()
+    gc.collect()
+    assert pso.current() is not None and root == {"x": 1}
+    del job
+    gc.collect()
+    assert pso.current() is None and root == {}
+    with space.transaction(timeout=SOON_SECONDS):
+        root["works"] = True
+    assert root == {"works": True}
+
+
 def test_a_dropped_block_leaves_nothing_of_its_space_behind():
     first = pso.create(size="2M")
     first.transaction().__enter__()

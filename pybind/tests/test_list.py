@@ -8,6 +8,7 @@ import copy
 import functools
 import operator
 import random
+import signal
 import weakref
 
 import pso
@@ -389,3 +390,25 @@ def test_what_is_made_for_a_place_that_is_not_there_is_not_kept():
                 with pytest.raises(IndexError, match="assignment index out of range"):
                     items[0] = value
         assert len(items) == 0 and space.fsck() == []
+
+
+def test_a_message_about_something_long_is_short(space):
+    with pytest.raises(ValueError, match=r"^'x{999}\.\.\. is not in list$"):
+        space.List().index("x" * 10_000)
+
+
+def test_ctrl_c_while_a_message_is_made_is_not_lost(space):
+    class Slow:
+        def __repr__(self):
+            signal.raise_signal(signal.SIGINT)
+            return "slow"
+
+    def look():
+        with pytest.raises(ValueError, match="Slow"):
+            space.List().index(Slow())
+        # It comes by the next step of Python.
+        for _ in range(1000):
+            pass
+
+    with pytest.raises(KeyboardInterrupt):
+        look()

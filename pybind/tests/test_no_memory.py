@@ -60,6 +60,41 @@ def test_what_does_not_fit_into_this_process_is_an_error_and_not_its_end(tmp_pat
     assert said == "[1, 2, 3] 1500000 400000 []\n"
 
 
+def test_what_a_message_or_a_key_needs_is_an_error_too(tmp_path):
+    """The danger: Python's own copy fits, and ours, which is made for a message or a look-up, ends the process."""
+    said = alone(
+        """
+        space = pso.create(size="64M", dir=sys.argv[1] + "/space")
+        items, table, size = space.List([1]), space.Dict(a=1), 1 << 20
+        text, key, named = "x" * (64 * size), tuple(range(size)), {f"name {number}": number for number in range(size)}
+        calls = {
+            "index": lambda: items.index(text),
+            "key": lambda: table[text],
+            "tuple key": lambda: table.get(key),
+            "names": lambda: pso.Dict(**named),
+        }
+        used = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        ends = {name: set() for name in calls}
+        for room in range(1, 160, 3):
+            resource.setrlimit(resource.RLIMIT_AS, (used + room * size, resource.RLIM_INFINITY))
+            for name, call in calls.items():
+                try:
+                    call()
+                    end = "done"
+                except (MemoryError, ValueError, KeyError, pso.ArenaFull) as error:
+                    end = type(error).__name__
+                    del error
+                ends[name].add(end)
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert "ValueError" in ends["index"] and "KeyError" in ends["key"], ends
+        assert ends["tuple key"] == {"done", "MemoryError"} and "MemoryError" in ends["names"], ends
+        print(items, table, space.fsck())
+        """,
+        tmp_path,
+    )
+    assert said == "[1] {'a': 1} []\n"
+
+
 def test_what_is_taken_out_stays_where_there_is_no_memory_for_it(tmp_path):
     """The danger: it is gone from the space, and never was outside."""
     said = alone(

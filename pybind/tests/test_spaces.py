@@ -150,6 +150,19 @@ def test_a_copy_of_a_space_is_another_space(names, tmp_path):
         assert space.fsck() == []
 
 
+def test_a_space_that_has_moved_says_where_it_was_opened_last(tmp_path):
+    space = pso.create(dir=tmp_path / "before", size="2M")
+    space.root["x"] = 1
+    space.close()
+    os.rename(tmp_path / "before", tmp_path / "behind")
+    assert pso.attach(dir=tmp_path / "behind") is space
+    assert space.dir == str(tmp_path / "behind") and str(tmp_path / "before") not in repr(space)
+    with open(tmp_path / "sent", "wb") as file:
+        pickle.dump(space.root, file)
+    assert python(f"import pickle; print(pickle.load(open({str(tmp_path / 'sent')!r}, 'rb')))") == "{'x': 1}"
+    space.close()
+
+
 def test_only_its_user_may_open_it(names, tmp_path):
     name = names()
     with pso.create(name, size="2M"), pso.create(dir=tmp_path / "space", size="2M"):

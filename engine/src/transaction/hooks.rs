@@ -42,6 +42,10 @@ impl<T> Hooks<T> {
     pub fn on_abort(&mut self, hook: T) {
         self.on_abort.push(hook);
     }
+    /// All, of both kinds.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.on_commit.iter().chain(&self.on_abort)
+    }
     /// Whether there are none.
     #[inline]
     pub fn is_empty(&self) -> bool {

@@ -111,16 +111,20 @@ impl Any {
         // SAFETY: a live object and a C string.
         unsafe { Object::from_owned(py, outward::PyObject_GetAttrString(self.as_ptr(), name.as_ptr())) }
     }
-    /// `hasattr(self, name)`, but errors other than AttributeError pass.
-    pub fn has_attribute(&self, py: Python<'_>, name: &CStr) -> Result<bool> {
+    /// The attribute, if there is one; errors other than AttributeError pass.
+    pub fn attribute_if_any(&self, py: Python<'_>, name: &CStr) -> Result<Option<Object>> {
         match self.attribute(py, name) {
-            Ok(_) => Ok(true),
+            Ok(found) => Ok(Some(found)),
             Err(raised) if super::Kind::Attribute.is_set(py) => {
                 raised.clear(py);
-                Ok(false)
+                Ok(None)
             }
             Err(raised) => Err(raised),
         }
+    }
+    /// `hasattr(self, name)`, but errors other than AttributeError pass.
+    pub fn has_attribute(&self, py: Python<'_>, name: &CStr) -> Result<bool> {
+        self.attribute_if_any(py, name).map(|found| found.is_some())
     }
     /// Whether it is a coroutine: what an `async def` gives when it is called.
     #[inline]

@@ -293,9 +293,10 @@ unsafe extern "C" fn deallocate<T: Class>(this: *mut c::PyObject) {
             c::PyObject_GC_UnTrack(this.cast());
         }
         let instance = this.cast::<Instance<T>>();
-        // A panic must not leave through CPython; what was not dropped then is lost, which is safe.
-        let _ = catch_unwind(AssertUnwindSafe(|| {
-            (*instance).value.retire(Any::from_ptr(this));
+        // A panic must not leave through CPython. Whatever comes of the first part, nobody finds the instance after the second; and where that
+        // has not come to its end, somebody may: then the memory stays.
+        let _ = catch_unwind(AssertUnwindSafe(|| (*instance).value.retire(Any::from_ptr(this))));
+        let gone = catch_unwind(AssertUnwindSafe(|| {
             if let Some(offset) = T::Extra::WEAK {
                 let list = (&raw mut (*instance).extra).cast::<u8>().add(offset).cast::<*mut c::PyObject>();
                 if !(*list).is_null() {
@@ -308,6 +309,9 @@ unsafe extern "C" fn deallocate<T: Class>(this: *mut c::PyObject) {
             }
             std::ptr::drop_in_place(&raw mut (*instance).value);
         }));
+        if gone.is_err() {
+            return;
+        }
         if let Some(free) = (*class).tp_free {
             free(this.cast());
         }

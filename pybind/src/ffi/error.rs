@@ -115,6 +115,17 @@ impl Raised {
         // SAFETY: an exception is set (rule 5), and the class is alive.
         unsafe { c::PyErr_ExceptionMatches(class.as_ptr()) != 0 }
     }
+    /// Forgets the exception; but for a Ctrl-C, which comes again as soon as it can.
+    pub fn put_off(self, py: Python<'_>) {
+        // SAFETY: an exception is set (rule 5); the other one lives as long as Python does. To set off a signal is allowed at any time.
+        unsafe {
+            let is_interrupt = c::PyErr_ExceptionMatches(c::PyExc_KeyboardInterrupt) != 0;
+            self.clear(py);
+            if is_interrupt {
+                c::PyErr_SetInterrupt();
+            }
+        }
+    }
     /// Forgets the exception.
     pub fn clear(self, _py: Python<'_>) {
         // SAFETY: allowed at any time under the lock.

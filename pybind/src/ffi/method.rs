@@ -7,6 +7,7 @@ use pyo3_ffi as c;
 
 use super::class::Receiver;
 use super::entry::{conjure, enter};
+use super::natives::room_for;
 use super::{Any, Class, Instance, Kind, Object, Python, Result};
 
 /// A row of a method table, as CPython wants it.
@@ -283,13 +284,15 @@ impl<'a> Arguments<'a> {
     /// Copies the references of a tuple and a dict, as `tp_new` gets them.
     pub(super) fn from_tuple(py: Python<'_>, tuple: &Any, keywords: Option<&Any>) -> Result<TupleArguments> {
         let positional = tuple.tuple_items(py)?;
-        let (mut names, mut named) = (Vec::new(), Vec::new());
-        for (name, value) in keywords.map(|keywords| keywords.dict_items(py)).transpose()?.unwrap_or_default() {
+        let keywords = keywords.map(|keywords| keywords.dict_items(py)).transpose()?.unwrap_or_default();
+        let (mut names, mut named) = (room_for(py, keywords.len())?, room_for(py, keywords.len())?);
+        for (name, value) in keywords {
             names.push(name);
             named.push(value);
         }
         let names = if names.is_empty() { None } else { Some(py.tuple(names)?) };
-        let views = positional.iter().chain(&named).map(|object| object.as_ptr()).collect();
+        let mut views = room_for(py, positional.len() + named.len())?;
+        views.extend(positional.iter().chain(&named).map(|object| object.as_ptr()));
         Ok(TupleArguments { positional, names, named, views })
     }
     /// One positional argument.

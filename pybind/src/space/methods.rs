@@ -230,7 +230,7 @@ impl Space {
     /// `(kind, uuid, name or directory)`, or `("anonymous", uuid, pid, descriptor)`.
     fn address(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let row = match this.location() {
-            Location::Name(name) => vec![py.str("name")?, py.bytes(&this.uuid())?, py.str(name)?],
+            Location::Name(name) => vec![py.str("name")?, py.bytes(&this.uuid())?, py.str(&name)?],
             Location::Directory(path) => {
                 vec![py.str("dir")?, py.bytes(&this.uuid())?, py.str(&path.to_string_lossy())?]
             }
@@ -258,7 +258,7 @@ impl Space {
 
     fn name(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         match this.location() {
-            Location::Name(name) => py.str(name),
+            Location::Name(name) => py.str(&name),
             _ => Ok(py.none()),
         }
     }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::{Attempts, Transaction};
 use crate::current::Current;
-use crate::ffi::class::NOT_CONSTRUCTIBLE;
+use crate::ffi::class::{NOT_CONSTRUCTIBLE, Visitor};
 use crate::ffi::slot::Slot;
 use crate::ffi::{Any, Arguments, Class, Instance, Kind, Method, NoExtra, Object, Own, Python, Result, Type, gil};
 use crate::hooks;
@@ -33,6 +33,19 @@ enum Entered {
 
 impl Class for Irrevocable {
     type Extra = NoExtra;
+    const COLLECTED: bool = true;
+
+    /// A hook may lead to the generator whose frame has the block.
+    fn traverse(&self, visitor: &Visitor) {
+        visitor.own(&self.space);
+        let Ok(entered) = self.entered.try_borrow() else { return };
+        for (_, entered) in entered.iter() {
+            // The block's own: whoever has joined another one ends nothing.
+            if let Entered::Begun(transaction) = entered {
+                transaction.traverse(visitor);
+            }
+        }
+    }
 
     /// Blocks that nobody can end any more, for nobody has them: of a generator that was dropped, or whose thread is gone.
     fn retire(&self, _this: &Any) {
