@@ -22,6 +22,7 @@ pub mod entry;
 pub mod error;
 pub mod gc;
 pub mod gil;
+mod message;
 pub mod method;
 pub mod module;
 pub mod natives;

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use pyo3_ffi as c;
 
-use super::{Any, Kind, Object, Python, Raised, Result, outward};
+use super::{Any, Kind, Object, Python, Result, outward};
 
 /// What an object is, for whoever stores values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,22 +184,6 @@ impl Any {
         copy.try_reserve_exact(text.len()).map_err(|_| Kind::Memory.raise(py, "no memory for a copy of a str"))?;
         copy.push_str(text);
         Ok(copy)
-    }
-    /// `repr(self)`, for messages: never fails, and is not longer than people read. A Ctrl-C meanwhile comes once more.
-    pub fn repr_text(&self, py: Python<'_>) -> String {
-        let repr = match self.repr(py) {
-            Ok(repr) => repr,
-            Err(raised) => return self.without_repr(py, raised),
-        };
-        match repr.utf8(py) {
-            Ok(text) => clipped(text),
-            Err(raised) => self.without_repr(py, raised),
-        }
-    }
-    #[cold]
-    fn without_repr(&self, py: Python<'_>, raised: Raised) -> String {
-        raised.put_off(py);
-        format!("<{}>", self.class_name())
     }
     /// The content of bytes.
     #[inline]
@@ -496,14 +480,5 @@ impl Python<'_> {
     pub fn append(self, list: &Any, item: &Any) -> Result<()> {
         // SAFETY: live objects; a wrong type is an exception.
         super::error::check(self, unsafe { c::PyList_Append(list.as_ptr(), item.as_ptr()) }).map(drop)
-    }
-}
-
-/// What a message says of a text.
-fn clipped(text: &str) -> String {
-    const MOST: usize = 1000;
-    match text.char_indices().nth(MOST) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}...", &text[..end]),
     }
 }
