@@ -271,7 +271,6 @@ impl<P: Platform> Space<P> {
     }
 
     fn claim_participant(self: &Arc<Self>) -> Result<Option<Participant<P>>, JoinError> {
-        let claim = self.claim().pack();
         let mut refused = None;
         for number in 0..self.arena.layout().geometry().participants {
             let id = ParticipantId(number as u16);
@@ -287,20 +286,54 @@ impl<P: Platform> Space<P> {
             if matches!(refused, Some(JoinError::Full(_))) && !has_logs() {
                 continue;
             }
-            // AcqRel: pairs with the release of the last owner or its recoverer; the slot is at rest.
-            if platform.compare_exchange(slot.claim(), 0, claim, AcqRel, Relaxed).is_ok() {
-                let _look = self.begin_look();
-                match Participant::adopt(Arc::clone(self), id, slot) {
-                    Ok(participant) => return Ok(Some(participant)),
-                    // A place that damage has made useless, or for which there is no room: others may have what they need.
-                    Err(error) => {
-                        self.give_back(id, slot);
-                        refused = refused.filter(|_| !matches!(error, JoinError::Full(_))).or(Some(error));
-                    }
-                }
+            match self.claim_place(id, slot) {
+                Ok(None) => {}
+                Ok(Some(participant)) => return Ok(Some(participant)),
+                // A place that damage has made useless, or for which there is no room: others may have what they need.
+                Err(error) => refused = refused.filter(|_| !matches!(error, JoinError::Full(_))).or(Some(error)),
             }
         }
         refused.map_or(Ok(None), Err)
+    }
+
+    /// Takes one place. `None`: somebody else has it. In line: a participant is large, and is moved by each call that it goes through.
+    #[inline(always)]
+    fn claim_place(self: &Arc<Self>, id: ParticipantId, slot: Slot) -> Result<Option<Participant<P>>, JoinError> {
+        // AcqRel: pairs with the release of the last owner or its recoverer; the slot is at rest.
+        let claim = self.claim().pack();
+        if self.arena.platform().compare_exchange(slot.claim(), 0, claim, AcqRel, Relaxed).is_err() {
+            return Ok(None);
+        }
+        let _look = self.begin_look();
+        match Participant::adopt(Arc::clone(self), id, slot) {
+            Ok(participant) => Ok(Some(participant)),
+            Err(error) => {
+                self.give_back(id, slot);
+                Err(error)
+            }
+        }
+    }
+
+    /// Frees what those have retired who are gone, as far as nobody holds it: else it waits for the next owner of their place. Gives the number of payload words freed.
+    ///
+    /// Cost: a load or two for each place; for each where something is left as much as joining, a collection and leaving.
+    pub fn inherit(self: &Arc<Self>) -> u64 {
+        let mut freed = 0;
+        for number in 0..self.arena.layout().geometry().participants {
+            let id = ParticipantId(number as u16);
+            let Some(slot) = Slot::of(&self.arena, id) else { continue };
+            // Relaxed: only hints, as above.
+            let load = |word| self.arena.platform().load(word, Relaxed);
+            if load(slot.claim()) != 0 || load(slot.retired()) == 0 && load(slot.detached()) == 0 {
+                continue;
+            }
+            if let Ok(Some(mut heir)) = self.claim_place(id, slot) {
+                heir.collect();
+                freed += heir.freed_words();
+                heir.leave();
+            }
+        }
+        freed
     }
 
     /// Nobody came of it: the place is for the next one, with what was taken for its logs.

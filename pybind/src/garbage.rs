@@ -4,6 +4,9 @@
 //! so that no operation takes much longer than another. Between these steps the collection rests, and another process may take over.
 
 use std::cell::{Cell, RefCell};
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pso_engine::allocator;
@@ -86,16 +89,30 @@ impl Drop for Collector<'_> {
 }
 
 impl Garbage {
-    /// Of a space just opened.
-    pub fn new() -> Self {
-        Self { due: Cell::new(FIRST_DUE), due_words: Cell::new(FIRST_DUE_WORDS), ..Self::default() }
+    /// Of a space just opened. `last`: the number of the last collection.
+    pub fn new(last: u64) -> Self {
+        let garbage = Self::default();
+        garbage.begin_anew(last);
+        garbage
+    }
+
+    /// Processes that come and go, and of which each makes little, make as much together as one that stays: so the first look of each is due somewhere before that of one who
+    /// makes much, all alike, and so many are looked for as if one had made all.
+    fn begin_anew(&self, last: u64) {
+        // Another one for each process, also for those that are forks of one.
+        let mut hasher = RandomState::new().build_hasher();
+        hasher.write_u32(std::process::id());
+        let random = hasher.finish();
+        self.due.set(1 + random % FIRST_DUE);
+        self.due_words.set(1 + random / FIRST_DUE % FIRST_DUE_WORDS);
+        // One that is over is nothing new.
+        self.seen.set(last);
     }
 
     /// In another life of the space here: what rested was begun in the name of somebody else.
-    pub fn forget(&self) {
+    pub fn forget(&self, last: u64) {
         drop(self.resting.take());
-        self.due.set(FIRST_DUE);
-        self.due_words.set(FIRST_DUE_WORDS);
+        self.begin_anew(last);
         self.collectors.set(0);
     }
 
@@ -272,7 +289,13 @@ fn collect_in(py: Python<'_>, space: &Space, member: &mut Member, share: Share) 
     tx.space().empty_put_off();
     let before = tx.freed_words();
     let damage = run(py, tx, share, End::AllFreed)?;
-    Ok(Freed { bytes: (tx.freed_words() - before) * 8, damage })
+    let mut words = tx.freed_words() - before;
+    let space = Arc::clone(tx.space());
+    // What those had replaced who are gone waits in places that nobody may take for long.
+    if !gil::sleep_without_lock(&mut || words += space.inherit()) {
+        return Err(interrupted(py));
+    }
+    Ok(Freed { bytes: words * 8, damage })
 }
 
 /// Sees to it that no collection is under way, or not the one that was: then of what is in use nothing is garbage that is about to be freed. In a transaction, too: another

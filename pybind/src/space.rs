@@ -96,20 +96,21 @@ impl Space {
             }
             let before = known.keeper.replace(Keeper::new(Arc::clone(&membership)));
             drop(before);
+            let last = last_collection(&membership);
             *known.membership.borrow_mut() = Some(membership);
             // Its file may have moved since.
             known.location.replace(location);
             known.closed.store(false, Ordering::Release);
             known.ended.set(false);
             interpreter.set_default(&known, true);
-            known.garbage.forget();
+            known.garbage.forget(last);
             return match Self::hold_anew(&known, py) {
                 Ok(()) => Ok(known),
                 // It stays closed: another time it is opened with what its proxies name.
                 Err(raised) => Err(raised.aside(py, || known.end()).0),
             };
         }
-        let which = membership.which();
+        let (which, last) = (membership.which(), last_collection(&membership));
         let make = |identity| Self {
             identity,
             interpreter: Rc::clone(interpreter),
@@ -124,7 +125,7 @@ impl Space {
             ended: Cell::new(false),
             spare: Cell::new(None),
             others: RefCell::default(),
-            garbage: Garbage::new(),
+            garbage: Garbage::new(last),
             idle: Cell::new(None),
             root: OnceCell::new(),
             dicts: Rc::default(),
@@ -227,7 +228,7 @@ impl Space {
         self.interpreter.forked(py);
         // Dropped without leaving: the places are the parent's.
         drop((self.spare.take(), self.others.take(), self.idle.take()));
-        self.garbage.forget();
+        self.garbage.forget(self.membership.borrow().as_deref().map_or(0, last_collection));
         let Some(membership) = self.membership.borrow().clone() else { return Ok(()) };
         let (which, inherits) = (membership.which(), membership.rejoin());
         if !matches!(inherits, Ok(true)) {
@@ -364,6 +365,11 @@ impl Space {
         let space = membership.space();
         Ok(space.look(|| body(space.arena())))
     }
+}
+
+/// The number of the last collection of a space, by anybody.
+fn last_collection(membership: &Membership) -> u64 {
+    pso_engine::collection::last(membership.space().arena()).number
 }
 
 /// Raises that the thread is in a transaction of another space.

@@ -416,3 +416,19 @@ def test_a_space_of_garbage_is_not_full_because_somebody_else_has_it(names):
         # Whoever is asked to wait longer than it does may be refused: not for a whole slice of time, in which there are a thousand.
         assert len(refused) < 100 and len(shared) == 4
         assert space.fsck() == []
+
+
+def test_processes_that_each_make_little_leave_little(names):
+    """The danger: none of them makes as much as is worth a look, all together fill the space, and whoever stays makes nothing."""
+    with pso.create(names(), size="1G") as space:
+        root, most = space.root, 0
+        for _ in range(1000):
+            child = os.fork()
+            if child == 0:
+                for number in range(100):
+                    root["replaced"] = ["x" * 4000, number]
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            most = max(most, space.stats()["used"])
+        # 400 MB were made. Each process begins a look with a chance of one in twenty or more; but one that somebody else has begun who lives is left to him for half a second.
+        assert most < 300 << 20, most
