@@ -131,14 +131,13 @@ pub fn check_fully<P: Platform>(arena: &Arena<P>, handle: Handle) -> Result<Bloc
     }
 }
 
-/// The header of the superblock of a block that is LIVE by its own state and by the header is not there. `None`: it is, or it is not LIVE, or
-/// the superblock is quarantined.
+/// The header of the superblock of a block, if it cannot be read. `None`: it can, or the superblock is quarantined.
 #[cold]
 pub(crate) fn lost_by_header<P: Platform>(arena: &Arena<P>, handle: Handle) -> Option<Corrupt> {
-    let is_live = check(arena, handle).is_ok_and(|state| state.phase == BlockPhase::Live);
     let superblock = Superblock::at(arena.layout(), arena.layout().superblock_of(handle.block())?)?;
     let word = superblock.state_raw(arena);
-    let is_lost = is_live && locate(arena, handle.block()).is_none() && !superblock::is_quarantined(word);
+    let is_lost =
+        SuperblockState::unpack(word, arena.layout().geometry()).is_none() && !superblock::is_quarantined(word);
     let byte_offset = arena.layout().superblock_header(superblock.number).byte_offset();
     is_lost.then_some(Corrupt { what: "the header of a superblock", byte_offset, word })
 }

@@ -192,7 +192,8 @@ impl<P: Platform> Space<P> {
         for_each_entry(arena, slot, |index, entry| {
             if let Some(hold) = next
                 && u64::from(hold.index) == index
-                && matches!(entry.content(arena), Content::Held(handle) | Content::PutOff(handle) if handle == hold.handle)
+                // Pickled since: its ticket, which is given once, says that it was held until then.
+                && entry.held(arena) == Some(hold.handle)
             {
                 next = noted.next();
             }

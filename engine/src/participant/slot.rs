@@ -234,10 +234,18 @@ pub fn is_over<P: Platform>(arena: &Arena<P>, attempt: AttemptId) -> bool {
 }
 
 /// Whether the process that `id` belongs to is proven dead. A few microseconds: asked after waits only.
+///
+/// For whoever has the right to recover the slot it stays so: nobody else makes an end of the claim of the dead.
 pub fn participant_is_dead<P: Platform>(arena: &Arena<P>, id: ParticipantId) -> bool {
     let Some(slot) = Slot::of(arena, id) else { return true };
     // Acquire: pairs with the claim's compare-exchange; the process slot that it names is filled in.
-    let Some(claim) = Claim::unpack(arena.platform().load(slot.claim(), Acquire)) else { return false };
+    let word = arena.platform().load(slot.claim(), Acquire);
+    let Some(claim) = Claim::unpack(word) else { return false };
+    // Acquire: it is looked at behind what was found. Who has left and ended meanwhile is not who has the slot now.
+    claim_is_dead(arena, claim) && arena.platform().load(slot.claim(), Acquire) == word
+}
+
+fn claim_is_dead<P: Platform>(arena: &Arena<P>, claim: Claim) -> bool {
     let Some(process) = ProcessSlot::of(arena, claim.process) else { return false };
     let state = process.state(arena);
     if state.generation != claim.generation || state.phase != ProcessPhase::Used {

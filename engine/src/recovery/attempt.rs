@@ -98,7 +98,11 @@ pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, sl
         _ => true,
     };
     let idle = Status { seq: (decided.seq + 1) & ((1 << 40) - 1), state: State::Idle };
-    if decided.state != State::Idle && whole {
+    // Who has taken the token and not begun has named his next attempt: nobody else is to have that number, or whoever has seen that the token is
+    // of the dead would take it from him.
+    let names_next =
+        || decided.state == State::Idle && has_token(arena, AttemptId { participant: dead, seq: decided.seq });
+    if (decided.state != State::Idle || names_next()) && whole {
         // AcqRel: whoever sees the seq gone sees the cells as we left them.
         let _ = arena.platform().compare_exchange(slot.status(), decided.pack(), idle.pack(), AcqRel, Relaxed);
     }
@@ -121,6 +125,12 @@ pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, sl
     if let Some(token) = privilege {
         waiting::ring_cell(arena, token);
     }
+}
+
+fn has_token<P: Platform>(arena: &Arena<P>, attempt: AttemptId) -> bool {
+    // Acquire: as below.
+    let word = arena.platform().load(arena.layout().hot(HotWord::PrivilegeToken), Acquire);
+    AttemptId::unpack(word) == Some(attempt)
 }
 
 /// Takes the token from the dead. It may have taken it and not begun: then its seq is not over, and its slot's next owner would

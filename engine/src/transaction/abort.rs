@@ -68,16 +68,21 @@ impl<P: Platform> Participant<P> {
         }
         let arena = &self.arena;
         let platform = arena.platform();
-        let aborted = self.status(State::Aborted);
+        let [aborted, committed] = [State::Aborted, State::Committed].map(|state| self.status(state));
+        let mut is_committed = false;
         for state in [State::Active, State::Prepared, State::Waiting] {
             // AcqRel: takes all own locks at once. At most one of the three succeeds; none if somebody was faster.
-            if platform.compare_exchange(self.slot.status(), self.status(state), aborted, AcqRel, Relaxed).is_ok() {
-                break;
+            match platform.compare_exchange(self.slot.status(), self.status(state), aborted, AcqRel, Relaxed) {
+                Ok(_) => break,
+                Err(now) => is_committed = now == committed,
             }
         }
-        self.observe_end(Outcome::Aborted);
-        for number in 0..self.entries {
-            self.undo(number);
+        // An observer has panicked, behind the write-back: what is done is done.
+        if !is_committed {
+            self.observe_end(Outcome::Aborted);
+            for number in 0..self.entries {
+                self.undo(number);
+            }
         }
         let held = self.entries != 0;
         self.rest();

@@ -63,11 +63,13 @@ impl<P: Platform> Participant<P> {
     #[inline(never)]
     fn commit_writes(&mut self) -> Result<(), Stop> {
         let version = self.decide()?;
-        self.observe_end(Outcome::Committed(version));
+        self.observe_decision(version);
         self.write_back(version);
         if self.discards != 0 {
             self.retire_discarded();
         }
+        // Whatever takes long there, or goes wrong, nobody waits for a cell of ours any more.
+        self.observe_end(Outcome::Committed(version));
         self.rest();
         self.ring_after_commit();
         if self.standing.has_token() {

@@ -1,7 +1,7 @@
 //! Who is told of every attempt: recorders of traces and of histories.
 //!
 //! An observer sees what the logs of the attempt hold, at the moment of its end and before anything is cleared: after the
-//! compare-exchange that decided it, so what it hears is final. It writes nothing shared. A participant without one pays a
+//! compare-exchange that decided it, so what it hears is final, and after the write-back: it may take its time. It writes nothing shared. A participant without one pays a
 //! branch at the start and the end of an attempt. An attempt whose owner is killed has no end that anybody is told of.
 
 use super::Participant;
@@ -25,6 +25,8 @@ pub enum Outcome {
 pub trait Observer<P: Platform> {
     /// An attempt begins: called before its first access to memory.
     fn begins(&mut self, participant: ParticipantId);
+    /// The attempt is committed, and nothing of it is written back: whoever takes long here keeps all others from its cells.
+    fn decided(&mut self, _version: Version) {}
     /// An attempt has ended.
     fn ended(&mut self, attempt: &Attempt<'_, P>);
 }
@@ -121,6 +123,13 @@ impl<P: Platform> Participant<P> {
     pub(super) fn observe_begin(&mut self) {
         if let Some(observer) = &mut self.observer {
             observer.begins(self.id);
+        }
+    }
+
+    #[inline]
+    pub(super) fn observe_decision(&mut self, version: Version) {
+        if let Some(observer) = &mut self.observer {
+            observer.decided(version);
         }
     }
 

@@ -9,8 +9,8 @@ use super::{Actor, Bank, Play, Scene, Setting, World};
 use pso_engine::contention::Limits;
 use pso_engine::platform::Platform;
 use pso_engine::recovery;
-use pso_engine::transaction::{Attempt, Observer, Outcome, Participant};
-use pso_engine::word::{ParticipantId, Value};
+use pso_engine::transaction::{Attempt, Observer, Participant};
+use pso_engine::word::{ParticipantId, Value, Version};
 
 /// The scenes of this file.
 pub(super) fn scenes<W: World>() -> [Scene<W>; 8] {
@@ -34,11 +34,10 @@ struct Dead;
 
 impl<P: Platform> Observer<P> for DiesCommitted {
     fn begins(&mut self, _: ParticipantId) {}
-    fn ended(&mut self, attempt: &Attempt<'_, P>) {
-        if matches!(attempt.outcome(), Outcome::Committed(_)) {
-            std::panic::resume_unwind(Box::new(Dead));
-        }
+    fn decided(&mut self, _: Version) {
+        std::panic::resume_unwind(Box::new(Dead));
     }
+    fn ended(&mut self, _: &Attempt<'_, P>) {}
 }
 
 /// A participant that transfers 7 from account 0 to account 1 and dies when that is COMMITTED and nothing is written back.

@@ -24,3 +24,4 @@ mod silence;
 mod support;
 mod transaction;
 mod wild_words;
+mod written_back;

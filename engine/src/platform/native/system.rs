@@ -23,6 +23,7 @@ use crate::word::{ProcessSlotId, WordAddress};
 const WAKE_NS: u64 = 20_000;
 /// Pages are allocated in pieces: a signal makes the kernel give back the piece that it is at, and begin again.
 const COMMIT_PIECE_BYTES: u64 = 4 << 20;
+const LEAST_PIECE_BYTES: u64 = 4 << 10;
 
 impl Native {
     /// The bell's lower half, as the kernel wants it.
@@ -73,12 +74,14 @@ impl System for Native {
         }
         let end = address.byte_offset() + words * 8;
         let mut at = address.byte_offset();
+        let mut most = COMMIT_PIECE_BYTES;
         while at < end {
-            let piece = COMMIT_PIECE_BYTES.min(end - at);
+            let piece = most.min(end - at);
             let Some(file) = self.file() else { return Err(out_of_pages(Errno::BADF)) };
             match limit::refused_quietly(|| fallocate(file, FallocateFlags::KEEP_SIZE, at, piece)) {
                 Ok(()) => at += piece,
-                Err(Errno::INTR) => {}
+                // Where signals come faster than pages, a smaller one.
+                Err(Errno::INTR) => most = (most / 2).max(LEAST_PIECE_BYTES),
                 // What was allocated before this piece stays: others may have begun to use it.
                 Err(errno) => return Err(out_of_pages(errno)),
             }
