@@ -319,6 +319,10 @@ impl<P: Platform> Space<P> {
     /// Cost: a load or two for each place; for each where something is left as much as joining, a collection and leaving.
     pub fn inherit(self: &Arc<Self>) -> u64 {
         let mut freed = 0;
+        // In the child of a fork the claim is the parent's.
+        if self.arena.platform().forked() {
+            return freed;
+        }
         for number in 0..self.arena.layout().geometry().participants {
             let id = ParticipantId(number as u16);
             let Some(slot) = Slot::of(&self.arena, id) else { continue };

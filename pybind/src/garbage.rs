@@ -97,7 +97,7 @@ impl Garbage {
     }
 
     /// Processes that come and go, and of which each makes little, make as much together as one that stays: so the first look of each is due somewhere before that of one who
-    /// makes much, all alike, and so many are looked for as if one had made all.
+    /// makes much, all alike, and so many are begun as if one had made all. (A look that one of them does not finish is begun anew.)
     fn begin_anew(&self, last: u64) {
         // Another one for each process, also for those that are forks of one.
         let mut hasher = RandomState::new().build_hasher();
@@ -114,6 +114,13 @@ impl Garbage {
         drop(self.resting.take());
         self.begin_anew(last);
         self.collectors.set(0);
+    }
+
+    /// Before the space is closed: a collection that rests is not left to others, who would wait before they take over.
+    pub fn close(&self, tx: &mut Tx) {
+        if let Some(resting) = self.resting.take() {
+            tx.close_collection(resting);
+        }
     }
 
     /// In a full space: waits for the threads of this interpreter that collect, but not for ever. False: there was none.

@@ -251,6 +251,10 @@ impl Space {
         self.closed.store(true, Ordering::Release);
         self.ended.set(true);
         self.interpreter.forget_default(self);
+        if let Some(mut member) = self.spare.take() {
+            self.garbage.close(&mut member.participant);
+            self.spare.set(Some(member));
+        }
         self.dismiss();
         drop(self.idle.take());
         self.keeper().close();

@@ -170,7 +170,7 @@ fn shade_from<P: Platform>(arena: &Arena<P>, cycle: u64, word: u64) {
     }
     let mut pending = vec![word];
     while let Some(word) = pending.pop() {
-        reach(arena, word, &mut |found| match found {
+        reach(arena, word, &mut |found, _| match found {
             Found::ManyNames(handle) => {
                 shade(arena, handle, cycle);
             }

@@ -33,7 +33,8 @@ impl Place {
     /// Whether it says so for sure, and what it says is meant: behind what was found at the end of the way from it. `container`: what the block belongs to.
     pub fn stands<P: Platform>(&self, arena: &Arena<P>, container: Option<Handle>) -> bool {
         let platform = arena.platform();
-        // Whoever freed what was to be found had overwritten the word before, or retired what it stands in. He is seen: what was found was acquired.
+        // Whoever freed what was to be found had overwritten the word before (or the last cell on the way, which is asked for itself), or retired what it
+        // stands in. He is seen: what was found was acquired.
         platform.fence(Acquire);
         let is_same = platform.load_optimistic(self.at) == self.word;
         platform.fence(Acquire);

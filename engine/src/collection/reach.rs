@@ -1,7 +1,7 @@
 //! From a word to the blocks of many names that it leads to, through those of one name.
 
 use super::colour::has_many_names;
-use super::doubt::damaged_state;
+use super::doubt::{Place, damaged_state};
 use crate::allocator;
 use crate::arena::Arena;
 use crate::error::Stop;
@@ -19,20 +19,25 @@ pub(super) enum Found {
     Nothing,
 }
 
-/// Calls `found` for each end of the ways from `word`. Of what is freed meanwhile nothing is found, or something that the word does not lead to.
-pub(super) fn reach<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl FnMut(Found)) {
+/// Calls `found` for each end of the ways from `word`, with the last cell on that way, if there is one: the value of an entry, which commits change as they
+/// change the cell that the word is from. Of what is freed meanwhile nothing is found, or something that the word does not lead to.
+pub(super) fn reach<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl FnMut(Found, Option<Place>)) {
     // One word, one block of one name, is nearly all there is: no list for them.
-    let Some(first) = step(arena, word, found) else { return };
-    let mut pending = vec![first];
+    let Some(first) = step(arena, word, &mut |end| found(end, None)) else { return };
+    let mut pending = vec![(first, None)];
     // Bound: a space has no more blocks, and each has one name; damage may close them to a ring.
     for _ in 0..arena.layout().geometry().space_words / 4 {
-        let Some((handle, kind)) = pending.pop() else { return };
-        let read = each_word(arena, handle, kind, &mut |_, word| pending.extend(step(arena, word, found)));
+        let Some(((handle, kind), cell)) = pending.pop() else { return };
+        let read = each_word(arena, handle, kind, &mut |at, word| {
+            let entry = kind == BlockKind::DictEntry;
+            let cell = if entry { Some(Place { word, at, within: Some(handle) }) } else { cell };
+            pending.extend(step(arena, word, &mut |end| found(end, cell)).map(|block| (block, cell)));
+        });
         if read.is_err() {
-            found(Found::Nothing);
+            found(Found::Nothing, cell);
         }
     }
-    found(Found::Nothing);
+    found(Found::Nothing, None);
 }
 
 /// A block of one name that leads on; or nothing, or an end.

@@ -150,9 +150,13 @@ impl Collection {
     fn mark_made<P: Platform>(&mut self, seat: &Seat<'_, P>, commit: Commit, handle: Handle) {
         let arena = seat.arena;
         let Ok(state) = allocator::check_fully(arena, handle) else { return };
-        let _ = each_word(arena, handle, state.kind, &mut |at, word| {
+        let read = each_word(arena, handle, state.kind, &mut |at, word| {
             self.reach_from(seat, Place { word, at, within: Some(handle) });
         });
+        if let Err(Stop::Corrupt(corrupt)) = read {
+            // It is as it was made while its commit is under way.
+            return self.note_damage(commit.is_under_way(arena).then_some(*corrupt));
+        }
         seat.protect(handle);
         // While the commit is under way nobody frees the block; and from then on only who has taken over, and sees its name.
         if commit.is_under_way(arena) && self.role.right().is_valid(seat) && has_many_names(arena, handle, state.kind) {

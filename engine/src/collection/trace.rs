@@ -115,25 +115,32 @@ impl Tracer {
     }
 
     fn follow<P: Platform>(&mut self, seat: &Seat<'_, P>, right: &Right, word: u64, place: Option<Place>) {
-        reach(seat.arena, word, &mut |found| match found {
+        reach(seat.arena, word, &mut |found, cell| match found {
             Found::Array(array) => self.starved |= !push(&mut self.arrays, Part { array, from: 0, place }),
             Found::ManyNames(object) => {
                 if !self.note(seat, right, object) {
-                    self.doubt(seat, place, Some(object));
+                    self.doubt(seat, place, cell, Some(object));
                 }
             }
-            Found::Nothing => self.doubt(seat, place, None),
+            Found::Nothing => self.doubt(seat, place, cell, None),
         });
     }
 
-    /// A word led nowhere, or to an object that cannot be made grey.
+    /// A word led nowhere, or to an object that cannot be made grey. `cell`: the last one on the way from there, if it is another one.
     #[cold]
-    fn doubt<P: Platform>(&mut self, seat: &Seat<'_, P>, place: Option<Place>, object: Option<Handle>) {
+    fn doubt<P: Platform>(
+        &mut self,
+        seat: &Seat<'_, P>,
+        place: Option<Place>,
+        cell: Option<Place>,
+        object: Option<Handle>,
+    ) {
         let condemned = object.is_some_and(|object| is_condemned(seat.arena, object));
-        let Some(place) = place.filter(|place| place.stands(seat.arena, self.tracing)) else { return };
+        let stands = |place: &Place| place.stands(seat.arena, self.tracing);
+        let Some(place) = place.filter(|place| stands(place) && cell.as_ref().is_none_or(stands)) else { return };
         match condemned {
             true => self.starved = true,
-            false => self.damage = self.damage.or(Some(place.damage())),
+            false => self.damage = self.damage.or(Some(cell.unwrap_or(place).damage())),
         }
     }
 
@@ -153,7 +160,8 @@ impl Tracer {
                 }
                 continue;
             }
-            if self.damage.is_some() {
+            // What is not traced whole stays grey.
+            if self.has_to_end() {
                 return;
             }
             if let Some(traced) = self.tracing.take() {
@@ -189,7 +197,7 @@ impl Tracer {
         match read {
             Ok(Some(from)) => self.starved |= !push(&mut self.arrays, Part { from, ..part }),
             Ok(None) => {}
-            Err(_) => self.doubt(seat, place, None),
+            Err(_) => self.doubt(seat, place, None, None),
         }
         words
     }

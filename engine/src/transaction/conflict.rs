@@ -141,6 +141,10 @@ impl<P: Platform> Participant<P> {
                 // It may stay COMMITTED.
                 return Ok(());
             }
+            // It may have much to do yet that nobody waits for. Relaxed: the caller looks at it again.
+            if self.platform().load(cell.lock_word(), Relaxed) != LockWord::locked(by) {
+                return Ok(());
+            }
         }
         Ok(())
     }

@@ -25,7 +25,8 @@ pub enum Outcome {
 pub trait Observer<P: Platform> {
     /// An attempt begins: called before its first access to memory.
     fn begins(&mut self, participant: ParticipantId);
-    /// The attempt is committed, and nothing of it is written back: whoever takes long here keeps all others from its cells.
+    /// The attempt is committed, and nothing of it is written back: whoever takes long here keeps all others from its cells, and a panic is for those whose
+    /// process ends by it: nobody else writes back then.
     fn decided(&mut self, _version: Version) {}
     /// An attempt has ended.
     fn ended(&mut self, attempt: &Attempt<'_, P>);

@@ -115,7 +115,7 @@ impl Raised {
         // SAFETY: an exception is set (rule 5), and the class is alive.
         unsafe { c::PyErr_ExceptionMatches(class.as_ptr()) != 0 }
     }
-    /// Forgets the exception; but for a Ctrl-C, which comes again as soon as it can.
+    /// Forgets the exception; but for a Ctrl-C, which comes again as soon as it can, to the main thread.
     pub fn put_off(self, py: Python<'_>) {
         // SAFETY: an exception is set (rule 5); the other one lives as long as Python does. To set off a signal is allowed at any time.
         unsafe {

@@ -3,7 +3,7 @@
 use super::{Any, Python, Raised};
 
 impl Any {
-    /// `repr(self)`, for messages: never fails, and is not longer than people read. A Ctrl-C meanwhile comes once more.
+    /// `repr(self)`, for messages: never fails, and is not longer than people read. A Ctrl-C in it comes once more, to the main thread.
     pub fn repr_text(&self, py: Python<'_>) -> String {
         let repr = match self.repr(py) {
             Ok(repr) => repr,

@@ -47,8 +47,19 @@ impl Class for Irrevocable {
         }
     }
 
+    /// In a ring that nothing else breaks.
+    fn clear(&self) {
+        self.end_all();
+    }
+
     /// Blocks that nobody can end any more, for nobody has them: of a generator that was dropped, or whose thread is gone.
     fn retire(&self, _this: &Any) {
+        self.end_all();
+    }
+}
+
+impl Irrevocable {
+    fn end_all(&self) {
         for (_, entered) in self.entered.take() {
             let Entered::Begun(transaction) = entered else { continue };
             transaction.settle_sizes(false);

@@ -229,3 +229,53 @@ fn whoever_collects_is_told_what_and_where() {
     heap.store(at, word, Relaxed);
     assert_eq!(collected(&mut tx), 3);
 }
+
+/// The danger: a value that somebody replaces between the two looks at it is called damage, and nothing is freed where much is replaced.
+#[test]
+fn what_is_replaced_at_any_step_is_no_damage() {
+    let (heap, layout) = Heap::space(Geometry::for_bytes(4 * MIB).unwrap());
+    let space = Space::join(Interposed::new(heap.clone()), layout).unwrap();
+    let others = Space::join(heap.process(), layout).unwrap();
+    let (mut collector, mut founder) = (space.participant().unwrap(), others.participant().unwrap());
+    let root = root_list(&mut founder);
+    let all = founder.run(|tx| {
+        let all = menagerie(tx)?;
+        list::push(tx, root, Value::handle(all)).map(|()| all)
+    });
+    let (all, other) = (all.unwrap(), Arc::new(Mutex::new(others.participant().unwrap())));
+    // A text, and a tuple with a text in it, in entries of the dict and in a place of the list.
+    let replace = move |tx: &mut Tx| {
+        let fresh = |tx: &mut Tx| {
+            let long = text::encode(tx, LONG)?;
+            tuple::encode(tx, &[long, integer(1)])
+        };
+        tx.run(|tx| {
+            for number in 0..40 {
+                let name = format!("number {number}");
+                let key = text_key(tx, &name);
+                let value = if number % 2 == 0 { text::encode(tx, LONG)? } else { fresh(tx)? };
+                if let Some(old) = dict::set(tx, all, &key, value)? {
+                    object::discard(tx, old)?;
+                }
+            }
+            let value = fresh(tx)?;
+            list::truncate(tx, root, 1)?;
+            list::push(tx, root, value)
+        })
+        .unwrap();
+        tx.collect();
+    };
+    replace(&mut founder);
+    for step in 0.. {
+        let replacer = Arc::clone(&other);
+        space.arena().platform().at(step, move || replace(&mut replacer.lock().unwrap()));
+        let end = collector.collect_objects(NO_PATIENCE).unwrap();
+        let CollectionEnd::Finished(found) = end else { panic!("nobody is at work: {end:?}") };
+        assert_eq!(found.damage, None, "step {step}");
+        if space.arena().platform().forget() {
+            assert!(step > 1000, "only {step} accesses");
+            break;
+        }
+    }
+    assert_eq!(fsck_at_rest(&others), vec![]);
+}
