@@ -327,9 +327,10 @@ impl<P: Platform> Participant<P> {
             if status.seq != owner.seq || matches!(status.state, State::Idle | State::Aborted) {
                 return Ok(true);
             }
-            // It may have much to do yet that nobody waits for. The cell is there as long as this attempt.
+            // It may have much to do yet that nobody waits for. The cell is there as long as this attempt. Relaxed: the
+            // caller looks at it again.
             if status.state == State::Committed
-                && self.platform().load(cell.lock_word(), Acquire) != LockWord::locked(by)
+                && self.platform().load(cell.lock_word(), Relaxed) != LockWord::locked(by)
             {
                 return Ok(true);
             }
