@@ -101,7 +101,8 @@ impl<P: Platform> Participant<P> {
         let _ = self.platform().compare_exchange(slot.status(), from, to, AcqRel, Relaxed);
     }
 
-    /// COMMITTED: the owner writes back. If it is dead, the one recoverer does. `Ok`: look at the cell again. Bounded by the life of the owner.
+    /// COMMITTED: the owner writes back. If it is dead, the one recoverer does. `Ok`: look at the cell again. Whoever is waited for does not wait here: it
+    /// leaves, and waits in the second row. Bounded by the life of the owner.
     #[cold]
     pub(super) fn meet_committed(&mut self, cell: CellAddress, slot: Slot, by: LockedBy) -> Result<(), Stop> {
         let committed = Status { seq: by.seq, state: State::Committed }.pack();
@@ -124,6 +125,11 @@ impl<P: Platform> Participant<P> {
                 self.platform().spin_hint();
                 continue;
             }
+            if !self.standing.has_token() && self.is_waited_for(slot, owner) {
+                let stop = self.leave_for(cell);
+                self.pause = Pause::WriteBack(cell);
+                return Err(stop);
+            }
             // Nobody rings for this: the owner is in the middle of its write-back, or it has no processor, or is dead.
             let bell = Bell::look(self.arena(), self.slot);
             if let Err(stop) = self.sleep(bell, sleep_ns) {
@@ -133,6 +139,10 @@ impl<P: Platform> Participant<P> {
             if participant_is_dead(self.arena(), by.participant) {
                 self.finish_dead(cell, owner);
                 // It may stay COMMITTED.
+                return Ok(());
+            }
+            // It may have much to do yet that nobody waits for. Relaxed: the caller looks at it again.
+            if self.platform().load(cell.lock_word(), Relaxed) != LockWord::locked(by) {
                 return Ok(());
             }
         }
@@ -185,6 +195,7 @@ impl<P: Platform> Participant<P> {
     }
 
     /// Ends the attempt and waits for the cell in the second row before the next.
+    #[inline(never)]
     fn leave_for(&mut self, cell: CellAddress) -> Stop {
         self.counters.stops += 1;
         self.failures += 1;
@@ -206,7 +217,7 @@ impl<P: Platform> Participant<P> {
         if self.is_waited_for(slot, owner) || !self.take_place(slot) {
             return Err(self.leave_for(cell));
         }
-        let waited = self.wait_in_place(cell, slot, owner);
+        let waited = self.wait_in_place(cell, slot, by);
         if waited == Err(Stop::Forked) {
             return waited.map(drop);
         }
@@ -278,7 +289,7 @@ impl<P: Platform> Participant<P> {
     }
 
     /// WAITING, until the owner is over. `Ok(true)`: look at the cell again; `Ok(false)`: leave; `Err(Conflict)`: stopped.
-    fn wait_in_place(&mut self, cell: CellAddress, slot: Slot, owner: AttemptId) -> Result<bool, Stop> {
+    fn wait_in_place(&mut self, cell: CellAddress, slot: Slot, by: LockedBy) -> Result<bool, Stop> {
         let waiting = self.status(State::Waiting);
         self.platform().store(self.slot.want(), cell.index(), Relaxed);
         if self.platform().compare_exchange(self.slot.status(), self.active, waiting, AcqRel, Relaxed).is_err() {
@@ -287,7 +298,7 @@ impl<P: Platform> Participant<P> {
         // F3. With the fence after IDLE in `commit` and `abort`: either we see the owner over, or it sees us in its queue. With
         // the F3 of somebody who places himself on us: one of us sees the other.
         self.platform().fence(SeqCst);
-        let go_on = self.sleep_until_over(cell, slot, owner, waiting);
+        let go_on = self.sleep_until_over(cell, slot, by, waiting);
         if go_on == Err(Stop::Forked) {
             return go_on;
         }
@@ -300,13 +311,8 @@ impl<P: Platform> Participant<P> {
         }
     }
 
-    fn sleep_until_over(
-        &mut self,
-        cell: CellAddress,
-        slot: Slot,
-        owner: AttemptId,
-        waiting: u64,
-    ) -> Result<bool, Stop> {
+    fn sleep_until_over(&mut self, cell: CellAddress, slot: Slot, by: LockedBy, waiting: u64) -> Result<bool, Stop> {
+        let owner = AttemptId { participant: by.participant, seq: by.seq };
         let mut watch = self.watch(slot, owner);
         let began = self.platform().now_ns();
         loop {
@@ -319,6 +325,13 @@ impl<P: Platform> Participant<P> {
             }
             let status = status_of(self.arena(), slot)?;
             if status.seq != owner.seq || matches!(status.state, State::Idle | State::Aborted) {
+                return Ok(true);
+            }
+            // It may have much to do yet that nobody waits for. The cell is there as long as this attempt. Relaxed: the
+            // caller looks at it again.
+            if status.state == State::Committed
+                && self.platform().load(cell.lock_word(), Relaxed) != LockWord::locked(by)
+            {
                 return Ok(true);
             }
             if status.state == State::Waiting {

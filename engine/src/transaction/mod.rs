@@ -182,6 +182,8 @@ enum Pause {
     Stopped,
     /// The cell was in use and there was no place in the queue: the second row.
     Cell(crate::word::CellAddress),
+    /// The owner of the cell is in its write-back, and does not come to an end: the second row as long as that is so.
+    WriteBack(crate::word::CellAddress),
     /// The policy has everybody try again after so many ns.
     For(u64),
 }

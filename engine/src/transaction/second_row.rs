@@ -25,14 +25,17 @@ use crate::word::{AttemptId, CellAddress, LockWord, Priority, State};
 
 /// The first sleep: so long a kill may go unnoticed.
 const FIRST_SLEEP_NS: u64 = 2_000_000;
+/// The same beside a write-back, which is short unless its owner is dead, or stands still.
+const FIRST_SLEEP_OF_WRITE_BACK_NS: u64 = 200_000;
 /// Sleeps double up to here: a look is a few loads and no attempt, and a killed ringer is missed for no longer than this.
 const LONGEST_SLEEP_NS: u64 = 4_000_000;
 
 impl<P: Platform> Participant<P> {
     /// Waits, holding nothing, until an attempt that wants `cell` may get further. Bounded by the owners' attempts, and by
-    /// the deadline.
-    pub(super) fn wait_in_second_row(&mut self, cell: CellAddress) -> Result<(), Stop> {
-        let mut sleep_ns = FIRST_SLEEP_NS;
+    /// the deadline. `write_back`: its owner was found COMMITTED, and is not met again in that.
+    #[inline(never)]
+    pub(super) fn wait_in_second_row(&mut self, cell: CellAddress, write_back: bool) -> Result<(), Stop> {
+        let mut sleep_ns = if write_back { FIRST_SLEEP_OF_WRITE_BACK_NS } else { FIRST_SLEEP_NS };
         let mut watch = None;
         loop {
             let arena = &self.arena;
@@ -42,7 +45,7 @@ impl<P: Platform> Participant<P> {
             waiting::announce(arena, cell, self.id);
             // Pairs with the fence after IDLE in `commit` and `abort`: either we see the cell free, or they see our bit (W1).
             arena.platform().fence(SeqCst);
-            let slept = if self.is_blocked(cell) { self.sleep(bell, sleep_ns) } else { Ok(()) };
+            let slept = if self.is_blocked(cell, write_back) { self.sleep(bell, sleep_ns) } else { Ok(()) };
             if slept == Err(Stop::Forked) {
                 return slept;
             }
@@ -52,7 +55,7 @@ impl<P: Platform> Participant<P> {
             if slept.is_ok() && self.look_at_lock(cell) == word {
                 watch = self.look_after_owner(cell, word, watch);
             }
-            if slept.is_err() || !self.is_blocked(cell) {
+            if slept.is_err() || !self.is_blocked(cell, write_back) {
                 match slept {
                     Ok(()) if rung => self.owed_wake = Some(cell),
                     // There is no attempt at whose end it could be paid.
@@ -116,7 +119,7 @@ impl<P: Platform> Participant<P> {
     /// True while an attempt of mine would end at `cell` again: a living attempt holds it, the policy would not have me stop
     /// it, and the one place at it is taken, or the one at me: on whom somebody waits does not wait. (The latter is the owner
     /// itself, perhaps: about to sleep on an attempt of mine that is over. Trying at once would keep it from the processor.)
-    fn is_blocked(&self, cell: CellAddress) -> bool {
+    fn is_blocked(&self, cell: CellAddress, write_back: bool) -> bool {
         let Some(LockWord::Locked(by)) = self.look_at_lock(cell).map(LockWord::unpack) else { return false };
         let Some(slot) = Slot::of(self.arena(), by.participant) else { return false };
         let Ok(status) = status_of(self.arena(), slot) else { return false };
@@ -126,7 +129,8 @@ impl<P: Platform> Participant<P> {
         let owner = self.contender_at(slot);
         match status.state {
             // Over, or decided within nanoseconds: the attempt waits for that, and knows what to do if it takes longer.
-            State::Idle | State::Aborted | State::Prepared | State::Committed => false,
+            State::Idle | State::Aborted | State::Prepared => false,
+            State::Committed => write_back,
             State::Active | State::Waiting => match self.judge(status.state, owner) {
                 Verdict::Stop | Verdict::Retry => false,
                 Verdict::Leave => true,

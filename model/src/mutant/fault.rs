@@ -56,8 +56,8 @@ pub enum Fault {
     PreparedWaitsForPrepared,
     /// 22: the reads of the privileged stay invisible.
     HoldsNothing,
-    /// 27: a commit looks for its waiter before it is IDLE.
-    RingsBeforeIdle,
+    /// 27: a commit looks for its waiter before its cells are free and it is IDLE. (Free cells alone are enough for who waits.)
+    RingsBeforeOver,
     /// 28: a retry makes itself known after its last look.
     ArmsAfterLooking,
     /// 31: whoever frees does not see the start of an attempt that goes on.
@@ -160,7 +160,7 @@ impl Fault {
         Self::NoFenceWhenWaiting,
         Self::PreparedWaitsForPrepared,
         Self::HoldsNothing,
-        Self::RingsBeforeIdle,
+        Self::RingsBeforeOver,
         Self::ArmsAfterLooking,
         Self::StartUnseen,
         Self::StartCountsAsLater,

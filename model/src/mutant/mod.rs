@@ -184,8 +184,9 @@ impl Mutant {
                     inner.spin_hint();
                 }
             }
-            Fault::RingsBeforeIdle if place == Place::QUEUE && own => {
+            Fault::RingsBeforeOver if place == Place::QUEUE && own => {
                 let answer = pass();
+                self.release(inner, Kept::Frees);
                 self.release(inner, Kept::Idle);
                 answer
             }
@@ -258,12 +259,14 @@ impl Mutant {
                 answer
             }
             Fault::CountsAfterLocking if place == Place::RESERVED && value > 0 => self.keep(Kept::Counts, access),
-            Fault::RingsBeforeIdle
+            Fault::RingsBeforeOver if frees => self.keep(Kept::Frees, access),
+            Fault::RingsBeforeOver
                 if place == Place::STATUS && state_of(value) == Some(State::Idle) && self.memo().locks =>
             {
                 self.keep(Kept::Idle, access)
             }
-            Fault::RingsBeforeIdle if place == Place::STATUS => {
+            Fault::RingsBeforeOver if place == Place::STATUS => {
+                self.release(inner, Kept::Frees);
                 self.release(inner, Kept::Idle);
                 access.on(inner)
             }

@@ -7,10 +7,11 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{AttemptId, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 7] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 8] {
     [
         Scene { name: "crossing_writers", write: crossing_writers },
         Scene { name: "older_stops_younger", write: older_stops_younger },
+        Scene { name: "a_lock_comes_between", write: a_lock_comes_between },
         Scene { name: "reads_its_own_write", write: reads_its_own_write },
         Scene { name: "three_in_a_chain", write: three_in_a_chain },
         Scene { name: "three_on_one_cell", write: three_on_one_cell },
@@ -76,6 +77,28 @@ fn older_stops_younger<W: World>(setting: &Setting<W>) -> Play {
         Box::new(move || go_on(&mut old, |tx| add(tx, 1))),
     ];
     Play { actors, epilogue: balances(setting, bank, &[111]) }
+}
+
+/// **A lock comes between**: one has begun and finds the cell free, and before he has locked it another one begins and does. The
+/// danger: he sees the lock, and not yet that its owner has begun, and takes a lock for damage whose attempt seems to be over.
+/// Blind writes, so that the lock word is all that tells one of the other.
+fn a_lock_comes_between<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(1);
+    let cell = bank.account(0);
+    let (mut first, mut second) = (setting.participant(), setting.participant());
+    first.begin().expect("it begins");
+    let actors: Vec<Actor> = vec![
+        Box::new(move || go_on(&mut first, |tx| tx.write(cell, integer(1)))),
+        Box::new(move || second.run(|tx| tx.write(cell, integer(2))).expect("it commits")),
+    ];
+    let stage = setting.stage();
+    let epilogue = Box::new(move || {
+        let mut reader = stage.participant().expect("a slot is free");
+        let seen = reader.run(|tx| tx.read(cell)).expect("it commits");
+        assert!([integer(1), integer(2)].contains(&seen), "nobody wrote {seen:?}");
+        reader.leave();
+    });
+    Play { actors, epilogue }
 }
 
 /// **An attempt that reads its own write** while somebody older takes the lock from it and commits. The danger: the victim

@@ -22,7 +22,7 @@ use pso_model::lens::{Access, Lens, Operation, Through};
 use crate::support::{MIB, MS, attempt_of, cells, integer, space_of};
 
 pub type Timed = Through<Heap, Alone>;
-type Tx = Participant<Timed>;
+pub type Tx = Participant<Timed>;
 
 const HUNG_NS: u64 = Limits::DEFAULT.hung_ns;
 
@@ -33,14 +33,19 @@ pub fn stage() -> (Arc<Space<Timed>>, Vec<CellAddress>) {
     (Space::join(Alone::default().on(heap.process()), *space.arena().layout()).unwrap(), cells)
 }
 
-fn slot_of(tx: &Tx) -> Slot {
+pub fn slot_of(tx: &Tx) -> Slot {
     Slot::of(tx.arena(), tx.id()).unwrap()
 }
 
 /// What somebody who makes no step more has come to.
-fn is_now(tx: &Tx, state: State) {
-    let seq = attempt_of(tx).seq;
-    tx.arena().platform().store(slot_of(tx).status(), Status { seq, state }.pack(), Relaxed);
+pub fn is_now(tx: &Tx, state: State) {
+    let (at, word) = status_now(tx, state);
+    tx.arena().platform().store(at, word, Relaxed);
+}
+
+/// Where that stands, and the word.
+pub fn status_now(tx: &Tx, state: State) -> (WordAddress, u64) {
+    (slot_of(tx).status(), Status { seq: attempt_of(tx).seq, state }.pack())
 }
 
 /// How long somebody needs to write a cell, in ns.
@@ -126,7 +131,7 @@ fn who_only_leaves_a_stopped_owner_goes_on_too() {
 }
 
 /// Does something in each sleep.
-struct Meanwhile<F>(F);
+pub struct Meanwhile<F>(pub F);
 
 impl<F: FnMut()> Sleeper for Meanwhile<F> {
     fn sleep(&mut self, sleep: &mut dyn FnMut()) -> bool {

@@ -82,6 +82,7 @@ plays!(yields, YIELD, {
     own_commit_over_a_read: 2,
     crossing_writers: 1,
     older_stops_younger: 1,
+    a_lock_comes_between: 2,
     reads_its_own_write: 1,
     three_on_one_cell: 1,
     dead_owner_of_a_lock: 2,

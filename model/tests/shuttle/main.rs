@@ -113,6 +113,7 @@ plays! {
     own_commit_over_a_read,
     crossing_writers,
     older_stops_younger,
+    a_lock_comes_between,
     reads_its_own_write,
     three_in_a_chain,
     three_on_one_cell,

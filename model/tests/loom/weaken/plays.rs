@@ -6,7 +6,7 @@ use crate::world::Loom;
 
 /// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
 /// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-pub const PLAYS: [(&str, u64); 83] = [
+pub const PLAYS: [(&str, u64); 84] = [
     ("recovered_beside_a_waiter sleep 2", 2_000),
     ("arms_beside_a_ring_nearby sleep 3", 4_000),
     ("commits_beside_a_ring_nearby sleep 2", 12_000),
@@ -36,6 +36,7 @@ pub const PLAYS: [(&str, u64); 83] = [
     ("two_writers_of_one_cell sleep 1", 500),
     ("two_writers_of_one_cell spins 1", 500),
     ("two_writers_of_one_cell yields 2", 2_500),
+    ("a_lock_comes_between yields 2", 5_000),
     ("a_record_is_used_again yields 1", 5_000),
     ("reader_of_two_cells yields 2", 6_500),
     ("a_new_block_is_read yields 2", 1_000),
