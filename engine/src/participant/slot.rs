@@ -233,6 +233,13 @@ pub fn is_over<P: Platform>(arena: &Arena<P>, attempt: AttemptId) -> bool {
     }
 }
 
+/// Whether an attempt is in its write-back.
+pub fn is_committed<P: Platform>(arena: &Arena<P>, attempt: AttemptId) -> bool {
+    let Some(slot) = Slot::of(arena, attempt.participant) else { return false };
+    // Relaxed: nothing of it is read on account of this; who looks at its cells acquires their locks.
+    arena.platform().load(slot.status(), Relaxed) == Status { seq: attempt.seq, state: State::Committed }.pack()
+}
+
 /// Whether the process that `id` belongs to is proven dead. A few microseconds: asked after waits only.
 ///
 /// For whoever has the right to recover the slot it stays so: nobody else makes an end of the claim of the dead.

@@ -36,7 +36,10 @@ impl<P: Platform> Participant<P> {
         }
         if self.active != 0 {
             self.counters.stops += 1;
-            self.pause = Pause::Stopped;
+            // Unless it has met a write-back in its validation.
+            if self.pause == Pause::No {
+                self.pause = Pause::Stopped;
+            }
             self.failures += 1;
             self.abort_attempt();
         }

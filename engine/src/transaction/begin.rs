@@ -137,8 +137,8 @@ impl<P: Platform> Participant<P> {
         match std::mem::replace(&mut self.pause, Pause::No) {
             Pause::No => Ok(()),
             Pause::Stopped => self.wait_for_stopper(),
-            Pause::Cell(cell) => self.wait_in_second_row(cell, false),
-            Pause::WriteBack(cell) => self.wait_in_second_row(cell, true),
+            Pause::Cell(cell) => self.wait_in_second_row(cell),
+            Pause::WriteBack(cell) => self.wait_for_write_back(cell),
             Pause::For(ns) => self.pause_for(ns),
         }
     }

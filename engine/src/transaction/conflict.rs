@@ -7,9 +7,9 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
 use super::{Participant, Pause};
-use crate::contention::{Contender, Verdict};
+use crate::contention::{Contender, Standing, Verdict};
 use crate::error::Stop;
-use crate::participant::{Slot, is_over, participant_is_dead, status_of};
+use crate::participant::{Slot, is_committed, is_over, participant_is_dead, status_of};
 use crate::platform::Platform;
 use crate::recovery;
 use crate::waiting::{self, Bell};
@@ -18,13 +18,15 @@ use crate::word::{AttemptId, CellAddress, LockWord, LockedBy, ParticipantId, Sta
 /// Each sleep; death of the owner is looked for after it. Whoever has waited for long for an owner that runs goes on no later after its
 /// death than whoever has just come: what is left of a sleep is most of what a kill costs a waiter. A look costs some microseconds.
 const SLEEP_NS: u64 = 1_500_000;
+/// The first sleep beside a write-back, which is short unless its owner is dead, or stands still.
+pub(super) const FIRST_SLEEP_OF_WRITE_BACK_NS: u64 = SLEEP_NS / 8;
 /// So long an owner is waited for in the open, as one who runs. Then the wait is announced, and two that wait for each other find
 /// it out at once: a spin as long as a wake-up takes, before that, cost two that cross 20 us each time.
 const OPEN_SPIN_NS: u64 = 300;
 /// Cells of one attempt of the dead that are finished one by one: whoever wants more of them has it finished as a whole.
 const CELLS_OF_ONE: u32 = 4;
 /// Turns of a spin between two looks at the clock, and at more than one word.
-const SPINS_TO_A_LOOK: u32 = 16;
+pub(super) const SPINS_TO_A_LOOK: u32 = 16;
 /// Attempts lost to a policy that retries after which the owner's life is looked at: a system call.
 const RETRIES_TO_A_LOOK: u64 = 16;
 
@@ -101,15 +103,15 @@ impl<P: Platform> Participant<P> {
         let _ = self.platform().compare_exchange(slot.status(), from, to, AcqRel, Relaxed);
     }
 
-    /// COMMITTED: the owner writes back. If it is dead, the one recoverer does. `Ok`: look at the cell again. Whoever is waited for does not wait here: it
-    /// leaves, and waits in the second row. Bounded by the life of the owner.
+    /// COMMITTED: the owner writes back. If it is dead, the one recoverer does. `Ok`: look at the cell again. Whoever is waited for, or has waited for
+    /// long, leaves for the second row, where he holds nothing. Bounded by that, but for an irrevocable one, which cannot, by the life of the owner.
     #[cold]
     pub(super) fn meet_committed(&mut self, cell: CellAddress, slot: Slot, by: LockedBy) -> Result<(), Stop> {
         let committed = Status { seq: by.seq, state: State::Committed }.pack();
         let owner = AttemptId { participant: by.participant, seq: by.seq };
         let began = self.platform().now_ns();
         let spin_ns = self.platform().spin_ns();
-        let mut sleep_ns = SLEEP_NS / 8;
+        let (mut sleep_ns, mut has_slept) = (FIRST_SLEEP_OF_WRITE_BACK_NS, false);
         if self.has_met_dead(owner) {
             self.finish_dead(cell, owner);
             if self.platform().load(cell.lock_word(), Relaxed) != LockWord::locked(by) {
@@ -121,25 +123,23 @@ impl<P: Platform> Participant<P> {
             if !self.still(self.active) {
                 return Err(self.lost());
             }
-            if self.platform().now_ns().saturating_sub(began) < spin_ns {
+            let waited_ns = self.platform().now_ns().saturating_sub(began);
+            if waited_ns < spin_ns {
                 self.platform().spin_hint();
                 continue;
             }
-            if !self.standing.has_token() && self.is_waited_for(slot, owner) {
-                let stop = self.leave_for(cell);
-                self.pause = Pause::WriteBack(cell);
-                return Err(stop);
+            if has_slept && self.leaves_write_back(slot, owner, waited_ns) {
+                return Err(self.leave_for(cell, owner));
             }
             // Nobody rings for this: the owner is in the middle of its write-back, or it has no processor, or is dead.
             let bell = Bell::look(self.arena(), self.slot);
             if let Err(stop) = self.sleep(bell, sleep_ns) {
                 return Err(self.fail(stop));
             }
-            sleep_ns = (sleep_ns * 2).min(SLEEP_NS / 2);
+            (sleep_ns, has_slept) = ((sleep_ns * 2).min(SLEEP_NS / 2), true);
             if participant_is_dead(self.arena(), by.participant) {
+                // It may stay COMMITTED; and if another one is at it, the cell may stay locked.
                 self.finish_dead(cell, owner);
-                // It may stay COMMITTED.
-                return Ok(());
             }
             // It may have much to do yet that nobody waits for. Relaxed: the caller looks at it again.
             if self.platform().load(cell.lock_word(), Relaxed) != LockWord::locked(by) {
@@ -147,6 +147,18 @@ impl<P: Platform> Participant<P> {
             }
         }
         Ok(())
+    }
+
+    /// Whether who has slept beside a write-back gives up his attempt: he has what others want, or may have it and cannot be seen to be waited for, since they
+    /// leave, too. Who has the token gets no further by that, but all who want it do.
+    fn leaves_write_back(&self, slot: Slot, owner: AttemptId, waited_ns: u64) -> bool {
+        match self.standing {
+            Standing::Irrevocable => false,
+            Standing::Privileged => waited_ns >= self.limits.lease_ns,
+            Standing::Ordinary | Standing::Starving => {
+                waited_ns >= self.limits.hung_ns || self.is_waited_for(slot, owner)
+            }
+        }
     }
 
     /// An undecided owner is in the way. `Ok`: look at the cell again.
@@ -158,7 +170,7 @@ impl<P: Platform> Participant<P> {
                 self.stop(slot, AttemptId { participant: by.participant, seq: by.seq }, state);
                 Ok(())
             }
-            Verdict::Leave => Err(self.leave_for(cell)),
+            Verdict::Leave => Err(self.leave_for(cell, AttemptId { participant: by.participant, seq: by.seq })),
             Verdict::Wait => self.wait_for(cell, slot, by),
             Verdict::Retry => Err(self.retry_later(cell, slot, by)),
         }
@@ -194,9 +206,9 @@ impl<P: Platform> Participant<P> {
         Stop::Conflict
     }
 
-    /// Ends the attempt and waits for the cell in the second row before the next.
+    /// Ends the attempt and waits for the cell, which is `owner`'s, in the second row before the next.
     #[inline(never)]
-    fn leave_for(&mut self, cell: CellAddress) -> Stop {
+    fn leave_for(&mut self, cell: CellAddress, owner: AttemptId) -> Stop {
         self.counters.stops += 1;
         self.failures += 1;
         // What is owed for this very cell: the next owner rings when it is free, so only the younger need to hear of it now.
@@ -205,7 +217,7 @@ impl<P: Platform> Participant<P> {
         if owed.is_some() {
             self.pass_ring_on(cell);
         }
-        self.pause = Pause::Cell(cell);
+        self.pause = if is_committed(&self.arena, owner) { Pause::WriteBack(cell) } else { Pause::Cell(cell) };
         Stop::Conflict
     }
 
@@ -215,7 +227,7 @@ impl<P: Platform> Participant<P> {
             return Ok(());
         }
         if self.is_waited_for(slot, owner) || !self.take_place(slot) {
-            return Err(self.leave_for(cell));
+            return Err(self.leave_for(cell, owner));
         }
         let waited = self.wait_in_place(cell, slot, by);
         if waited == Err(Stop::Forked) {
@@ -226,7 +238,7 @@ impl<P: Platform> Participant<P> {
         let _ = self.platform().compare_exchange(slot.queue_to(), me, 0, AcqRel, Relaxed);
         match waited {
             Ok(true) => Ok(()),
-            Ok(false) => Err(self.leave_for(cell)),
+            Ok(false) => Err(self.leave_for(cell, owner)),
             Err(Stop::Conflict) => Err(self.lost()),
             Err(stop) => Err(self.fail(stop)),
         }
@@ -356,8 +368,11 @@ impl<P: Platform> Participant<P> {
                 return Ok(true);
             }
             // Relaxed: it is only compared with what was seen before the sleep.
-            if status.state == State::Prepared && self.platform().load(slot.status(), Relaxed) == status.pack() {
-                // Decided within nanoseconds, if it runs: whoever meets it at the cell knows what to do.
+            if matches!(status.state, State::Prepared | State::Committed)
+                && self.platform().load(slot.status(), Relaxed) == status.pack()
+            {
+                // Decided, or through, within nanoseconds, if it runs: whoever meets it at the cell knows what to do. Who stays WAITING here keeps those
+                // away who would leave him what he has, and he would not know of them.
                 return Ok(true);
             }
             self.stop_if_silent(&mut watch, slot);

@@ -26,7 +26,7 @@ use super::{Participant, Pause};
 use crate::arena::HotWord;
 use crate::contention::Standing;
 use crate::error::Stop;
-use crate::participant::{Slot, WaitingFor, is_over, participant_is_dead};
+use crate::participant::{Slot, WaitingFor, is_committed, is_over, participant_is_dead};
 use crate::platform::Platform;
 use crate::waiting::{self, Bell};
 use crate::word::{AttemptId, CellAddress, Priority};
@@ -187,7 +187,7 @@ impl<P: Platform> Participant<P> {
         arena.platform().compare_exchange(token, word, self.me().pack(), AcqRel, Relaxed).is_ok()
     }
 
-    /// True for an attempt that is over, or whose process is dead. One that has the token and has not begun is not over: its seq
+    /// True for an attempt that is decided, or whose process is dead. One that has the token and has not begun is not over: its seq
     /// is the next one of its participant, which is IDLE.
     fn has_no_need(&self, holder: AttemptId) -> bool {
         let arena = self.arena();
@@ -204,8 +204,11 @@ impl<P: Platform> Participant<P> {
         self.contender_at(slot).irrevocable && !self.is_done(attempt)
     }
 
+    /// Nothing is left that a privilege is for: COMMITTED, too, for whoever is stopped in its write-back would keep the token, and those whom it had stopped.
     fn is_done(&self, holder: AttemptId) -> bool {
-        is_over(self.arena(), holder) || participant_is_dead(self.arena(), holder.participant)
+        is_over(self.arena(), holder)
+            || is_committed(self.arena(), holder)
+            || participant_is_dead(self.arena(), holder.participant)
     }
 
     /// After the end of a privileged attempt: the token is nobody's, and who waits for it is rung.

@@ -15,26 +15,43 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 
 use super::Participant;
+use super::conflict::{FIRST_SLEEP_OF_WRITE_BACK_NS, SPINS_TO_A_LOOK};
 use super::silence::Watch;
 use crate::contention::Verdict;
 use crate::error::Stop;
-use crate::participant::{Slot, WaitingFor, is_over, participant_is_dead, status_of};
+use crate::participant::{Slot, WaitingFor, is_committed, is_over, participant_is_dead, status_of};
 use crate::platform::Platform;
 use crate::waiting::{self, Bell};
 use crate::word::{AttemptId, CellAddress, LockWord, Priority, State};
 
 /// The first sleep: so long a kill may go unnoticed.
 const FIRST_SLEEP_NS: u64 = 2_000_000;
-/// The same beside a write-back, which is short unless its owner is dead, or stands still.
-const FIRST_SLEEP_OF_WRITE_BACK_NS: u64 = 200_000;
 /// Sleeps double up to here: a look is a few loads and no attempt, and a killed ringer is missed for no longer than this.
 const LONGEST_SLEEP_NS: u64 = 4_000_000;
 
 impl<P: Platform> Participant<P> {
+    /// Waits for the end of a write-back: most are over within a spin.
+    pub(super) fn wait_for_write_back(&mut self, cell: CellAddress) -> Result<(), Stop> {
+        let spin_ns = self.platform().spin_ns();
+        let began = self.platform().now_ns();
+        while self.platform().now_ns().saturating_sub(began) < spin_ns {
+            if !self.is_blocked(cell, true) {
+                return Ok(());
+            }
+            (0..SPINS_TO_A_LOOK).for_each(|_| self.platform().spin_hint());
+        }
+        self.wait_in_row(cell, true)
+    }
+
     /// Waits, holding nothing, until an attempt that wants `cell` may get further. Bounded by the owners' attempts, and by
-    /// the deadline. `write_back`: its owner was found COMMITTED, and is not met again in that.
+    /// the deadline.
+    pub(super) fn wait_in_second_row(&mut self, cell: CellAddress) -> Result<(), Stop> {
+        self.wait_in_row(cell, false)
+    }
+
+    /// `write_back`: its owner was found COMMITTED, and is not met again in that.
     #[inline(never)]
-    pub(super) fn wait_in_second_row(&mut self, cell: CellAddress, write_back: bool) -> Result<(), Stop> {
+    fn wait_in_row(&mut self, cell: CellAddress, mut write_back: bool) -> Result<(), Stop> {
         let mut sleep_ns = if write_back { FIRST_SLEEP_OF_WRITE_BACK_NS } else { FIRST_SLEEP_NS };
         let mut watch = None;
         loop {
@@ -54,6 +71,8 @@ impl<P: Platform> Participant<P> {
             let rung = !waiting::withdraw(arena, cell, self.id);
             if slept.is_ok() && self.look_at_lock(cell) == word {
                 watch = self.look_after_owner(cell, word, watch);
+                // It has become that meanwhile, and stands still in it, or is about to ring.
+                write_back |= watch.is_some_and(|watch| is_committed(&self.arena, watch.owner()));
             }
             if slept.is_err() || !self.is_blocked(cell, write_back) {
                 match slept {
@@ -82,8 +101,9 @@ impl<P: Platform> Participant<P> {
     }
 
     /// Ends the attempt of a lock's owner if its process is dead, or as much of it as `cell` needs; or if it has been silent for too long: who is in the place at it may
-    /// be stopped, too. A dead one in the place at him, or at me, goes from there.
+    /// be stopped, too. A dead one in the place at him goes from there, and anybody from the place at me.
     fn look_after_owner(&mut self, cell: CellAddress, word: Option<u64>, watch: Option<Watch>) -> Option<Watch> {
+        self.clear_own_place();
         let Some(LockWord::Locked(by)) = word.map(LockWord::unpack) else { return None };
         let slot = Slot::of(self.arena(), by.participant)?;
         let owner = AttemptId { participant: by.participant, seq: by.seq };
@@ -97,8 +117,17 @@ impl<P: Platform> Participant<P> {
             return None;
         }
         self.forget_dead_waiter(slot);
-        self.forget_dead_waiter(self.slot);
         Some(self.go_on_watching(watch, slot, owner))
+    }
+
+    /// Whoever is in the place of one who is in no attempt waits for what is over, and was rung: he is stopped, or dead, or about to go. He is rung again, and keeps nobody away.
+    fn clear_own_place(&self) {
+        let word = self.platform().load(self.slot.queue_to(), Acquire);
+        if word != 0 {
+            self.ring_queue();
+            // AcqRel: as where a name goes that is over. Lost: it has gone.
+            let _ = self.platform().compare_exchange(self.slot.queue_to(), word, 0, AcqRel, Relaxed);
+        }
     }
 
     /// Who was killed while he waited in somebody's one place keeps it from others until somebody looks: here, or in a recovery of all.

@@ -23,6 +23,13 @@ pub(super) struct Watch {
     since_ns: u64,
 }
 
+impl Watch {
+    /// Who is watched.
+    pub(super) fn owner(&self) -> AttemptId {
+        self.owner
+    }
+}
+
 impl<P: Platform> Participant<P> {
     /// Begins to watch an attempt of the participant with this slot.
     pub(super) fn watch(&self, slot: Slot, owner: AttemptId) -> Watch {

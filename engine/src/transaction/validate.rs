@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use super::Participant;
+use super::{Participant, Pause};
 use crate::error::Stop;
 use crate::participant::{EntryKind, HELD, READ_WORDS, Slot, foreign_entry, participant_is_dead, status_of};
 use crate::platform::Platform;
@@ -171,7 +171,7 @@ impl<P: Platform> Participant<P> {
         if present != version.0 {
             return Ok(Finding::Changed);
         }
-        if status.state == State::Committed && prepared && self.changes_anything() {
+        if status.state == State::Committed && !is_held && prepared && self.changes_anything() {
             self.note_write_back(cell, word, by);
             return Ok(Finding::Changed);
         }
@@ -201,7 +201,7 @@ impl<P: Platform> Participant<P> {
 
     /// Whoever has read from a COMMITTED one, and changes something, commits after its write-back: until then its new blocks are
     /// PRIVATE, and no other may discard one. The dead one's is finished here, or as much of it as `cell` needs, whose lock is `word`; for the
-    /// living the next attempt waits, as if it had been stopped by it.
+    /// living the next attempt waits in the second row, and holds nothing meanwhile.
     fn note_write_back(&mut self, cell: CellAddress, word: u64, by: LockedBy) {
         let owner = AttemptId { participant: by.participant, seq: by.seq };
         if participant_is_dead(&self.arena, by.participant) {
@@ -210,7 +210,7 @@ impl<P: Platform> Participant<P> {
                 return;
             }
         }
-        self.platform().store(self.slot.stopped_by(), owner.pack(), Relaxed);
+        self.pause = Pause::WriteBack(cell);
     }
 
     pub(super) fn still_undecided(&self) -> bool {

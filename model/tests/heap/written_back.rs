@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-use pso_engine::arena::HotWord;
+use pso_engine::arena::{Geometry, HotWord};
+use pso_engine::contention::{Limits, PolicyId, Standing};
 use pso_engine::error::Stop;
 use pso_engine::fsck::fsck;
 use pso_engine::object::{list, text};
 use pso_engine::platform::{Memory, System};
+use pso_engine::space::Space;
 use pso_engine::transaction::{Attempt, Observer, Outcome};
-use pso_engine::word::{LockWord, ParticipantId, State, Value, Version};
-use pso_model::heap::Killed;
+use pso_engine::word::{AttemptId, CellAddress, LockWord, ParticipantId, State, Status, Value, Version};
+use pso_model::alone::Alone;
+use pso_model::heap::{Heap, Killed};
 
 use crate::silence::{Meanwhile, Timed, Tx, is_now, slot_of, stage, status_now};
-use crate::support::{MS, attempt_of, integer};
+use crate::support::{MIB, MS, attempt_of, cells, integer};
 
 const LONG: &str = "a text that needs a block of its own";
 
@@ -78,6 +81,222 @@ fn who_is_in_the_place_goes_on_when_his_cell_is_free() {
     is_now(&owner, State::Aborted);
     assert_eq!(owner.commit(), Err(Stop::Conflict));
     assert_eq!(fsck(&space), vec![]);
+}
+
+/// A participant that is stopped in the write-back of `cell`, before its first step.
+fn stands_committed(space: &Arc<Space<Timed>>, cell: CellAddress) -> Tx {
+    let mut owner = space.participant().unwrap();
+    owner.begin().unwrap();
+    owner.write(cell, integer(1)).unwrap();
+    let arena = space.arena();
+    let now = arena.platform().load(arena.layout().hot(HotWord::VersionClock), Relaxed);
+    arena.platform().store(slot_of(&owner).commit_version(), Version::first(now, owner.id()).0, Relaxed);
+    is_now(&owner, State::Committed);
+    owner
+}
+
+/// Goes on, and all is well.
+fn goes_on(mut owner: Tx) {
+    is_now(&owner, State::Active);
+    assert_eq!(owner.commit(), Ok(()));
+    assert_eq!(fsck(owner.space()), vec![]);
+}
+
+/// Whether somebody gets to write `cell` in some sleep of `waiter`, for which `waiter` has time until `deadline`.
+fn is_free_in_a_sleep(waiter: &mut Tx, cell: CellAddress) -> Arc<AtomicU64> {
+    let mut bystander = waiter.space().participant().unwrap();
+    let times = Arc::new(AtomicU64::new(0));
+    let count = times.clone();
+    waiter.set_sleeper(Box::new(Meanwhile(move || {
+        let end = bystander.arena().platform().now_ns() + MS;
+        let written = bystander.run_until(Some(end), |tx| tx.write(cell, integer(5)));
+        count.fetch_add(u64::from(written.is_ok()), Relaxed);
+    })));
+    times
+}
+
+fn in_time(tx: &Tx, ms: u64) -> Option<u64> {
+    Some(tx.arena().platform().now_ns() + ms * MS)
+}
+
+/// The danger: who has read what is written back, and writes something else, tries in vain again and again, and has what he writes locked nearly all the time.
+#[test]
+fn who_has_read_what_is_written_back_waits_for_it_and_holds_nothing() {
+    let (space, cells) = stage();
+    let owner = stands_committed(&space, cells[0]);
+    let mut reader = space.participant().unwrap();
+    let free = is_free_in_a_sleep(&mut reader, cells[1]);
+    let (mut attempts, deadline) = (0, in_time(&reader, 100));
+    let ended = reader.run_until(deadline, |tx| {
+        attempts += 1;
+        let seen = tx.read(cells[0])?;
+        tx.write(cells[1], seen)
+    });
+    assert_eq!((ended, attempts), (Err(Stop::TimedOut), 1));
+    assert!(free.load(Relaxed) > 10, "{free:?} times");
+    goes_on(owner);
+}
+
+/// What is only held stays what it is.
+#[test]
+fn who_has_read_what_a_commit_only_holds_waits_for_nothing() {
+    let (space, cells) = stage();
+    let [mut owner, mut reader] = [(); 2].map(|()| space.participant().unwrap());
+    owner.begin_irrevocable(None).unwrap();
+    owner.read(cells[0]).unwrap();
+    is_now(&owner, State::Committed);
+    let mut attempts = 0;
+    let deadline = in_time(&reader, 1);
+    let ended = reader.run_until(deadline, |tx| {
+        attempts += 1;
+        let seen = tx.read(cells[0])?;
+        tx.write(cells[1], seen)
+    });
+    assert_eq!((ended, attempts), (Ok(()), 1));
+    goes_on(owner);
+}
+
+/// Whoever meets one who starves and waits leaves, and waits where that one does not see him.
+#[test]
+fn one_who_starves_does_not_wait_for_a_write_back_in_the_place() {
+    let (space, cells) = stage();
+    let [mut owner, mut waiter, mut queued] = [(); 3].map(|()| space.participant().unwrap());
+    owner.begin().unwrap();
+    owner.write(cells[0], integer(1)).unwrap();
+    queued.begin().unwrap();
+    is_now(&queued, State::Waiting);
+    let (platform, committed, name) =
+        (space.arena().platform().clone(), status_now(&owner, State::Committed), attempt_of(&queued).pack());
+    let (slot, wanted, mut bystander) = (slot_of(&waiter), cells[1], space.participant().unwrap());
+    platform.store(slot.starving(), Standing::Starving as u64, Relaxed);
+    let free = Arc::new(AtomicU64::new(0));
+    let count = free.clone();
+    waiter.set_sleeper(Box::new(Meanwhile(move || {
+        platform.store(committed.0, committed.1, Relaxed);
+        let status = Status::unpack(platform.load(slot.status(), Relaxed)).unwrap();
+        if status.state == State::Active {
+            // Only then does anybody queue on it.
+            platform.store(slot.queue_to(), name, Relaxed);
+        }
+        let end = platform.now_ns() + MS;
+        let written = bystander.run_until(Some(end), |tx| tx.write(wanted, integer(5)));
+        count.fetch_add(u64::from(written.is_ok()), Relaxed);
+    })));
+    let deadline = in_time(&waiter, 100);
+    let ended = waiter.run_until(deadline, |tx| {
+        tx.write(cells[1], integer(3))?;
+        tx.write(cells[0], integer(3))
+    });
+    assert_eq!(ended, Err(Stop::TimedOut));
+    assert!(free.load(Relaxed) > 10, "{free:?} times");
+    goes_on(owner);
+}
+
+/// Nobody is to stop it, but it gets no further with all that it has.
+#[test]
+fn who_has_the_token_leaves_a_write_back_after_his_lease() {
+    let (space, cells) = stage();
+    let owner = stands_committed(&space, cells[0]);
+    let mut holder = space.participant().unwrap();
+    holder.set_limits(Limits { privileged_attempts: 1, lull_ns: 0, ..Limits::DEFAULT });
+    let free = is_free_in_a_sleep(&mut holder, cells[1]);
+    let (mut attempts, deadline) = (0, in_time(&holder, 5_000));
+    let ended = holder.run_until(deadline, |tx| {
+        attempts += 1;
+        if attempts == 1 {
+            return Err(Stop::Conflict);
+        }
+        tx.write(cells[1], integer(3))?;
+        tx.write(cells[0], integer(3))
+    });
+    assert_eq!((ended, attempts), (Err(Stop::TimedOut), 2));
+    assert!(free.load(Relaxed) > 100, "{free:?} times");
+    goes_on(owner);
+}
+
+/// Under a policy by which the younger do not queue: nobody is seen to wait for him.
+#[test]
+fn who_waits_for_a_write_back_for_long_leaves_under_any_policy() {
+    let (heap, layout) = Heap::space_with(Geometry::for_bytes(4 * MIB).unwrap(), PolicyId::WaitDie);
+    let space = Space::join(heap.clone(), layout).unwrap();
+    let cells = cells(&mut space.participant().unwrap(), 2);
+    let space = Space::join(Alone::default().on(heap.process()), layout).unwrap();
+    let owner = stands_committed(&space, cells[0]);
+    let mut waiter = space.participant().unwrap();
+    let free = is_free_in_a_sleep(&mut waiter, cells[1]);
+    let deadline = in_time(&waiter, 1_000);
+    let ended = waiter.run_until(deadline, |tx| {
+        tx.write(cells[1], integer(3))?;
+        tx.write(cells[0], integer(3))
+    });
+    assert_eq!(ended, Err(Stop::TimedOut));
+    assert!(free.load(Relaxed) > 10, "{free:?} times");
+    goes_on(owner);
+}
+
+/// All others would come back and lock what they have else to write, only to leave again.
+#[test]
+fn who_waits_in_the_second_row_stays_there_while_a_commit_does_not_go_on() {
+    let (space, cells) = stage();
+    let [mut owner, mut queued, mut other] = [(); 3].map(|()| space.participant().unwrap());
+    owner.begin().unwrap();
+    owner.write(cells[0], integer(1)).unwrap();
+    queued.begin().unwrap();
+    is_now(&queued, State::Waiting);
+    let (platform, committed) = (space.arena().platform().clone(), status_now(&owner, State::Committed));
+    platform.store(slot_of(&owner).queue_to(), attempt_of(&queued).pack(), Relaxed);
+    other.set_sleeper(Box::new(Meanwhile(move || platform.store(committed.0, committed.1, Relaxed))));
+    let (mut attempts, deadline) = (0, in_time(&other, 1_000));
+    let ended = other.run_until(deadline, |tx| {
+        attempts += 1;
+        tx.write(cells[1], integer(3))?;
+        tx.write(cells[0], integer(3))
+    });
+    assert_eq!((ended, attempts), (Err(Stop::TimedOut), 1));
+    goes_on(owner);
+}
+
+/// Two threads of a stopped process: one keeps the cell, the other one the place at whoever wants it.
+#[test]
+fn nobody_who_is_stopped_stays_in_the_place_of_one_who_waits() {
+    let (space, cells) = stage();
+    let [mut owner, mut queued, mut other] = [(); 3].map(|()| space.participant().unwrap());
+    owner.begin().unwrap();
+    owner.write(cells[0], integer(1)).unwrap();
+    queued.begin().unwrap();
+    is_now(&queued, State::Waiting);
+    let platform = space.arena().platform().clone();
+    platform.store(slot_of(&other).queue_to(), attempt_of(&queued).pack(), Relaxed);
+    let (owner_slot, id, seen) = (slot_of(&owner), other.id(), Arc::new(AtomicU64::new(0)));
+    let count = seen.clone();
+    other.set_sleeper(Box::new(Meanwhile(move || {
+        let waiter = AttemptId::unpack(platform.load(owner_slot.queue_to(), Relaxed));
+        count.fetch_add(u64::from(waiter.is_some_and(|waiter| waiter.participant == id)), Relaxed);
+    })));
+    let deadline = in_time(&other, 50);
+    assert_eq!(other.run_until(deadline, |tx| tx.write(cells[0], integer(3))), Err(Stop::TimedOut));
+    assert!(seen.load(Relaxed) > 10, "in the place at the owner in {seen:?} sleeps");
+    goes_on(owner);
+}
+
+/// It is through with what nobody else may do.
+#[test]
+fn one_who_is_stopped_in_his_commit_keeps_neither_the_token_nor_those_whom_he_had_stopped() {
+    let (space, cells) = stage();
+    let [mut owner, mut other, mut victim] = [(); 3].map(|()| space.participant().unwrap());
+    victim.begin().unwrap();
+    victim.write(cells[0], integer(4)).unwrap();
+    owner.begin_irrevocable(None).unwrap();
+    owner.write(cells[0], integer(1)).unwrap();
+    is_now(&owner, State::Committed);
+    assert_eq!(victim.commit(), Err(Stop::Conflict));
+    let deadline = in_time(&victim, 10);
+    assert_eq!(victim.run_until(deadline, |tx| tx.write(cells[1], integer(4))), Ok(()));
+    let deadline = in_time(&other, 10);
+    assert_eq!(other.run_irrevocable(deadline, |tx| tx.write(cells[2], integer(2))), Ok(()));
+    goes_on(owner);
+    let deadline = in_time(&other, 10);
+    assert_eq!(other.run_irrevocable(deadline, |tx| tx.write(cells[0], integer(2))), Ok(()));
 }
 
 /// Fails at the first commit that it is told of.
