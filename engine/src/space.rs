@@ -205,16 +205,16 @@ impl<P: Platform> Space<P> {
                     continue;
                 }
                 // With the byte in hand nobody else takes the slot; somebody may have, before.
-                if slot.state(arena) != state {
+                let taken = || slot.take(arena, arena.platform().identity(), state);
+                let Some(taken) = (slot.state(arena) == state).then(taken).flatten() else {
                     arena.platform().release_liveness(id);
                     continue;
-                }
-                // What a dead one held. Of a free slot nothing is held.
+                };
+                // What a dead one held. Of a free slot nothing is held. The slot is ours by then: the dead one is dead to all, however long this takes.
                 if state.phase == ProcessPhase::Used {
                     holding::empty(arena, slot);
                 }
-                let state = slot.take(arena, arena.platform().identity());
-                return Ok(Claim { process: id, generation: state.generation });
+                return Ok(Claim { process: id, generation: taken.generation });
             }
         }
         Err(JoinError::Processes { slots, holders: Holders::of_process_slots(arena) })

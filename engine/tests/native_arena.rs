@@ -5,7 +5,7 @@
 mod native_support;
 
 use std::fs::{self, File};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Barrier;
@@ -14,8 +14,8 @@ use native_support::{BYTES, Scratch, change_header};
 use pso_engine::arena::header::{HEADER_USED_WORDS, Header};
 use pso_engine::arena::{ArenaError, HotWord, Layout};
 use pso_engine::platform::native::{self, Native, Place};
-use pso_engine::platform::{Liveness, Memory, Ordering::Relaxed, ProcessIdentity, System};
-use pso_engine::word::{ProcessSlotId, WordAddress};
+use pso_engine::platform::{Memory, Ordering::Relaxed, System};
+use pso_engine::word::WordAddress;
 use rand::{Rng, SeedableRng};
 
 /// A refusal, or a panic that tells what was accepted.
@@ -195,80 +195,6 @@ fn what_only_has_a_name_of_ours_is_not_removed() {
     native::unlink(&scratch.place("space")).unwrap();
     assert_eq!(fs::read(scratch.path("space").join("wake.mp3")).unwrap(), b"precious");
     assert!(!scratch.path("space").join("live").exists());
-}
-
-/// The numbers of the arena and of the lock file, as this process has them open.
-fn files_of_the_space(scratch: &Scratch) -> Vec<i32> {
-    let of_ours = |number: &i32| {
-        let file = fs::read_link(format!("/proc/self/fd/{number}")).unwrap_or_default();
-        file.starts_with(scratch.path("space"))
-    };
-    let numbers: Vec<i32> = (0..256).filter(of_ours).collect();
-    assert_eq!(numbers.len(), 2);
-    numbers
-}
-
-/// The danger: who closes all descriptors of a process, to become a daemon, gets our numbers for files of its own.
-#[test]
-fn what_has_the_number_of_a_file_of_ours_by_now_is_left_alone() {
-    let scratch = Scratch::new();
-    let (space, layout) = native::create(&scratch.place("space"), BYTES).unwrap();
-    assert!(space.claim_liveness(ProcessSlotId(1)));
-    let content = vec![0xaa; BYTES as usize];
-    fs::write(scratch.path("mine"), &content).unwrap();
-    let mine = fs::OpenOptions::new().read(true).write(true).open(scratch.path("mine")).unwrap();
-    let numbers = files_of_the_space(&scratch);
-    for number in &numbers {
-        // SAFETY: two numbers; that the space's files are gone is what this is about.
-        assert_eq!(unsafe { libc::dup2(mine.as_raw_fd(), *number) }, *number);
-    }
-    let memory = layout.superblock(0);
-    space.punch_pages(memory, layout.geometry().superblock_words);
-    assert!(space.commit_pages(memory, layout.geometry().superblock_words).is_err());
-    assert_eq!(fs::read(scratch.path("mine")).unwrap(), content);
-    assert!(!space.claim_liveness(ProcessSlotId(2)));
-    let nobody = ProcessIdentity { pid: 1 << 23, start_time: 1 };
-    let elsewhere = scratch.path("elsewhere");
-    fs::rename(scratch.path("space"), &elsewhere).unwrap();
-    assert_eq!(space.liveness(ProcessSlotId(2), nobody), Liveness::Alive, "whoever holds it: it cannot be known");
-    fs::rename(&elsewhere, scratch.path("space")).unwrap();
-    // Who asks who lives opens the file anew; so does who joins, and both have it as their own.
-    assert_eq!(space.liveness(ProcessSlotId(2), nobody), Liveness::Dead);
-    let (again, _) = native::attach(&scratch.place("space")).unwrap();
-    assert!(again.claim_liveness(ProcessSlotId(2)));
-    assert_eq!(again.liveness(ProcessSlotId(1), space.identity()), Liveness::Alive);
-    // And so it is for others: both bytes are locked.
-    let locks = fs::read_to_string("/proc/locks").unwrap();
-    let me = format!(" {} ", std::process::id());
-    assert_eq!(locks.lines().filter(|line| line.contains(&me)).count(), 1, "two bytes side by side: {locks}");
-    drop(space);
-    assert_eq!(again.liveness(ProcessSlotId(2), nobody), Liveness::Alive);
-    for number in numbers {
-        // SAFETY: asks for flags.
-        assert_ne!(unsafe { libc::fcntl(number, libc::F_GETFD) }, -1, "closed");
-    }
-}
-
-/// The danger: the number of the lock file is that of the one that is only looked at while the space is attached again, and so it counts as open.
-#[test]
-fn who_attaches_again_after_all_was_closed_has_its_locks_again() {
-    let scratch = Scratch::new();
-    let (space, _) = native::create(&scratch.place("space"), BYTES).unwrap();
-    assert!(space.claim_liveness(ProcessSlotId(1)));
-    let locks = || {
-        let locks = fs::read_to_string("/proc/locks").unwrap();
-        locks.lines().filter(|line| line.contains(&format!(" {} ", std::process::id()))).count()
-    };
-    assert_eq!(locks(), 1);
-    for number in files_of_the_space(&scratch) {
-        // SAFETY: that the space's files are gone is what this is about.
-        unsafe { libc::close(number) };
-    }
-    assert_eq!(locks(), 0);
-    let (again, _) = native::attach(&scratch.place("space")).unwrap();
-    assert_eq!(locks(), 1);
-    assert!(again.claim_liveness(ProcessSlotId(3)));
-    assert_eq!(locks(), 2);
 }
 
 /// The danger: two processes both call `create`, both get a space, and each talks to itself.

@@ -218,7 +218,7 @@ pub fn for_each_held<P: Platform>(arena: &Arena<P>, visit: &mut dyn FnMut(Handle
 pub(crate) fn empty<P: Platform>(arena: &Arena<P>, slot: ProcessSlot) {
     let platform = arena.platform();
     for_each_entry(arena, slot, |_, entry| {
-        // Relaxed: there is one who writes; the next owner acquires the slot's state, which is released after this.
+        // Relaxed: there is one who writes at a time. Whoever comes after one who was killed here empties once more what he does not see empty.
         if platform.load(entry.word(), Relaxed) != 0 {
             if let Some(handle) = entry.held(arena) {
                 collection::note_released(arena, handle);

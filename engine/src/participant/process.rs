@@ -115,10 +115,21 @@ impl ProcessSlot {
             && self.state(arena).phase == ProcessPhase::Used
     }
 
-    /// Takes a free slot. The caller holds the liveness byte.
-    pub fn take<P: Platform>(self, arena: &Arena<P>, identity: ProcessIdentity) -> ProcessState {
+    /// Takes a slot that was found in `seen`, free or a dead one's. The caller holds the liveness byte. `None`: it is not so any more. (Then somebody has got the
+    /// byte whose loss nobody noticed. That our name stands there for a while keeps whoever has the slot from being called dead.)
+    pub fn take<P: Platform>(
+        self,
+        arena: &Arena<P>,
+        identity: ProcessIdentity,
+        seen: ProcessState,
+    ) -> Option<ProcessState> {
         let platform = arena.platform();
-        let generation = (self.state(arena).generation + 1) & ((1 << 40) - 1);
+        // A word that was no state counts as one, too.
+        let word = platform.load(self.0, Relaxed);
+        if ProcessState::unpack(word) != seen {
+            return None;
+        }
+        let generation = (seen.generation + 1) & ((1 << 40) - 1);
         let state = ProcessState { generation, phase: ProcessPhase::Used };
         // Relaxed: published by the state's release.
         platform.store(self.0.offset(1), identity.pid as u64, Relaxed);
@@ -126,8 +137,7 @@ impl ProcessSlot {
         platform.store(self.copies(), generation << Self::COUNT_BITS, Relaxed);
         platform.store(self.looks(), generation << Self::COUNT_BITS, Relaxed);
         // Release: pairs with the acquire in `state`.
-        platform.store(self.0, state.pack(), Release);
-        state
+        platform.compare_exchange(self.0, word, state.pack(), Release, Relaxed).ok().map(|_| state)
     }
     /// Frees the slot if it still is in `state`. False: somebody else did.
     pub fn free<P: Platform>(self, arena: &Arena<P>, state: ProcessState) -> bool {

@@ -19,7 +19,7 @@ use crate::word::{
 
 mod cell;
 
-/// The right to recover one participant. Not given back when dropped: a panic in recovery is like a death.
+/// The right to recover one participant. Not given back when dropped: whoever panics in a recovery keeps it until its process ends, and others wait for what is not written back.
 pub(super) struct Recoverer {
     word: WordAddress,
     me: u64,

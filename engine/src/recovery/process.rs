@@ -85,15 +85,17 @@ fn free_dead_processes<P: Platform>(arena: &Arena<P>) {
     }
 }
 
-/// With the byte in hand: nobody takes the slot, and nobody else empties its table. Whoever dies here has given the byte back.
+/// With the byte in hand and the slot our own for that long: nobody else takes it, or empties its table. Whoever dies here leaves a slot of a dead one, as it was.
 fn free_dead_process<P: Platform>(arena: &Arena<P>, id: ProcessSlotId, slot: ProcessSlot, state: ProcessState) {
     if !arena.platform().claim_liveness(id) {
         return;
     }
-    // Else somebody had it before us: then it is his, or free.
-    if slot.state(arena) == state {
+    // Else somebody had it before us: then it is his, or free. A word that is no state is for a repair to mend, which says so.
+    if arena.platform().load(slot.state_word(), Acquire) == state.pack()
+        && let Some(taken) = slot.take(arena, arena.platform().identity(), state)
+    {
         holding::empty(arena, slot);
-        slot.free(arena, state);
+        slot.free(arena, taken);
     }
     arena.platform().release_liveness(id);
 }

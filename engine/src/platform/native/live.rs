@@ -9,8 +9,9 @@
 //!
 //! Invariants:
 //! 1. A lock file is open at most once in a process, but for descriptors that were handed over to it twice; those are
-//!    kept open as long as the first. (Only somebody who closes one of them behind our back ends the locks early. Then we
-//!    are `Fenced` for the others, never dead, and whoever joins after that, or asks who lives, opens the file anew and locks again what is ours.)
+//!    kept open as long as the first. (Only somebody who closes one of them behind our back, or opens the file by himself and closes it, ends the
+//!    locks early: who copies the folder, say. Then we are `Fenced` for the others, never dead, and whoever joins after that, or asks who lives, opens the
+//!    file anew if need be and locks again what is ours.)
 //! 2. A bit of `mine` is set before its byte is locked and cleared after it is unlocked.
 //! 3. One copy of this module is in a process: another one would not know its bytes, and take its slots for those of a program that this
 //!    process ran before (`Native::liveness`).
@@ -66,6 +67,7 @@ impl Membership {
             return Ok(Self::first(&mut table, Descriptor::known(open()?, key)));
         };
         live.open_unless_open(open)?;
+        live.lock_again();
         Ok(Self(ManuallyDrop::new(live)))
     }
 
@@ -149,6 +151,11 @@ impl LiveFile {
         let file = Descriptor::known(file, self.file().key());
         // Nobody else sets it: see above.
         self.last().again.get_or_init(|| Box::new(Opened { file, again: OnceLock::new() }));
+        self.lock_again();
+    }
+
+    /// Locks what is ours, if it is not locked any more. Under the table's lock.
+    fn lock_again(&self) {
         // Acquire: pairs with `rejoin`.
         if self.owner.load(Acquire) == std::process::id() {
             self.held().for_each(|slot| drop(self.set_lock(slot, libc::F_WRLCK)));
@@ -161,7 +168,12 @@ impl LiveFile {
     }
 
     fn held(&self) -> impl Iterator<Item = ProcessSlotId> {
-        (0..=u16::MAX).map(ProcessSlotId).filter(|&slot| self.holds(slot))
+        // Acquire: as in `holds`. Few words have bits.
+        let words = self.mine.iter().map(|word| word.load(Acquire)).enumerate().filter(|(_, word)| *word != 0);
+        words.flat_map(|(number, word)| {
+            let bits = (0..64).filter(move |bit| word >> bit & 1 != 0);
+            bits.map(move |bit| ProcessSlotId((number * 64 + bit) as u16))
+        })
     }
 
     fn last(&self) -> &Opened {
@@ -212,6 +224,10 @@ impl LiveFile {
     pub(super) fn is_held(&self, slot: ProcessSlotId, open: impl FnOnce(FileKey) -> io::Result<OwnedFd>) -> bool {
         if self.holds(slot) {
             return true;
+        }
+        // Ours first: whoever is asked for may be about to ask for us. Nobody need wait for the table for that.
+        if let Ok(_table) = OPEN.try_lock() {
+            self.lock_again();
         }
         let key = self.file().key();
         if self.file().get().is_none() && table().and_then(|_table| self.open_unless_open(|| open(key))).is_err() {

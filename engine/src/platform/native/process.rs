@@ -29,7 +29,7 @@ pub(super) fn pid_namespace() -> u64 {
 pub(super) fn is_gone(identity: ProcessIdentity) -> bool {
     let stat = match fs::read_to_string(format!("/proc/{}/stat", identity.pid)) {
         Ok(stat) => stat,
-        Err(error) => return no_such_process(&error),
+        Err(_) => return is_nobody(identity.pid),
     };
     match parse(&stat) {
         Some(stat) if stat.start_time != identity.start_time => true,
@@ -43,7 +43,7 @@ pub(super) fn is_gone(identity: ProcessIdentity) -> bool {
 fn threads_are_exiting(pid: u32) -> bool {
     let threads = match fs::read_dir(format!("/proc/{pid}/task")) {
         Ok(threads) => threads,
-        Err(error) => return no_such_process(&error),
+        Err(_) => return is_nobody(pid),
     };
     threads.into_iter().all(|thread| match thread.and_then(|thread| fs::read_to_string(thread.path().join("stat"))) {
         Ok(stat) => parse(&stat).is_some_and(|stat| stat.exiting),
@@ -72,7 +72,13 @@ fn is_mapping_of(line: &str, device: &str, inode: &str) -> bool {
     fields.next() == Some(device) && fields.next() == Some(inode)
 }
 
-/// Only these prove anything: too many open files, say, does not.
+/// The kernel's word for it, whatever `/proc` shows: it may not be there, be hidden from us, or not be opened for want of descriptors.
+fn is_nobody(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_none_or(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+}
+
+/// Of a thread only these prove anything: too many open files, say, does not.
 fn no_such_process(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH))
 }

@@ -16,6 +16,7 @@ use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, Handle, Value};
 use pso_model::heap::Heap;
 
 mod kills;
+mod slots;
 
 /// Entries of the first piece of a table.
 const BASE: u64 = 8;

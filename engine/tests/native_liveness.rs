@@ -1,0 +1,143 @@
+//! Liveness bytes of a process that does with its descriptors what it likes, and what a dump of it takes.
+
+mod native_support;
+
+use std::fs;
+use std::os::fd::AsRawFd;
+
+use native_support::{BYTES, Scratch};
+use pso_engine::platform::native;
+use pso_engine::platform::{Liveness, ProcessIdentity, System};
+use pso_engine::word::ProcessSlotId;
+
+const NOBODY: ProcessIdentity = ProcessIdentity { pid: 1 << 23, start_time: 1 };
+
+/// How many ranges of bytes this process has locked.
+fn locks() -> usize {
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    locks.lines().filter(|line| line.contains(&format!(" {} ", std::process::id()))).count()
+}
+
+/// The numbers of the arena and of the lock file, as this process has them open.
+fn files_of_the_space(scratch: &Scratch) -> Vec<i32> {
+    let of_ours = |number: &i32| {
+        let file = fs::read_link(format!("/proc/self/fd/{number}")).unwrap_or_default();
+        file.starts_with(scratch.path("space"))
+    };
+    let numbers: Vec<i32> = (0..256).filter(of_ours).collect();
+    assert_eq!(numbers.len(), 2);
+    numbers
+}
+
+/// The danger: who closes all descriptors of a process, to become a daemon, gets our numbers for files of its own.
+#[test]
+fn what_has_the_number_of_a_file_of_ours_by_now_is_left_alone() {
+    let scratch = Scratch::new();
+    let (space, layout) = native::create(&scratch.place("space"), BYTES).unwrap();
+    assert!(space.claim_liveness(ProcessSlotId(1)));
+    let content = vec![0xaa; BYTES as usize];
+    fs::write(scratch.path("mine"), &content).unwrap();
+    let mine = fs::OpenOptions::new().read(true).write(true).open(scratch.path("mine")).unwrap();
+    let numbers = files_of_the_space(&scratch);
+    for number in &numbers {
+        // SAFETY: two numbers; that the space's files are gone is what this is about.
+        assert_eq!(unsafe { libc::dup2(mine.as_raw_fd(), *number) }, *number);
+    }
+    let memory = layout.superblock(0);
+    space.punch_pages(memory, layout.geometry().superblock_words);
+    assert!(space.commit_pages(memory, layout.geometry().superblock_words).is_err());
+    assert_eq!(fs::read(scratch.path("mine")).unwrap(), content);
+    assert!(!space.claim_liveness(ProcessSlotId(2)));
+    let elsewhere = scratch.path("elsewhere");
+    fs::rename(scratch.path("space"), &elsewhere).unwrap();
+    assert_eq!(space.liveness(ProcessSlotId(2), NOBODY), Liveness::Alive, "whoever holds it: it cannot be known");
+    fs::rename(&elsewhere, scratch.path("space")).unwrap();
+    // Who asks who lives opens the file anew; so does who joins, and both have it as their own.
+    assert_eq!(space.liveness(ProcessSlotId(2), NOBODY), Liveness::Dead);
+    let (again, _) = native::attach(&scratch.place("space")).unwrap();
+    assert!(again.claim_liveness(ProcessSlotId(2)));
+    assert_eq!(again.liveness(ProcessSlotId(1), space.identity()), Liveness::Alive);
+    // And so it is for others: both bytes are locked.
+    assert_eq!(locks(), 1, "two bytes side by side");
+    drop(space);
+    assert_eq!(again.liveness(ProcessSlotId(2), NOBODY), Liveness::Alive);
+    for number in numbers {
+        // SAFETY: asks for flags.
+        assert_ne!(unsafe { libc::fcntl(number, libc::F_GETFD) }, -1, "closed");
+    }
+}
+
+/// The danger: the number of the lock file is that of the one that is only looked at while the space is attached again, and so it counts as open.
+#[test]
+fn who_attaches_again_after_all_was_closed_has_its_locks_again() {
+    let scratch = Scratch::new();
+    let (space, _) = native::create(&scratch.place("space"), BYTES).unwrap();
+    assert!(space.claim_liveness(ProcessSlotId(1)));
+    assert_eq!(locks(), 1);
+    for number in files_of_the_space(&scratch) {
+        // SAFETY: that the space's files are gone is what this is about.
+        unsafe { libc::close(number) };
+    }
+    assert_eq!(locks(), 0);
+    let (again, _) = native::attach(&scratch.place("space")).unwrap();
+    assert_eq!(locks(), 1);
+    assert!(again.claim_liveness(ProcessSlotId(3)));
+    assert_eq!(locks(), 2);
+}
+
+/// The danger: who copies the folder of a space opens the lock file and closes it, and every lock of his on it ends: he is fenced for as long as he lives.
+#[test]
+fn who_reads_the_lock_file_by_himself_has_his_locks_again_when_he_asks_or_joins() {
+    let scratch = Scratch::new();
+    let (space, _) = native::create(&scratch.place("space"), BYTES).unwrap();
+    assert!(space.claim_liveness(ProcessSlotId(1)));
+    let read = || fs::read(scratch.path("space").join("live")).unwrap();
+    read();
+    assert_eq!(locks(), 0);
+    assert_eq!(space.liveness(ProcessSlotId(2), NOBODY), Liveness::Dead);
+    assert_eq!(locks(), 1);
+    read();
+    let _again = native::attach(&scratch.place("space")).unwrap();
+    assert_eq!(locks(), 1);
+    space.release_liveness(ProcessSlotId(1));
+    assert_eq!(space.liveness(ProcessSlotId(2), NOBODY), Liveness::Dead);
+    assert_eq!(locks(), 0, "what was given back stays so");
+}
+
+/// The danger: a process without a descriptor left, or without `/proc`, sees no death, and waits for ever.
+#[test]
+fn who_has_no_descriptor_left_sees_who_is_dead() {
+    let scratch = Scratch::new();
+    let (space, _) = native::create(&scratch.place("space"), BYTES).unwrap();
+    let mut all = Vec::new();
+    rustix::process::setrlimit(
+        rustix::process::Resource::Nofile,
+        rustix::process::Rlimit { current: Some(64), maximum: Some(64) },
+    )
+    .unwrap();
+    while let Ok(file) = fs::File::open("/dev/null") {
+        all.push(file);
+    }
+    assert_eq!(space.liveness(ProcessSlotId(2), NOBODY), Liveness::Dead);
+    let parent = ProcessIdentity { pid: std::os::unix::process::parent_id(), start_time: 1 };
+    assert_eq!(space.liveness(ProcessSlotId(2), parent), Liveness::Fenced, "who is there may be anybody");
+    drop(all);
+    assert_eq!(space.liveness(ProcessSlotId(2), parent), Liveness::Dead);
+}
+
+/// The danger: a dump of one crash reads every hole of the space, and the system is out of memory.
+#[test]
+fn a_dump_leaves_the_space_out() {
+    let (space, _) = native::create_anonymous(BYTES).unwrap();
+    let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let flags = |size: u64| {
+        let of_size = format!("{} kB", size >> 10);
+        let mut areas = maps.split("VmFlags:").collect::<Vec<_>>().into_iter().zip(maps.split("VmFlags:").skip(1));
+        areas
+            .find(|(area, _)| area.contains(&of_size) && area.contains("memfd"))
+            .map(|(_, flags)| flags.lines().next().unwrap().to_owned())
+    };
+    let flags = flags(BYTES).expect("the space is mapped");
+    assert!(flags.split(' ').any(|flag| flag == "dd"), "{flags}");
+    drop(space);
+}
