@@ -15,15 +15,16 @@
 //! 2. A bit of `mine` is set before its byte is locked and cleared after it is unlocked.
 //! 3. One copy of this module is in a process: another one would not know its bytes, and take its slots for those of a program that this
 //!    process ran before (`Native::liveness`).
-//! 4. Nothing here waits for ever: the table may have been locked by a thread that a fork did not copy.
+//! 4. Nothing here waits for ever. Who forks has the table locked meanwhile, so no child finds it locked by a thread that was not copied.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, TryLockError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
@@ -31,7 +32,7 @@ use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 use super::descriptor::{Descriptor, FileKey, key_of};
 use crate::word::ProcessSlotId;
 
-/// Longest wait for the table. Whoever has it makes a few system calls, microseconds; only a fork makes it longer.
+/// Longest wait for the table. Whoever has it makes a few system calls, microseconds.
 const TABLE_PATIENCE: Duration = Duration::from_secs(2);
 /// Slots are 16 bits, so this covers every geometry.
 const SLOT_WORDS: usize = (1 << 16) / 64;
@@ -292,8 +293,34 @@ impl fmt::Debug for LiveFile {
     }
 }
 
+type Table = MutexGuard<'static, Vec<Arc<LiveFile>>>;
+
+thread_local! {
+    /// The table, while this thread forks.
+    static FORKING: RefCell<Option<Table>> = const { RefCell::new(None) };
+}
+
+/// From the first use of the table on every fork of the process waits for it.
+fn watch_forks() {
+    static ONCE: Once = Once::new();
+    extern "C" fn before() {
+        // Not to be had: the child is as one without this.
+        let _ = FORKING.try_with(|forking| forking.replace(locked_table().ok()));
+    }
+    extern "C" fn after() {
+        let _ = FORKING.try_with(|forking| drop(forking.take()));
+    }
+    // SAFETY: the functions are there as long as the process, and do nothing that a child with one thread may not. Refused for want of memory: as above.
+    ONCE.call_once(|| _ = unsafe { libc::pthread_atfork(Some(before), Some(after), Some(after)) });
+}
+
 /// The table of open lock files, within [`TABLE_PATIENCE`].
-fn table() -> io::Result<MutexGuard<'static, Vec<Arc<LiveFile>>>> {
+fn table() -> io::Result<Table> {
+    watch_forks();
+    locked_table()
+}
+
+fn locked_table() -> io::Result<Table> {
     let deadline = Instant::now() + TABLE_PATIENCE;
     loop {
         match OPEN.try_lock() {
@@ -307,4 +334,35 @@ fn table() -> io::Result<MutexGuard<'static, Vec<Arc<LiveFile>>>> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The danger: no child of such a fork can ever join.
+    #[test]
+    fn a_fork_while_another_thread_has_the_table_leaves_it_free() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let other = std::thread::spawn(move || {
+            let table = table().unwrap();
+            tell.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+            drop(table);
+        });
+        told.recv().unwrap();
+        // SAFETY: the child locks a mutex and ends at once.
+        match unsafe { libc::fork() } {
+            // SAFETY: as above.
+            0 => unsafe { libc::_exit(i32::from(OPEN.try_lock().is_err())) },
+            child => {
+                let mut status = -1;
+                // SAFETY: a child of ours, and a place for its status.
+                assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+                assert_eq!(status, 0);
+            }
+        }
+        other.join().unwrap();
+        assert!(table().is_ok());
+    }
 }
