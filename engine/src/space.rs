@@ -15,7 +15,7 @@ use crate::participant::{Claim, ProcessPhase, ProcessSlot, Slot};
 use crate::platform::{Liveness, Platform};
 use crate::reclamation;
 use crate::recovery;
-use crate::transaction::Participant;
+use crate::transaction::{Participant, has_large_logs};
 use crate::word::{ParticipantId, ProcessSlotId, Version};
 
 /// A space, joined. Shared by the threads (and interpreters) of a process.
@@ -261,10 +261,16 @@ impl<P: Platform> Space<P> {
             let byte_offset = self.arena.layout().hot(HotWord::Batch).byte_offset();
             return Err(Corrupt { what: "the number that blocks are retired at", byte_offset, word }.into());
         }
-        if let Some(participant) = self.claim_participant()? {
-            return Ok(participant);
+        match self.claim_participant() {
+            Ok(Some(participant)) => return Ok(participant),
+            Ok(None) => _ = recovery::recover_dead(self),
+            // No room for logs: the dead have some, and what is left of those who are gone makes room.
+            Err(JoinError::Full(_)) => {
+                recovery::recover_dead(self);
+                self.inherit();
+            }
+            Err(error) => return Err(error),
         }
-        recovery::recover_dead(self);
         let participants = self.arena.layout().geometry().participants;
         let claimed = self.claim_participant()?;
         claimed.ok_or_else(|| JoinError::Participants { participants, holders: Holders::of_participants(&self.arena) })
@@ -314,7 +320,8 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// Frees what those have retired who are gone, as far as nobody holds it: else it waits for the next owner of their place. Gives the number of payload words freed.
+    /// Frees what those have retired who are gone, as far as nobody holds it, and what their logs have grown by: else it waits for the next owner of their place. Gives the
+    /// number of payload words freed.
     ///
     /// Cost: a load or two for each place; for each where something is left as much as joining, a collection and leaving.
     pub fn inherit(self: &Arc<Self>) -> u64 {
@@ -328,7 +335,9 @@ impl<P: Platform> Space<P> {
             let Some(slot) = Slot::of(&self.arena, id) else { continue };
             // Relaxed: only hints, as above.
             let load = |word| self.arena.platform().load(word, Relaxed);
-            if load(slot.claim()) != 0 || load(slot.retired()) == 0 && load(slot.detached()) == 0 {
+            let is_left =
+                || load(slot.retired()) != 0 || load(slot.detached()) != 0 || has_large_logs(&self.arena, slot);
+            if load(slot.claim()) != 0 || !is_left() {
                 continue;
             }
             if let Ok(Some(mut heir)) = self.claim_place(id, slot) {

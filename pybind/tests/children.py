@@ -3,6 +3,7 @@
 A child gets a pipe as its first argument. It says "ready" on it just before the moment that the test is about.
 """
 
+import contextlib
 import faulthandler
 import multiprocessing
 import os
@@ -419,6 +420,15 @@ def read_and_wait(pipe, space, shared, key):
         return seen
 
     pipe.send(space.run(read))
+
+
+def read_all_and_end(pipe, shared):
+    """Copies all of it, or as much as there is room for, and ends without leaving."""
+    import pso
+
+    with contextlib.suppress(pso.ArenaFull):
+        shared.to_python()
+    os._exit(0)
 
 
 def grow_for_ever(pipe, space, shared, seed):

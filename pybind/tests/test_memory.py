@@ -180,6 +180,52 @@ def test_what_a_reader_has_seen_waits_for_it(small, start):
     assert small.stats()["retired"] < 1 << 20
 
 
+def test_what_fills_a_space_is_read_wherever_it_lies():
+    """The danger: the last block of a space is called damaged, for it is smaller than what is looked at."""
+    for seed in range(4):
+        numbers = random.Random(seed)
+        with pso.create(size="8M") as space:
+            space.root["cache"] = {}
+            for _ in range(8):
+                with pytest.raises(pso.ArenaFull):
+                    while True:
+                        space.root["cache"][numbers.randrange(10**9)] = 1
+                try:
+                    space.root["cache"] = {}
+                except pso.ArenaFull:
+                    space.root["cache"].popitem()
+            cache = space.root["cache"]
+            assert all(cache[key] == 1 for key in cache)
+
+
+def test_a_worker_of_a_full_space_is_replaced(start):
+    """The danger: nobody can come to where there is no room for a log of his, though the dead have left theirs."""
+    with pso.create(size="2M") as space:
+        space.root["values"] = {0: "first"}
+        values = space.root["values"]
+        worker = start(children.read_and_wait, space, values, 0)
+        worker.ready()
+        with pytest.raises(pso.ArenaFull):
+            for number in range(1, 100_000):
+                values[number] = "v" * 50
+        for _ in range(3):
+            worker.kill()
+            worker = start(children.read_and_wait, space, values, 0)
+            worker.ready()
+
+
+def test_logs_of_the_dead_make_room(start):
+    """The danger: each that ends in the middle of a large transaction leaves its logs for ever."""
+    with pso.create(size="64M") as space:
+        space.root["many"] = list(range(1_000_000))
+        many = space.root["many"]
+        for _ in range(3):
+            for worker in [start(children.read_all_and_end, many) for _ in range(4)]:
+                worker.finish()
+        space.collect()
+        assert len(many.to_python()) == 1_000_000
+
+
 @pytest.mark.seconds(60)
 def test_many_processes_replace_under_kills(start):
     with pso.create(size="8M") as space:

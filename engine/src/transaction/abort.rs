@@ -24,6 +24,10 @@ impl<P: Platform> Participant<P> {
         self.failures = 0;
         self.ended_by = None;
         self.counters.began_ns = None;
+        // Of a large one, that has found the space full, perhaps: others need them more.
+        if self.has_large_logs && !self.is_foreign() {
+            self.shrink_logs();
+        }
     }
 
     /// Somebody stopped the attempt, or it lost: clear up, come back with the same age.

@@ -1,13 +1,26 @@
 //! The participant's logs grow with what an attempt reads and writes, and give back what only a large one has use for.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::Participant;
+use crate::arena::Arena;
 use crate::error::Full;
+use crate::participant::{PIECES, Slot, pieces_within};
 use crate::platform::Platform;
 use crate::reclamation;
 use crate::word::Handle;
 
 /// What stays of a log when a transaction is over, in first pieces: 16,384 reads or entries natively, less than a MiB for both logs.
 const KEPT_PIECES: u64 = 128;
+
+/// Whether the logs of a place that nobody has are larger than that: their last owner has ended in the middle of a large transaction.
+pub(crate) fn has_large_logs<P: Platform>(arena: &Arena<P>, slot: Slot) -> bool {
+    let base = arena.layout().geometry().log_base;
+    let piece = pieces_within(base, base * KEPT_PIECES);
+    // Relaxed: a hint; whoever takes the place looks again.
+    let is_there = |at| arena.platform().load(at, Relaxed) != 0;
+    piece < PIECES && (is_there(slot.record_piece(piece)) || is_there(slot.read_log_piece(piece)))
+}
 
 impl<P: Platform> Participant<P> {
     #[cold]

@@ -78,6 +78,7 @@ use crate::word::{
 pub use alternatives::Savepoint;
 pub use collect::{CollectionEnd, Progress, WholeCollection};
 pub use hooks::{Hooks, HooksMark};
+pub(crate) use logs::has_large_logs;
 pub use observe::{Attempt, Observer, Outcome};
 use own_entries::OwnEntries;
 pub use run::Sleeper;
@@ -437,9 +438,6 @@ impl<P: Platform> Participant<P> {
             return;
         }
         self.abort();
-        if self.has_large_logs {
-            self.shrink_logs();
-        }
         self.free_retired(u64::MAX, Logs::InAnyCase);
         self.write_counters();
         // Relaxed: a number for people.

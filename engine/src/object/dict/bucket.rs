@@ -127,7 +127,8 @@ fn several<P: Platform>(tx: &Participant<P>, bucket: Handle) -> Result<(WordAddr
     let payload = open_part(tx, bucket, BlockKind::DictBucket, BUCKET_PREFIX_WORDS)?;
     let count = plain(tx, payload);
     if count <= SHORT_BUCKET {
-        within_space(tx, payload, BUCKET_PREFIX_WORDS + SHORT_BUCKET * BUCKET_PAIR_WORDS)?;
+        // What is looked at, and no more: the block may be the last one of the space, and hold fewer.
+        within_space(tx, payload, BUCKET_PREFIX_WORDS + count * BUCKET_PAIR_WORDS)?;
     } else {
         let words = count.checked_mul(BUCKET_PAIR_WORDS).and_then(|words| words.checked_add(BUCKET_PREFIX_WORDS));
         fits(tx, bucket, payload, words)?;

@@ -1,7 +1,8 @@
 //! What somebody had retired who is gone, and whom nobody follows: anybody may free it.
 
 use super::*;
-use crate::support::unless_killed;
+use crate::support::{integer, unless_killed};
+use pso_engine::arena::Geometry;
 
 /// Somebody dies who has replaced `count` texts that a reader of before holds. Gives the reader.
 fn left(heap: &Heap, space: &Arc<Space<Heap>>, count: u64) -> Tx {
@@ -52,4 +53,69 @@ fn who_dies_of_it_leaves_no_more_than_he_found() {
             return;
         }
     }
+}
+
+/// Entries of the first piece of a log: what stays of one is 128 times as many.
+const BASE: u64 = 4;
+const MANY: i64 = 20_000;
+/// What stays of both: seven words for an element of each, and what blocks are larger than was asked for.
+const KEPT: u64 = BASE * 128 * 7 * 8 * 5 / 4;
+
+/// A list of many ints, in a space whose logs begin small; and what its logs take, in bytes.
+fn many() -> (Heap, Arc<Space<Heap>>, Handle, impl Fn() -> u64) {
+    let (heap, layout) = Heap::space(Geometry { log_base: BASE, ..Geometry::for_bytes(4 * MIB).unwrap() });
+    let space = Space::join(heap.clone(), layout).unwrap();
+    let mut tx = space.participant().unwrap();
+    let list = tx.run(list::create).unwrap();
+    (0..MANY).for_each(|number| tx.run(|tx| list::push(tx, list, integer(number))).unwrap());
+    tx.run(|tx| tx.write(tx.arena().root(), Value::handle(list))).unwrap();
+    tx.leave();
+    let looks_on = another(&heap, &space);
+    let logs = move || {
+        let mut words = 0;
+        allocator::for_each_block(looks_on.arena(), |handle, state| {
+            let is_log = state.kind == BlockKind::Log && state.phase == BlockPhase::Live;
+            words += if is_log { allocator::payload_words(looks_on.arena(), handle).unwrap() } else { 0 };
+        });
+        words * 8
+    };
+    (heap, space, list, logs)
+}
+
+fn read_and_change_all(tx: &mut Tx, list: Handle) -> Result<(), Stop> {
+    (0..MANY as u64).try_for_each(|index| list::set(tx, list, index, integer(0)).map(drop))
+}
+
+/// The danger: what it had grown by stays for ever, and with a few such ends the space is full of logs.
+#[test]
+fn what_the_logs_of_the_dead_had_grown_by_goes_with_the_rest() {
+    let (heap, space, list, logs) = many();
+    let before = logs();
+    let doomed = another(&heap, &space);
+    let mut victim = doomed.participant().unwrap();
+    victim.begin().unwrap();
+    read_and_change_all(&mut victim, list).unwrap();
+    heap.kill_process(doomed.process());
+    std::mem::forget(victim);
+    space.recover_dead();
+    assert!(logs() > before + 40 * MANY as u64, "{} bytes of {before}", logs());
+    space.inherit();
+    assert!(logs() < before + KEPT, "{} bytes of {before}", logs());
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+/// The same of one who lives on, and does small things or none.
+#[test]
+fn what_the_logs_of_a_large_attempt_that_failed_had_grown_by_goes_at_its_end() {
+    let (_, space, list, logs) = many();
+    let before = logs();
+    let mut tx = space.participant().unwrap();
+    let ended = tx.run(|tx| {
+        read_and_change_all(tx, list)?;
+        tx.allocate(BlockKind::Text, 1 << 40).map(drop)
+    });
+    assert!(matches!(ended, Err(Stop::Full(_))), "{ended:?}");
+    assert!(logs() < before + KEPT, "{} bytes of {before}", logs());
+    tx.leave();
+    assert_eq!(fsck_at_rest(&space), vec![]);
 }
