@@ -252,10 +252,12 @@ impl Errors {
 
     fn system(&self, py: Python<'_>, class: &Object, errno: i32, error: &ArenaError) -> Raised {
         let mut message = error.to_string();
-        if let Some(source) = std::error::Error::source(error) {
+        // Some sentences have it already; and the number stands before it as it is.
+        let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+        if !source.is_empty() && !message.contains(&source) {
             message = format!("{message}: {source}");
         }
-        numbered(py, class, errno, &message)
+        numbered(py, class, errno, &message.replace(&format!(" (os error {errno})"), ""))
     }
 
     /// Raises that a file would be longer than this process may have them.

@@ -346,6 +346,26 @@ def test_a_block_of_a_thread_that_is_gone_ends_with_its_generator(space):
             assert root == {}
 
 
+def test_a_block_whose_thread_has_ended_is_rolled_back_by_whoever_leaves_it(space):
+    """The danger: the block object is kept, nobody can end it, and all writers wait for ever."""
+    root, block = space.root, space.transaction()
+
+    def start():
+        block.__enter__()
+        root["x"] = 1
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join(10)
+    with pytest.raises(RuntimeError, match="another thread, which has ended: nothing of it exists"):
+        block.__exit__(None, None, None)
+    with space.transaction(timeout=SOON_SECONDS):
+        root["y"] = 1
+    assert root == {"y": 1}
+    with pytest.raises(RuntimeError, match="not entered"):
+        block.__exit__(None, None, None)
+
+
 def test_a_block_object_that_two_threads_share_is_each_ones_own(space):
     root, block = space.root, space.transaction()
     entered, go_on = threading.Event(), threading.Event()

@@ -97,6 +97,21 @@ unsafe extern "C" {
     fn PyThreadState_GetID(state: *mut c::PyThreadState) -> u64;
 }
 
+/// Whether a thread of this interpreter, by its number, has ended.
+pub fn has_ended(_py: Python<'_>, thread: u64) -> bool {
+    // SAFETY: the lock is held, without which no thread of this interpreter comes or goes.
+    unsafe {
+        let mut state = c::PyInterpreterState_ThreadHead(c::PyInterpreterState_Get());
+        while !state.is_null() {
+            if PyThreadState_GetID(state) == thread {
+                return false;
+            }
+            state = c::PyThreadState_Next(state);
+        }
+    }
+    true
+}
+
 /// Which thread of this interpreter this is: a number that no other one gets, not even when it is gone.
 #[inline]
 pub fn thread(_py: Python<'_>) -> u64 {

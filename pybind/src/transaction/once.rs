@@ -60,7 +60,11 @@ impl Class for Irrevocable {
 
 impl Irrevocable {
     fn end_all(&self) {
-        for (_, entered) in self.entered.take() {
+        self.end(self.entered.take());
+    }
+
+    fn end(&self, blocks: Vec<(u64, Entered)>) {
+        for (_, entered) in blocks {
             let Entered::Begun(transaction) = entered else { continue };
             transaction.settle_sizes(false);
             self.space.interpreter().exit(&transaction);
@@ -124,10 +128,7 @@ impl Irrevocable {
     fn exit(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
         let failure = arguments.positional().first().filter(|kind| !kind.is_none());
         let Some(entered) = this.last_entered(py) else {
-            let is_others = !this.entered.borrow().is_empty();
-            let message =
-                if is_others { "the block was entered by another thread" } else { "the block was not entered" };
-            return Err(Kind::Runtime.raise(py, message));
+            return Err(this.not_entered(py));
         };
         let interpreter = this.space.interpreter();
         let is_current = |transaction| interpreter.current(py).is_some_and(|current| Rc::ptr_eq(&current, transaction));
@@ -153,6 +154,19 @@ impl Irrevocable {
         let committed = if was_full && !space.is_closed() { make_room(py, &space, committed) } else { committed };
         // After a failure the exception is on its way again when we have answered.
         hooks::run(py, interpreter, hooks, committed.map(|_| py.none()))
+    }
+
+    /// Not by this thread. What a thread has left open that has ended nobody can commit: it is rolled back.
+    #[cold]
+    fn not_entered(&self, py: Python<'_>) -> crate::ffi::Raised {
+        let ended: Vec<_> = self.entered.borrow_mut().extract_if(.., |(thread, _)| gil::has_ended(py, *thread)).collect();
+        let message = match (ended.is_empty(), self.entered.borrow().is_empty()) {
+            (false, _) => "the block was entered by another thread, which has ended: nothing of it exists",
+            (_, false) => "the block was entered by another thread",
+            _ => "the block was not entered",
+        };
+        self.end(ended);
+        Kind::Runtime.raise(py, message)
     }
 
     /// The attempt that the block was a part of has ended before it. A generator that is closed then has done nothing since.
