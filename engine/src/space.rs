@@ -265,15 +265,19 @@ impl<P: Platform> Space<P> {
             Ok(Some(participant)) => return Ok(participant),
             Ok(None) => _ = recovery::recover_dead(self),
             // No room for logs: the dead have some, and what is left of those who are gone makes room.
-            Err(JoinError::Full(_)) => {
-                recovery::recover_dead(self);
-                self.inherit();
-            }
+            Err(JoinError::Full(_)) => self.make_room_to_join(),
             Err(error) => return Err(error),
         }
         let participants = self.arena.layout().geometry().participants;
         let claimed = self.claim_participant()?;
         claimed.ok_or_else(|| JoinError::Participants { participants, holders: Holders::of_participants(&self.arena) })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_room_to_join(self: &Arc<Self>) {
+        recovery::recover_dead(self);
+        self.inherit();
     }
 
     fn claim_participant(self: &Arc<Self>) -> Result<Option<Participant<P>>, JoinError> {

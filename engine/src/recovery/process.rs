@@ -91,7 +91,8 @@ fn free_dead_process<P: Platform>(arena: &Arena<P>, id: ProcessSlotId, slot: Pro
         return;
     }
     // Else somebody had it before us: then it is his, or free. A word that is no state is for a repair to mend, which says so.
-    if arena.platform().load(slot.state_word(), Acquire) == state.pack()
+    // Relaxed: it is compared with what was acquired, and exchanged.
+    if arena.platform().load(slot.state_word(), Relaxed) == state.pack()
         && let Some(taken) = slot.take(arena, arena.platform().identity(), state)
     {
         holding::empty(arena, slot);

@@ -134,7 +134,7 @@ plays!(yields, YIELD, {
     exported_beside_a_collection: 3,
     released_beside_a_child: 1,
     released_beside_a_collection: 2,
-    two_who_join: 1,
+    two_who_join: 0,
     leave_and_claim: 3,
     read_leave_and_claim: 2,
     dead_slots_are_cleared_once: 1,

@@ -27,6 +27,8 @@ _Path = str | PathLike[str]
 _Policy = Literal["damped", "wound-wait", "wait-die", "one-step", "backoff", "immediate"]
 _Address = tuple[str, bytes, str] | tuple[str, bytes, int, int]
 
+__version__: str
+
 @final
 class Space:
     @property
