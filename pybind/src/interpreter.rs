@@ -111,7 +111,8 @@ impl State for Core {
             irrevocable: Irrevocable::class(py, module)?,
             current: Current::class(py, module)?,
         };
-        module.add_to_module(py, c"__version__", &py.str(env!("CARGO_PKG_VERSION"))?)?;
+        let version = py.str(env!("CARGO_PKG_VERSION"))?;
+        module.add_to_module(py, c"__version__", &version)?;
         module.add_to_module(py, c"Space", types.space.as_any())?;
         module.add_to_module(py, c"Dict", types.dict.as_any())?;
         module.add_to_module(py, c"List", types.list.as_any())?;
