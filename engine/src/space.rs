@@ -345,6 +345,8 @@ impl<P: Platform> Space<P> {
                 continue;
             }
             if let Ok(Some(mut heir)) = self.claim_place(id, slot) {
+                // What its logs have grown by is retired, to be freed with the rest.
+                heir.abort();
                 heir.collect();
                 freed += heir.freed_words();
                 heir.leave();

@@ -26,9 +26,9 @@
 //!    entry. The entry itself is made 0 by the process that it belongs to, when it looks for free entries.
 //! 5. *Growing*: a piece is zeroed, then named in the process slot by compare-exchange, then published. Pieces stay with the slot
 //!    for its next owner.
-//! 6. *End*: who leaves empties its entries before its slot is free. The entries of a dead process are emptied by whoever has the
-//!    slot's liveness byte in hand, before the slot is free (`recovery`) or another's (`Space::join`): with the byte there is
-//!    one who does it, and he is not asleep while the slot has a new owner.
+//! 6. *End*: who leaves empties its entries before its slot is free. The entries of a dead process are emptied by whoever has taken the slot, by an exchange
+//!    with its liveness byte in hand: to keep it (`Space::join`) or to free it (`recovery`). So there is one who does it, and if he is killed in it the slot is a
+//!    dead one's again.
 //! 7. *Fork*: see below.
 //!
 //! **Invariants**

@@ -116,7 +116,7 @@ impl ProcessSlot {
     }
 
     /// Takes a slot that was found in `seen`, free or a dead one's. The caller holds the liveness byte. `None`: it is not so any more. (Then somebody has got the
-    /// byte whose loss nobody noticed. That our name stands there for a while keeps whoever has the slot from being called dead.)
+    /// byte whose loss nobody noticed. Our name may stand there then until the slot is free again: it is one of a living process, so whoever has the slot is called dead no sooner than we are.)
     pub fn take<P: Platform>(
         self,
         arena: &Arena<P>,
@@ -137,7 +137,11 @@ impl ProcessSlot {
         platform.store(self.copies(), generation << Self::COUNT_BITS, Relaxed);
         platform.store(self.looks(), generation << Self::COUNT_BITS, Relaxed);
         // Release: pairs with the acquire in `state`.
-        platform.compare_exchange(self.0, word, state.pack(), Release, Relaxed).ok().map(|_| state)
+        platform.compare_exchange(self.0, word, state.pack(), Release, Relaxed).ok()?;
+        // Once more, over the name of somebody who has just come too late.
+        platform.store(self.0.offset(1), identity.pid as u64, Relaxed);
+        platform.store(self.0.offset(2), identity.start_time, Relaxed);
+        Some(state)
     }
     /// Frees the slot if it still is in `state`. False: somebody else did.
     pub fn free<P: Platform>(self, arena: &Arena<P>, state: ProcessState) -> bool {

@@ -14,7 +14,7 @@ use crate::word::{Handle, ParticipantId, ProcessSlotId};
 
 /// Looks for dead processes and clears up after them. Returns how many participants were freed.
 ///
-/// Cost: a system call or two for each process slot in use.
+/// Cost: some system calls for each process slot in use.
 pub fn recover_dead<P: Platform>(space: &Space<P>) -> u64 {
     let arena = space.arena();
     let mut recovered = 0;

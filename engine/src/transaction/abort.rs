@@ -11,8 +11,8 @@ use crate::waiting;
 use crate::word::{ENTRY_MASK, Handle, LockWord, LockedBy, State, Version};
 
 impl<P: Platform> Participant<P> {
-    /// Ends the attempt for good: nothing that it wrote exists, and the transaction's age ends. Does nothing between attempts
-    /// but to forget that age.
+    /// Ends the attempt for good: nothing that it wrote exists, and the transaction's age ends. Between attempts it
+    /// forgets that age, and gives back what the logs of a large one have grown by.
     pub fn abort(&mut self) {
         self.abort_attempt();
         self.priority = None;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
+use super::second_row::Want;
 use super::{Participant, Pause, SAMPLE, TIMED};
 use crate::arena::HotWord;
 use crate::contention::{Standing, TICK_NS};
@@ -134,11 +135,17 @@ impl<P: Platform> Participant<P> {
         self.raise_tick();
         let standing = if self.starves() { Standing::Starving } else { Standing::Ordinary };
         self.platform().store(self.slot.starving(), standing as u64, Relaxed);
-        match std::mem::replace(&mut self.pause, Pause::No) {
+        let pause = std::mem::replace(&mut self.pause, Pause::No);
+        if pause != Pause::Stopped {
+            // Who has stopped it as well, perhaps, is in its way no more: it waits for something else.
+            self.platform().store(self.slot.stopped_by(), 0, Relaxed);
+        }
+        match pause {
             Pause::No => Ok(()),
             Pause::Stopped => self.wait_for_stopper(),
-            Pause::Cell(cell) => self.wait_in_second_row(cell),
-            Pause::WriteBack(cell) => self.wait_for_write_back(cell),
+            Pause::Cell(cell) => self.wait_in_second_row(cell, Want::Lock),
+            Pause::WriteBack(cell) => self.wait_for_write_back(cell, Want::LockAfterWriteBack),
+            Pause::Read(cell, word) => self.wait_for_write_back(cell, Want::WriteBack(word)),
             Pause::For(ns) => self.pause_for(ns),
         }
     }

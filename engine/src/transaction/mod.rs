@@ -185,6 +185,8 @@ enum Pause {
     Cell(crate::word::CellAddress),
     /// The owner of the cell is in its write-back, and does not come to an end: the second row as long as that is so.
     WriteBack(crate::word::CellAddress),
+    /// The cell was read from one who is in its write-back, by this lock word, and the attempt commits after that.
+    Read(crate::word::CellAddress, u64),
     /// The policy has everybody try again after so many ns.
     For(u64),
 }

@@ -1,6 +1,6 @@
 //! Privilege: an attempt that is not stopped by anybody, because it is irrevocable, or because it has lost too often.
 //!
-//! One at a time in a space, by a token: a word that names the attempt which has the privilege. What it does is locked when it is
+//! One that is undecided at a time in a space, by a token: a word that names the attempt which has the privilege. What it does is locked when it is
 //! *read*, too, so that nothing it has seen can change; who is in its way is stopped; and nobody stops it. So its
 //! validation cannot fail, and it commits in this attempt, unless its body gives up by itself.
 //!
@@ -91,7 +91,7 @@ impl<P: Platform> Participant<P> {
 
     /// For a transaction that has lost again and again: takes the token for its next attempt if it is to be had.
     pub(super) fn ask_as_starving(&mut self) {
-        if !self.standing.has_token() && self.take_token() {
+        if !self.standing.has_token() && self.take_token(Standing::Privileged) {
             // Never shorter than what it has been granted by being stopped: a body that computes for longer than the lease would
             // not finish in any attempt.
             let granted = self.platform().load(self.slot.hung_limit(), Relaxed);
@@ -126,14 +126,14 @@ impl<P: Platform> Participant<P> {
         let place = self.token_place();
         let (mut sleep_ns, mut watch) = (FIRST_SLEEP_NS, None);
         // Each turn is a sleep; bounded by those who have the token, and by the deadline.
-        while !self.take_token() {
+        while !self.take_token(Standing::Irrevocable) {
             let bell = Bell::look(&self.arena, self.slot);
             let arena = &self.arena;
             arena.platform().store(self.slot.waiting_for(), WaitingFor::Cell as u64, Release);
             waiting::announce(arena, place, self.id);
             // Pairs with the fence in `end_privilege`: either we see the token free, or the bucket is rung with our bit in it (W1).
             arena.platform().fence(SeqCst);
-            let taken = self.take_token();
+            let taken = self.take_token(Standing::Irrevocable);
             let slept = if taken { Ok(()) } else { self.sleep(bell, sleep_ns) };
             if slept == Err(Stop::Forked) {
                 return slept;
@@ -172,14 +172,15 @@ impl<P: Platform> Participant<P> {
         CellAddress::new(self.arena().layout().hot(HotWord::PrivilegeToken))
     }
 
-    /// Takes the token from nobody, or from whoever no longer needs it.
-    fn take_token(&self) -> bool {
+    /// Takes the token from nobody, or from whoever no longer needs it. Who may leave takes it from one who is COMMITTED, too. Who runs once does not: he would meet that one's cells with all
+    /// that he has locked, and wait there for as long as it is stopped; here he holds nothing, and has his time.
+    fn take_token(&self, standing: Standing) -> bool {
         let arena = self.arena();
         let token = arena.layout().hot(HotWord::PrivilegeToken);
         // Acquire: pairs with the release that cleared it.
         let word = arena.platform().load(token, Acquire);
         if let Some(holder) = AttemptId::unpack(word)
-            && !self.has_no_need(holder)
+            && !self.has_no_need(holder, standing)
         {
             return false;
         }
@@ -187,28 +188,29 @@ impl<P: Platform> Participant<P> {
         arena.platform().compare_exchange(token, word, self.me().pack(), AcqRel, Relaxed).is_ok()
     }
 
-    /// True for an attempt that is decided, or whose process is dead. One that has the token and has not begun is not over: its seq
+    /// True for an attempt that is over, or whose process is dead; to who may leave also for one that is COMMITTED. One that has the token and has not begun is not over: its seq
     /// is the next one of its participant, which is IDLE.
-    fn has_no_need(&self, holder: AttemptId) -> bool {
+    fn has_no_need(&self, holder: AttemptId, standing: Standing) -> bool {
         let arena = self.arena();
         let Some(slot) = Slot::of(arena, holder.participant) else { return true };
         let is_to_begin = crate::participant::status_of(arena, slot)
             .is_ok_and(|status| status.seq == holder.seq && status.state == crate::word::State::Idle);
-        if is_to_begin { participant_is_dead(arena, holder.participant) } else { self.is_done(holder) }
+        match is_to_begin {
+            true => participant_is_dead(arena, holder.participant),
+            false if standing == Standing::Privileged && is_committed(arena, holder) => true,
+            false => self.is_done(holder),
+        }
     }
 
     /// Whether an attempt that somebody was stopped by is irrevocable, and goes on: whoever comes back before its end is only
-    /// stopped again.
+    /// stopped again. COMMITTED it stops nobody.
     pub(super) fn irrevocable_goes_on(&self, attempt: AttemptId) -> bool {
         let Some(slot) = Slot::of(self.arena(), attempt.participant) else { return false };
-        self.contender_at(slot).irrevocable && !self.is_done(attempt)
+        self.contender_at(slot).irrevocable && !self.is_done(attempt) && !is_committed(self.arena(), attempt)
     }
 
-    /// Nothing is left that a privilege is for: COMMITTED, too, for whoever is stopped in its write-back would keep the token, and those whom it had stopped.
     fn is_done(&self, holder: AttemptId) -> bool {
-        is_over(self.arena(), holder)
-            || is_committed(self.arena(), holder)
-            || participant_is_dead(self.arena(), holder.participant)
+        is_over(self.arena(), holder) || participant_is_dead(self.arena(), holder.participant)
     }
 
     /// After the end of a privileged attempt: the token is nobody's, and who waits for it is rung.

@@ -29,30 +29,42 @@ const FIRST_SLEEP_NS: u64 = 2_000_000;
 /// Sleeps double up to here: a look is a few loads and no attempt, and a killed ringer is missed for no longer than this.
 const LONGEST_SLEEP_NS: u64 = 4_000_000;
 
+/// What somebody in the second row wants of the cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// To lock it.
+    Lock,
+    /// The same, and its owner was found COMMITTED, and is not met again in that.
+    LockAfterWriteBack,
+    /// That the owner with this lock word is through with it: it was read, and later owners are in nobody's way.
+    WriteBack(u64),
+}
+
+impl Want {
+    fn is_of_the_lock(self) -> bool {
+        !matches!(self, Self::WriteBack(_))
+    }
+}
+
 impl<P: Platform> Participant<P> {
     /// Waits for the end of a write-back: most are over within a spin.
-    pub(super) fn wait_for_write_back(&mut self, cell: CellAddress) -> Result<(), Stop> {
+    pub(super) fn wait_for_write_back(&mut self, cell: CellAddress, want: Want) -> Result<(), Stop> {
         let spin_ns = self.platform().spin_ns();
         let began = self.platform().now_ns();
         while self.platform().now_ns().saturating_sub(began) < spin_ns {
-            if !self.is_blocked(cell, true) {
+            if !self.is_blocked(cell, want) {
                 return Ok(());
             }
             (0..SPINS_TO_A_LOOK).for_each(|_| self.platform().spin_hint());
         }
-        self.wait_in_row(cell, true)
+        self.wait_in_second_row(cell, want)
     }
 
     /// Waits, holding nothing, until an attempt that wants `cell` may get further. Bounded by the owners' attempts, and by
     /// the deadline.
-    pub(super) fn wait_in_second_row(&mut self, cell: CellAddress) -> Result<(), Stop> {
-        self.wait_in_row(cell, false)
-    }
-
-    /// `write_back`: its owner was found COMMITTED, and is not met again in that.
     #[inline(never)]
-    fn wait_in_row(&mut self, cell: CellAddress, mut write_back: bool) -> Result<(), Stop> {
-        let mut sleep_ns = if write_back { FIRST_SLEEP_OF_WRITE_BACK_NS } else { FIRST_SLEEP_NS };
+    pub(super) fn wait_in_second_row(&mut self, cell: CellAddress, mut want: Want) -> Result<(), Stop> {
+        let mut sleep_ns = if want == Want::Lock { FIRST_SLEEP_NS } else { FIRST_SLEEP_OF_WRITE_BACK_NS };
         let mut watch = None;
         loop {
             let arena = &self.arena;
@@ -62,7 +74,7 @@ impl<P: Platform> Participant<P> {
             waiting::announce(arena, cell, self.id);
             // Pairs with the fence after IDLE in `commit` and `abort`: either we see the cell free, or they see our bit (W1).
             arena.platform().fence(SeqCst);
-            let slept = if self.is_blocked(cell, write_back) { self.sleep(bell, sleep_ns) } else { Ok(()) };
+            let slept = if self.is_blocked(cell, want) { self.sleep(bell, sleep_ns) } else { Ok(()) };
             if slept == Err(Stop::Forked) {
                 return slept;
             }
@@ -72,13 +84,15 @@ impl<P: Platform> Participant<P> {
             if slept.is_ok() && self.look_at_lock(cell) == word {
                 watch = self.look_after_owner(cell, word, watch);
                 // It has become that meanwhile, and stands still in it, or is about to ring.
-                write_back |= watch.is_some_and(|watch| is_committed(&self.arena, watch.owner()));
+                if want == Want::Lock && watch.is_some_and(|watch| is_committed(&self.arena, watch.owner())) {
+                    want = Want::LockAfterWriteBack;
+                }
             }
-            if slept.is_err() || !self.is_blocked(cell, write_back) {
+            if slept.is_err() || !self.is_blocked(cell, want) {
                 match slept {
-                    Ok(()) if rung => self.owed_wake = Some(cell),
-                    // There is no attempt at whose end it could be paid.
-                    Err(_) if rung => self.pass_ring_on(cell),
+                    Ok(()) if rung && want.is_of_the_lock() => self.owed_wake = Some(cell),
+                    // There is no attempt at whose end it could be paid, or none that wants what was rung for.
+                    _ if rung => self.pass_ring_on(cell),
                     _ => {}
                 }
                 return slept;
@@ -148,18 +162,22 @@ impl<P: Platform> Participant<P> {
     /// True while an attempt of mine would end at `cell` again: a living attempt holds it, the policy would not have me stop
     /// it, and the one place at it is taken, or the one at me: on whom somebody waits does not wait. (The latter is the owner
     /// itself, perhaps: about to sleep on an attempt of mine that is over. Trying at once would keep it from the processor.)
-    fn is_blocked(&self, cell: CellAddress, write_back: bool) -> bool {
-        let Some(LockWord::Locked(by)) = self.look_at_lock(cell).map(LockWord::unpack) else { return false };
+    fn is_blocked(&self, cell: CellAddress, want: Want) -> bool {
+        let word = self.look_at_lock(cell);
+        let Some(LockWord::Locked(by)) = word.map(LockWord::unpack) else { return false };
         let Some(slot) = Slot::of(self.arena(), by.participant) else { return false };
         let Ok(status) = status_of(self.arena(), slot) else { return false };
         if status.seq != by.seq {
             return false;
         }
+        if let Want::WriteBack(read) = want {
+            return word == Some(read) && status.state == State::Committed;
+        }
         let owner = self.contender_at(slot);
         match status.state {
             // Over, or decided within nanoseconds: the attempt waits for that, and knows what to do if it takes longer.
             State::Idle | State::Aborted | State::Prepared => false,
-            State::Committed => write_back,
+            State::Committed => want == Want::LockAfterWriteBack,
             State::Active | State::Waiting => match self.judge(status.state, owner) {
                 Verdict::Stop | Verdict::Retry => false,
                 Verdict::Leave => true,

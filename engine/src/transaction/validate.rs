@@ -210,7 +210,7 @@ impl<P: Platform> Participant<P> {
                 return;
             }
         }
-        self.pause = Pause::WriteBack(cell);
+        self.pause = Pause::Read(cell, word);
     }
 
     pub(super) fn still_undecided(&self) -> bool {

@@ -137,6 +137,31 @@ fn who_has_read_what_is_written_back_waits_for_it_and_holds_nothing() {
     goes_on(owner);
 }
 
+/// The danger: who only reads a cell waits for the next owner of it as one who wants to lock it, however long that has it.
+#[test]
+fn who_has_read_what_is_written_back_waits_for_no_later_owner() {
+    let (space, cells) = stage();
+    let mut owner = Some(stands_committed(&space, cells[0]));
+    let [mut reader, mut later, mut queued] = [(); 3].map(|()| space.participant().unwrap());
+    queued.begin().unwrap();
+    is_now(&queued, State::Waiting);
+    let (name, later_slot, cell) = (attempt_of(&queued).pack(), slot_of(&later), cells[0]);
+    reader.set_sleeper(Box::new(Meanwhile(move || {
+        let Some(owner) = owner.take() else { return };
+        goes_on(owner);
+        // It has it for long.
+        later.begin_irrevocable(None).unwrap();
+        later.write(cell, integer(6)).unwrap();
+        later.arena().platform().store(later_slot.queue_to(), name, Relaxed);
+    })));
+    let deadline = in_time(&reader, 20);
+    let ended = reader.run_until(deadline, |tx| {
+        let seen = tx.read(cells[0])?;
+        tx.write(cells[1], seen)
+    });
+    assert_eq!(ended, Ok(()));
+}
+
 /// What is only held stays what it is.
 #[test]
 fn who_has_read_what_a_commit_only_holds_waits_for_nothing() {
@@ -279,11 +304,12 @@ fn nobody_who_is_stopped_stays_in_the_place_of_one_who_waits() {
     goes_on(owner);
 }
 
-/// It is through with what nobody else may do.
+/// It is through with what nobody else may do. But who runs once would meet its cells with all that he has locked.
 #[test]
-fn one_who_is_stopped_in_his_commit_keeps_neither_the_token_nor_those_whom_he_had_stopped() {
+fn one_who_is_stopped_in_his_commit_keeps_the_token_from_nobody_who_may_leave() {
     let (space, cells) = stage();
     let [mut owner, mut other, mut victim] = [(); 3].map(|()| space.participant().unwrap());
+    let mut starving = space.participant().unwrap();
     victim.begin().unwrap();
     victim.write(cells[0], integer(4)).unwrap();
     owner.begin_irrevocable(None).unwrap();
@@ -293,7 +319,17 @@ fn one_who_is_stopped_in_his_commit_keeps_neither_the_token_nor_those_whom_he_ha
     let deadline = in_time(&victim, 10);
     assert_eq!(victim.run_until(deadline, |tx| tx.write(cells[1], integer(4))), Ok(()));
     let deadline = in_time(&other, 10);
-    assert_eq!(other.run_irrevocable(deadline, |tx| tx.write(cells[2], integer(2))), Ok(()));
+    assert_eq!(other.run_irrevocable(deadline, |tx| tx.write(cells[2], integer(2))), Err(Stop::TimedOut));
+    starving.set_limits(Limits { privileged_attempts: 1, lull_ns: 0, ..Limits::DEFAULT });
+    let mut attempts = 0;
+    let ended = starving.run(|tx| {
+        attempts += 1;
+        let standing = tx.arena().platform().load(slot_of(tx).starving(), Relaxed);
+        assert_eq!(standing == Standing::Privileged as u64, attempts == 2);
+        tx.write(cells[2], integer(2))?;
+        if attempts == 1 { Err(Stop::Conflict) } else { Ok(()) }
+    });
+    assert_eq!((ended, attempts), (Ok(()), 2));
     goes_on(owner);
     let deadline = in_time(&other, 10);
     assert_eq!(other.run_irrevocable(deadline, |tx| tx.write(cells[0], integer(2))), Ok(()));

@@ -6,6 +6,7 @@
 //! process is about to end.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use pyo3_ffi as c;
@@ -97,19 +98,12 @@ unsafe extern "C" {
     fn PyThreadState_GetID(state: *mut c::PyThreadState) -> u64;
 }
 
-/// Whether a thread of this interpreter, by its number, has ended.
-pub fn has_ended(_py: Python<'_>, thread: u64) -> bool {
-    // SAFETY: the lock is held, without which no thread of this interpreter comes or goes.
-    unsafe {
-        let mut state = c::PyInterpreterState_ThreadHead(c::PyInterpreterState_Get());
-        while !state.is_null() {
-            if PyThreadState_GetID(state) == thread {
-                return false;
-            }
-            state = c::PyThreadState_Next(state);
-        }
+/// Goes with the thread, and not before: for whoever has to know whether that one has ended. In a fork the threads that were not copied have not.
+pub fn life(_py: Python<'_>) -> Weak<()> {
+    thread_local! {
+        static LIFE: Arc<()> = Arc::new(());
     }
-    true
+    LIFE.try_with(Arc::downgrade).unwrap_or_default()
 }
 
 /// Which thread of this interpreter this is: a number that no other one gets, not even when it is gone.

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Weak;
 
 use super::{Attempts, Transaction};
 use crate::current::Current;
@@ -20,7 +21,21 @@ pub struct Irrevocable {
     /// Seconds to wait for the privilege.
     timeout: Option<f64>,
     /// For each time that it is entered by whom, and as what.
-    entered: RefCell<Vec<(u64, Entered)>>,
+    entered: RefCell<Vec<Open>>,
+}
+
+/// One time that a block is entered.
+struct Open {
+    thread: u64,
+    /// Gone with the thread.
+    life: Weak<()>,
+    what: Entered,
+}
+
+impl Open {
+    fn new(py: Python<'_>, what: Entered) -> Self {
+        Self { thread: gil::thread(py), life: gil::life(py), what }
+    }
 }
 
 /// What a block is.
@@ -39,9 +54,9 @@ impl Class for Irrevocable {
     fn traverse(&self, visitor: &Visitor) {
         visitor.own(&self.space);
         let Ok(entered) = self.entered.try_borrow() else { return };
-        for (_, entered) in entered.iter() {
+        for open in entered.iter() {
             // The block's own: whoever has joined another one ends nothing.
-            if let Entered::Begun(transaction) = entered {
+            if let Entered::Begun(transaction) = &open.what {
                 transaction.traverse(visitor);
             }
         }
@@ -63,9 +78,9 @@ impl Irrevocable {
         self.end(self.entered.take());
     }
 
-    fn end(&self, blocks: Vec<(u64, Entered)>) {
-        for (_, entered) in blocks {
-            let Entered::Begun(transaction) = entered else { continue };
+    fn end(&self, blocks: Vec<Open>) {
+        for open in blocks {
+            let Entered::Begun(transaction) = open.what else { continue };
             transaction.settle_sizes(false);
             self.space.interpreter().exit(&transaction);
             drop(Attempts { transaction: &transaction, space: &self.space }.end());
@@ -103,7 +118,7 @@ impl Irrevocable {
             }
             Some(_) => return Err(space.crossed(py)),
         };
-        this.entered.borrow_mut().push((gil::thread(py), entered));
+        this.entered.borrow_mut().push(Open::new(py, entered));
         Current::of(py, interpreter)
     }
 
@@ -140,7 +155,7 @@ impl Irrevocable {
             Entered::Joined(..) => return this.outlived(py, failure),
         };
         if !is_current(&transaction) {
-            this.entered.borrow_mut().push((gil::thread(py), Entered::Begun(transaction)));
+            this.entered.borrow_mut().push(Open::new(py, Entered::Begun(transaction)));
             return Err(Kind::Runtime.raise(py, "inside the block another is open"));
         }
         // Counted: a hook may drop the last reference to either.
@@ -159,7 +174,7 @@ impl Irrevocable {
     /// Not by this thread. What a thread has left open that has ended nobody can commit: it is rolled back.
     #[cold]
     fn not_entered(&self, py: Python<'_>) -> crate::ffi::Raised {
-        let ended: Vec<_> = self.entered.borrow_mut().extract_if(.., |(thread, _)| gil::has_ended(py, *thread)).collect();
+        let ended: Vec<_> = self.entered.borrow_mut().extract_if(.., |open| open.life.strong_count() == 0).collect();
         let message = match (ended.is_empty(), self.entered.borrow().is_empty()) {
             (false, _) => "the block was entered by another thread, which has ended: nothing of it exists",
             (_, false) => "the block was entered by another thread",
@@ -185,8 +200,8 @@ impl Irrevocable {
     fn last_entered(&self, py: Python<'_>) -> Option<Entered> {
         let me = gil::thread(py);
         let mut entered = self.entered.borrow_mut();
-        let place = entered.iter().rposition(|(thread, _)| *thread == me)?;
-        Some(entered.remove(place).1)
+        let place = entered.iter().rposition(|open| open.thread == me)?;
+        Some(entered.remove(place).what)
     }
 
     fn commit(&self, py: Python<'_>, transaction: &Transaction) -> Result<()> {

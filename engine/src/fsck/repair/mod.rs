@@ -132,10 +132,8 @@ fn mend<P: Platform>(space: &Arc<Space<P>>) -> Result<Repaired, RepairError> {
 /// Words that name whoever is at something: nobody is.
 fn mend_hot_words<P: Platform>(space: &Space<P>, report: &mut dyn FnMut(Mended)) {
     let (layout, platform) = (space.arena().layout(), space.arena().platform());
-    let words = [
-        (layout.hot(HotWord::PrivilegeToken), "who must not be stopped"),
-        (layout.lull(), "who asks for a lull"),
-    ];
+    let words =
+        [(layout.hot(HotWord::PrivilegeToken), "who must not be stopped"), (layout.lull(), "who asks for a lull")];
     // Who has collected last stands there whether anybody does or not: no damage, and nothing to tell.
     platform.store(layout.hot(HotWord::Collector), 0, Relaxed);
     let nobody = words.map(|(at, what)| (at, what, 0));

@@ -23,8 +23,8 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
-use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, TryLockError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
@@ -300,9 +300,9 @@ thread_local! {
     static FORKING: RefCell<Option<Table>> = const { RefCell::new(None) };
 }
 
-/// From the first use of the table on every fork of the process waits for it.
+/// From the first use of the table on every fork of the process waits for it. (One that is under way just then may not.)
 fn watch_forks() {
-    static ONCE: Once = Once::new();
+    static WATCHED: AtomicBool = AtomicBool::new(false);
     extern "C" fn before() {
         // Not to be had: the child is as one without this.
         let _ = FORKING.try_with(|forking| forking.replace(locked_table().ok()));
@@ -310,8 +310,11 @@ fn watch_forks() {
     extern "C" fn after() {
         let _ = FORKING.try_with(|forking| drop(forking.take()));
     }
-    // SAFETY: the functions are there as long as the process, and do nothing that a child with one thread may not. Refused for want of memory: as above.
-    ONCE.call_once(|| _ = unsafe { libc::pthread_atfork(Some(before), Some(after), Some(after)) });
+    // Nobody waits for whoever is first: he may be in the middle of it in a parent, and waits for a fork himself.
+    if !WATCHED.swap(true, AcqRel) {
+        // SAFETY: the functions are there as long as the process, and do nothing that a child with one thread may not. Refused for want of memory: as above.
+        let _ = unsafe { libc::pthread_atfork(Some(before), Some(after), Some(after)) };
+    }
 }
 
 /// The table of open lock files, within [`TABLE_PATIENCE`].

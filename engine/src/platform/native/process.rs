@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::fstat;
+use rustix::io::Errno;
+use rustix::process::{WaitId, WaitIdOptions, test_kill_process, waitid};
 
 use crate::platform::ProcessIdentity;
 
@@ -75,7 +77,11 @@ fn is_mapping_of(line: &str, device: &str, inode: &str) -> bool {
 /// The kernel's word for it, whatever `/proc` shows: it may not be there, be hidden from us, or not be opened for want of descriptors.
 fn is_nobody(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    pid.is_none_or(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH))
+    // A zombie is somebody to `kill`; whether a child is one its parent may ask.
+    let asks = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    pid.is_none_or(|pid| {
+        test_kill_process(pid) == Err(Errno::SRCH) || matches!(waitid(WaitId::Pid(pid), asks), Ok(Some(_)))
+    })
 }
 
 /// Of a thread only these prove anything: too many open files, say, does not.
