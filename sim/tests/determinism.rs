@@ -68,7 +68,7 @@ const GOLDEN: [&str; 6] = [
     "bank-1000 22665 a2e772c663a15c0c",
     "bank-4 24609 4348cb053455d7bb",
     "long-reader 86645 f1fc56b3bf22230d",
-    "crossing-pairs 71571 77c090340e777349",
+    "crossing-pairs 72427 7ab477b4c6bf9e19",
     "queue 20894 520a72678e9db7e0",
 ];
 
@@ -78,6 +78,6 @@ const GOLDEN_CALIBRATED: [&str; 6] = [
     "bank-1000 22665 0ce9b65da44a629d",
     "bank-4 25026 c685c4c2e54e4ba8",
     "long-reader 80378 66d48e6786015f33",
-    "crossing-pairs 71648 9ec2fac111771d3e",
+    "crossing-pairs 71865 1366f7d8e61c8c6f",
     "queue 20944 803abc06a0790a03",
 ];
