@@ -109,8 +109,8 @@ fn who_reads_the_lock_file_by_himself_has_his_locks_again_when_he_asks_or_joins(
 fn who_has_no_descriptor_left_sees_who_is_dead() {
     let scratch = Scratch::new();
     let (space, _) = native::create(&scratch.place("space"), BYTES).unwrap();
-    let zombie = std::process::Command::new("true").spawn().unwrap();
-    let pid = rustix::process::WaitId::Pid(rustix::process::Pid::from_child(&zombie));
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    let pid = rustix::process::WaitId::Pid(rustix::process::Pid::from_child(&child));
     let end = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
     rustix::process::waitid(pid, end).unwrap().expect("it ends");
     let mut all = Vec::new();
@@ -124,12 +124,13 @@ fn who_has_no_descriptor_left_sees_who_is_dead() {
     }
     assert_eq!(space.liveness(ProcessSlotId(2), NOBODY), Liveness::Dead);
     // A child that nobody has waited for.
-    let zombie = ProcessIdentity { pid: zombie.id(), start_time: 1 };
+    let zombie = ProcessIdentity { pid: child.id(), start_time: 1 };
     assert_eq!(space.liveness(ProcessSlotId(2), zombie), Liveness::Dead);
     let parent = ProcessIdentity { pid: std::os::unix::process::parent_id(), start_time: 1 };
     assert_eq!(space.liveness(ProcessSlotId(2), parent), Liveness::Fenced, "who is there may be anybody");
     drop(all);
     assert_eq!(space.liveness(ProcessSlotId(2), parent), Liveness::Dead);
+    child.wait().unwrap();
 }
 
 /// The danger: a dump of one crash reads every hole of the space, and the system is out of memory.
