@@ -9,10 +9,11 @@
 //! 1. Nobody sleeps on a sleeper: about an owner that itself waits the answer [`Verdict::Wait`] counts as `Leave`.
 //! 2. PREPARED attempts that meet are ranked by age ([`Contender::ranks_above`]), and left alone for no longer than
 //!    [`Limits::prepared_ns`].
-//! 3. Whoever was stopped lets its stopper finish first, for [`Limits::restart_ns`] at most.
+//! 3. Whoever was stopped lets its stopper finish first, for [`Limits::restart_ns`] at most; an irrevocable one until it is through, unless
+//!    [`Limits::visible_attempts`] are lost.
 //! 4. The dead are cleared away by whoever meets them.
-//! 5. Whoever has lost [`Limits::privileged_attempts`] attempts asks for the privilege token; the one attempt that has it stops whoever is in its way and is stopped by nobody
-//!    ([`Contender::privilege_over`]). Whoever cannot have it reads visibly after [`Limits::visible_attempts`].
+//! 5. Whoever has lost [`Limits::privileged_attempts`] attempts asks for the privilege token; the one attempt that has it stops whoever is in its way and is stopped by nobody, or, where it
+//!    can run again, only if it shows no sign of life for [`Limits::lease_ns`] ([`Contender::privilege_over`]). Whoever cannot have it reads visibly after [`Limits::visible_attempts`].
 
 mod backoff;
 mod damped;
@@ -226,7 +227,7 @@ pub struct Limits {
     pub lease_ns: u64,
     /// How long a PREPARED owner is left alone. Its code runs for about 100 ns.
     pub prepared_ns: u64,
-    /// At most so long does a stopped transaction wait for its stopper.
+    /// At most so long does a stopped transaction wait for its stopper, if that is not irrevocable.
     pub restart_ns: u64,
     /// An owner without any sign of life for so long is stopped by whoever waits for it.
     pub hung_ns: u64,

@@ -54,9 +54,9 @@
 //! - The child holds what it has tokens of, and no more: what was put off for a sibling, and what the parent took hold of since, its copy of the
 //!   parent's note does not name. (An index that was let go of and taken again between `before_fork` and the copy is put off, not taken.)
 //!
-//! **Not covered.** A child that is killed before it has copied, and a fork that fails where nobody says so
-//! (`Space::after_fork_failed`), leave the count up: that parent's releases are put off as long as it lives, and so is the end of its
-//! slot if it leaves the space. A fork that runs no handlers, and a parent that dies before its child has copied: an object that nothing else names or holds may be
+//! **Not covered.** A child that is killed before it has copied, and a fork that fails, leave the count up until somebody says so (`Space::after_fork_failed`): natively
+//! `platform::native::children` finds out, where the system has a pipe for the fork, once all children of the process are through; else that parent's releases are put off as
+//! long as it lives, and so is the end of its slot if it leaves the space. A fork that runs no handlers, and a parent that dies before its child has copied: an object that nothing else names or holds may be
 //! gone before the child takes it up. Its handles are checked wherever they are followed, so that it meets errors and never somebody
 //! else's object. What a child releases before it has joined stays held until it ends.
 //!

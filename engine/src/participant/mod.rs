@@ -5,10 +5,10 @@
 //!
 //! ```text
 //! participant (128 words, line by line)
-//!   line 0  owner writes, all read    status, priority, commit version, start, flags
+//!   line 0  owner writes, all read    status, priority, commit version, start, starving, hazard
 //!   line 1  others write              queue_to, stopped_by, bell, recoverer
 //!   line 2  owner                     record start, entries reserved, read log length, want, what it waits for, retired blocks, detached ones
-//!   line 3  owner, seldom             claim, thread number, mean duration, attempts, commits, aborts, sleeps, hung limit
+//!   line 3  owner, seldom             claim, thread number, mean duration, attempts, commits, stops, sleeps, hung limit
 //!   32..56  handles of the pieces of the record ring
 //!   56..80  handles of the pieces of the read log
 //! process slot (48 words)             state, pid, start time, lookers, copies, tickets

@@ -13,7 +13,8 @@
 //! 3. who waited for it is rung;
 //! 4. (whole participant) the block that it was retiring retired, log cleared, pieces of its logs and of its process's table
 //!    (`holding`) published, PRIVATE blocks freed, superblocks orphaned, claim freed;
-//! 5. (whole process, once no participant claims it) with its liveness byte in hand: its table emptied, its slot freed.
+//! 5. (whole process, once no participant claims it) with its liveness byte in hand: its slot taken by an exchange, from which on the dead is dead to all; then its table
+//!    emptied, and the slot freed.
 //!
 //! Invariants: I4 (one writer of a value word), I6 (no cell holds a lock of a seq that is gone), I11.
 

@@ -15,7 +15,7 @@ use crate::word::{AttemptId, Priority, State, Tick};
 impl<P: Platform> Participant<P> {
     /// Begins an attempt. Waits first if the last one was stopped or left a queue.
     ///
-    /// Cost: five stores to the participant's own lines, one fence, one load of the version clock; a compare-exchange of it after each 16 commits at
+    /// Cost: three stores to the participant's own lines (two where the transaction is run again), one fence, one load of the version clock; a compare-exchange of it after each 16 commits at
     /// which nobody else moved it.
     ///
     /// # Errors

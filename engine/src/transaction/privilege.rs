@@ -6,8 +6,8 @@
 //!
 //! **Protocol**
 //!
-//! 1. *Ask*, holding nothing: compare-exchange the token from nobody, or from an attempt that is over or whose process is dead, to
-//!    (me, my next seq). Held: set my bit in the bucket of the token, fence, look again, sleep, timed; as in the second row.
+//! 1. *Ask*, holding nothing: compare-exchange the token from nobody, from an attempt that is over or whose process is dead, or, if I can run again, from one that is
+//!    COMMITTED, to (me, my next seq). Held: set my bit in the bucket of the token, fence, look again, sleep, timed; as in the second row.
 //!    Who starves asks before each attempt, and runs an ordinary one where the token is taken.
 //! 2. *Begin*: `starving` says so ([`Standing`]) before the status says ACTIVE, so whoever acquires that status knows (the token's
 //!    word itself need not be looked at by those who are in the way).

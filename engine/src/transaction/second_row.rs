@@ -1,9 +1,9 @@
-//! The second row: those who found no place at the owner of a cell. They hold nothing and sleep until an attempt may get
-//! further than the last one.
+//! The second row: those who found no place at the owner of a cell, or wait for the end of a write-back. They hold nothing and sleep until an
+//! attempt may get further than the last one.
 //!
 //! 1. Say what I wait for, set my bit in the cell's bucket, fence, look at the cell: still blocked, then sleep, timed.
 //! 2. Awake, by a ring or by the time: take the bit back and look again. Not blocked any more: an attempt. If somebody rang,
-//!    the ring was for one of the bucket, and I owe it to the next when my attempt is over.
+//!    the ring was for one of the bucket, and I owe it to the next when my attempt is over. (Who waits only for the end of what he has read passes it on at once.)
 //! 3. Still blocked: sleep on, twice as long. A ring that came meanwhile was for another cell of the bucket, or came too late:
 //!    it goes on to the oldest of those *younger* than me. So it ends with the youngest, however many sleep here, and
 //!    whoever it was for has heard it. (Passed to the oldest of all, it never ended: with 8 processes on 2 processors, each of

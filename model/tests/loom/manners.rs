@@ -1,7 +1,7 @@
 //! How the loom world waits, and how its clocks go.
 //!
 //! **Waiting** is one of three models. *Yield*: a wait returns at once, after everybody else could run; finds races, hides lost
-//! wake-ups. *Sleep*: whoever waits for 2 ms or longer sleeps until somebody rings, and no time-out helps, so that a lost
+//! wake-ups. *Sleep*: whoever waits for 1.5 ms or longer sleeps until somebody rings, and no time-out helps, so that a lost
 //! wake-up is a deadlock which loom reports. Shorter waits are polls, for which the engine promises no ring: they yield. *Fitful*: as
 //! sleep, but each participant may be shaken once, at any time, by nobody who has news: its sleep ends as by a time-out or by a
 //! spurious return. Who is shaken while awake is not shaken later, so that a lost wake-up still is a deadlock.

@@ -6,7 +6,7 @@ class Error(Exception):
 
 
 class NoSpaceError(Error, RuntimeError):
-    """No space is open in this interpreter, and none was named."""
+    """No space was named, and this interpreter has no default one: none is open, or the default one was closed."""
 
 
 class SpaceClosedError(Error, ValueError):

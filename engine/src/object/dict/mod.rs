@@ -19,8 +19,8 @@
 //!    split. A missing key logs the first two.
 //! 3. A new value for a present key writes the value's cell alone: different keys do not conflict. Insertion and removal
 //!    write `used` or `removed`, so they conflict with each other and with `len`.
-//! 4. No operation moves more than a constant number of entries: buckets are split and places are moved down a few at a
-//!    time, by whoever inserts. (`clear` is the exception: it empties each bucket and each place.)
+//! 4. No operation moves more than a constant number of entries: buckets are split by whoever inserts or removes, places are moved
+//!    down by whoever inserts, a few at a time. (`clear` is the exception: it empties each bucket and each place.)
 //! 5. Whoever replaces a bucket, or takes an entry out, discards its block.
 
 mod bucket;
