@@ -68,7 +68,7 @@ impl<P: Platform> Participant<P> {
         if self.discards != 0 {
             self.retire_discarded();
         }
-        // Whatever takes long there, or goes wrong, all cells are free; but whoever has met us in the write-back waits for the end of the status.
+        // Whatever takes long there, or goes wrong, all cells are free; but whoever sleeps beside the write-back finds it out at his next look: he is rung behind this.
         self.observe_end(Outcome::Committed(version));
         self.rest();
         self.ring_after_commit();

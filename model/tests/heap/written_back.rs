@@ -119,6 +119,16 @@ fn in_time(tx: &Tx, ms: u64) -> Option<u64> {
     Some(tx.arena().platform().now_ns() + ms * MS)
 }
 
+/// Wants two cells for so long, of which the second one is in a write-back that does not go on.
+fn wants_both_in_vain(waiter: &mut Tx, cells: &[CellAddress], ms: u64) {
+    let deadline = in_time(waiter, ms);
+    let ended = waiter.run_until(deadline, |tx| {
+        tx.write(cells[1], integer(3))?;
+        tx.write(cells[0], integer(3))
+    });
+    assert_eq!(ended, Err(Stop::TimedOut));
+}
+
 /// The danger: who has read what is written back, and writes something else, tries in vain again and again, and has what he writes locked nearly all the time.
 #[test]
 fn who_has_read_what_is_written_back_waits_for_it_and_holds_nothing() {
@@ -207,12 +217,7 @@ fn one_who_starves_does_not_wait_for_a_write_back_in_the_place() {
         let written = bystander.run_until(Some(end), |tx| tx.write(wanted, integer(5)));
         count.fetch_add(u64::from(written.is_ok()), Relaxed);
     })));
-    let deadline = in_time(&waiter, 100);
-    let ended = waiter.run_until(deadline, |tx| {
-        tx.write(cells[1], integer(3))?;
-        tx.write(cells[0], integer(3))
-    });
-    assert_eq!(ended, Err(Stop::TimedOut));
+    wants_both_in_vain(&mut waiter, &cells, 100);
     assert!(free.load(Relaxed) > 10, "{free:?} times");
     goes_on(owner);
 }
@@ -249,12 +254,7 @@ fn who_waits_for_a_write_back_for_long_leaves_under_any_policy() {
     let owner = stands_committed(&space, cells[0]);
     let mut waiter = space.participant().unwrap();
     let free = is_free_in_a_sleep(&mut waiter, cells[1]);
-    let deadline = in_time(&waiter, 1_000);
-    let ended = waiter.run_until(deadline, |tx| {
-        tx.write(cells[1], integer(3))?;
-        tx.write(cells[0], integer(3))
-    });
-    assert_eq!(ended, Err(Stop::TimedOut));
+    wants_both_in_vain(&mut waiter, &cells, 1_000);
     assert!(free.load(Relaxed) > 10, "{free:?} times");
     goes_on(owner);
 }
