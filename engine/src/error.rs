@@ -83,6 +83,13 @@ pub enum Full {
     System(#[from] OutOfPages),
 }
 
+impl Full {
+    /// There may be room once something is freed.
+    pub fn wants_room(&self) -> bool {
+        matches!(self, Self::Space { .. } | Self::System(_))
+    }
+}
+
 /// Why an attempt cannot go on. Whoever passes it on from a body ends the attempt by it: everything that it wrote is void. Most have ended it already; not `Retry`, `Stale`, `WrongKind`
 /// and `Corrupt`, which a body may pass over.
 ///
@@ -133,7 +140,7 @@ pub enum Stop {
 impl Stop {
     /// No room, and there may be some once something is freed.
     pub fn wants_room(&self) -> bool {
-        matches!(self, Self::Full(full) if matches!(**full, Full::Space { .. } | Full::System(_)))
+        matches!(self, Self::Full(full) if full.wants_room())
     }
 }
 

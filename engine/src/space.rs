@@ -15,7 +15,7 @@ use crate::participant::{Claim, ProcessPhase, ProcessSlot, Slot};
 use crate::platform::{Liveness, Platform};
 use crate::reclamation;
 use crate::recovery;
-use crate::transaction::{Participant, has_large_logs};
+use crate::transaction::{Participant, have_grown};
 use crate::word::{ParticipantId, ProcessSlotId, Version};
 
 /// A space, joined. Shared by the threads (and interpreters) of a process.
@@ -290,10 +290,8 @@ impl<P: Platform> Space<P> {
             if platform.load(slot.claim(), Relaxed) != 0 {
                 continue;
             }
-            // Relaxed: as above. Where one finds no room for its logs, only those that have theirs are worth a try.
-            let has_logs =
-                || [slot.record_piece(0), slot.read_log_piece(0)].iter().all(|at| platform.load(*at, Relaxed) != 0);
-            if matches!(refused, Some(JoinError::Full(_))) && !has_logs() {
+            // Where one finds no room for its logs, only those that have theirs are worth a try.
+            if matches!(refused, Some(JoinError::Full(_))) && !self.has_logs(slot) {
                 continue;
             }
             match self.claim_place(id, slot) {
@@ -304,6 +302,37 @@ impl<P: Platform> Space<P> {
             }
         }
         refused.map_or(Ok(None), Err)
+    }
+
+    fn has_logs(&self, slot: Slot) -> bool {
+        // Relaxed: a hint; whoever takes the place looks again.
+        [slot.record_piece(0), slot.read_log_piece(0)].iter().all(|at| self.arena.platform().load(*at, Relaxed) != 0)
+    }
+
+    /// Sees to it that a place which nobody has comes with logs: who joins a full space has no room for his own, and without them he could free nothing. True: there is one.
+    ///
+    /// Cost: a load for each place before it; where there is none as much as joining and leaving.
+    pub fn keep_place_ready(self: &Arc<Self>) -> bool {
+        if self.arena.platform().forked() {
+            return false;
+        }
+        let mut without_logs = None;
+        for number in 0..self.arena.layout().geometry().participants {
+            let id = ParticipantId(number as u16);
+            let Some(slot) = Slot::of(&self.arena, id) else { continue };
+            // Relaxed: a hint, as above.
+            if self.arena.platform().load(slot.claim(), Relaxed) != 0 {
+                continue;
+            }
+            if self.has_logs(slot) {
+                return true;
+            }
+            without_logs.get_or_insert((id, slot));
+        }
+        let taken = without_logs.and_then(|(id, slot)| self.claim_place(id, slot).ok().flatten());
+        let is_ready = taken.is_some();
+        taken.into_iter().for_each(Participant::leave);
+        is_ready
     }
 
     /// Takes one place. `None`: somebody else has it. In line: a participant is large, and is moved by each call that it goes through.
@@ -339,14 +368,13 @@ impl<P: Platform> Space<P> {
             let Some(slot) = Slot::of(&self.arena, id) else { continue };
             // Relaxed: only hints, as above.
             let load = |word| self.arena.platform().load(word, Relaxed);
-            let is_left =
-                || load(slot.retired()) != 0 || load(slot.detached()) != 0 || has_large_logs(&self.arena, slot);
+            let is_left = || load(slot.retired()) != 0 || load(slot.detached()) != 0 || have_grown(&self.arena, slot);
             if load(slot.claim()) != 0 || !is_left() {
                 continue;
             }
             if let Ok(Some(mut heir)) = self.claim_place(id, slot) {
-                // What its logs have grown by is retired, to be freed with the rest.
-                heir.abort();
+                // Retired, to be freed with the rest.
+                heir.trim_logs();
                 heir.collect();
                 freed += heir.freed_words();
                 heir.leave();

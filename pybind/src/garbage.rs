@@ -299,7 +299,11 @@ fn collect_in(py: Python<'_>, space: &Space, member: &mut Member, share: Share) 
     let mut words = tx.freed_words() - before;
     let space = Arc::clone(tx.space());
     // What those had replaced who are gone waits in places that nobody may take for long.
-    if !gil::sleep_without_lock(&mut || words += space.inherit()) {
+    let mut others = || {
+        words += space.inherit();
+        space.keep_place_ready();
+    };
+    if !gil::sleep_without_lock(&mut others) {
         return Err(interrupted(py));
     }
     Ok(Freed { bytes: words * 8, damage })

@@ -346,6 +346,12 @@ def hold_block(pipe, space, shared, key):
         time.sleep(1000)
 
 
+def add_texts(pipe, space, key, count):
+    """Says how many there are."""
+    space.root[key] = ["x" * 1000] * count
+    pipe.send(len(space.root[key]))
+
+
 def fill_and_wait(pipe, space):
     """Leaves 60 MB in the space, in superblocks of its own."""
     space.root["texts"] = [f"{number:06}" * 500 for number in range(20_000)]

@@ -214,6 +214,23 @@ def test_a_worker_of_a_full_space_is_replaced(start):
             worker.ready()
 
 
+@pytest.mark.parametrize("size", ["8M", "64M"])
+def test_who_comes_to_a_space_full_of_garbage_clears_it(start, size):
+    """The danger: nobody in it is at work, and who comes has no room for the logs without which he cannot collect."""
+    with pso.create(size=size) as space:
+        values = space.Dict()
+        space.root["values"] = values
+        for length in (100_000, 30_000, 5_000, 1000, 500, 200, 50):
+            with pytest.raises(pso.ArenaFull):
+                for number in range(1_000_000):
+                    values[f"{length} {number}"] = "v" * length
+        del values
+        space.root.pop("values")
+        worker = start(children.add_texts, space, "texts", 100)
+        assert worker.receive() == 100
+        assert space.stats()["free"] > space.stats()["size"] // 2
+
+
 def test_logs_of_the_dead_make_room(start):
     """The danger: each that ends in the middle of a large transaction leaves its logs for ever."""
     with pso.create(size="64M") as space:

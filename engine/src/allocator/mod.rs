@@ -212,6 +212,8 @@ pub struct Usage {
     pub orphaned: u64,
     /// Belong to blocks of several superblocks.
     pub large: u64,
+    /// Cannot be used: a repair has put them aside, or their headers are damaged.
+    pub lost: u64,
     /// Have had memory behind them: all but `punched` have it now.
     pub committed: u64,
 }
@@ -234,9 +236,8 @@ pub fn usage<P: Platform>(arena: &Arena<P>) -> Usage {
     let real = |to: u64| (0..to).filter(|number| !layout.is_header_superblock(*number)).count() as u64;
     let committed = supply::committed(arena);
     let mut usage = Usage { superblocks: real(layout.superblocks()), committed: real(committed), ..Usage::default() };
-    for number in 0..supply::frontier(arena) {
-        let state = Superblock::at(layout, number).and_then(|superblock| superblock.state(arena));
-        match state.map(|state| (state.used_for, state.owner)) {
+    for superblock in (0..supply::frontier(arena)).filter_map(|number| Superblock::at(layout, number)) {
+        match superblock.state(arena).map(|state| (state.used_for, state.owner)) {
             Some((Use::Unused(pages), _)) => {
                 usage.unused += 1;
                 usage.punched += u64::from(pages == Pages::Punched);
@@ -246,7 +247,7 @@ pub fn usage<P: Platform>(arena: &Arena<P>) -> Usage {
                 usage.orphaned += u64::from(owner.is_none());
             }
             Some((Use::LargeHead { .. } | Use::LargeTail { .. }, _)) => usage.large += 1,
-            None => {}
+            None => usage.lost += 1,
         }
     }
     usage

@@ -22,6 +22,6 @@ mod slot;
 
 pub use log::{ENTRY_WORDS, Entry, EntryKind, HELD, Pieces, READ_WORDS, foreign_entry};
 pub(crate) use log::{entries, foreign_reads};
-pub(crate) use pieces::{capacity, locate, piece_elements, pieces_within};
+pub(crate) use pieces::{capacity, locate, piece_elements};
 pub use process::{ProcessPhase, ProcessSlot, ProcessState};
 pub use slot::{Claim, PIECES, Slot, WaitingFor, is_committed, is_over, participant_is_dead, status_of};

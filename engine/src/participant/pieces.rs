@@ -40,16 +40,6 @@ pub(crate) fn capacity(base: u64, pieces: u64) -> u64 {
     }
 }
 
-/// How many pieces together hold no more than `most` elements.
-pub(crate) fn pieces_within(base: u64, most: u64) -> u64 {
-    let mut pieces = 0;
-    // Bound: the pieces of a log.
-    while capacity(base, pieces + 1) <= most {
-        pieces += 1;
-    }
-    pieces
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

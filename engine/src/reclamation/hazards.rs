@@ -267,9 +267,10 @@ fn follow<P: Platform>(arena: &Arena<P>, first: Handle, visit: &mut impl FnMut(H
     let mut pending = Vec::new();
     let mut next = Some(first);
     let (mut blocks, mut has_memory) = (0, true);
-    // Bound: a space has no more blocks; damage may close them to a ring.
-    for _ in 0..arena.layout().geometry().space_words / 4 {
-        let Some(handle) = next.take().or_else(|| pending.pop()) else { break };
+    // Bound: each name is a word, and what is gone through has one name; damage may close blocks to a ring.
+    let mut names_left = arena.layout().geometry().space_words;
+    while let Some(handle) = next.take().or_else(|| pending.pop()) {
+        names_left = names_left.checked_sub(1).ok_or(Unknown)?;
         let Some(state) = check(arena, handle)? else { continue };
         visit(handle);
         blocks += 1;

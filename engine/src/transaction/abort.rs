@@ -24,8 +24,10 @@ impl<P: Platform> Participant<P> {
         self.failures = 0;
         self.ended_by = None;
         self.counters.began_ns = None;
-        // Of a large one, that has found the space full, perhaps: others need them more.
-        if self.has_large_logs && !self.is_foreign() {
+        // What one has grown by that has found the space full others need more.
+        if std::mem::take(&mut self.was_refused) {
+            self.trim_logs();
+        } else if self.has_large_logs && !self.is_foreign() {
             self.shrink_logs();
         }
     }
@@ -53,6 +55,11 @@ impl<P: Platform> Participant<P> {
     /// The attempt cannot go on: clear up, pass the reason on.
     pub(super) fn fail(&mut self, reason: Stop) -> Stop {
         self.abort_attempt();
+        if reason.wants_room() {
+            self.was_refused = true;
+            // The next try begins its record at the beginning of the ring, where most fits.
+            self.record_start = 0;
+        }
         if !matches!(reason, Stop::Conflict | Stop::Retry) {
             self.ended_by = Some((self.seq, reason.clone()));
         }

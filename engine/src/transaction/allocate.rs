@@ -4,7 +4,6 @@ use super::Participant;
 use crate::collection;
 use crate::error::{Full, Stop};
 use crate::platform::Platform;
-use crate::recovery;
 use crate::word::{BlockKind, Handle};
 
 impl<P: Platform> Participant<P> {
@@ -12,9 +11,7 @@ impl<P: Platform> Participant<P> {
     /// initialize all of it.
     pub fn allocate(&mut self, kind: BlockKind, payload_words: u64) -> Result<Handle, Stop> {
         let mut handle = self.try_allocate(kind, payload_words);
-        // What was taken out of the space serves again, and what the dead hold. Once: whoever dies meanwhile is for the next one
-        // who finds the space full.
-        if handle.as_ref().is_err_and(Stop::wants_room) && self.collect() + recovery::recover_dead(&self.space) > 0 {
+        if handle.as_ref().is_err_and(Stop::wants_room) && self.makes_room() {
             handle = self.try_allocate(kind, payload_words);
         }
         match handle {

@@ -9,7 +9,6 @@ use crate::error::{Stale, Stop};
 use crate::holding::{self, Hold};
 use crate::participant::{Slot, status_of};
 use crate::platform::Platform;
-use crate::recovery;
 use crate::word::{BlockPhase, BlockState, Handle, State};
 
 impl<P: Platform> Participant<P> {
@@ -93,9 +92,8 @@ impl<P: Platform> Participant<P> {
     #[cold]
     #[inline(never)]
     fn place_hold_after(&mut self, stop: Stop, handle: Handle) -> Result<Hold, Stop> {
-        // As where a block is made: once.
         if stop.wants_room()
-            && self.collect() + recovery::recover_dead(&self.space) > 0
+            && self.makes_room()
             && let Ok(hold) = holding::hold(&self.space, &mut self.spare_holds, &mut self.cache, self.id, handle)
         {
             return Ok(hold);

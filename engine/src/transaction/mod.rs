@@ -78,7 +78,7 @@ use crate::word::{
 pub use alternatives::Savepoint;
 pub use collect::{CollectionEnd, Progress, WholeCollection};
 pub use hooks::{Hooks, HooksMark};
-pub(crate) use logs::has_large_logs;
+pub(crate) use logs::have_grown;
 pub use observe::{Attempt, Observer, Outcome};
 use own_entries::OwnEntries;
 pub use run::Sleeper;
@@ -122,6 +122,8 @@ pub struct Participant<P: Platform> {
     entries_beside: u64,
     /// One of the two is larger than what stays when a transaction is over.
     has_large_logs: bool,
+    /// The transaction has found the space full.
+    was_refused: bool,
     record_ring: Pieces<ENTRY_WORDS>,
     cache: BlockCache,
     /// Entries of the process's table that may be free.
@@ -254,6 +256,7 @@ impl<P: Platform> Participant<P> {
             entries_beside: 0,
             // A dead one may have left them.
             has_large_logs: true,
+            was_refused: false,
             record_ring,
             cache,
             spare_holds: holding::Spare::default(),

@@ -18,9 +18,18 @@ pub const MS: u64 = 1_000_000;
 pub type Tx = Participant<Heap>;
 
 pub fn space_of(bytes: u64) -> (Heap, Arc<Space<Heap>>) {
-    let (heap, layout) = Heap::space(Geometry::for_bytes(bytes).unwrap());
+    joined(Geometry::for_bytes(bytes).unwrap())
+}
+
+fn joined(geometry: Geometry) -> (Heap, Arc<Space<Heap>>) {
+    let (heap, layout) = Heap::space(geometry);
     let space = Space::join(heap.clone(), layout).unwrap();
     (heap, space)
+}
+
+/// The same for few participants: the logs of each keep all that these tests make them grow by.
+pub fn space_of_few(bytes: u64) -> (Heap, Arc<Space<Heap>>) {
+    joined(Geometry { participants: 8, ..Geometry::for_bytes(bytes).unwrap() })
 }
 
 /// Another process of the same space.

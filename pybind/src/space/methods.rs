@@ -162,7 +162,7 @@ impl Space {
             [
                 ("size", arena.layout().geometry().space_words * 8),
                 ("used", (usage.small + usage.large) * superblock),
-                ("free", (usage.superblocks - usage.small - usage.large) * superblock),
+                ("free", (usage.superblocks - usage.small - usage.large - usage.lost) * superblock),
                 ("backed", pso_engine::allocator::backed_words(arena) * 8),
                 ("retired", sums[4] * 8),
                 ("held", held),

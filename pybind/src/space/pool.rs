@@ -28,7 +28,12 @@ impl Space {
         loop {
             match Member::join(&membership, &self.closed) {
                 Err(JoinError::Full(_)) if room.may_come_by_others(self, py, false)? => {}
-                joined => return joined.map_err(|error| self.interpreter.errors.not_joined(py, &error)),
+                Err(error) => return Err(self.interpreter.errors.not_joined(py, &error)),
+                Ok(member) => {
+                    // The next one may come when the space is full.
+                    membership.space().keep_place_ready();
+                    return Ok(member);
+                }
             }
             if let Some(member) = self.spare.take().or_else(|| self.others.borrow_mut().pop()) {
                 return Ok(member);
@@ -86,7 +91,10 @@ impl Space {
     pub fn make_room(&self, py: Python<'_>) -> Result<bool> {
         let recovered = self.membership(py)?.space().recover_dead() > 0;
         let freed = garbage::collect(py, self, Share::default())?.bytes > 0;
-        let retired = self.with_idle_members(py, |member| member.participant.collect())? > 0;
+        let retired = self.with_idle_members(py, |member| {
+            member.participant.trim_logs();
+            member.participant.collect()
+        })? > 0;
         // Blocks that are free in memory of somebody are for that one alone: what has no owner is for whoever asks first.
         let idle = self.others.take();
         let left = !idle.is_empty();

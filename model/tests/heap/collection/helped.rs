@@ -108,7 +108,7 @@ pub(super) fn help<P: Platform>(tx: &mut Participant<P>, helping: &mut Helping) 
 /// Somebody collects, and another one helps, all that there is.
 #[test]
 fn who_helps_traces_what_is_grey_and_nothing_is_lost() {
-    let (heap, space) = space_of(4 * MIB);
+    let (heap, space) = space_of_few(4 * MIB);
     let mut tx = space.participant().unwrap();
     let mut helper = another(&heap, &space).participant().unwrap();
     let root = found(&mut tx, 40, LARGE);
@@ -129,7 +129,7 @@ fn who_helps_traces_what_is_grey_and_nothing_is_lost() {
 /// A process that wants to collect while another one does helps, and collects then.
 #[test]
 fn who_would_collect_beside_another_helps_and_collects_then() {
-    let (heap, space) = space_of(4 * MIB);
+    let (heap, space) = space_of_few(4 * MIB);
     let mut tx = space.participant().unwrap();
     let mut other = another(&heap, &space).participant().unwrap();
     let root = found(&mut tx, 40, LARGE);
@@ -234,7 +234,7 @@ fn who_helps_late_takes_nothing_along() {
 
 /// Whoever helps, or whoever is helped, is killed before an access.
 fn killed(helps: bool) {
-    let (heap, space) = space_of(4 * MIB);
+    let (heap, space) = space_of_few(4 * MIB);
     let mut survivor = space.participant().unwrap();
     let root = found(&mut survivor, 8, SMALL);
     let mut at_rest = None;

@@ -10,7 +10,7 @@ mod taken;
 
 use std::sync::{Arc, Mutex};
 
-use crate::support::{MIB, MS, Tx, another, dies_at, integer, space_of, stands_at};
+use crate::support::{MIB, MS, Tx, another, dies_at, integer, space_of, space_of_few, stands_at};
 use pso_engine::allocator;
 use pso_engine::arena::Geometry;
 use pso_engine::collection::{Patience, Step};

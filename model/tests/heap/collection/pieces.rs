@@ -36,7 +36,7 @@ fn find<P: Platform>(tx: &mut Participant<P>) {
 
 #[test]
 fn what_owns_much_is_freed_in_pieces_and_others_go_on() {
-    let (heap, space) = space_of(4 * MIB);
+    let (heap, space) = space_of_few(4 * MIB);
     let mut tx = space.participant().unwrap();
     let mut other = another(&heap, &space).participant().unwrap();
     let root = root_list(&mut tx);
@@ -71,7 +71,7 @@ fn what_owns_much_is_freed_in_pieces_and_others_go_on() {
 
 #[test]
 fn who_dies_between_or_in_pieces_loses_and_keeps_nothing() {
-    let (heap, space) = space_of(4 * MIB);
+    let (heap, space) = space_of_few(4 * MIB);
     let mut survivor = space.participant().unwrap();
     root_list(&mut survivor);
     let mut at_rest = None;
@@ -94,7 +94,7 @@ fn who_dies_between_or_in_pieces_loses_and_keeps_nothing() {
 /// Between any two steps of a collection the one name of a list goes from one end of a long list to the other, where the tracer has been, or comes to.
 #[test]
 fn what_moves_within_an_array_that_is_traced_in_pieces_stays() {
-    let (_, space) = space_of(8 * MIB);
+    let (_, space) = space_of_few(8 * MIB);
     let mut collector = space.participant().unwrap();
     let mut mover = space.participant().unwrap();
     let root = root_list(&mut mover);
@@ -135,7 +135,7 @@ fn what_moves_within_an_array_that_is_traced_in_pieces_stays() {
 /// An attempt with a long log has read, last of all, a name that goes before a collection begins: between any two steps of that it finds what was there.
 #[test]
 fn what_stands_at_the_end_of_a_long_log_stays() {
-    let (heap, space) = space_of(8 * MIB);
+    let (heap, space) = space_of_few(8 * MIB);
     let mut collector = space.participant().unwrap();
     let mut mover = space.participant().unwrap();
     let mut reader = another(&heap, &space).participant().unwrap();

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::{in_phase, live_after_a_kill, replace, texts};
-use crate::support::{MIB, Tx, another, space_of, unless_killed};
+use crate::support::{MIB, Tx, another, space_of_few, unless_killed};
 use proptest::prelude::*;
 use pso_engine::allocator;
 use pso_engine::fsck::fsck_at_rest;
@@ -65,7 +65,7 @@ impl Reader {
 
 #[test]
 fn a_long_log_is_looked_at_in_pieces() {
-    let (heap, space) = space_of(8 * MIB);
+    let (heap, space) = space_of_few(8 * MIB);
     let mut writer = space.participant().unwrap();
     let list = texts(&mut writer, TEXTS);
     let mut reader = Reader::begin(&space, &heap);
@@ -94,7 +94,7 @@ fn a_long_log_is_looked_at_in_pieces() {
 /// A look that goes on for a few commits has passed a log when a text is read and counted there, and taken out: it says nothing of that one.
 #[test]
 fn what_is_read_and_taken_out_in_the_middle_of_a_look_stays() {
-    let (heap, space) = space_of(8 * MIB);
+    let (heap, space) = space_of_few(8 * MIB);
     let mut writer = space.participant().unwrap();
     let list = texts(&mut writer, TEXTS);
     let mut reader = Reader::begin(&space, &heap);
@@ -121,7 +121,7 @@ fn what_is_read_and_taken_out_in_the_middle_of_a_look_stays() {
 /// What was found to be held is not asked for again at once.
 #[test]
 fn who_finds_that_all_is_held_leaves_it_for_a_while() {
-    let (heap, space) = space_of(8 * MIB);
+    let (heap, space) = space_of_few(8 * MIB);
     let mut writer = space.participant().unwrap();
     let list = texts(&mut writer, TEXTS);
     let mut reader = Reader::begin(&space, &heap);
@@ -138,7 +138,7 @@ fn who_finds_that_all_is_held_leaves_it_for_a_while() {
 /// Whoever takes out much at once gets ahead of it, whatever others hold.
 #[test]
 fn who_takes_out_much_with_each_commit_frees_as_much() {
-    let (heap, space) = space_of(16 * MIB);
+    let (heap, space) = space_of_few(16 * MIB);
     let mut writer = space.participant().unwrap();
     let list = texts(&mut writer, TEXTS);
     let mut reader = Reader::begin(&space, &heap);
@@ -220,7 +220,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
     #[test]
     fn what_somebody_holds_stays_and_all_else_goes_whoever_does_what_in_between(deeds in prop::collection::vec(deed(), 20..100)) {
-        let (heap, space) = space_of(16 * MIB);
+        let (heap, space) = space_of_few(16 * MIB);
         let mut writers = [space.participant().unwrap(), another(&heap, &space).participant().unwrap()];
         let list = texts(&mut writers[0], TEXTS);
         let mut reader = Reader::begin(&space, &heap);

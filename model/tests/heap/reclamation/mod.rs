@@ -1,5 +1,6 @@
 //! What is taken out of a space is used again: not before its last reader is through, whoever dies, and nothing is forgotten.
 
+mod full;
 mod inherited;
 mod judged;
 mod pages;

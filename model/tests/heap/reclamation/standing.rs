@@ -101,6 +101,35 @@ fn what_a_tuple_leads_to_is_held_with_it() {
     assert_eq!(fsck_at_rest(&space), vec![]);
 }
 
+/// The danger: the look at what a tuple leads to ends at a number of blocks, and a name is none. What is taken out stands first, and is looked at last.
+#[test]
+fn of_a_tuple_with_more_names_than_a_space_has_blocks_each_is_held() {
+    let (heap, space) = space_of(MIB);
+    let mut writer = space.participant().unwrap();
+    let mut reader = another(&heap, &space).participant().unwrap();
+    let list = texts(&mut writer, 1);
+    let names = space.arena().layout().geometry().space_words as usize / 4 + 100;
+    writer
+        .run(|tx| {
+            let shared = text::encode(tx, &long(1))?;
+            tx.share(shared.as_handle().unwrap());
+            let mut items = vec![shared; names];
+            items[0] = text::encode(tx, &long(7))?;
+            let tuple = tuple::encode(tx, &items)?;
+            list::set(tx, list, 0, tuple).map(drop)
+        })
+        .unwrap();
+    reader.begin().unwrap();
+    let tuple = list::get(&mut reader, list, 0).unwrap().and_then(Value::as_handle).unwrap();
+    writer.run(|tx| replace(tx, list, 0, 0)).unwrap();
+    writer.collect();
+    let text = tuple::item(&reader, tuple, 0).unwrap().and_then(Value::as_handle).unwrap();
+    assert_eq!(text::with(&reader, text, str::to_owned), Ok(long(7)));
+    reader.abort();
+    assert_eq!(writer.collect(), 2);
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
 fn key<'a>(tx: &Tx, name: &'a str) -> Key<'a> {
     Key::new(tx.arena().hash_key(), KeyView::Text(name))
 }
