@@ -59,7 +59,7 @@ pub enum Command {
     Check(Check),
     /// All the evidence that takes long: the models, random schedules, kills, stops. Writes its verdicts to a file.
     Verify(Verify),
-    /// Walks a space and reports damage; where no other process has it open, leaks, too. Exit code 1 if there is any.
+    /// Walks a space and reports damage; where no other process has it open, leaks, too. Exit code 1 if there is any, 2 if it could not be looked at.
     Fsck(Fsck),
     /// Shows who takes part in a space, its memory and its rates, each second.
     Inspect(Inspect),

@@ -64,9 +64,9 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
-    /// `fsck --repair` could not begin.
+    /// `fsck`, or its repair, could not begin: nothing is known of the space. Exit code 2.
     #[error("{0}")]
-    NotRepaired(String),
+    NotLookedAt(String),
     /// What is asked for makes no sense, which the command line's own grammar does not tell. Nothing was done: exit code 2, as there.
     #[error("{0}")]
     Refused(String),

@@ -26,7 +26,7 @@ pub fn run(options: &Fsck) -> Result<(), Failure> {
 }
 
 fn check(choice: &SpaceChoice) -> Result<(), Failure> {
-    let joined = place::attach(&place::chosen(choice))?;
+    let joined = place::attach(&place::chosen(choice)).map_err(|failure| Failure::NotLookedAt(failure.to_string()))?;
     let (findings, manner) = look(&joined.space, || {
         std::thread::sleep(CLEARING_PAUSE);
         true
@@ -66,7 +66,7 @@ fn alone(space: &Space<Native>) -> Option<Vec<ProcessState>> {
 fn repair(choice: &SpaceChoice) -> Result<(), Failure> {
     let place = place::chosen(choice);
     let title = place::title(&place);
-    let cannot = |reason: String| Failure::NotRepaired(format!("{title}: {reason}"));
+    let cannot = |reason: String| Failure::NotLookedAt(format!("{title}: {reason}"));
     let (platform, layout) = native::attach(&place).map_err(|error| cannot(error.to_string()))?;
     let Repaired { mended, left, unnamed, .. } =
         fsck::repair(platform, layout).map_err(|error| cannot(error.to_string()))?;

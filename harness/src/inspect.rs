@@ -172,7 +172,7 @@ fn describe(
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "{title}: {} of {} in use, {} participants, {} commits/s, {} attempts/s\n\n{table}",
+        "{title}: {} of {} backed by memory, {} participants, {} commits/s, {} attempts/s\n\n{table}",
         bytes(memory.committed_bytes),
         bytes(memory.space_bytes),
         now.len(),
@@ -262,7 +262,7 @@ mod tests {
         let earlier = HashMap::from([(0, look_at(1, 100)), (1, look_at(1, 5000))]);
         let now = HashMap::from([(0, look_at(1, 300)), (1, look_at(2, 10))]);
         let text = describe("shop", &memory, &earlier, &now, 2.0);
-        assert!(text.contains("1.0 MiB of 1.0 GiB in use, 2 participants, 105 commits/s"), "{text}");
+        assert!(text.contains("1.0 MiB of 1.0 GiB backed by memory, 2 participants, 105 commits/s"), "{text}");
     }
 
     /// The danger: a number below the one before, as a large one.

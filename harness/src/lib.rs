@@ -66,7 +66,7 @@ pub fn main() -> ExitCode {
 pub fn exit_code(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure @ (Failure::NotRepaired(_) | Failure::Refused(_))) => {
+        Err(failure @ (Failure::NotLookedAt(_) | Failure::Refused(_))) => {
             eprintln!("pso: {failure}");
             ExitCode::from(2)
         }

@@ -14,14 +14,23 @@ fn pso(arguments: &[&str]) -> Output {
 }
 
 fn complaint(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    complaint_with(1, output)
+}
+
+fn complaint_with(code: i32, output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
 fn a_missing_space_is_named() {
-    for subcommand in ["fsck", "inspect", "top"] {
+    for subcommand in ["inspect", "top"] {
         let said = complaint(&pso(&[subcommand, "no-such-space-here"]));
+        assert!(said.starts_with("pso: no-such-space-here: "), "{said}");
+    }
+    // 1 would say that there is damage.
+    for arguments in [&["fsck", "no-such-space-here"][..], &["fsck", "--repair", "no-such-space-here"]] {
+        let said = complaint_with(2, &pso(arguments));
         assert!(said.starts_with("pso: no-such-space-here: "), "{said}");
     }
 }
@@ -274,7 +283,7 @@ fn a_foreign_file_is_refused_and_not_touched() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("arena");
     std::fs::write(&file, vec![7u8; 1 << 20]).unwrap();
-    let said = complaint(&pso(&["fsck", "--dir", folder.path().to_str().unwrap()]));
+    let said = complaint_with(2, &pso(&["fsck", "--dir", folder.path().to_str().unwrap()]));
     assert!(!said.contains("panicked"), "{said}");
     assert!(std::fs::read(&file).unwrap().iter().all(|byte| *byte == 7));
 }
