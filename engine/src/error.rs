@@ -88,6 +88,11 @@ impl Full {
     pub fn wants_room(&self) -> bool {
         matches!(self, Self::Space { .. } | Self::System(_))
     }
+
+    /// This process has no memory for so much of its own.
+    pub(crate) fn of_process(bytes: usize) -> Self {
+        OutOfPages { bytes: bytes as u64, errno: libc::ENOMEM }.into()
+    }
 }
 
 /// Why an attempt cannot go on. Whoever passes it on from a body ends the attempt by it: everything that it wrote is void. Most have ended it already; not `Retry`, `Stale`, `WrongKind`

@@ -5,7 +5,7 @@ use pso_engine::object::{self, dict};
 use pso_engine::word::BlockKind;
 
 use crate::dict::Dict;
-use crate::fetch::fetch;
+use crate::fetch::Look;
 use crate::ffi::class::Receiver;
 use crate::ffi::method::Signature;
 use crate::ffi::natives::Native;
@@ -25,10 +25,10 @@ impl Dict {
         // Keys are hashed anew from what is read, outside the engine; so the copy is a transaction of two operations.
         let copied = transaction::run(py, space, Limits::default(), |py| {
             let entries = space.operate(py, |tx| {
-                let mut entries = Vec::new();
+                let (mut entries, mut look) = (Vec::new(), Look::new(space));
                 let mut place = 0;
                 while let Some((next, key, value)) = dict::next(tx, handle, place)? {
-                    let entry = (fetch(py, space, tx, key)?, value);
+                    let entry = (look.fetch(py, tx, key)?, value);
                     memory::push(py, &mut entries, entry)?;
                     place = next;
                 }
@@ -68,7 +68,7 @@ impl Dict {
 
     pub(crate) fn snapshot(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let (space, handle) = (this.space(), this.proxy().handle());
-        let entries = space.operate(py, |tx| snapshot::dict_entries(py, space, tx, handle, fetch))?;
+        let entries = space.operate(py, |tx| snapshot::dict_entries(py, &mut Look::new(space), tx, handle))?;
         let plain = py.dict()?;
         for (key, value) in entries {
             py.set_item(&plain, &*key.into_object(py, space)?, &*value.into_object(py, space)?)?;

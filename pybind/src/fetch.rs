@@ -4,8 +4,8 @@
 //! no Python code. Tuples could start a collection, and proxies are made; they wait until the engine is done. (What is taken out is made before it is
 //! gone, see [`fetch_to_remove`].) Live objects are held from inside the attempt on (see [`crate::holding`]).
 //!
-//! A tuple that several tuples name is looked at once, and is one object outside, too: tuples of tuples that name each other twice would
-//! else be read in a time that doubles with each level.
+//! A tuple that several name is looked at once in an operation, and is one object outside, too: a long one that stands in a list a thousand times is not read a thousand
+//! times, and tuples of tuples that name each other twice are not read in a time that doubles with each level.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -49,6 +49,8 @@ pub enum Fetched {
 
 /// A tuple that several name: its items until the first of them wants the object, then that.
 pub struct Many {
+    /// Levels of tuples from here on: whoever names it stands that much less deep. Who drops what was read goes down one call for each.
+    height: usize,
     items: RefCell<Vec<Fetched>>,
     object: RefCell<Option<Object>>,
     was_visited: Cell<bool>,
@@ -56,8 +58,8 @@ pub struct Many {
     names_live_object: bool,
 }
 
-/// One look at a value, and what is in it.
-struct Look<'a> {
+/// One look at values of a space, and what is in them, in one attempt.
+pub struct Look<'a> {
     space: &'a Space,
     /// Whether live containers are to be kept. Those that are copied at once need nobody.
     keeps_containers: bool,
@@ -80,13 +82,10 @@ fn corrupt(what: &'static str, word: u64) -> Stop {
     Corrupt { what, byte_offset: 0, word }.into()
 }
 
-/// Looks at a value.
+/// Looks at a value that is the only one of its operation.
 #[inline]
 pub fn fetch(py: Python<'_>, space: &Space, tx: &mut Tx, value: Value) -> Result<Fetched, Stop> {
-    match value.as_int() {
-        Some(value) => Ok(Fetched::Int(value)),
-        None => Look { space, keeps_containers: true, many: None }.fetch(py, tx, value, 0),
-    }
+    Look::new(space).fetch(py, tx, value)
 }
 
 /// The same for whoever takes the value out: if there is no memory for it, it stays, and a `MemoryError` is raised. So all but live objects is made at
@@ -109,13 +108,29 @@ fn no_memory(py: Python<'_>) -> Raised {
     Kind::Memory.raise(py, "no memory for a value that was read")
 }
 
-/// The same for whoever needs lists and dicts only as long as the attempt runs.
-pub fn fetch_in_passing(py: Python<'_>, space: &Space, tx: &mut Tx, value: Value) -> Result<Fetched, Stop> {
-    Look { space, keeps_containers: false, many: None }.fetch(py, tx, value, 0)
-}
+impl<'a> Look<'a> {
+    /// For an attempt.
+    #[inline]
+    pub fn new(space: &'a Space) -> Self {
+        Self { space, keeps_containers: true, many: None }
+    }
 
-impl Look<'_> {
-    fn fetch(&mut self, py: Python<'_>, tx: &mut Tx, value: Value, depth: usize) -> Result<Fetched, Stop> {
+    /// The same for whoever needs lists and dicts only as long as the attempt runs.
+    pub fn in_passing(space: &'a Space) -> Self {
+        Self { space, keeps_containers: false, many: None }
+    }
+
+    /// Looks at a value.
+    #[inline]
+    pub fn fetch(&mut self, py: Python<'_>, tx: &mut Tx, value: Value) -> Result<Fetched, Stop> {
+        match value.as_int() {
+            Some(value) => Ok(Fetched::Int(value)),
+            None => self.fetch_at(py, tx, value, 0),
+        }
+    }
+
+    fn fetch_at(&mut self, py: Python<'_>, tx: &mut Tx, value: Value, depth: usize) -> Result<Fetched, Stop> {
+        let too_deep = || corrupt("tuples that are nested deeper than any were stored", value.raw());
         Ok(match view(tx, value)? {
             View::None => Fetched::None,
             View::Bool(value) => Fetched::Bool(value),
@@ -128,18 +143,19 @@ impl Look<'_> {
             View::LargeInt(handle) => {
                 int::with(tx, handle, |negative, magnitude| made(py, py.large_int(negative, magnitude)))?
             }
-            View::Tuple(_) if depth >= MOST_NESTED_TUPLES => {
-                return Err(corrupt("a tuple that holds itself", value.raw()));
-            }
+            View::Tuple(_) if depth >= MOST_NESTED_TUPLES => return Err(too_deep()),
             View::Tuple(handle) if tx.is_shared(handle) => {
                 if let Some(known) = self.many.as_ref().and_then(|many| many.get(&handle.raw())) {
-                    return Ok(Fetched::Many(Rc::clone(known)));
+                    let fits = depth + known.height <= MOST_NESTED_TUPLES;
+                    return if fits { Ok(Fetched::Many(Rc::clone(known))) } else { Err(too_deep()) };
                 }
                 let Some(items) = self.items(py, tx, handle, depth)? else { return Ok(Fetched::NoMemory) };
+                let height = 1 + items.iter().map(Fetched::height).max().unwrap_or(0);
                 let lacks_memory = items.iter().any(Fetched::lacks_memory);
                 let names_live_object = items.iter().any(Fetched::names_live_object);
                 let (object, was_visited) = (RefCell::new(None), Cell::new(false));
-                let many = Many { items: RefCell::new(items), object, was_visited, lacks_memory, names_live_object };
+                let items = RefCell::new(items);
+                let many = Many { height, items, object, was_visited, lacks_memory, names_live_object };
                 let many = Rc::new(many);
                 let known = self.many.get_or_insert_default();
                 memory::reserve_key(py, known)?;
@@ -171,7 +187,7 @@ impl Look<'_> {
                 return Ok(None);
             }
             match tuple::item(tx, tuple, index)? {
-                Some(item) => items.push(self.fetch(py, tx, item, depth + 1)?),
+                Some(item) => items.push(self.fetch_at(py, tx, item, depth + 1)?),
                 None => return Err(corrupt("a tuple", tuple.raw())),
             }
         }
@@ -219,6 +235,15 @@ impl Fetched {
                 Ok(object)
             }
             Self::Shared(object) => shared(object),
+        }
+    }
+
+    /// Levels of tuples.
+    fn height(&self) -> usize {
+        match self {
+            Self::Tuple(items) => 1 + items.iter().map(Self::height).max().unwrap_or(0),
+            Self::Many(many) => many.height,
+            _ => 0,
         }
     }
 

@@ -130,12 +130,17 @@ impl List {
             } else {
                 match place_of(index, list::len(tx, handle)?) {
                     Some(place) => place,
-                    None => return Ok(()),
+                    // An attempt before may have found something.
+                    None => {
+                        *found = Found::Missing;
+                        return Ok(());
+                    }
                 }
             };
-            if let Some(value) = list::get(tx, handle, place)? {
-                *found = Found::look(py, self.space(), tx, value)?;
-            }
+            *found = match list::get(tx, handle, place)? {
+                Some(value) => Found::look(py, self.space(), tx, value)?,
+                None => Found::Missing,
+            };
             Ok(())
         })
     }

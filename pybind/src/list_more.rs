@@ -6,7 +6,7 @@ use pso_engine::error::Stop;
 use pso_engine::object::{self, list};
 use pso_engine::word::{BlockKind, Handle, Value};
 
-use crate::fetch::{Fetched, fetch};
+use crate::fetch::{Fetched, Look};
 use crate::ffi::method::Signature;
 use crate::ffi::natives::{Native, Range};
 use crate::ffi::slot::Comparison;
@@ -118,7 +118,7 @@ impl List {
 
     fn fetched(&self, py: Python<'_>) -> Result<Vec<Fetched>> {
         let handle = self.handle();
-        self.space().operate(py, |tx| snapshot::list_items(py, self.space(), tx, handle, fetch))
+        self.space().operate(py, |tx| snapshot::list_items(py, &mut Look::new(self.space()), tx, handle))
     }
     fn as_objects(&self, py: Python<'_>, items: Vec<Fetched>) -> Result<Vec<Object>> {
         memory::collect(py, items.into_iter().map(|item| item.into_object(py, self.space())))
@@ -150,10 +150,10 @@ impl List {
         let handle = this.handle();
         let items = this.space().operate(py, |tx| {
             let length = list::len(tx, handle)?;
-            let mut items = Vec::new();
+            let (mut items, mut look) = (Vec::new(), Look::new(this.space()));
             for place in slice.of(length as usize).places() {
                 match list::get(tx, handle, place)? {
-                    Some(value) => memory::push(py, &mut items, fetch(py, this.space(), tx, value)?)?,
+                    Some(value) => memory::push(py, &mut items, look.fetch(py, tx, value)?)?,
                     None => break,
                 }
             }
@@ -313,8 +313,8 @@ impl List {
         let handle = this.handle();
         transaction::run(py, this.space(), Limits::default(), |py| {
             let (before, items) = this.space().operate(py, |tx| {
-                let before = words(py, tx, handle)?;
-                let items = memory::collect(py, before.iter().map(|word| fetch(py, this.space(), tx, *word)))?;
+                let (before, mut look) = (words(py, tx, handle)?, Look::new(this.space()));
+                let items = memory::collect(py, before.iter().map(|word| look.fetch(py, tx, *word)))?;
                 Ok((before, items))
             })?;
             let objects = this.as_objects(py, items)?;

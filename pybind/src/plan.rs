@@ -226,6 +226,8 @@ struct Maker<'a> {
     /// Numbers of containers and tuples by address; the objects are kept so that addresses stay theirs.
     known: HashMap<usize, usize>,
     known_tuples: HashMap<usize, usize>,
+    /// Of each tuple the levels of tuples from it on.
+    heights: Vec<usize>,
     kept: Vec<Object>,
     places: Vec<Place>,
     /// Containers whose items were not looked at yet, with their places. A list, not a recursion: nesting may be deep.
@@ -240,6 +242,7 @@ impl<'a> Maker<'a> {
             plan: Plan::default(),
             known: HashMap::new(),
             known_tuples: HashMap::new(),
+            heights: Vec::new(),
             kept: Vec::new(),
             places: Vec::new(),
             pending: Vec::new(),
@@ -314,19 +317,24 @@ impl<'a> Maker<'a> {
     }
 
     fn add_tuple(&mut self, py: Python<'_>, object: &Any, place: Option<usize>, depth: usize) -> Result<Draft> {
-        if let Some(known) = self.known_tuples.get(&object.address()) {
-            memory::insert(py, &mut self.plan.shared, *known)?;
-            return Ok(Draft::Tuple(*known));
-        }
-        if depth >= MOST_NESTED_TUPLES {
+        let known = self.known_tuples.get(&object.address()).copied();
+        // A known one is not gone through again: the deepest in it is so much deeper.
+        if depth + known.map_or(1, |known| self.heights[known]) > MOST_NESTED_TUPLES {
             return Err(Kind::Recursion.raise(py, "too many nested tuples"));
+        }
+        if let Some(known) = known {
+            memory::insert(py, &mut self.plan.shared, known)?;
+            return Ok(Draft::Tuple(known));
         }
         let mut items = Vec::new();
         for (index, item) in object.tuple_refs().enumerate() {
             memory::push(py, &mut items, self.add_item(py, item, place, Step::Index(index), depth + 1)?)?;
         }
+        let height = |item: &Draft| if let Draft::Tuple(number) = item { self.heights[*number] } else { 0 };
+        let height = 1 + items.iter().map(height).max().unwrap_or(0);
         let number = self.plan.tuples.len();
         memory::push(py, &mut self.plan.tuples, items)?;
+        memory::push(py, &mut self.heights, height)?;
         memory::push(py, &mut self.kept, object.to_object())?;
         memory::reserve_key(py, &mut self.known_tuples)?;
         self.known_tuples.insert(object.address(), number);

@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use pso_engine::error::Stop;
 use pso_engine::object::{dict, list};
-use pso_engine::word::{BlockKind, Handle, Value};
+use pso_engine::word::{BlockKind, Handle};
 
-use crate::fetch::{Fetched, fetch_in_passing};
+use crate::fetch::{Fetched, Look};
 use crate::ffi::{Instance, Object, Python, Result};
 use crate::holding::{Keep, Shared};
 use crate::memory;
@@ -18,22 +18,13 @@ use crate::space::{Space, Tx};
 /// Key and value.
 pub type Entry = (Fetched, Fetched);
 
-/// How values are looked at: [`fetch`](crate::fetch::fetch) or [`fetch_in_passing`].
-pub type Fetch = fn(Python<'_>, &Space, &mut Tx, Value) -> Result<Fetched, Stop>;
-
 /// All entries of a dict, in order.
-pub fn dict_entries(
-    py: Python<'_>,
-    space: &Space,
-    tx: &mut Tx,
-    handle: Handle,
-    fetch: Fetch,
-) -> Result<Vec<Entry>, Stop> {
+pub fn dict_entries(py: Python<'_>, look: &mut Look<'_>, tx: &mut Tx, handle: Handle) -> Result<Vec<Entry>, Stop> {
     let mut entries = Vec::new();
     let mut place = 0;
     // Bound: places rise, and each has memory.
     while let Some((next, key, value)) = dict::next(tx, handle, place)? {
-        let entry = (fetch(py, space, tx, key)?, fetch(py, space, tx, value)?);
+        let entry = (look.fetch(py, tx, key)?, look.fetch(py, tx, value)?);
         memory::push(py, &mut entries, entry)?;
         place = next;
     }
@@ -41,17 +32,11 @@ pub fn dict_entries(
 }
 
 /// All items of a list.
-pub fn list_items(
-    py: Python<'_>,
-    space: &Space,
-    tx: &mut Tx,
-    handle: Handle,
-    fetch: Fetch,
-) -> Result<Vec<Fetched>, Stop> {
+pub fn list_items(py: Python<'_>, look: &mut Look<'_>, tx: &mut Tx, handle: Handle) -> Result<Vec<Fetched>, Stop> {
     let mut items = Vec::new();
     // Bound: an item behind the last is absent, and each that is not has memory.
     while let Some(value) = list::get(tx, handle, items.len() as u64)? {
-        let item = fetch(py, space, tx, value)?;
+        let item = look.fetch(py, tx, value)?;
         memory::push(py, &mut items, item)?;
     }
     Ok(items)
@@ -67,7 +52,7 @@ type Contents = Vec<(Handle, Content)>;
 
 /// Everything that is reached from `roots`, at one moment.
 fn collect(py: Python<'_>, space: &Space, tx: &mut Tx, roots: &[(BlockKind, Handle)]) -> Result<Contents, Stop> {
-    let mut contents = Contents::new();
+    let (mut contents, mut look) = (Contents::new(), Look::in_passing(space));
     let mut known: HashMap<u64, ()> = HashMap::new();
     let mut pending: Vec<(BlockKind, Handle)> = roots.to_vec();
     // Bound: each container once, and each has memory.
@@ -83,11 +68,11 @@ fn collect(py: Python<'_>, space: &Space, tx: &mut Tx, roots: &[(BlockKind, Hand
             }
         };
         let content = if kind == BlockKind::List {
-            let items = list_items(py, space, tx, handle, fetch_in_passing)?;
+            let items = list_items(py, &mut look, tx, handle)?;
             items.iter().for_each(|item| item.each_shared(&mut visit));
             Content::List(items)
         } else {
-            let entries = dict_entries(py, space, tx, handle, fetch_in_passing)?;
+            let entries = dict_entries(py, &mut look, tx, handle)?;
             entries.iter().for_each(|(_, value)| value.each_shared(&mut visit));
             Content::Dict(entries)
         };

@@ -8,6 +8,7 @@ import enum
 import pickle
 import re
 import struct
+import tracemalloc
 
 import pso
 import pytest
@@ -351,6 +352,59 @@ def test_an_int_subclass_that_lies_about_itself_is_looked_up_as_the_int_that_it_
         space.root[number] = "there"
         assert space.root.get(Liar(number)) == "there"
         assert Liar(number) in space.root and Liar(number + 1) not in space.root
+
+
+def test_a_tuple_that_others_make_deeper_is_refused(space):
+    """The danger: each is met where it is not deep, and what is stored nobody can read, or ends whoever drops it."""
+    node, versions = (), []
+    for _ in range(300):
+        node = (0, node)
+        versions.append(node)
+    for value in [node, versions, tuple(versions), {"versions": versions}, [versions[-1], versions[0]]]:
+        with pytest.raises(RecursionError):
+            space.root["refused"] = value
+    assert len(space.root) == 0
+    # The deepest that is accepted: 200, and one less in a tuple.
+    for value in [versions[:199], tuple(versions[:198]), [versions[198], (versions[197],)]]:
+        space.root["accepted"] = value
+        assert space.root.to_python() == {"accepted": value}
+        assert value[0] in space.List([value[0]])
+        assert list(space.root["accepted"]) == list(value)
+    with pytest.raises(RecursionError):
+        space.root["accepted"] = [versions[198], (versions[198], (versions[198],))]
+
+
+def test_a_tuple_that_several_items_name_is_read_once(space):
+    """The danger: a long one is read for each of them, and what is stored again takes as much room each time."""
+    common = tuple(range(1000))
+    items = space.List([common] * 1000)
+    table = space.Dict((number, common) for number in range(1000))
+    tracemalloc.start()
+    try:
+        reads = [items.to_python(), items[:], list(items.copy()), list(table.to_python().values()), sorted(items)]
+        assert items == [common] * 1000 and common in items and items.index(common) == 0
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert all(read == [common] * 1000 for read in reads)
+    assert all(item is read[0] for read in [reads[0], reads[1], reads[3]] for item in read)
+    assert peak < 10_000_000
+    used = space.stats()["used"]
+    items.extend(items)
+    table.update({str(key): value for key, value in table.to_python().items()})
+    assert space.stats()["used"] - used < 2_000_000 and len(items) == len(table) == 2000
+
+
+def test_nans_as_keys_are_as_many_as_there_are(space):
+    many = {float("nan"): number for number in range(3000)}
+    space.root["nans"] = many
+    shared = space.root["nans"]
+    shared.update((number * float("nan"), None) for number in range(3000))
+    assert len(shared) == 6000 and sorted(shared.copy().values(), key=str)[0] == 0
+    for number in reversed(range(6000)):
+        key, value = shared.popitem()
+        assert key != key and value == (number if number < 3000 else None)
+    assert len(shared) == 0 and space.fsck() == []
 
 
 def test_a_tuple_that_tuples_name_twice_at_each_level_is_read_as_one(space):

@@ -9,6 +9,7 @@
 //! key                          keys of dicts: hash and equality
 //! vector                       the array of cells that grows in place, under all that follow
 //! list dict queue              the mutable objects
+//! memory                       what an operation notes outside of the space
 //! ownership                    which names a value may have, and who gives its blocks back
 //! ```
 //! Damage: words read here may hold anything. A value is decoded fallibly, a length or count is checked before an address
@@ -22,6 +23,7 @@ pub mod float;
 pub mod int;
 pub mod key;
 pub mod list;
+mod memory;
 mod ownership;
 mod payload;
 pub mod queue;

@@ -8,7 +8,7 @@
 //! 3. Lists, dicts and queues may have any number of names. They are neither copied nor discarded here.
 
 use super::block::{allocate, corrupt, fill_plain, plain, room};
-use super::tuple;
+use super::{memory, tuple};
 use crate::error::Stop;
 use crate::platform::Platform;
 use crate::transaction::Participant;
@@ -35,7 +35,9 @@ fn discard_blocks<P: Platform>(tx: &mut Participant<P>, first: Handle) -> Result
             }
             BlockKind::Tuple => {
                 for index in 0..tuple::len(tx, handle)? {
-                    left.extend(tuple::item(tx, handle, index)?.and_then(Value::as_handle));
+                    if let Some(part) = tuple::item(tx, handle, index)?.and_then(Value::as_handle) {
+                        memory::push(&mut left, part)?;
+                    }
                 }
             }
             BlockKind::Text | BlockKind::Bytes | BlockKind::Int | BlockKind::Float => {}
@@ -64,10 +66,11 @@ fn copy_block<P: Platform>(tx: &mut Participant<P>, handle: Handle, depth: u32) 
             let mut items = Vec::new();
             for index in 0..tuple::len(tx, handle)? {
                 let item = tuple::item(tx, handle, index)?.unwrap_or(Value::NONE);
-                items.push(match item.as_handle() {
+                let copied = match item.as_handle() {
                     None => item,
                     Some(part) => copy_block(tx, part, depth + 1)?,
-                });
+                };
+                memory::push(&mut items, copied)?;
             }
             tuple::encode(tx, &items)
         }
@@ -76,8 +79,7 @@ fn copy_block<P: Platform>(tx: &mut Participant<P>, handle: Handle, depth: u32) 
             let words = room(tx, handle)?;
             let from = handle.block().offset(BLOCK_HEADER_WORDS);
             let (copied, payload) = allocate(tx, kind, words)?;
-            let content: Vec<u64> = (0..words).map(|index| plain(tx, from.offset(index))).collect();
-            fill_plain(tx, payload, content.into_iter());
+            fill_plain(tx, payload, (0..words as usize).map(|index| plain(tx, from.offset(index as u64))));
             Ok(Value::handle(copied))
         }
         BlockKind::List | BlockKind::Dict | BlockKind::Queue => Ok(Value::handle(handle)),

@@ -6,7 +6,7 @@ use super::Participant;
 use crate::collection;
 use crate::error::{Full, Stop};
 use crate::participant::EntryKind;
-use crate::platform::{OutOfPages, Platform};
+use crate::platform::Platform;
 use crate::reclamation::{self, Logs};
 use crate::recovery;
 use crate::word::{CellAddress, Handle, WordAddress};
@@ -45,8 +45,7 @@ impl<P: Platform> Participant<P> {
         // Release: recovery that reads the count finds the entry filled.
         self.platform().store(self.slot.entries_reserved(), self.entries, Release);
         if !self.limbo.reserve(self.discards) {
-            let bytes = self.discards as u64 * 64;
-            return Err(self.fail(Full::from(OutOfPages { bytes, errno: libc::ENOMEM }).into()));
+            return Err(self.fail(Full::of_process(self.discards * 64).into()));
         }
         Ok(())
     }

@@ -25,6 +25,7 @@ use crate::object::block::{
     allocate, corrupt, fill_plain, fits, handle_of, open_part, plain, read_count, within_space, write_count,
 };
 use crate::object::key::Key;
+use crate::object::memory;
 use crate::object::vector::MOST_PLACES;
 use crate::platform::Platform;
 use crate::shape::{BUCKET_PAIR_WORDS, BUCKET_PREFIX_WORDS};
@@ -156,11 +157,14 @@ fn pairs<P: Platform>(tx: &Participant<P>, cell: CellAddress, bucket: Value) -> 
         return Ok(vec![Pair { hash: entry.hash(tx), entry: handle }]);
     }
     let (first, count) = several(tx, handle)?;
-    let pair = |index| {
+    let mut pairs = Vec::new();
+    // One more for who adds one.
+    memory::reserve(&mut pairs, count as usize + 1)?;
+    for index in 0..count {
         let pair = first.offset(index * BUCKET_PAIR_WORDS);
-        Ok(Pair { hash: plain(tx, pair), entry: pair_entry(tx, pair)? })
-    };
-    (0..count).map(pair).collect()
+        pairs.push(Pair { hash: plain(tx, pair), entry: pair_entry(tx, pair)? });
+    }
+    Ok(pairs)
 }
 
 /// What a bucket cell holds for these entries.
@@ -250,8 +254,10 @@ impl Dict {
         let bit = split_bit(bucket);
         let lower = self.buckets().ensure(tx, bucket - bit)?;
         let both = tx.read(lower)?;
-        let (up, down): (Vec<Pair>, Vec<Pair>) =
-            pairs(tx, lower, both)?.into_iter().partition(|pair| pair.hash & bit != 0);
+        let mut down = pairs(tx, lower, both)?;
+        let mut up = Vec::new();
+        memory::reserve(&mut up, down.len())?;
+        up.extend(down.extract_if(.., |pair| pair.hash & bit != 0));
         if !up.is_empty() && !down.is_empty() {
             let value = value_of(tx, &down)?;
             tx.write(lower, value)?;

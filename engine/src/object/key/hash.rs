@@ -8,6 +8,7 @@
 //! `siphasher` crate, which the short forms equal (there is a test).
 
 use std::hash::Hasher;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use siphasher::sip::SipHasher13;
 
@@ -19,6 +20,7 @@ const NONE_TAG: u64 = u64::from_le_bytes(*b"none    ");
 const IDENTITY_TAG: u64 = u64::from_le_bytes(*b"identity");
 const TUPLE_TAG: u64 = u64::from_le_bytes(*b"tuple   ");
 const LARGE_TAGS: [u64; 2] = [u64::from_le_bytes(*b"large   "), u64::from_le_bytes(*b"-large  ")];
+const NAN_TAG: u64 = u64::from_le_bytes(*b"no numbr");
 const FRACTION_TAG: u64 = u64::from_le_bytes(*b"fraction");
 
 /// The key of the hash function of a space.
@@ -133,9 +135,18 @@ pub(super) fn hash_view(key: HashKey, view: &KeyView) -> u64 {
     }
 }
 
+/// Equal to nothing, itself included, so each gets a hash of its own: with one for all they would fill one bucket, in a time that grows with the square of their number.
+#[cold]
+fn nan(key: HashKey) -> u64 {
+    static HASHED: AtomicU64 = AtomicU64::new(0);
+    // Relaxed: a number that no other has in this process.
+    key.words([NAN_TAG ^ u64::from(std::process::id()), HASHED.fetch_add(1, Relaxed)])
+}
+
 fn hash_number(key: HashKey, number: Number) -> u64 {
     match number {
         Number::Small(value) => key.int(value),
+        Number::Fraction(value) if value.is_nan() => nan(key),
         Number::Fraction(value) => key.words([FRACTION_TAG, value.to_bits()]),
         Number::Large { negative, magnitude } => {
             let mut hasher = key.hasher();

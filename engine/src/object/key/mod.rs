@@ -13,7 +13,7 @@ mod number;
 use self::hash::{HashKey, hash_view};
 pub(super) use self::number::{small, trimmed};
 use crate::error::Stop;
-use crate::object::{bytes, float, int, text, tuple};
+use crate::object::{bytes, float, int, memory, text, tuple};
 use crate::platform::Platform;
 use crate::transaction::Participant;
 use crate::word::{Handle, Value};
@@ -126,7 +126,8 @@ fn encode_view<P: Platform>(tx: &mut Participant<P>, view: &KeyView) -> Result<V
         KeyView::Bytes(bytes) => bytes::encode(tx, bytes),
         KeyView::Identity(handle) => Ok(Value::handle(*handle)),
         KeyView::Tuple(items) => {
-            let mut values = Vec::with_capacity(items.len());
+            let mut values = Vec::new();
+            memory::reserve(&mut values, items.len())?;
             for item in items {
                 values.push(encode_view(tx, item)?);
             }

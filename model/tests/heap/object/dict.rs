@@ -236,6 +236,29 @@ fn nan_is_never_found_and_a_live_object_is_found_as_itself() {
     .unwrap();
 }
 
+/// The danger: one bucket for all, which each insertion writes anew, as long as it has become by then.
+#[test]
+fn many_nans_have_no_bucket_in_common() {
+    const MANY: u64 = 2000;
+    let mut tx = one(4 * MIB);
+    tx.run(|tx| {
+        let dict = dict::create(tx)?;
+        for number in 0..MANY as i64 {
+            let key = [KeyView::Float(f64::NAN), KeyView::Tuple(vec![KeyView::Float(f64::NAN)])];
+            for (place, view) in key.into_iter().enumerate() {
+                let key = Key::new(tx.arena().hash_key(), view);
+                dict::set(tx, dict, &key, integer(2 * number + place as i64))?;
+            }
+        }
+        for number in (0..2 * MANY as i64).rev() {
+            let last = dict::pop_last(tx, dict)?;
+            assert_eq!(last.map(|(_, value)| value), Some(integer(number)));
+        }
+        Ok(())
+    })
+    .unwrap();
+}
+
 /// Two open transactions change different present keys: neither stops the other. This is the bound that the layout is for.
 #[test]
 fn updates_of_different_keys_do_not_conflict() {
