@@ -18,6 +18,9 @@ use crate::recovery;
 use crate::transaction::{Participant, have_grown};
 use crate::word::{ParticipantId, ProcessSlotId, Version};
 
+/// Words of a space in which a place is kept ready, at least: 8 MiB.
+const WITH_A_READY_PLACE: u64 = 1 << 20;
+
 /// A space, joined. Shared by the threads (and interpreters) of a process.
 #[derive(Debug)]
 pub struct Space<P: Platform> {
@@ -310,10 +313,11 @@ impl<P: Platform> Space<P> {
     }
 
     /// Sees to it that a place which nobody has comes with logs: who joins a full space has no room for his own, and without them he could free nothing. True: there is one.
+    /// Only in spaces of 8 MiB and more: what it takes, two superblocks, is too much of a smaller one.
     ///
     /// Cost: a load for each place before it; where there is none as much as joining and leaving.
     pub fn keep_place_ready(self: &Arc<Self>) -> bool {
-        if self.arena.platform().forked() {
+        if self.arena.platform().forked() || self.arena.layout().geometry().space_words < WITH_A_READY_PLACE {
             return false;
         }
         let mut without_logs = None;

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-use super::reach::{Found, reach};
+use super::reach::{Found, Retired, reach};
 use crate::allocator;
 use crate::arena::Arena;
 use crate::platform::Platform;
-use crate::word::{BlockKind, Colour, Cycle, Handle, Link, Mark, Value, WordAddress};
+use crate::word::{BlockKind, BlockPhase, Colour, Cycle, Handle, Link, Mark, Value, WordAddress};
 
 /// Where a block has its mark.
 #[inline]
@@ -17,7 +17,7 @@ pub(super) fn mark_word(handle: Handle) -> WordAddress {
 /// Number of the collection under way, 0: none. Relaxed: fences order it (step 1 of the protocol).
 #[inline]
 #[track_caller]
-pub(super) fn under_way<P: Platform>(arena: &Arena<P>) -> u64 {
+pub(crate) fn under_way<P: Platform>(arena: &Arena<P>) -> u64 {
     Cycle::of_one_under_way(arena.platform().load(arena.layout().collection(), Relaxed))
 }
 
@@ -57,6 +57,8 @@ pub(super) fn recolour<P: Platform>(arena: &Arena<P>, handle: Handle, cycle: u64
     {
         match platform.compare_exchange(mark_word(handle), word, new, Relaxed, Relaxed) {
             Ok(_) => return true,
+            // Without a mark where there was one: another block's by now.
+            Err(0) => return false,
             Err(now) => word = now,
         }
     }
@@ -98,29 +100,38 @@ pub(crate) fn born<P: Platform>(arena: &Arena<P>, handle: Handle, shared: bool) 
 }
 
 /// A commit that exists and has stored nothing yet: by its owner, or by whoever finishes it for the dead, after a fence behind COMMITTED. The
-/// values that it overwrites, what its attempt has named, and the blocks that it has made.
+/// values that it overwrites, its read log, as cells and values, and the blocks that it has made.
+///
+/// `known`: the collection that was [under way](under_way) before its reads were looked at for the last time; 0 if that is not known. Of one that has begun since nobody has heard who has
+/// overwritten meanwhile what was read: all of it may go into the cells that the commit stores. Else only what it has named.
 #[inline]
 #[track_caller]
 pub(crate) fn note_commit<P: Platform>(
     arena: &Arena<P>,
+    known: u64,
     overwritten: impl Iterator<Item = u64>,
-    named: impl Iterator<Item = u64>,
+    read: impl Iterator<Item = (u64, u64)>,
     made: impl Iterator<Item = Handle>,
 ) {
     let cycle = under_way(arena);
     if cycle != 0 {
-        overwritten.chain(named).for_each(|word| shade_from(arena, cycle, word));
-        made.for_each(|handle| blacken(arena, cycle, handle));
+        let constant = arena.constant().index();
+        let read = read.filter(|(cell, _)| *cell == constant || cycle != known);
+        read.for_each(|(_, word)| shade_from(arena, cycle, word, Retired::Followed));
+        overwritten.for_each(|word| shade_from(arena, cycle, word, Retired::Passed));
+        made.for_each(|handle| note_made(arena, cycle, handle));
     }
 }
 
-/// A block that a commit has made: what it names was there before, or is made by the same commit.
+/// A block that a commit has made: black, for what it names was there before and is shaded, or is made by the same commit. One that is LIVE a dead one had published before he died, and his
+/// log may be gone: it is to be traced.
 #[cold]
-fn blacken<P: Platform>(arena: &Arena<P>, cycle: u64, handle: Handle) {
+fn note_made<P: Platform>(arena: &Arena<P>, cycle: u64, handle: Handle) {
     if let Ok(state) = allocator::check_fully(arena, handle)
         && has_many_names(arena, handle, state.kind)
     {
-        recolour(arena, handle, cycle, Colour::White, Colour::Black);
+        let to = if state.phase == BlockPhase::Private { Colour::Black } else { Colour::Grey };
+        recolour(arena, handle, cycle, Colour::White, to);
     }
 }
 
@@ -158,19 +169,19 @@ pub fn note_released<P: Platform>(arena: &Arena<P>, handle: Handle) {
     let cycle = under_way(arena);
     // What an attempt made that did not commit may be held all the same, and its memory be nobody's.
     if cycle != 0 && allocator::check_fully(arena, handle).is_ok() {
-        shade_from(arena, cycle, handle.raw());
+        shade_from(arena, cycle, handle.raw(), Retired::Passed);
     }
 }
 
 #[cold]
 #[inline(never)]
-fn shade_from<P: Platform>(arena: &Arena<P>, cycle: u64, word: u64) {
+fn shade_from<P: Platform>(arena: &Arena<P>, cycle: u64, word: u64, retired: Retired) {
     if Value::from_raw(word).as_handle().is_none() {
         return;
     }
     let mut pending = vec![word];
     while let Some(word) = pending.pop() {
-        reach(arena, word, &mut |found, _| match found {
+        reach(arena, word, retired, &mut |found, _| match found {
             Found::ManyNames(handle) => {
                 shade(arena, handle, cycle);
             }

@@ -15,7 +15,7 @@
 //! 1. *Open.* The word beside the clock, by compare-exchange from `n - 1`, over or not, to `n`, under way (T0). Fence. Note who is COMMITTED.
 //!    A commit fences behind COMMITTED and looks at the word: every one that is not noted knows of `n`, or of a later one. Nobody is waited for.
 //! 2. *Meanwhile*, a commit that sees `n`, before it stores anything: **shades** (white to grey) what leads from the old value of each cell
-//!    that it overwrites, and what its attempt has named; makes black what it has made. Whoever begins to hold an object, or lets go of it, shades it.
+//!    that it overwrites, what its attempt has named, and, if it had not seen `n` before it looked at its reads for the last time, all that it has read; makes black what it has made. Whoever begins to hold an object, or lets go of it, shades it.
 //! 3. *Roots.* Of those who were noted and are COMMITTED still: the values that they store, and the ones before; what they
 //!    have made is black. Then the root cell, and what processes hold (`holding`). Then the read logs of all who are in an attempt, and what they lead to (`reclamation::hazards`).
 //! 4. *Mark.* Each grey block is traced and made black. From here on whoever would collect, too, may help, if he has asked for it: the word says so.
@@ -32,9 +32,10 @@
 //! one, which the tracer acquired; so the block was grey when the last look began, and would have been found. The path may begin
 //! at a name in the log of an attempt, which is traced like a root.
 //! *By what attempts know.* What an attempt has read before T0 stands in its log when the logs are looked at, unless it is through by then: then
-//! it has dropped it; or its process holds it (its entry is found, or it saw `n` and shaded: a fence on either side); or it has committed it,
-//! after T0, and then the cell that it had read it from is unchanged and leads to it at T0, or it was held and *named*
-//! (`Participant::name`), and the commit has shaded it. What is read after T0 comes from a path at T0, from such a commit, or was
+//! it has dropped it; or its process holds it (its entry is found, or it saw `n` and shaded: a fence on either side); or it was held and *named*
+//! (`Participant::name`), and the commit has shaded it; or it has committed it, after T0, and may have looked at the cell that it had read it from for the last time before. If it saw `n` before that look (and before F2), the cell
+//! leads to it at T0, or one who knows of `n` has overwritten it since: who is noted, and COMMITTED behind a fence, is found in the look, and the attempt lost. If not, one who knows nothing may have
+//! overwritten the cell between the look and T0: then the commit has shaded all that it had read, through what was taken out meanwhile, too; its log keeps that. What is read after T0 comes from a path at T0, from such a commit, or was
 //! made since. An entry of a log that the collector does not find was looked at a second time after the collector's fence: the
 //! cell named the block after T0.
 //! *What is made.* PRIVATE until its commit, which makes it black before it is LIVE, or is noted, and then the collector does. What it names its attempt knew: see above;
@@ -60,7 +61,7 @@
 //!
 //! **Killed at any step.** Whoever helps: what he was tracing is grey still. A collector: the word says `n`, which costs commits some work until somebody takes over. The list of what was retired may have lost
 //! its last step; recovery mends that, and until then his hazard pointer stands. Condemned blocks that were not retired are white again, and nobody can reach them; that they name what is gone, `fsck`
-//! knows. White for being condemned once more, that is: whoever is led to one by a word that meant nothing does not make it grey. Whoever is killed in a commit has shaded before any store; else his recoverer finds all locks, and his log, and shades.
+//! knows. White for being condemned once more, that is: whoever is led to one by a word that meant nothing does not make it grey. Whoever is killed in a commit has shaded before any store; else his recoverer finds all locks, and his log, and shades all that he had read. What he has published already is not made black but grey: his log may be gone.
 //!
 //! *Bounds.* A look is a load for each block of the superblocks in which blocks of many names were made. Memory of the collector:
 //! `trace::MOST_PENDING` names, and as many of each who helps. What processes hold is looked at in one step, and so is each record of a commit.
@@ -74,7 +75,7 @@ mod role;
 mod roots;
 mod trace;
 
-pub(crate) use colour::{born, is_under_way, note_commit};
+pub(crate) use colour::{born, is_under_way, note_commit, under_way};
 pub use colour::{is_beyond_doubt, note_held, note_released};
 pub use help::{Help, Helping};
 pub use passes::{Collected, Collection, Step};

@@ -19,11 +19,26 @@ pub(super) enum Found {
     Nothing,
 }
 
+/// What is RETIRED: a block of one name that somebody has taken out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retired {
+    /// It was shaded through by whoever took it out, after the collection had begun, and is named here no more. It does not stay where it is: the memory may be somebody else's
+    /// before a mark is set.
+    Passed,
+    /// The caller's log keeps it, and it may have been taken out before the collection began.
+    Followed,
+}
+
 /// Calls `found` for each end of the ways from `word`, with the last cell on that way, if there is one: the value of an entry, which commits change as they
 /// change the cell that the word is from. Of what is freed meanwhile nothing is found, or something that the word does not lead to.
-pub(super) fn reach<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl FnMut(Found, Option<Place>)) {
+pub(super) fn reach<P: Platform>(
+    arena: &Arena<P>,
+    word: u64,
+    retired: Retired,
+    found: &mut impl FnMut(Found, Option<Place>),
+) {
     // One word, one block of one name, is nearly all there is: no list for them.
-    let Some(first) = step(arena, word, &mut |end| found(end, None)) else { return };
+    let Some(first) = step(arena, word, retired, &mut |end| found(end, None)) else { return };
     let mut pending = vec![(first, None)];
     // Bound: a space has no more blocks, and each has one name; damage may close them to a ring.
     for _ in 0..arena.layout().geometry().space_words / 4 {
@@ -31,7 +46,7 @@ pub(super) fn reach<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl F
         let read = each_word(arena, handle, kind, &mut |at, word| {
             let entry = kind == BlockKind::DictEntry;
             let cell = if entry { Some(Place { word, at, within: Some(handle) }) } else { cell };
-            pending.extend(step(arena, word, &mut |end| found(end, cell)).map(|block| (block, cell)));
+            pending.extend(step(arena, word, retired, &mut |end| found(end, cell)).map(|block| (block, cell)));
         });
         if read.is_err() {
             found(Found::Nothing, cell);
@@ -42,17 +57,26 @@ pub(super) fn reach<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl F
 
 /// A block of one name that leads on; or nothing, or an end.
 #[inline]
-fn step<P: Platform>(arena: &Arena<P>, word: u64, found: &mut impl FnMut(Found)) -> Option<(Handle, BlockKind)> {
+fn step<P: Platform>(
+    arena: &Arena<P>,
+    word: u64,
+    retired: Retired,
+    found: &mut impl FnMut(Found),
+) -> Option<(Handle, BlockKind)> {
     let Some(handle) = Value::from_raw(word).as_handle() else {
         if Value::from_raw(word).unpack().is_none() {
             found(Found::Nothing);
         }
         return None;
     };
-    // What is PRIVATE after T0 was made since; what is RETIRED was shaded through by whoever took it out, and is named here no more. Neither
-    // stays where it is: the memory may be somebody else's before a mark is set.
+    // What is PRIVATE after T0 was made since.
     let kind = match allocator::check(arena, handle).map(|state| (state.phase, state.kind)) {
         Ok((BlockPhase::Live, kind)) if can_be_named(kind) => kind,
+        Ok((BlockPhase::Retired, kind @ (BlockKind::Tuple | BlockKind::DictEntry)))
+            if retired == Retired::Followed && !has_many_names(arena, handle, kind) =>
+        {
+            return Some((handle, kind));
+        }
         Ok((BlockPhase::Private, _)) => return None,
         _ => {
             found(Found::Nothing);

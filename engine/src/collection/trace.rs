@@ -2,7 +2,7 @@
 
 use super::colour::{colour, is_condemned};
 use super::doubt::{Place, damaged_mark, stands};
-use super::reach::{Found, each_word, reach, some_words};
+use super::reach::{Found, Retired, each_word, reach, some_words};
 use super::role::{Right, Seat, is_in_use};
 use crate::allocator;
 use crate::error::{Corrupt, Stop};
@@ -115,7 +115,7 @@ impl Tracer {
     }
 
     fn follow<P: Platform>(&mut self, seat: &Seat<'_, P>, right: &Right, word: u64, place: Option<Place>) {
-        reach(seat.arena, word, &mut |found, cell| match found {
+        reach(seat.arena, word, Retired::Passed, &mut |found, cell| match found {
             Found::Array(array) => self.starved |= !push(&mut self.arrays, Part { array, from: 0, place }),
             Found::ManyNames(object) => {
                 if !self.note(seat, right, object) {

@@ -256,8 +256,8 @@ impl Leftover {
         platform.fence(SeqCst);
         let written = self.held(arena).filter(|held| held.kind == EntryKind::Write);
         let overwritten = written.map(|held| held.entry.old_value(arena));
-        let named = std::iter::once_with(|| self.named(arena)).flatten();
-        collection::note_commit(arena, overwritten, named, self.made(arena));
+        let read = std::iter::once_with(|| self.logged(arena)).flatten();
+        collection::note_commit(arena, 0, overwritten, read, self.made(arena));
         let (mut cells_end, mut discards_end) = (0, 0);
         let mut blocks = Blocks { handles: [None; Blocks::TOGETHER], count: 0 };
         for (number, entry) in self.entries(arena, self.reserved) {
@@ -298,8 +298,8 @@ impl Leftover {
         })
     }
 
-    /// What it has named.
-    fn named<P: Platform>(&self, arena: &Arena<P>) -> Vec<u64> {
+    /// What it has read and named: cells and values.
+    fn logged<P: Platform>(&self, arena: &Arena<P>) -> Vec<(u64, u64)> {
         // Relaxed: of the dead all is seen.
         let counted = arena.platform().load(self.slot.read_log_length(), Relaxed);
         let mut reads = Vec::new();
@@ -308,8 +308,7 @@ impl Leftover {
         while (reads.len() as u64) < counted && foreign_reads(arena, self.slot, reads.len() as u64, &mut read) == 1 {
             reads.push(read[0]);
         }
-        let constant = arena.constant().index();
-        reads.into_iter().filter(|(cell, _)| *cell == constant).map(|(_, value)| value).collect()
+        reads
     }
 
     /// What the commit took out goes into the list of the dead, for whoever takes the slot next.

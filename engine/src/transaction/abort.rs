@@ -27,6 +27,7 @@ impl<P: Platform> Participant<P> {
         // What one has grown by that has found the space full others need more.
         if std::mem::take(&mut self.was_refused) {
             self.trim_logs();
+            self.collect();
         } else if self.has_large_logs && !self.is_foreign() {
             self.shrink_logs();
         }

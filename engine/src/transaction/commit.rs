@@ -120,6 +120,8 @@ impl<P: Platform> Participant<P> {
     /// ACTIVE to PREPARED, and all reads still hold. Gives the version of the commit; `None`: somebody asks for a lull.
     fn prepare(&mut self) -> Result<Option<Version>, Stop> {
         let prepared = self.status(State::Prepared);
+        // Before F2: if one is under way here, whoever commits over what we have read and see unchanged behind F2 knows of it.
+        self.collection_known = collection::under_way(self.arena());
         if self.platform().compare_exchange(self.slot.status(), self.active, prepared, AcqRel, Relaxed).is_err() {
             return Err(self.lost());
         }
@@ -180,7 +182,8 @@ impl<P: Platform> Participant<P> {
     #[cold]
     #[inline(never)]
     fn note_commit(&self) {
-        collection::note_commit(&self.arena, self.overwritten(), self.named(), self.made());
+        let (known, read) = (self.collection_known, self.logged());
+        collection::note_commit(&self.arena, known, self.overwritten(), read, self.made());
     }
 
     /// The values that the commit overwrites.
@@ -192,13 +195,11 @@ impl<P: Platform> Participant<P> {
         })
     }
 
-    /// What the attempt has named.
-    fn named(&self) -> impl Iterator<Item = u64> {
-        let (platform, constant) = (self.arena.platform(), self.arena.constant().index());
+    /// What the attempt has read and named: cells and values.
+    fn logged(&self) -> impl Iterator<Item = (u64, u64)> {
         let reads = (0..self.reads).map(|read| self.read_log.address(read));
         // Relaxed: this participant wrote them.
-        let named = reads.filter(move |entry| platform.load(*entry, Relaxed) == constant);
-        named.map(|entry| platform.load(entry.offset(2), Relaxed))
+        reads.map(|entry| [entry, entry.offset(2)].map(|word| self.platform().load(word, Relaxed)).into())
     }
 
     /// The blocks that it has made.

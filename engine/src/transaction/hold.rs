@@ -111,15 +111,24 @@ impl<P: Platform> Participant<P> {
 
     /// In the child of a fork: holds what its parent does, in entries of the same indices.
     pub(crate) fn hold_all_at(&mut self, held: &[Hold]) -> Result<(), Stop> {
-        self.begin()?;
-        for hold in held {
-            let done = holding::hold_at(&self.space, &mut self.cache, self.id, *hold);
-            done.map_err(|stop| self.fail(stop))?;
-            // The entry was put there by a store, not by an exchange as in `hold`.
-            self.platform().fence(SeqCst);
-            collection::note_held(&self.arena, hold.handle());
+        // So many at once as are named in a log that need not grow.
+        let together = self.arena.layout().geometry().log_base as usize;
+        for some in held.chunks(together) {
+            self.begin()?;
+            some.iter().try_for_each(|hold| self.hold_at(*hold))?;
+            self.abort();
         }
-        self.abort();
+        Ok(())
+    }
+
+    fn hold_at(&mut self, hold: Hold) -> Result<(), Stop> {
+        // The parent may end meanwhile, and what it held go: while it is marked here the name keeps its memory.
+        self.name(hold.handle())?;
+        let done = holding::hold_at(&self.space, &mut self.cache, self.id, hold);
+        done.map_err(|stop| self.fail(stop))?;
+        // The entry was put there by a store, not by an exchange as in `hold`.
+        self.platform().fence(SeqCst);
+        collection::note_held(&self.arena, hold.handle());
         Ok(())
     }
 }

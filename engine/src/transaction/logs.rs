@@ -54,7 +54,8 @@ impl<P: Platform> Participant<P> {
     /// meanwhile is for the next one who finds the space full.
     #[cold]
     pub(super) fn makes_room(&mut self) -> bool {
-        self.collect() + recovery::recover_dead(&self.space) > 0
+        // First the dead: what they have read keeps what this one has taken out.
+        recovery::recover_dead(&self.space) + self.collect() > 0
     }
 
     fn kept(&self) -> u64 {

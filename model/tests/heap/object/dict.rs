@@ -240,7 +240,7 @@ fn nan_is_never_found_and_a_live_object_is_found_as_itself() {
 #[test]
 fn many_nans_have_no_bucket_in_common() {
     const MANY: u64 = 2000;
-    let mut tx = one(4 * MIB);
+    let mut tx = one(16 * MIB);
     tx.run(|tx| {
         let dict = dict::create(tx)?;
         for number in 0..MANY as i64 {

@@ -63,11 +63,35 @@ fn who_is_refused_keeps_the_first_pieces() {
     assert!(log_words(&space) > before, "a log of 512 stays where there is room");
     let refused = tx.run(|tx| tx.allocate(BlockKind::Text, 1 << 19).map(drop));
     assert!(matches!(refused, Err(Stop::Full(_))), "{refused:?}");
-    tx.collect();
     assert_eq!(log_words(&space), before);
+    assert_eq!(in_phase(&space, BlockPhase::Retired), 0, "it waits for nobody");
     assert_eq!(contents(&mut tx, &cells).len(), 300);
     tx.leave();
     assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+/// The danger: the dead one is recovered by the way, in vain as it seems, and nobody tries again.
+#[test]
+fn what_the_dead_had_is_room_though_somebody_holds_what_was_taken_out() {
+    const MOST: u64 = 40 * 8192;
+    let (heap, space) = space_of(4 * MIB);
+    let mut tx = space.participant().unwrap();
+    let list = texts(&mut tx, 1);
+    let mut reader = another(&heap, &space).participant().unwrap();
+    reader.begin().unwrap();
+    assert_eq!(item(&mut reader, list, 0), Ok(long(0)));
+    tx.run(|tx| replace(tx, list, 0, 1)).unwrap();
+    let doomed = another(&heap, &space);
+    let mut victim = doomed.participant().unwrap();
+    victim.begin().unwrap();
+    victim.allocate(BlockKind::Bytes, MOST).unwrap();
+    std::mem::forget(victim);
+    heap.kill_process(doomed.process());
+    tx.begin().unwrap();
+    assert!(tx.allocate(BlockKind::Bytes, MOST).is_ok());
+    tx.abort();
+    assert_eq!(in_phase(&space, BlockPhase::Retired), 1, "the reader holds it");
+    reader.abort();
 }
 
 /// Runs what needs a larger log in a full space in which something that was taken out waits to be freed.
@@ -126,7 +150,7 @@ fn who_was_refused_begins_his_record_where_most_fits() {
 #[test]
 fn who_joins_a_full_space_takes_the_place_that_is_ready() {
     for is_ready in [false, true] {
-        let (heap, space) = space_of(MIB);
+        let (heap, space) = space_of(8 * MIB);
         let mut tx = space.participant().unwrap();
         assert!(!is_ready || space.keep_place_ready());
         let all = cells(&mut tx, 1000);
@@ -149,7 +173,7 @@ fn who_joins_a_full_space_takes_the_place_that_is_ready() {
 #[test]
 fn who_is_killed_while_he_makes_a_place_ready_costs_nothing() {
     for step in 0.. {
-        let (heap, space) = space_of(MIB);
+        let (heap, space) = space_of(8 * MIB);
         let tx = space.participant().unwrap();
         let process = heap.process();
         let doomed = Space::join(process.clone(), *space.arena().layout()).unwrap();
