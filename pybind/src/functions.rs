@@ -396,8 +396,10 @@ fn after_fork(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result
 /// In the child. A space that it cannot join hinders no other; whoever uses the space tries again.
 fn forked(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
     crate::ffi::gil::forked(py);
+    let interpreter = interpreter(py, module)?;
+    interpreter.forked(py);
     let mut result = Ok(py.none());
-    for space in interpreter(py, module)?.spaces.all(py) {
+    for space in interpreter.spaces.all(py) {
         if space.is_closed() {
             continue;
         }

@@ -84,6 +84,8 @@ pub struct Interpreter {
     under_way: Cell<usize>,
     /// Attempts of transactions so far.
     attempts: Cell<u64>,
+    /// The process whose threads those are.
+    process: Cell<u32>,
 }
 
 /// The module's share of the interpreter's state. Spaces hold others, so the classes live as long as any object of theirs.
@@ -131,6 +133,7 @@ impl State for Core {
             transactions: RefCell::default(),
             under_way: Cell::new(0),
             attempts: Cell::new(0),
+            process: Cell::new(std::process::id()),
         })))
     }
 
@@ -272,8 +275,16 @@ impl Interpreter {
     pub fn transactions_in(&self, space: &Space) -> Vec<Rc<Transaction>> {
         self.transactions.borrow().iter().filter(|transaction| transaction.is_in(space)).cloned().collect()
     }
-    /// In a child of a fork: only this thread is left.
+    /// In a child of a fork that may have run no handlers.
+    pub fn notice_fork(&self, py: Python<'_>) {
+        if self.process.get() != std::process::id() {
+            self.forked(py);
+        }
+    }
+    /// In a child of a fork: only this thread is left. Once for each, and before it starts threads: they are in transactions of their own when
+    /// another space joins late.
     pub fn forked(&self, py: Python<'_>) {
+        self.process.set(std::process::id());
         let me = gil::thread(py);
         let mut transactions = self.transactions.borrow_mut();
         transactions.retain(|transaction| transaction.thread() == me);

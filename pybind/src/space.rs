@@ -54,6 +54,8 @@ pub struct Space {
     hashes: Box<Hashes>,
     /// `None` once it is closed.
     membership: RefCell<Option<Arc<Membership>>>,
+    /// The incarnation of the process that all below is of.
+    incarnation: Cell<u64>,
     /// What the guards of held objects release to.
     keeper: RefCell<Rc<Keeper>>,
     /// For those who sleep: they stop and say so.
@@ -97,6 +99,7 @@ impl Space {
             let before = known.keeper.replace(Keeper::new(Arc::clone(&membership)));
             drop(before);
             let last = last_collection(&membership);
+            known.incarnation.set(membership.native().incarnation());
             *known.membership.borrow_mut() = Some(membership);
             // Its file may have moved since.
             known.location.replace(location);
@@ -120,6 +123,7 @@ impl Space {
             policy: membership.space().arena().policy(),
             hashes: Box::new(Hashes::new()),
             keeper: RefCell::new(Keeper::new(Arc::clone(&membership))),
+            incarnation: Cell::new(membership.native().incarnation()),
             membership: RefCell::new(Some(membership)),
             closed: Arc::new(AtomicBool::new(false)),
             ended: Cell::new(false),
@@ -222,15 +226,22 @@ impl Space {
     /// In a child of a fork: forgets what is the parent's and takes a place of the process's own.
     #[cold]
     pub fn rejoin(&self, py: Python<'_>) -> Result<()> {
+        self.interpreter.notice_fork(py);
+        let membership = self.membership.borrow().clone();
+        // By now all is this process's, what its threads do included: whoever asks has slept through the fork.
+        let is_ours = |native: &Native| !native.forked() && native.incarnation() == self.incarnation.get();
+        if membership.as_ref().is_some_and(|membership| is_ours(membership.native())) {
+            return Ok(());
+        }
         for transaction in self.interpreter.transactions_in(self) {
             transaction.forked();
         }
-        self.interpreter.forked(py);
         // Dropped without leaving: the places are the parent's.
         drop((self.spare.take(), self.others.take(), self.idle.take()));
-        self.garbage.forget(self.membership.borrow().as_deref().map_or(0, last_collection));
-        let Some(membership) = self.membership.borrow().clone() else { return Ok(()) };
+        self.garbage.forget(membership.as_deref().map_or(0, last_collection));
+        let Some(membership) = membership else { return Ok(()) };
         let (which, inherits) = (membership.which(), membership.rejoin());
+        self.incarnation.set(membership.native().incarnation());
         if !matches!(inherits, Ok(true)) {
             // What the proxies of before hold is void. After an error, too: the process may have a place by now, and nothing in its table.
             self.keeper.replace(Keeper::new(membership)).close();

@@ -1,0 +1,92 @@
+"""Forks at odd moments: by a C library, which runs no handlers, and by a signal handler in the middle of something. The dangers: a
+child that takes its own threads for its parent's, and one that goes on in its parent's name."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import threading
+
+import pso
+
+
+def in_child_without_handlers(function):
+    """Forks as a C library does; runs the function in the child, with the interpreter's lock; gives its exit code."""
+    child = ctypes.PyDLL(None).fork()
+    if child == 0:
+        code = 1
+        try:
+            code = function() or 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@contextlib.contextmanager
+def a_handler_that_forks(in_the_child=lambda: None, after=0.2):
+    """The handler of a signal that comes after a moment forks, and the child goes on where it was. Gives the numbers of the children."""
+    pids = []
+
+    def fork(*_):
+        pids.append(os.fork())
+        if pids == [0]:
+            in_the_child()
+
+    before = signal.signal(signal.SIGALRM, fork)
+    signal.setitimer(signal.ITIMER_REAL, after)
+    try:
+        yield pids
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class Inside:
+    """A thread that is in a transaction until it is told to fail in it."""
+
+    def __init__(self, space):
+        self.space, self.inside, self.told = space, threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+        assert self.inside.wait(20)
+
+    def run(self):
+        with contextlib.suppress(ZeroDivisionError):
+            self.space.run(self.body)
+
+    def body(self):
+        self.inside.set()
+        assert self.told.wait(20)
+        self.space.root["undone"] = True
+        raise ZeroDivisionError
+
+    def fail(self):
+        self.told.set()
+        self.thread.join(20)
+        return "undone" not in self.space.root
+
+
+def test_a_space_that_joins_late_leaves_the_transactions_of_others_alone(space):
+    with pso.create(size="2M") as another:
+
+        def child():
+            inside = Inside(space)
+            another.root["x"] = 1
+            return 0 if inside.fail() else 2
+
+        assert in_child_without_handlers(child) == 0
+        assert another.root == {"x": 1} and space.root == {}
+
+
+def test_who_has_slept_through_a_fork_leaves_the_transactions_of_others_alone(space):
+    queue, inside = space.Queue(), []
+    threading.Timer(1, lambda: (queue.put(1), queue.put(2))).start()
+    with a_handler_that_forks(lambda: inside.append(Inside(space))) as pids:
+        code = 1
+        try:
+            assert queue.get(timeout=20) in (1, 2)
+            code = 0 if not inside or inside[0].fail() else 2
+        finally:
+            if pids == [0]:
+                os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1]) == 0
