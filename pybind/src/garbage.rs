@@ -277,31 +277,37 @@ pub struct Freed {
 /// One collection from its begin to its end, without the interpreter's lock while it works. Waits for whoever collects, and for those
 /// who are in the middle of a transaction, but not for ever.
 pub fn collect(py: Python<'_>, space: &Space, share: Share) -> Result<Freed> {
-    let mut member = space.take_member(py)?;
-    let freed = collect_in(py, space, &mut member, share);
-    space.put_member(member);
-    freed
+    // Bounded by the forks of signal handlers: what was begun goes on in the parent, the child begins anew.
+    loop {
+        let mut member = space.take_member(py)?;
+        let freed = collect_in(py, space, &mut member, share);
+        let forked = member.is_foreign();
+        space.put_member(member);
+        if !forked || freed.is_err() {
+            return freed;
+        }
+    }
 }
 
-/// The same by a member that is in no attempt: in a full space there may be no room for another one.
+/// The same by a member that is in no attempt: in a full space there may be no room for another one. Whoever finds it foreign after knows that nothing was
+/// done in this process.
 pub fn collect_with(py: Python<'_>, space: &Space, member: &mut Member) -> Result<Freed> {
     collect_in(py, space, member, Share::default())
 }
 
 fn collect_in(py: Python<'_>, space: &Space, member: &mut Member, share: Share) -> Result<Freed> {
     let _collector = Collector::begins(&space.garbage);
-    let tx = &mut member.participant;
+    let shared = Arc::clone(member.participant.space());
     // What the dead held is not held.
-    tx.space().recover_dead();
-    tx.space().empty_put_off();
-    let before = tx.freed_words();
-    let damage = run(py, tx, share, End::AllFreed)?;
-    let mut words = tx.freed_words() - before;
-    let space = Arc::clone(tx.space());
+    shared.recover_dead();
+    shared.empty_put_off();
+    let before = member.participant.freed_words();
+    let damage = run(py, member, share, End::AllFreed)?;
+    let mut words = member.participant.freed_words() - before;
     // What those had replaced who are gone waits in places that nobody may take for long.
     let mut others = || {
-        words += space.inherit();
-        space.keep_place_ready();
+        words += shared.inherit();
+        shared.keep_place_ready();
     };
     if !gil::sleep_without_lock(&mut others) {
         return Err(interrupted(py));
@@ -313,7 +319,11 @@ fn collect_in(py: Python<'_>, space: &Space, member: &mut Member, share: Share) 
 /// participant goes through it, and keeps what the transaction knows as it keeps what others know. Waits as [`collect`] does, but for nothing that is held to be freed.
 pub fn settle(py: Python<'_>, space: &Space) -> Result<()> {
     let mut member = space.take_member(py)?;
-    let done = run(py, &mut member.participant, Share::default(), End::AllFound);
+    let done = run(py, &mut member, Share::default(), End::AllFound);
+    if member.is_foreign() {
+        // Whoever asks again does so in the child's own name.
+        return done.map(drop);
+    }
     // What it has retired nobody else frees. What is held stays, and is not waited for.
     let mut free = || {
         member.participant.collect();
@@ -340,12 +350,18 @@ enum End {
 }
 
 /// Gives what could not be read.
-fn run(py: Python<'_>, tx: &mut Tx, share: Share, end: End) -> Result<Option<Corrupt>> {
+///
+/// In the child of a signal handler that forks it does no more, and drops what it was at, which is the parent's.
+fn run(py: Python<'_>, member: &mut Member, share: Share, end: End) -> Result<Option<Corrupt>> {
     let mut whole = WholeCollection::default();
     let (mut pauses, mut waits_since, mut damage) = (0, None, None);
     // Bounded by `PATIENCE` where it waits, by the blocks of the space where it works, by somebody else's marking where it helps.
     let (goes_on, is_over) = loop {
+        if member.is_foreign() {
+            return Ok(None);
+        }
         let mut progress = Progress::Went;
+        let tx = &mut member.participant;
         let (freed, mut worked) = (tx.freed_words(), Duration::ZERO);
         let mut goes_on = gil::sleep_without_lock(&mut || {
             let began = Instant::now();
@@ -376,8 +392,11 @@ fn run(py: Python<'_>, tx: &mut Tx, share: Share, end: End) -> Result<Option<Cor
             break (goes_on, is_over);
         }
     };
-    tx.give_up(whole);
-    if goes_on && (!is_over || end == End::AllFound || give_back(tx)) {
+    if member.is_foreign() {
+        return if goes_on { Ok(None) } else { Err(interrupted(py)) };
+    }
+    member.participant.give_up(whole);
+    if goes_on && (!is_over || end == End::AllFound || give_back(member)) {
         return Ok(damage);
     }
     Err(interrupted(py))
@@ -389,10 +408,11 @@ fn interrupted(py: Python<'_>) -> Raised {
 }
 
 /// Gives memory back to the system, with some patience for those who are in the middle of something. False: interrupted.
-fn give_back(tx: &mut Tx) -> bool {
+fn give_back(member: &mut Member) -> bool {
     for _ in 0..GIVING_BACK_TRIES {
-        let mut is_over = false;
-        if !gil::sleep_without_lock(&mut || is_over = tx.give_back_pages()) {
+        // A signal handler may fork: the pages are the parent's to give.
+        let mut is_over = member.is_foreign();
+        if !is_over && !gil::sleep_without_lock(&mut || is_over = member.participant.give_back_pages()) {
             return false;
         }
         if is_over {

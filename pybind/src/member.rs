@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pso_engine::platform::System;
 use pso_engine::platform::native::Native;
 use pso_engine::space::JoinError;
 use pso_engine::transaction::{Participant, Sleeper};
@@ -16,6 +17,8 @@ pub struct Member {
     /// The engine's.
     pub participant: Participant<Native>,
     membership: Arc<Membership>,
+    /// The incarnation of the process that has the place.
+    incarnation: u64,
     /// Which recording it takes part in: the number of the membership's, as last looked at.
     recording: u64,
     /// What [`Participant::grown_words`] said when it was lowest, since [`Self::forget_made`].
@@ -32,12 +35,17 @@ impl Member {
         let mut member = Box::new(Self {
             participant,
             membership: Arc::clone(membership),
+            incarnation: membership.native().incarnation(),
             recording: 0,
             lowest: 0,
             at_last_piece: 0,
         });
         member.attend();
         Ok(member)
+    }
+    /// Whether its place is that of the process that this one was forked from: then it is dropped, and touches nothing on its way.
+    pub fn is_foreign(&self) -> bool {
+        self.membership.native().incarnation() != self.incarnation
     }
     /// Before it works: takes part in a recording that has begun, and in one that has ended no longer.
     #[inline]

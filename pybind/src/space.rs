@@ -262,7 +262,7 @@ impl Space {
         self.closed.store(true, Ordering::Release);
         self.ended.set(true);
         self.interpreter.forget_default(self);
-        if let Some(mut member) = self.spare.take() {
+        if let Some(mut member) = self.spare.take().filter(|member| !member.is_foreign()) {
             self.garbage.close(&mut member.participant);
             self.spare.set(Some(member));
         }

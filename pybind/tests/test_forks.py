@@ -90,3 +90,53 @@ def test_who_has_slept_through_a_fork_leaves_the_transactions_of_others_alone(sp
             if pids == [0]:
                 os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1]) == 0
+
+
+def test_a_transaction_of_a_child_that_no_handler_has_told_is_its_own(space):
+    space.root["n"] = 0
+
+    def child():
+        space.run(lambda: space.root.update(n=1))
+        with space.transaction():
+            space.root["n"] += 1
+
+    assert in_child_without_handlers(child) == 0
+    assert space.root == {"n": 2}
+
+
+def loop(space):
+    """Two lists that nothing names but each other."""
+    one = space.List()
+    one.append(space.List([one]))
+
+
+def test_the_child_of_a_signal_handler_in_a_collection_collects_by_itself(space):
+    # With so little of a processor it takes most of a second.
+    space.root["kept"] = [[] for _ in range(100_000)]
+    places = space.stats()["participants"]
+    with a_handler_that_forks(after=0.05) as pids:
+        code = 1
+        try:
+            space.collect(share=0.01)
+            # It has a place of its own beside those of its parent.
+            code = 0 if pids != [0] or space.stats()["participants"] > places else 2
+            space.root["n"] = 1
+        finally:
+            if pids == [0]:
+                os._exit(code)
+    assert len(pids) == 1, "the collection was over too soon"
+    assert os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1]) == 0
+
+
+def test_a_child_that_no_handler_has_told_collects_and_closes_by_itself(space):
+    places = space.stats()["participants"]
+
+    def collect():
+        loop(space)
+        return 0 if space.collect() > 0 and space.stats()["participants"] > places else 2
+
+    for child in (lambda: 0 if space.collect() >= 0 and space.stats()["participants"] > places else 2, collect):
+        assert in_child_without_handlers(child) == 0
+    assert in_child_without_handlers(space.close) == 0
+    loop(space)
+    assert space.collect() > 0

@@ -6,6 +6,7 @@ use pso_engine::error::Stop;
 
 use super::{Room, Space, Tx};
 use crate::ffi::{Python, Result};
+use crate::member::Member;
 use crate::transaction::Transaction;
 
 impl Space {
@@ -19,11 +20,12 @@ impl Space {
             && let Some(mut member) = self.spare.take()
         {
             member.attend();
-            let result = member.participant.run(&mut body);
-            self.put_member(member);
-            return match result {
-                Ok(value) => Ok(value),
-                Err(stop) => self.operate_again(py, stop, &mut body),
+            return match member.participant.run(&mut body) {
+                Ok(value) => {
+                    self.put_own_member(member);
+                    Ok(value)
+                }
+                Err(stop) => self.operate_again(py, member, stop, &mut body),
             };
         }
         self.operate_anyhow(py, &mut body)
@@ -48,9 +50,11 @@ impl Space {
     fn operate_again<T>(
         &self,
         py: Python<'_>,
+        member: Box<Member>,
         stop: Stop,
         body: &mut dyn FnMut(&mut Tx) -> Result<T, Stop>,
     ) -> Result<T> {
+        self.put_member(member);
         match stop {
             Stop::Forked => {
                 self.rejoin(py)?;

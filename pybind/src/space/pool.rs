@@ -14,8 +14,7 @@ const IDLE: usize = 7;
 impl Space {
     /// A participant that is not at work.
     pub fn take_member(&self, py: Python<'_>) -> Result<Box<Member>> {
-        let idle = self.spare.take().or_else(|| self.others.borrow_mut().pop());
-        if let Some(mut member) = idle {
+        if let Some(mut member) = self.take_idle_member() {
             member.attend();
             return Ok(member);
         }
@@ -35,14 +34,25 @@ impl Space {
                     return Ok(member);
                 }
             }
-            if let Some(member) = self.spare.take().or_else(|| self.others.borrow_mut().pop()) {
+            if let Some(member) = self.take_idle_member() {
                 return Ok(member);
             }
         }
     }
-    /// Gives it back.
+    fn take_idle_member(&self) -> Option<Box<Member>> {
+        // In the child of a fork that no handler has told the parent's are there.
+        let mut next = || self.spare.take().or_else(|| self.others.borrow_mut().pop());
+        std::iter::from_fn(&mut next).find(|member| !member.is_foreign())
+    }
+    /// Gives it back; but for one that a signal handler has forked with, which is the parent's.
+    pub fn put_member(&self, member: Box<Member>) {
+        if !member.is_foreign() {
+            self.put_own_member(member);
+        }
+    }
+    /// The same for whoever knows that it is this process's.
     #[inline]
-    pub fn put_member(&self, mut member: Box<Member>) {
+    pub(super) fn put_own_member(&self, mut member: Box<Member>) {
         if self.garbage.is_due(&mut member) {
             self.garbage.go_on(&mut member);
         } else {

@@ -1,5 +1,7 @@
 //! A transaction that has found the space full.
 
+use pso_engine::error::Stop;
+
 use super::Attempts;
 use crate::ffi::{Python, Raised, Result};
 use crate::garbage;
@@ -23,6 +25,11 @@ impl Attempts<'_> {
         // Signal handlers run meanwhile, and none may find an exception that is not its own.
         raised.clear(py);
         let freed = garbage::collect_with(py, self.space, &mut member);
+        if member.is_foreign() {
+            // A signal handler has forked.
+            self.transaction.forked();
+            return Err(freed.err().unwrap_or_else(|| self.space.stopped(py, Stop::Forked)));
+        }
         self.transaction.member.set(Some(member));
         let freed = freed?.bytes > 0;
         if room.may_come_by_others(self.space, py, freed)? { Ok(()) } else { Err(self.space.stopped(py, stop)) }
