@@ -58,7 +58,7 @@ fn choose(
     let Some((last, others)) = alternatives.split_last() else { return Ok(py.none()) };
     for alternative in others {
         if let Some(stop) = transaction.stop() {
-            return Err(space.stopped(py, stop));
+            return Err(transaction.raise(py, space, stop));
         }
         let mark = transaction.mark(py, space)?;
         let result = alternative.call(py, &[]);

@@ -41,6 +41,8 @@ pub struct Transaction {
     space: Cell<usize>,
     member: Cell<Option<Box<Member>>>,
     stop: RefCell<Option<Stop>>,
+    /// What a signal handler has raised, where that stopped it.
+    interrupt: RefCell<Option<Object>>,
     forked: Cell<bool>,
     /// Whether it ended while its participant was taken out.
     ended: Cell<bool>,
@@ -130,6 +132,7 @@ impl Transaction {
             space: Cell::new(0),
             member: Cell::new(None),
             stop: RefCell::new(None),
+            interrupt: RefCell::new(None),
             forked: Cell::new(false),
             ended: Cell::new(false),
             patience: Cell::new(None),
@@ -344,7 +347,7 @@ impl Attempts<'_> {
             (Ok(_), Some(Stop::Conflict)) => Outcome::Again,
             (Ok(_), Some(Stop::Retry)) => Outcome::WaitForChange,
             // The body caught what we raised, and must not: nothing of the attempt exists.
-            (Ok(_), Some(stop)) => Outcome::Failed(self.space.stopped(py, stop)),
+            (Ok(_), Some(stop)) => Outcome::Failed(self.transaction.raise(py, self.space, stop)),
             (Err(raised), Some(stop @ (Stop::Conflict | Stop::Retry))) => self.unwind(py, raised, stop),
             (Err(raised), Some(_)) => Outcome::Failed(raised),
         }
@@ -443,6 +446,7 @@ impl Attempts<'_> {
     /// The participant goes back. Gives the hooks of the last attempt, but for a child of a fork: they are the parent's.
     fn end(&self) -> Option<Hooks<Object>> {
         let hooks = self.transaction.take_hooks();
+        self.transaction.forget_interrupt();
         if self.transaction.forked.get() {
             return None;
         }
@@ -471,7 +475,7 @@ pub fn retry(py: Python<'_>, interpreter: &Interpreter) -> Raised {
         Some(transaction) => {
             let stop = transaction.stop().unwrap_or(Stop::Retry);
             transaction.set_stop(stop.clone());
-            interpreter.errors.stopped(py, stop, false)
+            transaction.raise_again(py, &stop).unwrap_or_else(|| interpreter.errors.stopped(py, stop, false))
         }
     }
 }

@@ -110,6 +110,36 @@ impl Raised {
         unsafe { outward::PyErr_SetObject(exception.class().as_ptr(), exception.as_ptr()) };
         Self::already()
     }
+    /// Raises an exception that was raised before, as it was then.
+    #[cold]
+    pub fn again(_py: Python<'_>, exception: &Any) -> Self {
+        // SAFETY: a live exception; Restore takes the three counts that it is given here.
+        #[allow(deprecated)]
+        unsafe {
+            let class = exception.class().to_object().into_ptr();
+            let trace = c::PyException_GetTraceback(exception.as_ptr());
+            outward::PyErr_Restore(class, exception.to_object().into_ptr(), trace);
+        }
+        Self::already()
+    }
+    /// Takes the exception away. `None`: there was none.
+    pub fn take(self, py: Python<'_>) -> Option<Object> {
+        let (mut class, mut value, mut trace) = (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: out parameters of ours; the three counts are ours from Fetch on, and two of them given back here.
+        #[allow(deprecated)]
+        unsafe {
+            c::PyErr_Fetch(&raw mut class, &raw mut value, &raw mut trace);
+            outward::PyErr_NormalizeException(&raw mut class, &raw mut value, &raw mut trace);
+            if !trace.is_null() {
+                outward::PyException_SetTraceback(value, trace);
+                outward::release(trace);
+            }
+            if !class.is_null() {
+                outward::release(class);
+            }
+            if value.is_null() { None } else { Object::from_owned(py, value).ok() }
+        }
+    }
     /// Whether the exception is an instance of `class`.
     pub fn matches(&self, _py: Python<'_>, class: &Any) -> bool {
         // SAFETY: an exception is set (rule 5), and the class is alive.

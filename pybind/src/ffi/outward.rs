@@ -69,6 +69,8 @@ outward! {
     fn PyDict_SetItem(dict: Pointer, key: Pointer, value: Pointer) -> c_int;
     fn PyErr_SetObject(class: Pointer, value: Pointer);
     fn PyErr_Restore(class: Pointer, value: Pointer, trace: Pointer);
+    fn PyErr_NormalizeException(class: *mut Pointer, value: *mut Pointer, trace: *mut Pointer);
+    fn PyException_SetTraceback(exception: Pointer, trace: Pointer) -> c_int;
     fn PyErr_Clear();
     fn PyErr_WriteUnraisable(whose: Pointer);
     fn PyErr_CheckSignals() -> c_int;

@@ -127,7 +127,7 @@ impl Space {
         let mut guard = transaction.work(py, self)?;
         if let Some(stop) = transaction.stop() {
             drop(guard);
-            return Err(self.stopped(py, stop));
+            return Err(transaction.raise(py, self, stop));
         }
         match body(guard.participant()) {
             Ok(value) => Ok(value),
@@ -138,7 +138,7 @@ impl Space {
                 }
                 drop(guard);
                 transaction.set_stop(stop.clone());
-                Err(self.stopped(py, stop))
+                Err(transaction.raise(py, self, stop))
             }
         }
     }

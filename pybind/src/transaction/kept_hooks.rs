@@ -13,11 +13,16 @@ impl Transaction {
         let mut hooks = self.hooks.borrow_mut();
         if committed { hooks.on_commit(hook) } else { hooks.on_abort(hook) }
     }
-    /// Shows the hooks, for whoever ends the transaction when it goes.
+    /// Shows the hooks, and what a signal handler has raised, for whoever ends the transaction when it goes.
     pub fn traverse(&self, visitor: &Visitor) {
         // Borrowed: somebody is about to change them, and the next look finds them.
         if let Ok(hooks) = self.hooks.try_borrow() {
             hooks.iter().for_each(|hook| visitor.object(hook));
+        }
+        if let Ok(interrupt) = self.interrupt.try_borrow()
+            && let Some(exception) = &*interrupt
+        {
+            visitor.object(exception);
         }
     }
     /// Those of an attempt that is run again are dropped, outside of the borrow: that may run anything.

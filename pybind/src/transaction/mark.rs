@@ -52,7 +52,7 @@ impl Transaction {
             Err(stop) => {
                 drop(work);
                 self.set_stop(stop.clone());
-                Err(space.stopped(py, stop))
+                Err(self.raise(py, space, stop))
             }
         }
     }

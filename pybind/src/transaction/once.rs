@@ -207,7 +207,7 @@ impl Irrevocable {
     fn commit(&self, py: Python<'_>, transaction: &Transaction) -> Result<()> {
         if let Some(stop) = transaction.stop() {
             // The block caught what we raised, and must not: nothing of it exists.
-            return Err(self.space.stopped(py, stop));
+            return Err(transaction.raise(py, &self.space, stop));
         }
         let committed = transaction.work(py, &self.space)?.participant().commit();
         committed.map_err(|stop| self.space.stopped(py, stop))

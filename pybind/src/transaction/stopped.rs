@@ -3,6 +3,9 @@
 use pso_engine::error::Stop;
 
 use super::Transaction;
+use crate::ffi::error::taken;
+use crate::ffi::{Python, Raised};
+use crate::space::Space;
 
 impl Transaction {
     /// Why the attempt under way is over, if it is.
@@ -20,11 +23,42 @@ impl Transaction {
         self.stop.replace(Some(stop));
     }
 
+    /// Raises why it is over. What a signal handler has raised is kept: whoever goes on all the same (a `finally`) hears of it again.
+    #[cold]
+    pub fn raise(&self, py: Python<'_>, space: &Space, stop: Stop) -> Raised {
+        if stop == Stop::Interrupted
+            && let Some(exception) = taken(py).and_then(|raised| raised.take(py))
+        {
+            let before = self.interrupt.replace(Some(exception));
+            drop(before);
+        }
+        self.raise_again(py, &stop).unwrap_or_else(|| space.stopped(py, stop))
+    }
+    /// What a signal handler has raised, if that is why.
+    pub(super) fn raise_again(&self, py: Python<'_>, stop: &Stop) -> Option<Raised> {
+        let kept = self.interrupt.borrow().clone().filter(|_| *stop == Stop::Interrupted);
+        kept.map(|exception| Raised::again(py, &exception))
+    }
+
     /// Whatever stopped it is over.
     #[inline(always)]
     pub fn go_on(&self) {
         if self.stop.borrow().is_some() {
-            self.stop.replace(None);
+            self.forget_stop();
+        }
+    }
+    #[cold]
+    fn forget_stop(&self) {
+        self.forget_interrupt();
+        self.stop.replace(None);
+    }
+    /// The transaction is over: what a signal handler has raised is whoever's it is by now.
+    #[inline(always)]
+    pub(super) fn forget_interrupt(&self) {
+        if self.stop.borrow().is_some() {
+            // Dropped outside of the borrow: that may run anything.
+            let kept = self.interrupt.take();
+            drop(kept);
         }
     }
 }

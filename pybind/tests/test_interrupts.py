@@ -1,0 +1,97 @@
+"""Ctrl-C in a wait inside a transaction. The danger: something else comes out of it, and whoever catches KeyboardInterrupt never does."""
+
+import contextlib
+import gc
+import os
+import signal
+import threading
+import weakref
+
+import pso
+import pytest
+
+
+class Interrupt(KeyboardInterrupt):
+    """What the handler raises."""
+
+
+@pytest.fixture
+def wait(space):
+    """A function that waits for a value which another thread has locked, and is interrupted in it."""
+
+    def handler(*_):
+        raise Interrupt
+
+    def hold():
+        with space.transaction():
+            space.root["held"] = 1
+            inside.set()
+            over.wait(20)
+
+    def wait_and_be_interrupted():
+        threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGUSR2]).start()
+        space.root["held"] = 2
+
+    space.root["held"] = 0
+    before = signal.signal(signal.SIGUSR2, handler)
+    inside, over = threading.Event(), threading.Event()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert inside.wait(20)
+    yield wait_and_be_interrupted
+    over.set()
+    holder.join(20)
+    signal.signal(signal.SIGUSR2, before)
+
+
+def test_control_c_comes_through_whatever_the_body_does_after_it(space, wait):
+    def looks_after_it():
+        try:
+            wait()
+        finally:
+            space.root.get("x")
+
+    def looks_in_vain():
+        try:
+            wait()
+        finally:
+            with contextlib.suppress(Interrupt):
+                space.root.get("x")
+
+    def swallows_it():
+        with contextlib.suppress(Interrupt):
+            wait()
+
+    def goes_on_with(something):
+        with contextlib.suppress(Interrupt):
+            wait()
+        something()
+
+    bodies = [looks_after_it, looks_in_vain, swallows_it]
+    bodies.append(lambda: goes_on_with(pso.retry))
+    bodies.append(lambda: goes_on_with(lambda: pso.or_else(space.Queue().get, lambda: None)))
+    for body in bodies:
+        with pytest.raises(Interrupt):
+            space.run(body)
+    # It is of that transaction only.
+    assert space.run(lambda: "value") == "value" and "x" not in space.root
+
+
+def test_what_a_handler_has_raised_is_gone_with_the_transaction(space, wait):
+    with pytest.raises(Interrupt) as caught:
+        space.run(wait)
+    kept = weakref.ref(caught.value)
+    del caught
+    gc.collect()
+    assert kept() is None
+
+
+def test_an_exception_of_the_bodys_own_goes_before_it(space, wait):
+    def body():
+        try:
+            wait()
+        except Interrupt:
+            raise LookupError from None
+
+    with pytest.raises(LookupError):
+        space.run(body)
