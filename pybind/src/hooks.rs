@@ -1,9 +1,9 @@
 //! What a transaction has left to be done after it: functions that it was given by `on_commit` and `on_abort`.
 //!
 //! They run when the thread is in no transaction any more. What is decided stays so: an exception of theirs is reported, as
-//! one of a `__del__` is, and does not pass for a transaction that failed. What is no `Exception` (Ctrl-C, an exit) passes.
+//! one of a `__del__` is, and does not pass for a transaction that failed. What is no `Exception` (Ctrl-C, an exit) passes, when all have run.
 
-use crate::ffi::{Object, Python, Result};
+use crate::ffi::{Object, Python, Raised, Result};
 use crate::interpreter::Interpreter;
 
 /// Runs all hooks of a transaction that ended with `result`, and gives it on.
@@ -17,11 +17,27 @@ pub fn run(
     for hook in hooks {
         result = match result {
             Ok(value) => call(py, interpreter, &hook).map(|()| value),
-            // It waits aside; what else is raised then is reported.
-            Err(raised) => Err(raised.aside(py, || call(py, interpreter, &hook)).0),
+            Err(raised) => Err(call_after(py, interpreter, raised, &hook)),
         };
     }
     result
+}
+
+/// The same after something was raised, which waits aside. What is no `Exception` goes before what is one; else the first, and the other is reported.
+fn call_after(py: Python<'_>, interpreter: &Interpreter, raised: Raised, hook: &Object) -> Raised {
+    let gives_way = raised.matches(py, &interpreter.errors.exception);
+    let (raised, other) = raised.aside(py, || match call(py, interpreter, hook) {
+        Ok(()) => None,
+        Err(other) if gives_way => other.take(py),
+        Err(other) => {
+            other.write_unraisable_of(py, hook);
+            None
+        }
+    });
+    match other {
+        Some(other) => raised.give_way_to(py, &other),
+        None => raised,
+    }
 }
 
 fn call(py: Python<'_>, interpreter: &Interpreter, hook: &Object) -> Result<()> {

@@ -134,6 +134,34 @@ def test_an_exception_in_a_hook_is_reported_and_the_transaction_stays_committed(
     assert root["x"] == 2
 
 
+def test_an_exit_in_a_hook_comes_through_when_all_have_run(space, monkeypatch):
+    reported, notes = [], []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: reported.append((what.exc_type, what.exc_value.args)))
+
+    def body(*codes, raises):
+        for code in codes:
+            pso.current().on_abort(lambda code=code: sys.exit(code))
+        pso.current().on_abort(lambda: notes.append("the last"))
+        raise raises
+
+    with pytest.raises(SystemExit) as caught:
+        space.run(body, 1, 2, raises=LookupError("of the body"))
+    assert caught.value.code == 1 and reported == [(SystemExit, (2,))] and notes == ["the last"]
+    # What it came after is shown with it.
+    assert isinstance(caught.value.__context__, LookupError)
+
+    # Of two that would pass the first does.
+    with pytest.raises(KeyboardInterrupt):
+        space.run(body, 3, raises=KeyboardInterrupt)
+    assert reported[1:] == [(SystemExit, (3,))] and notes == ["the last"] * 2
+
+    # As after a block, whose exception Python has.
+    with pytest.raises(SystemExit) as caught, space.transaction() as transaction:
+        transaction.on_abort(sys.exit)
+        raise LookupError
+    assert isinstance(caught.value.__context__, LookupError)
+
+
 def test_a_transaction_object_is_good_in_its_transaction_only(space):
     kept = []
 

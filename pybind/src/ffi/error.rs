@@ -140,6 +140,21 @@ impl Raised {
             if value.is_null() { None } else { Object::from_owned(py, value).ok() }
         }
     }
+    /// Raises `other` in its place, which shows this one as what it came after.
+    pub fn give_way_to(self, py: Python<'_>, other: &Any) -> Self {
+        if let Some(before) = self.take(py).filter(|before| !before.is(other)) {
+            // SAFETY: live exceptions, whose contexts are one or none; SetContext takes the count that it is given.
+            unsafe {
+                let known = c::PyException_GetContext(other.as_ptr());
+                if known.is_null() {
+                    outward::PyException_SetContext(other.as_ptr(), before.into_ptr());
+                } else {
+                    outward::release(known);
+                }
+            }
+        }
+        Self::again(py, other)
+    }
     /// Whether the exception is an instance of `class`.
     pub fn matches(&self, _py: Python<'_>, class: &Any) -> bool {
         // SAFETY: an exception is set (rule 5), and the class is alive.

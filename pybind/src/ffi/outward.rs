@@ -71,6 +71,7 @@ outward! {
     fn PyErr_Restore(class: Pointer, value: Pointer, trace: Pointer);
     fn PyErr_NormalizeException(class: *mut Pointer, value: *mut Pointer, trace: *mut Pointer);
     fn PyException_SetTraceback(exception: Pointer, trace: Pointer) -> c_int;
+    fn PyException_SetContext(exception: Pointer, context: Pointer);
     fn PyErr_Clear();
     fn PyErr_WriteUnraisable(whose: Pointer);
     fn PyErr_CheckSignals() -> c_int;
