@@ -17,7 +17,7 @@ pub fn or_else(py: Python<'_>, interpreter: &Rc<Interpreter>, alternatives: &[&A
     if alternatives.is_empty() {
         return Err(Kind::Type.raise(py, "or_else() wants at least one function"));
     }
-    alternatives.iter().try_for_each(|alternative| body::check(py, alternative))?;
+    alternatives.iter().try_for_each(|alternative| body::check(py, interpreter, alternative))?;
     if let Some(transaction) = interpreter.current(py) {
         return match interpreter.space_of_transaction(py) {
             Some(space) => choose(py, interpreter, &transaction, &space, alternatives),

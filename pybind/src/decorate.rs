@@ -91,7 +91,7 @@ impl Decorator {
         };
         match &this.space {
             Some(space) if this.at_once => {
-                body::check(py, function)?;
+                body::check(py, &this.interpreter, function)?;
                 // Nothing else counts how deep it is, where it runs what it runs by way of a `partial`.
                 run(py, space, this.limits, |py| py.deeper(c" in a decorated function", || function.call(py, &[])))
             }
@@ -200,7 +200,7 @@ impl Transactional {
         space: Option<&Instance<Space>>,
         limits: Limits,
     ) -> Result<Object> {
-        body::check(py, function)?;
+        body::check(py, interpreter, function)?;
         let nested = 1 + interpreter.types.transactional.cast(function).map_or(0, |inner| inner.nested);
         if nested > MOST_NESTED {
             return Err(Kind::Recursion.raise(py, "a function that is decorated too often"));

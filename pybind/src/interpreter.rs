@@ -65,6 +65,8 @@ pub struct Helpers {
     pub full: Object,
     /// `functools.update_wrapper`
     pub update_wrapper: Object,
+    /// `functools.partial`
+    pub partial: Object,
 }
 
 /// The state.
@@ -161,6 +163,7 @@ impl State for Core {
                 &helpers.empty,
                 &helpers.full,
                 &helpers.update_wrapper,
+                &helpers.partial,
             ] {
                 visitor.object(object);
             }
@@ -186,6 +189,7 @@ impl Interpreter {
         let views = py.import(c"pso._views")?;
         let pickle = py.import(c"pso._pickle")?;
         let queue = py.import(c"queue")?;
+        let functools = py.import(c"functools")?;
         let helpers = Helpers {
             keys: views.attribute(py, c"DictKeys")?,
             values: views.attribute(py, c"DictValues")?,
@@ -194,7 +198,8 @@ impl Interpreter {
             reduce_object: pickle.attribute(py, c"reduce_object")?,
             empty: queue.attribute(py, c"Empty")?,
             full: queue.attribute(py, c"Full")?,
-            update_wrapper: py.import(c"functools")?.attribute(py, c"update_wrapper")?,
+            update_wrapper: functools.attribute(py, c"update_wrapper")?,
+            partial: functools.attribute(py, c"partial")?,
         };
         // The imports may have let somebody else come first: his will do.
         Ok(self.helpers.get_or_init(|| helpers))

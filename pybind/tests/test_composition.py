@@ -2,6 +2,7 @@
 alternative that stays, a sleeper that only one alternative would wake."""
 
 import contextlib
+import functools
 import time
 
 import children
@@ -289,6 +290,37 @@ def test_what_can_be_no_alternative_is_refused(space):
     with pso.create(size="2M") as other:
         with pytest.raises(pso.CrossSpaceError):
             space.run(lambda: pso.or_else(lambda: len(other.root)))
+
+
+def test_what_runs_later_is_no_body_behind_a_partial_or_an_object_either(space):
+    """The danger: it is called, and committed, and its body runs after that as so many single operations."""
+
+    def generator():
+        yield 1
+
+    async def coroutine():
+        pass
+
+    async def both():
+        yield 1
+
+    def objects(call):
+        class Object:
+            __call__ = call
+
+        return Object()
+
+    later = [generator, coroutine, both]
+    wrong = [functools.partial(function) for function in later]
+    wrong += [functools.partial(functools.partial(generator)), functools.partial(objects(lambda self: (yield)))]
+    wrong += [objects(lambda self: (yield)), objects(staticmethod(coroutine)), objects(generator).__call__]
+    for function in later + wrong:
+        for take in (space.run, space.transactional, space.atomically, pso.transactional, pso.or_else):
+            with pytest.raises(TypeError, match="would run after it"):
+                take(function)
+    # What runs at once, and what is a class.
+    assert space.run(functools.partial(dict, a=1)) == {"a": 1} and space.run(dict) == {}
+    assert space.run(objects(lambda self: 5)) == 5 and space.run(functools.partial(objects(lambda self: 6))) == 6
 
 
 # --- Ways to write a transaction -------------------------------------------------------------------------------------

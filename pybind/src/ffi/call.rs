@@ -132,18 +132,6 @@ impl Any {
         // SAFETY: compares the type of a live object with a static of the interpreter.
         unsafe { c::Py_TYPE(self.as_ptr()) == &raw mut c::PyCoro_Type }
     }
-    /// Whether calling it runs its body at once: not so for generators, coroutines and asynchronous generators.
-    pub fn runs_when_called(&self, py: Python<'_>) -> Result<bool> {
-        const GENERATOR: i64 = 0x20;
-        const COROUTINE: i64 = 0x80;
-        const ASYNC_GENERATOR: i64 = 0x200;
-        if !self.has_attribute(py, c"__code__")? {
-            return Ok(true);
-        }
-        let flags = self.attribute(py, c"__code__")?.attribute(py, c"co_flags")?;
-        let flags = if flags.native() == super::natives::Native::Int { flags.small_int() } else { None };
-        Ok(flags.unwrap_or(0) & (GENERATOR | COROUTINE | ASYNC_GENERATOR) == 0)
-    }
     /// `callable(self)`
     pub fn is_callable(&self) -> bool {
         // SAFETY: a live object.

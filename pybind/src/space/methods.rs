@@ -87,7 +87,7 @@ impl Space {
         let Some((function, positional)) = arguments.positional().split_first() else {
             return Err(Kind::Type.raise(py, "run() missing 1 required positional argument: 'function'"));
         };
-        body::refuse_coroutine(py, function)?;
+        body::refuse_coroutine(py, this.interpreter(), function)?;
         let mut limits = Limits::default();
         let (mut names, mut values) = (Vec::new(), Vec::new());
         for (name, value) in arguments.named() {
@@ -112,7 +112,7 @@ impl Space {
         match function {
             None => decorate::Decorator::create(py, this.interpreter(), Some(this), limits, true),
             Some(function) => {
-                body::check(py, function)?;
+                body::check(py, this.interpreter(), function)?;
                 transaction::run(py, this, limits, |py| function.call(py, &[]))
             }
         }
