@@ -295,8 +295,11 @@ impl Attempts<'_> {
                 Outcome::Done(value) => return Ok(value),
                 // It found the space full: that is worth another attempt, if there may be room then.
                 Outcome::Failed(raised) if self.is_full(py, &raised) => {
-                    self.make_room(py, &mut room, raised)?;
+                    let full = self.make_room(py, &mut room, raised)?;
                     tries += 1;
+                    if limits.retries.is_some_and(|most| tries > most) {
+                        return Err(self.space.stopped(py, full));
+                    }
                 }
                 Outcome::Failed(raised) => return Err(raised),
                 Outcome::Again => tries += 1,

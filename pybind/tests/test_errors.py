@@ -244,6 +244,24 @@ def test_a_full_space_refuses_what_does_not_fit_and_goes_on(tmp_path):
         assert root["list"].pop().startswith(f"item number {count} ") and root["count"] == -1
 
 
+def test_retries_that_end_with_a_full_space_say_that_it_is_full(tmp_path):
+    with pso.create(dir=tmp_path / "space", size="8M") as space:
+        seen = set()
+
+        def fill():
+            space.root["x"] = [0] * 20_000
+
+        for _ in range(60):
+            try:
+                space.run(fill, retries=0)
+                seen.add(None)
+            except pso.Error as error:
+                seen.add(type(error))
+        # There was room by the next time.
+        assert seen == {None, pso.ArenaFull} and len(space.root["x"]) == 20_000
+        assert space.fsck() == []
+
+
 def test_what_no_space_has_in_one_piece_is_too_large_and_not_a_lack_of_room(tmp_path):
     with pso.create(dir=tmp_path / "space", size="256M") as space:
         root = space.root

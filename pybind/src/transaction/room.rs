@@ -14,11 +14,11 @@ impl Attempts<'_> {
             && raised.matches(py, &self.space.interpreter().errors.full)
     }
 
-    /// Frees what nothing names, by the participant that is there: another one would need room for itself.
+    /// Frees what nothing names, by the participant that is there: another one would need room for itself. Gives what the space had no room for.
     ///
     /// # Errors
     /// There is none, nor will others make some: what had been raised. Or a signal handler has raised.
-    pub(super) fn make_room(&self, py: Python<'_>, room: &mut Room, raised: Raised) -> Result<()> {
+    pub(super) fn make_room(&self, py: Python<'_>, room: &mut Room, raised: Raised) -> Result<Stop> {
         let (Some(stop), Some(mut member)) = (self.transaction.stop(), self.transaction.member.take()) else {
             return Err(raised);
         };
@@ -32,6 +32,6 @@ impl Attempts<'_> {
         }
         self.transaction.member.set(Some(member));
         let freed = freed?.bytes > 0;
-        if room.may_come_by_others(self.space, py, freed)? { Ok(()) } else { Err(self.space.stopped(py, stop)) }
+        if room.may_come_by_others(self.space, py, freed)? { Ok(stop) } else { Err(self.space.stopped(py, stop)) }
     }
 }
