@@ -200,7 +200,9 @@ impl Space {
     }
     /// The share of this process's membership.
     pub fn membership(&self, py: Python<'_>) -> Result<Arc<Membership>> {
-        self.membership.borrow().clone().ok_or_else(|| self.interpreter.errors.space_closed(py))
+        // The borrow is over before anything is raised: that may run a finalizer, which opens the space again.
+        let membership = self.membership.borrow().clone();
+        membership.ok_or_else(|| self.interpreter.errors.space_closed(py))
     }
     /// Raises what stopped an attempt.
     #[cold]

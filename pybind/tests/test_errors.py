@@ -3,7 +3,9 @@
 Every test here looks at the whole content and at `fsck` after the error, and goes on working.
 """
 
+import contextlib
 import copy
+import gc
 import os
 import pickle
 import re
@@ -125,6 +127,35 @@ def test_after_close_every_access_says_so_and_nothing_is_lost(filled):
         with pytest.raises(pso.SpaceClosedError):
             access()
     assert whole(filled)
+
+
+def test_a_finalizer_may_open_the_space_again_that_is_being_said_to_be_closed(filled, without_collection):
+    class Opener:
+        def __init__(self):
+            self.ring = self
+
+        def __del__(self):
+            opened.append(pso.attach(dir=filled))
+
+    opened, before = [], gc.get_threshold()
+    space = pso.attach(dir=filled)
+    space.close()
+    closed_error = contextlib.suppress(pso.SpaceClosedError)
+    Opener()
+    stats = space.stats
+    try:
+        gc.set_threshold(1)
+        raise LookupError
+    except LookupError:
+        # What is raised while another one is handled is made at once: up to Python 3.11 the collection runs there.
+        with closed_error:
+            gc.enable()
+            stats()
+    finally:
+        gc.set_threshold(*before)
+    gc.collect()
+    assert opened == [space] and not space.closed and space.stats()["size"] > 0
+    space.close()
 
 
 def test_a_space_cannot_be_closed_from_inside_its_transaction(space):
