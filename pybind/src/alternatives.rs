@@ -39,13 +39,16 @@ pub fn or_else(py: Python<'_>, interpreter: &Rc<Interpreter>, alternatives: &[&A
     })
 }
 
-/// The space of a decorated function, or of the object of a bound method.
+/// The space of a decorated function or method, or of the object of a bound method.
 fn space_of(py: Python<'_>, interpreter: &Interpreter, function: &Any) -> Result<Option<Own<Space>>> {
     if let Some(decorated) = interpreter.types.transactional.cast(function) {
         return Ok(decorated.space().cloned());
     }
-    let bound = function.attribute_if_any(py, c"__self__")?;
-    Ok(bound.and_then(|object| proxy::space_of(interpreter, &object)))
+    let Some(object) = function.attribute_if_any(py, c"__self__")? else { return Ok(None) };
+    let method = function.attribute_if_any(py, c"__func__")?;
+    let decorated = method.as_deref().and_then(|method| interpreter.types.transactional.cast(method));
+    let named = decorated.and_then(|decorated| decorated.space().cloned());
+    Ok(named.or_else(|| proxy::space_of(interpreter, &object)))
 }
 
 fn choose(

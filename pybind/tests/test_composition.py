@@ -241,6 +241,20 @@ def test_a_function_that_names_no_space_is_a_part_of_the_transaction():
         assert other.root == {"log": ["kept"] * 3} and other.fsck() == []
 
 
+def test_alternatives_are_of_the_space_that_a_decorated_method_names(space):
+    with pso.create(size="2M") as other:
+
+        class Box:
+            @other.transactional
+            def look(self):
+                return other.root.get("x", 5)
+
+        assert pso.or_else(Box().look) == 5 and pso.or_else(Box().look, lambda: 6) == 5
+        # As a function, and where another one has to wait first.
+        other_queue = other.Queue()
+        assert pso.or_else(other_queue.get, Box().look) == 5 == space.run(lambda: 5)
+
+
 def test_who_asks_for_changes_and_finds_them_ends_in_time(space):
     """The danger: the time is looked at in sleeps, and where somebody is always faster there is none."""
     space.root["n"] = 0
