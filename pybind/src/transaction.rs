@@ -10,6 +10,7 @@
 //!    between finds nobody and gets a RuntimeError.
 
 use std::cell::{Cell, RefCell};
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use pso_engine::error::Stop;
@@ -65,6 +66,9 @@ pub struct Transaction {
     irrevocable: Cell<bool>,
     /// Alternatives under way, one in the other.
     alternatives: Cell<u32>,
+    /// Blocks that have joined so far, and which of those began in alternatives that were undone, in the attempt under way.
+    joined: Cell<u64>,
+    undone_blocks: RefCell<Vec<RangeInclusive<u64>>>,
 }
 
 /// The participant, taken out. Puts itself back, also when a panic passes.
@@ -145,6 +149,8 @@ impl Transaction {
             undone: Cell::new(0),
             irrevocable: Cell::new(false),
             alternatives: Cell::new(0),
+            joined: Cell::new(0),
+            undone_blocks: RefCell::default(),
         }
     }
     /// A transaction of this thread, with a participant, that nobody has entered yet.
@@ -160,6 +166,7 @@ impl Transaction {
         transaction.attempt.set(0);
         transaction.irrevocable.set(false);
         transaction.alternatives.set(0);
+        transaction.undone_blocks.borrow_mut().clear();
         Ok(transaction)
     }
     /// Whose it is.
@@ -342,6 +349,7 @@ impl Attempts<'_> {
         // Before what stopped the last attempt is forgotten: a finalizer of theirs is told that, and touches nothing.
         self.transaction.drop_hooks();
         self.transaction.go_on();
+        self.transaction.undone_blocks.borrow_mut().clear();
         let result = body(py);
         match (result, self.transaction.stop()) {
             (Ok(value), None) if value.is_coroutine() => self.refuse(py, &value),

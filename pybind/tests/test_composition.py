@@ -104,6 +104,51 @@ def test_a_block_that_ends_in_an_alternative_leaves_nothing_to_undo(space):
     assert shared == {"a": 1} and space.fsck() == []
 
 
+def test_a_block_that_outlives_the_alternative_that_it_began_in_is_told(space):
+    """The danger: half of a block in a generator is undone with the alternative, and the other half committed."""
+    root = space.root
+
+    def block(name):
+        with space.transaction():
+            root[name + " first"] = 1
+            yield
+            root[name + " second"] = 2
+
+    def begins(blocks, name):
+        blocks.append(block(name))
+        next(blocks[-1])
+
+    def begins_and_waits(blocks, name):
+        begins(blocks, name)
+        pso.retry()
+
+    def goes_on_with_an_undone_one():
+        blocks = []
+        pso.or_else(lambda: begins_and_waits(blocks, "undone"), lambda: next(blocks[0]))
+
+    for within in (space.run, lambda body: space.run(pso.or_else, body)):
+        with pytest.raises(RuntimeError, match="was undone before its end"):
+            within(goes_on_with_an_undone_one)
+        assert root == {}
+
+    def others_are_parts():
+        blocks = []
+        begins(blocks, "before")
+        pso.or_else(lambda: begins_and_waits(blocks, "undone"), lambda: begins(blocks, "taken"))
+        before, undone, taken = blocks
+        undone.close()
+        assert [list(before), list(taken)] == [[], []]
+
+    expected = {f"{name} {part}": n for name in ("before", "taken") for n, part in ((1, "first"), (2, "second"))}
+    space.run(others_are_parts)
+    assert root == expected
+    root.clear()
+    # Another attempt, and another transaction, begin anew.
+    with space.transaction():
+        others_are_parts()
+    assert root == expected
+
+
 def test_alternatives_nest(space):
     root = space.root
 

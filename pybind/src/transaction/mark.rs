@@ -12,6 +12,8 @@ pub struct Mark {
     point: Savepoint,
     sizes: usize,
     hooks: HooksMark,
+    /// Blocks that had joined.
+    joined: u64,
 }
 
 impl Transaction {
@@ -19,7 +21,16 @@ impl Transaction {
     pub fn mark(&self, py: Python<'_>, space: &Space) -> Result<Mark> {
         let point = self.work(py, space)?.participant().savepoint();
         self.alternatives.set(self.alternatives.get() + 1);
-        Ok(Mark { point, sizes: self.sizes.mark(), hooks: self.hooks.borrow().mark() })
+        Ok(Mark { point, sizes: self.sizes.mark(), hooks: self.hooks.borrow().mark(), joined: self.joined.get() })
+    }
+    /// A block becomes a part of the attempt under way. Gives its number.
+    pub(super) fn join(&self) -> u64 {
+        self.joined.set(self.joined.get() + 1);
+        self.joined.get()
+    }
+    /// Whether the block of this number has begun in an alternative that was undone.
+    pub(super) fn is_undone(&self, block: u64) -> bool {
+        self.undone_blocks.borrow().iter().any(|blocks| blocks.contains(&block))
     }
     /// Whether the attempt under way is over because a part of it asked to wait.
     pub fn waits(&self) -> bool {
@@ -41,6 +52,9 @@ impl Transaction {
         let undone = self.hooks.borrow_mut().take_since(mark.hooks);
         drop(undone);
         self.sizes.roll_back(mark.sizes);
+        if self.joined.get() > mark.joined {
+            self.undone_blocks.borrow_mut().push(mark.joined + 1..=self.joined.get());
+        }
         let mut work = self.work(py, space)?;
         match work.participant().roll_back(mark.point) {
             Ok(()) => {

@@ -42,8 +42,8 @@ impl Open {
 enum Entered {
     /// A transaction of its own.
     Begun(Rc<Transaction>),
-    /// A part of this attempt of another one. Kept, so that no other transaction is taken for it.
-    Joined(Rc<Transaction>, u64),
+    /// A part of this attempt of another one, and its number there. Kept, so that no other transaction is taken for it.
+    Joined(Rc<Transaction>, u64, u64),
 }
 
 impl Class for Irrevocable {
@@ -113,8 +113,8 @@ impl Irrevocable {
         let entered = match interpreter.current(py) {
             None => Entered::Begun(this.begin(py)?),
             Some(current) if current.is_in(space) => {
-                let attempt = current.attempt();
-                Entered::Joined(current, attempt)
+                let (attempt, number) = (current.attempt(), current.join());
+                Entered::Joined(current, attempt, number)
             }
             Some(_) => return Err(space.crossed(py)),
         };
@@ -149,10 +149,10 @@ impl Irrevocable {
         let is_current = |transaction| interpreter.current(py).is_some_and(|current| Rc::ptr_eq(&current, transaction));
         let transaction = match entered {
             Entered::Begun(transaction) => transaction,
-            Entered::Joined(joined, attempt) if is_current(&joined) && joined.attempt() == attempt => {
-                return Ok(py.none());
+            Entered::Joined(joined, attempt, number) if is_current(&joined) && joined.attempt() == attempt => {
+                return if joined.is_undone(number) { outlived(py, failure, UNDONE) } else { Ok(py.none()) };
             }
-            Entered::Joined(..) => return this.outlived(py, failure),
+            Entered::Joined(..) => return outlived(py, failure, OVER),
         };
         if !is_current(&transaction) {
             this.entered.borrow_mut().push(Open::new(py, Entered::Begun(transaction)));
@@ -184,18 +184,6 @@ impl Irrevocable {
         Kind::Runtime.raise(py, message)
     }
 
-    /// The attempt that the block was a part of has ended before it. A generator that is closed then has done nothing since.
-    #[cold]
-    fn outlived(&self, py: Python<'_>, failure: Option<&&Any>) -> Result<Object> {
-        let closing = py.import(c"builtins")?.attribute(py, c"GeneratorExit")?;
-        if failure.is_some_and(|kind| kind.is(&closing)) {
-            return Ok(py.none());
-        }
-        let message =
-            "the transaction that the block was a part of has ended before it: what the block did since was in none";
-        Err(Kind::Runtime.raise(py, message))
-    }
-
     /// What this thread has entered last, taken out.
     fn last_entered(&self, py: Python<'_>) -> Option<Entered> {
         let me = gil::thread(py);
@@ -212,6 +200,21 @@ impl Irrevocable {
         let committed = transaction.work(py, &self.space)?.participant().commit();
         committed.map_err(|stop| self.space.stopped(py, stop))
     }
+}
+
+const OVER: &str =
+    "the transaction that the block was a part of has ended before it: what the block did since was in none";
+const UNDONE: &str =
+    "the alternative that the block began in was undone before its end: what the block did in it does not exist";
+
+/// What the block was a part of has ended before it. A generator that is closed then has done nothing since.
+#[cold]
+fn outlived(py: Python<'_>, failure: Option<&&Any>, message: &str) -> Result<Object> {
+    let closing = py.import(c"builtins")?.attribute(py, c"GeneratorExit")?;
+    if failure.is_some_and(|kind| kind.is(&closing)) {
+        return Ok(py.none());
+    }
+    Err(Kind::Runtime.raise(py, message))
 }
 
 /// The block has found the space full, and cannot run again: so that the next one finds room, what nothing names is freed.
