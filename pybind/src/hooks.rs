@@ -3,6 +3,7 @@
 //! They run when the thread is in no transaction any more. What is decided stays so: an exception of theirs is reported, as
 //! one of a `__del__` is, and does not pass for a transaction that failed. What is no `Exception` (Ctrl-C, an exit) passes, when all have run.
 
+use crate::ffi::error::taken;
 use crate::ffi::{Object, Python, Raised, Result};
 use crate::interpreter::Interpreter;
 
@@ -37,6 +38,26 @@ fn call_after(py: Python<'_>, interpreter: &Interpreter, raised: Raised, hook: &
     match other {
         Some(other) => raised.give_way_to(py, &other),
         None => raised,
+    }
+}
+
+/// Runs those of a transaction that somebody else has ended who is in the middle of anything: as finalizers run, so all that they raise is
+/// reported. In a transaction of the thread they wait for the end of the next one.
+#[cold]
+pub fn run_anywhere(py: Python<'_>, interpreter: &Interpreter, hooks: Vec<Object>) {
+    if interpreter.current(py).is_some() {
+        return interpreter.leave_hooks(hooks);
+    }
+    let run = || {
+        for hook in hooks {
+            if let Err(raised) = hook.call(py, &[]) {
+                raised.write_unraisable_of(py, &hook);
+            }
+        }
+    };
+    match taken(py) {
+        Some(raised) => drop(raised.aside(py, run)),
+        None => run(),
     }
 }
 

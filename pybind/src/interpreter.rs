@@ -12,6 +12,7 @@ use crate::ffi::gil;
 use crate::ffi::module::State;
 use crate::ffi::weak::WeakTable;
 use crate::ffi::{Any, Instance, Object, Own, Python, Raised, Result, Type, Visitor};
+use crate::hooks;
 use crate::iterate::{DictIterator, ListIterator};
 use crate::list::List;
 use crate::queue::Queue;
@@ -84,6 +85,9 @@ pub struct Interpreter {
     /// One for each thread that is in a transaction. Nearly always empty or alone.
     transactions: RefCell<Vec<Rc<Transaction>>>,
     under_way: Cell<usize>,
+    /// Hooks of blocks that were ended by somebody who was in a transaction himself, and whether there are any.
+    left_hooks: RefCell<Vec<Object>>,
+    has_left_hooks: Cell<bool>,
     /// Attempts of transactions so far.
     attempts: Cell<u64>,
     /// The process whose threads those are.
@@ -134,6 +138,8 @@ impl State for Core {
             default: RefCell::new(None),
             transactions: RefCell::default(),
             under_way: Cell::new(0),
+            left_hooks: RefCell::default(),
+            has_left_hooks: Cell::new(false),
             attempts: Cell::new(0),
             process: Cell::new(std::process::id()),
         })))
@@ -173,10 +179,14 @@ impl State for Core {
         {
             visitor.own(space);
         }
+        if let Ok(hooks) = self.left_hooks.try_borrow() {
+            hooks.iter().for_each(|hook| visitor.object(hook));
+        }
     }
 
     fn clear(&self) {
         drop(self.default.take());
+        drop(self.left_hooks.take());
     }
 }
 
@@ -276,6 +286,20 @@ impl Interpreter {
             drop(transactions.swap_remove(place));
         }
     }
+    /// Keeps hooks for whoever ends a transaction next.
+    pub fn leave_hooks(&self, hooks: Vec<Object>) {
+        self.has_left_hooks.set(self.has_left_hooks.get() || !hooks.is_empty());
+        self.left_hooks.borrow_mut().extend(hooks);
+    }
+    /// Runs those, if the thread is in no transaction any more.
+    #[inline]
+    pub fn run_left_hooks(&self, py: Python<'_>) {
+        if self.has_left_hooks.get() && self.current(py).is_none() {
+            self.has_left_hooks.set(false);
+            let left = self.left_hooks.take();
+            hooks::run_anywhere(py, self, left);
+        }
+    }
     /// All transactions under way in `space`.
     pub fn transactions_in(&self, space: &Space) -> Vec<Rc<Transaction>> {
         self.transactions.borrow().iter().filter(|transaction| transaction.is_in(space)).cloned().collect()
@@ -294,5 +318,9 @@ impl Interpreter {
         let mut transactions = self.transactions.borrow_mut();
         transactions.retain(|transaction| transaction.thread() == me);
         self.under_way.set(transactions.len());
+        drop(transactions);
+        // The parent's.
+        let left = self.left_hooks.take();
+        drop(left);
     }
 }

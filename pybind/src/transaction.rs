@@ -255,10 +255,12 @@ pub fn run(
     let result = attempts.run(py, limits, body);
     interpreter.exit(&transaction);
     let hooks = attempts.end();
-    match hooks {
+    let result = match hooks {
         None => result,
         Some(hooks) => hooks::run(py, interpreter, hooks.of(result.is_ok()), result),
-    }
+    };
+    interpreter.run_left_hooks(py);
+    result
 }
 
 /// A part of a transaction that must not write, whatever the rest does.

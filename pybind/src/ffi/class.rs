@@ -25,6 +25,10 @@ pub trait Class: Sized + 'static {
     type Extra: Extra;
     /// Whether instances hold references that a cycle may go through. Then `traverse` and `clear` matter.
     const COLLECTED: bool = false;
+    /// Whether `finalize` does anything.
+    const FINALIZED: bool = false;
+    /// Called before the instance goes, and before the collector takes anything apart that it holds: here Python code may run. Also more than once.
+    fn finalize(&self, _py: Python<'_>) {}
     /// Called once, before anything of the instance goes.
     fn retire(&self, _this: &Any) {}
     /// Shows every reference that it holds.
@@ -192,6 +196,9 @@ impl<T: Class> Type<T> {
             raw.push(c::PyType_Slot { slot: c::Py_tp_traverse, pfunc: traverse::<T> as *mut c_void });
             raw.push(c::PyType_Slot { slot: c::Py_tp_clear, pfunc: clear::<T> as *mut c_void });
         }
+        if T::FINALIZED {
+            raw.push(c::PyType_Slot { slot: c::Py_tp_finalize, pfunc: finalize::<T> as *mut c_void });
+        }
         if T::Extra::CALL.is_some() {
             flags |= c::Py_TPFLAGS_HAVE_VECTORCALL as c_uint;
             raw.push(c::PyType_Slot { slot: c::Py_tp_call, pfunc: c::PyVectorcall_Call as *mut c_void });
@@ -293,6 +300,9 @@ unsafe extern "C" fn deallocate<T: Class>(this: *mut c::PyObject) {
             c::PyObject_GC_UnTrack(this.cast());
         }
         let instance = this.cast::<Instance<T>>();
+        if T::FINALIZED {
+            finalize::<T>(this);
+        }
         // A panic must not leave through CPython. Whatever comes of the first part, nobody finds the instance after the second; and where that
         // has not come to its end, somebody may: then the memory stays.
         let _ = catch_unwind(AssertUnwindSafe(|| (*instance).value.retire(Any::from_ptr(this))));
@@ -345,6 +355,12 @@ unsafe extern "C" fn traverse<T: Class>(this: *mut c::PyObject, visit: c::visitp
         let _ = catch_unwind(AssertUnwindSafe(|| (*instance).value.traverse(&visitor)));
     }
     visitor.result()
+}
+
+unsafe extern "C" fn finalize<T: Class>(this: *mut c::PyObject) {
+    // SAFETY: the collector calls this for live instances, and `deallocate` for one that nobody else has any more; both hold the lock.
+    let _ =
+        catch_unwind(AssertUnwindSafe(|| unsafe { Instance::<T>::from_ptr(this).value.finalize(Python::assume()) }));
 }
 
 unsafe extern "C" fn clear<T: Class>(this: *mut c::PyObject) -> c_int {

@@ -62,29 +62,34 @@ impl Class for Irrevocable {
         }
     }
 
-    /// In a ring that nothing else breaks.
-    fn clear(&self) {
-        self.end_all();
+    /// Blocks that nobody can end any more, for nobody has them, but in a ring: of a generator that was dropped, or whose thread is gone.
+    const FINALIZED: bool = true;
+    fn finalize(&self, py: Python<'_>) {
+        let hooks = self.end(self.entered.take());
+        if !hooks.is_empty() {
+            hooks::run_anywhere(py, self.space.interpreter(), hooks);
+        }
     }
 
-    /// Blocks that nobody can end any more, for nobody has them: of a generator that was dropped, or whose thread is gone.
-    fn retire(&self, _this: &Any) {
-        self.end_all();
+    /// Of a ring that has come together since: hooks of it no longer run, for what they hold may have been taken apart.
+    fn clear(&self) {
+        let hooks = self.end(self.entered.take());
+        drop(hooks);
     }
 }
 
 impl Irrevocable {
-    fn end_all(&self) {
-        self.end(self.entered.take());
-    }
-
-    fn end(&self, blocks: Vec<Open>) {
+    /// Rolls back what of `blocks` is open. Gives what is to run after.
+    fn end(&self, blocks: Vec<Open>) -> Vec<Object> {
+        let mut hooks = Vec::new();
         for open in blocks {
             let Entered::Begun(transaction) = open.what else { continue };
             transaction.settle_sizes(false);
             self.space.interpreter().exit(&transaction);
-            drop(Attempts { transaction: &transaction, space: &self.space }.end());
+            let ended = Attempts { transaction: &transaction, space: &self.space }.end();
+            hooks.extend(ended.into_iter().flat_map(|ended| ended.of(false)));
         }
+        hooks
     }
 }
 
@@ -168,7 +173,9 @@ impl Irrevocable {
         let hooks = hooks.map(|hooks| hooks.of(matches!(committed, Ok(true)))).unwrap_or_default();
         let committed = if was_full && !space.is_closed() { make_room(py, &space, committed) } else { committed };
         // After a failure the exception is on its way again when we have answered.
-        hooks::run(py, interpreter, hooks, committed.map(|_| py.none()))
+        let result = hooks::run(py, interpreter, hooks, committed.map(|_| py.none()));
+        interpreter.run_left_hooks(py);
+        result
     }
 
     /// Not by this thread. What a thread has left open that has ended nobody can commit: it is rolled back.
@@ -180,8 +187,10 @@ impl Irrevocable {
             (_, false) => "the block was entered by another thread",
             _ => "the block was not entered",
         };
-        self.end(ended);
-        Kind::Runtime.raise(py, message)
+        let hooks = self.end(ended);
+        let raised = Kind::Runtime.raise(py, message);
+        hooks::run_anywhere(py, self.space.interpreter(), hooks);
+        raised
     }
 
     /// What this thread has entered last, taken out.
