@@ -403,7 +403,7 @@ fn run(py: Python<'_>, member: &mut Member, share: Share, end: End) -> Result<Op
 }
 
 /// What a signal handler has raised.
-fn interrupted(py: Python<'_>) -> Raised {
+pub fn interrupted(py: Python<'_>) -> Raised {
     error::taken(py).unwrap_or_else(|| Kind::Runtime.raise(py, "interrupted"))
 }
 

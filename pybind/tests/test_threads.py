@@ -5,6 +5,7 @@ import gc
 import os
 import queue as standard_queue
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -84,6 +85,27 @@ def test_waits_give_the_interpreter_up(space):
     for thread in waiting:
         thread.join(5)
         assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("look", ["fsck", "census"])
+def test_long_looks_leave_the_interpreter_to_others(space, look):
+    space.root["kept"] = [[] for _ in range(1_000)]
+    came, interval = [], sys.getswitchinterval()
+    begin = threading.Event()
+    thread = threading.Thread(target=lambda: (begin.wait(20), came.append(True)))
+    thread.start()
+    # Nobody is made to give it up.
+    sys.setswitchinterval(1_000)
+    try:
+        begin.set()
+        for _ in range(1_000):
+            if came:
+                break
+            getattr(space, look)()
+        assert came
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join(20)
 
 
 def test_one_thread_waits_for_the_lock_of_another(space):

@@ -5,6 +5,7 @@ use std::time::Duration;
 use pso_engine::arena::HotWord;
 use pso_engine::census::census;
 use pso_engine::collection;
+use pso_engine::fsck::{CLEARING_TRIES, fsck_after_deaths};
 use pso_engine::participant::{Claim, Slot as ParticipantSlot};
 use pso_engine::platform::Memory;
 use pso_engine::platform::Ordering::Relaxed;
@@ -17,7 +18,7 @@ use crate::decorate;
 use crate::dict::Dict;
 use crate::ffi::method::Signature;
 use crate::ffi::slot::Slot;
-use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Property, Python, Result, Type, error, gil};
+use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Property, Python, Result, Type, gil};
 use crate::garbage::{self, Share};
 use crate::list::List;
 use crate::queue::Queue;
@@ -185,7 +186,12 @@ impl Space {
 
     fn census(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let kinds = py.dict()?;
-        for (class, count) in this.with_arena(py, census)? {
+        let membership = this.membership(py)?;
+        let (space, mut counts) = (membership.space(), None);
+        if !gil::sleep_without_lock(&mut || counts = Some(space.look(|| census(space.arena())))) {
+            return Err(garbage::interrupted(py));
+        }
+        for (class, count) in counts.into_iter().flatten() {
             let row = py.dict()?;
             for (name, value) in [("objects", count.objects), ("blocks", count.blocks), ("bytes", count.bytes)] {
                 py.set_item(&row, &*py.str(name)?, &*py.unsigned(value)?)?;
@@ -218,10 +224,20 @@ impl Space {
     fn fsck(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let membership = this.membership(py)?;
         // What a dead process left is not damage: it is cleared up first, as any member would; another may be just at it.
-        let pause = || gil::sleep_without_lock(&mut || std::thread::sleep(CLEARING_PAUSE));
-        let findings = pso_engine::fsck::fsck_after_deaths(membership.space(), pause);
-        if let Some(raised) = error::taken(py) {
-            return Err(raised);
+        let mut findings = Vec::new();
+        for _ in 0..CLEARING_TRIES {
+            let mut is_to_pause = false;
+            let mut pause = || {
+                is_to_pause = true;
+                false
+            };
+            if !gil::sleep_without_lock(&mut || findings = fsck_after_deaths(membership.space(), &mut pause)) {
+                return Err(garbage::interrupted(py));
+            }
+            if !is_to_pause {
+                break;
+            }
+            garbage::pause(py, CLEARING_PAUSE)?;
         }
         let sentences: Result<Vec<Object>> = findings.iter().map(|finding| py.str(&finding.to_string())).collect();
         py.list(sentences?)
