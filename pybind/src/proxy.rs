@@ -198,11 +198,11 @@ pub fn from_outside(
     };
     let keep = take_up(py, space, kind, handle, export)?;
     let proxy = Space::proxy(space, py, Shared { kind, handle, keep })?;
-    // An attempt that is run again loads it again: then its sender holds it on.
-    if let Some(export) = export
-        && space.interpreter().current(py).is_none()
-    {
-        space.keeper().adopt(export);
+    if let Some(export) = export {
+        match space.interpreter().current(py) {
+            Some(transaction) => transaction.loaded(space.keeper(), export),
+            None => space.keeper().adopt(export),
+        }
     }
     Ok(proxy)
 }

@@ -14,6 +14,8 @@ pub struct Mark {
     hooks: HooksMark,
     /// Blocks that had joined.
     joined: u64,
+    /// Pickles that were loaded.
+    loads: usize,
 }
 
 impl Transaction {
@@ -21,7 +23,13 @@ impl Transaction {
     pub fn mark(&self, py: Python<'_>, space: &Space) -> Result<Mark> {
         let point = self.work(py, space)?.participant().savepoint();
         self.alternatives.set(self.alternatives.get() + 1);
-        Ok(Mark { point, sizes: self.sizes.mark(), hooks: self.hooks.borrow().mark(), joined: self.joined.get() })
+        Ok(Mark {
+            point,
+            sizes: self.sizes.mark(),
+            hooks: self.hooks.borrow().mark(),
+            joined: self.joined.get(),
+            loads: self.loads.borrow().len(),
+        })
     }
     /// A block becomes a part of the attempt under way. Gives its number.
     pub(super) fn join(&self) -> u64 {
@@ -52,6 +60,7 @@ impl Transaction {
         let undone = self.hooks.borrow_mut().take_since(mark.hooks);
         drop(undone);
         self.sizes.roll_back(mark.sizes);
+        self.loads.borrow_mut().truncate(mark.loads);
         if self.joined.get() > mark.joined {
             self.undone_blocks.borrow_mut().push(mark.joined + 1..=self.joined.get());
         }

@@ -84,7 +84,7 @@ impl Irrevocable {
         let mut hooks = Vec::new();
         for open in blocks {
             let Entered::Begun(transaction) = open.what else { continue };
-            transaction.settle_sizes(false);
+            transaction.settle(false);
             self.space.interpreter().exit(&transaction);
             let ended = Attempts { transaction: &transaction, space: &self.space }.end();
             hooks.extend(ended.into_iter().flat_map(|ended| ended.of(false)));
@@ -167,7 +167,7 @@ impl Irrevocable {
         let space = this.space.own();
         let committed = if failure.is_some() { Ok(false) } else { this.commit(py, &transaction).map(|()| true) };
         let was_full = transaction.stop().is_some_and(|stop| stop.wants_room());
-        transaction.settle_sizes(matches!(committed, Ok(true)));
+        transaction.settle(matches!(committed, Ok(true)));
         interpreter.exit(&transaction);
         let hooks = Attempts { transaction: &transaction, space: &space }.end();
         let hooks = hooks.map(|hooks| hooks.of(matches!(committed, Ok(true)))).unwrap_or_default();

@@ -1,0 +1,53 @@
+"""Pickles that transactions load. The dangers: what they are of is kept for ever, or no longer when the transaction is run again."""
+
+import pickle
+
+import pso
+import pytest
+from test_transactions import commit_elsewhere
+
+
+def held(space):
+    return space.stats()["held"]
+
+
+def test_a_pickle_that_a_transaction_has_loaded_is_no_longer_held_for_whoever_loads_it(space):
+    before, pickled = held(space), pickle.dumps(space.List([1]))
+    assert held(space) == before + 1
+    assert space.run(lambda: list(pickle.loads(pickled))) == [1]
+    assert held(space) == before
+    pickled = pickle.dumps(space.List([2]))
+    with space.transaction():
+        assert pickle.loads(pickled) == [2]
+    assert held(space) == before
+
+
+def test_a_pickle_that_an_undone_attempt_has_loaded_is_held_on(space):
+    before, pickled = held(space), pickle.dumps(space.List([1]))
+    attempts = []
+
+    def conflicts():
+        attempts.append(list(pickle.loads(pickled)))
+        space.root.get("n")
+        if len(attempts) < 3:
+            commit_elsewhere(lambda: space.root.update(n=len(attempts)))
+        space.root["m"] = 1
+        return space.root["n"]
+
+    def fails():
+        pickle.loads(pickled)
+        raise LookupError
+
+    def waits():
+        pickle.loads(pickled)
+        pso.retry()
+
+    with pytest.raises(LookupError):
+        space.run(fails)
+    with pytest.raises(LookupError), space.transaction():
+        fails()
+    space.run(pso.or_else, waits, lambda: None)
+    space.collect()
+    assert held(space) == before + 1
+    assert space.run(conflicts) == 2 and attempts == [[1]] * 3
+    assert held(space) == before
