@@ -78,6 +78,8 @@ pub struct Interpreter {
     pub errors: Errors,
     /// Spaces that are open here.
     pub spaces: Rc<WeakTable<Which, Space>>,
+    /// [`gil::LIFE`].
+    pub life: Object,
     /// Decorated functions that end.
     pub dropping: Dropping,
     helpers: OnceCell<Helpers>,
@@ -133,6 +135,7 @@ impl State for Core {
             types,
             errors: Errors::load(py)?,
             spaces: Rc::default(),
+            life: py.str(&gil::LIFE.to_string_lossy())?,
             dropping: Dropping::default(),
             helpers: OnceCell::new(),
             default: RefCell::new(None),
@@ -159,6 +162,7 @@ impl State for Core {
         visitor.class(&types.irrevocable);
         visitor.class(&types.current);
         self.errors.traverse(visitor);
+        visitor.object(&self.life);
         if let Some(helpers) = self.helpers.get() {
             for object in [
                 &helpers.keys,

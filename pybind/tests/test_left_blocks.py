@@ -71,6 +71,15 @@ def test_hooks_of_a_block_whose_thread_has_ended_run(space, notes):
     assert len(notes) == 1
 
 
+def test_a_thread_that_was_joined_has_ended_at_once_for_its_blocks(space, notes):
+    """Its life is that of the interpreter's thread, not of the system's, which goes on for a moment."""
+    for n in range(300):
+        block = in_thread(enter, space, notes)
+        with pytest.raises(RuntimeError, match="which has ended: nothing of it exists"):
+            block.__exit__(None, None, None)
+        assert len(notes) == n + 1
+
+
 @pytest.mark.parametrize("way", ["run", "block", "raises"])
 def test_hooks_of_a_block_that_is_dropped_in_a_transaction_wait_for_its_end(space, notes, way):
     with pso.create(size="2M") as another:

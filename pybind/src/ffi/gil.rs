@@ -5,13 +5,15 @@
 //! between [`RESTORING`] and the lock, and from then on whoever wakes stays asleep: such a thread is a daemon's, and the
 //! process is about to end.
 
+use std::ffi::CStr;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use pyo3_ffi as c;
 
-use super::{Python, outward};
+use super::{Any, Kind, Object, Python, Raised, Result, outward};
 
 static FINALIZING: AtomicBool = AtomicBool::new(false);
 static RESTORING: AtomicUsize = AtomicUsize::new(0);
@@ -98,12 +100,50 @@ unsafe extern "C" {
     fn PyThreadState_GetID(state: *mut c::PyThreadState) -> u64;
 }
 
-/// Goes with the thread, and not before: for whoever has to know whether that one has ended. In a fork the threads that were not copied have not.
-pub fn life(_py: Python<'_>) -> Weak<()> {
-    thread_local! {
-        static LIFE: Arc<()> = Arc::new(());
+/// What the life of a thread is called, in its dictionary, too.
+pub const LIFE: &CStr = c"pso._core.life";
+
+/// Goes with the thread of the interpreter, and not before: for whoever has to know whether that one has ended. One of the system may be several, one
+/// after the other. `key`: [`LIFE`], whose hash is known.
+pub fn life(py: Python<'_>, key: &Any) -> Result<Weak<()>> {
+    // SAFETY: the lock is held, both are alive, and what the dictionary has under our name is a capsule of ours, with a life in it.
+    unsafe {
+        let Some(dict) = Any::from_nullable(c::PyThreadState_GetDict()) else {
+            return Err(Kind::Memory.raise(py, "no memory for the dictionary of a thread"));
+        };
+        let known = c::PyDict_GetItemWithError(dict.as_ptr(), key.as_ptr());
+        if !known.is_null() {
+            let life = c::PyCapsule_GetPointer(known, LIFE.as_ptr()).cast::<()>();
+            return if life.is_null() { Err(Raised::already()) } else { Ok(Arc::downgrade(&borrowed(life))) };
+        }
+        let life = Arc::new(());
+        let weak = Arc::downgrade(&life);
+        let pointer = Arc::into_raw(life).cast_mut();
+        let capsule = c::PyCapsule_New(pointer.cast(), LIFE.as_ptr(), Some(end_life));
+        if capsule.is_null() {
+            drop(Arc::from_raw(pointer));
+        }
+        let capsule = Object::from_owned(py, capsule)?;
+        py.set_item(dict, key, &capsule)?;
+        Ok(weak)
     }
-    LIFE.try_with(Arc::downgrade).unwrap_or_default()
+}
+
+/// # Safety
+/// Of a capsule of [`life`] that is there.
+unsafe fn borrowed(life: *const ()) -> ManuallyDrop<Arc<()>> {
+    // SAFETY: the caller's promise; the count stays the capsule's.
+    ManuallyDrop::new(unsafe { Arc::from_raw(life) })
+}
+
+unsafe extern "C" fn end_life(capsule: *mut c::PyObject) {
+    // SAFETY: called once, for a capsule of `life`, whose count is given back.
+    unsafe {
+        let life = c::PyCapsule_GetPointer(capsule, LIFE.as_ptr()).cast::<()>();
+        if !life.is_null() {
+            drop(Arc::from_raw(life));
+        }
+    }
 }
 
 /// Which thread of this interpreter this is: a number that no other one gets, not even when it is gone.

@@ -27,15 +27,9 @@ pub struct Irrevocable {
 /// One time that a block is entered.
 struct Open {
     thread: u64,
-    /// Gone with the thread.
+    /// Gone with that thread.
     life: Weak<()>,
     what: Entered,
-}
-
-impl Open {
-    fn new(py: Python<'_>, what: Entered) -> Self {
-        Self { thread: gil::thread(py), life: gil::life(py), what }
-    }
 }
 
 /// What a block is.
@@ -115,7 +109,8 @@ impl Irrevocable {
 
     fn enter(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let (space, interpreter) = (&this.space, this.space.interpreter());
-        let entered = match interpreter.current(py) {
+        let life = gil::life(py, &interpreter.life)?;
+        let what = match interpreter.current(py) {
             None => Entered::Begun(this.begin(py)?),
             Some(current) if current.is_in(space) => {
                 let (attempt, number) = (current.attempt(), current.join());
@@ -123,7 +118,7 @@ impl Irrevocable {
             }
             Some(_) => return Err(space.crossed(py)),
         };
-        this.entered.borrow_mut().push(Open::new(py, entered));
+        this.entered.borrow_mut().push(Open { thread: gil::thread(py), life, what });
         Current::of(py, interpreter)
     }
 
@@ -147,12 +142,12 @@ impl Irrevocable {
 
     fn exit(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
         let failure = arguments.positional().first().filter(|kind| !kind.is_none());
-        let Some(entered) = this.last_entered(py) else {
+        let Some(Open { thread, life, what }) = this.last_entered(py) else {
             return Err(this.not_entered(py));
         };
         let interpreter = this.space.interpreter();
         let is_current = |transaction| interpreter.current(py).is_some_and(|current| Rc::ptr_eq(&current, transaction));
-        let transaction = match entered {
+        let transaction = match what {
             Entered::Begun(transaction) => transaction,
             Entered::Joined(joined, attempt, number) if is_current(&joined) && joined.attempt() == attempt => {
                 return if joined.is_undone(number) { outlived(py, failure, UNDONE) } else { Ok(py.none()) };
@@ -160,7 +155,7 @@ impl Irrevocable {
             Entered::Joined(..) => return outlived(py, failure, OVER),
         };
         if !is_current(&transaction) {
-            this.entered.borrow_mut().push(Open::new(py, Entered::Begun(transaction)));
+            this.entered.borrow_mut().push(Open { thread, life, what: Entered::Begun(transaction) });
             return Err(Kind::Runtime.raise(py, "inside the block another is open"));
         }
         // Counted: a hook may drop the last reference to either.
@@ -194,11 +189,11 @@ impl Irrevocable {
     }
 
     /// What this thread has entered last, taken out.
-    fn last_entered(&self, py: Python<'_>) -> Option<Entered> {
+    fn last_entered(&self, py: Python<'_>) -> Option<Open> {
         let me = gil::thread(py);
         let mut entered = self.entered.borrow_mut();
         let place = entered.iter().rposition(|open| open.thread == me)?;
-        Some(entered.remove(place).what)
+        Some(entered.remove(place))
     }
 
     fn commit(&self, py: Python<'_>, transaction: &Transaction) -> Result<()> {
