@@ -108,6 +108,7 @@ impl Deref for Core {
 
 impl State for Core {
     fn create(py: Python<'_>, module: &Any) -> Result<Self> {
+        gil::begin(py);
         let types = Types {
             space: Space::class(py, module)?,
             dict: Dict::class(py, module)?,

@@ -16,6 +16,8 @@ use pyo3_ffi as c;
 use super::{Any, Kind, Object, Python, Raised, Result, outward};
 
 static FINALIZING: AtomicBool = AtomicBool::new(false);
+/// How often an interpreter has ended: one may come after it in the same process (`Py_Initialize`), with other threads.
+static ENDS: AtomicUsize = AtomicUsize::new(0);
 static RESTORING: AtomicUsize = AtomicUsize::new(0);
 /// Who runs the exit hooks: it gets the lock back until the very end, and hooks that were registered before ours come after it.
 static FINALIZER: AtomicUsize = AtomicUsize::new(0);
@@ -33,13 +35,16 @@ pub fn sleep_without_lock(sleep: &mut dyn FnMut()) -> bool {
 pub fn pause_without_lock(sleep: &mut dyn FnMut()) {
     // SAFETY: saved and restored by the same thread, and in between runs only what knows no Python.
     unsafe {
+        // Relaxed: who changes it has the lock.
+        let ends = ENDS.load(Ordering::Relaxed);
         let state = c::PyEval_SaveThread();
         sleep();
         RESTORING.fetch_add(1, Ordering::AcqRel);
         // Acquire: pairs with the Release in `finalize`. Either it sees our count, or we see its flag: both are changed by
         // read-modify-write before the other is read.
         // Relaxed: set before the flag, and acquired with it.
-        if FINALIZING.fetch_or(false, Ordering::AcqRel) && FINALIZER.load(Ordering::Relaxed) != state as usize {
+        let is_ending = FINALIZING.fetch_or(false, Ordering::AcqRel) || ENDS.load(Ordering::Relaxed) != ends;
+        if is_ending && FINALIZER.load(Ordering::Relaxed) != state as usize {
             RESTORING.fetch_sub(1, Ordering::AcqRel);
             drop(Ended);
         }
@@ -72,6 +77,8 @@ pub fn finalize(_py: Python<'_>) {
     if unsafe { c::PyInterpreterState_Get() != c::PyInterpreterState_Main() } {
         return;
     }
+    // Relaxed: published with the flag.
+    ENDS.fetch_add(1, Ordering::Relaxed);
     // SAFETY: the lock is held, so there is a thread state.
     FINALIZER.store(unsafe { c::PyThreadState_Get() } as usize, Ordering::Relaxed);
     FINALIZING.fetch_or(true, Ordering::AcqRel);
@@ -86,6 +93,15 @@ pub fn finalize(_py: Python<'_>) {
             std::thread::sleep(Duration::from_millis(1));
             c::PyEval_RestoreThread(state);
         }
+    }
+}
+
+/// Where the package is loaded for the first time after a main interpreter has ended, there is another one: its threads get their lock back. Those of
+/// the one before stay asleep.
+pub fn begin(_py: Python<'_>) {
+    // SAFETY: compares two pointers of the runtime.
+    if unsafe { c::PyInterpreterState_Get() == c::PyInterpreterState_Main() } {
+        FINALIZING.store(false, Ordering::Relaxed);
     }
 }
 
