@@ -155,7 +155,11 @@ impl<T: Class> Proxy<T> {
         }
         // Whether it is there is asked of whoever loads it.
         let held = self.space.operate(py, |tx| self.space.hold(tx, self.handle))?;
-        Ok(held.export())
+        let export = held.export();
+        if let (Some(export), Some(transaction)) = (export, self.space.interpreter().current(py)) {
+            transaction.pickled(self.space.keeper(), export);
+        }
+        Ok(export)
     }
 }
 

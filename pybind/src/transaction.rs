@@ -14,25 +14,24 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 
 use pso_engine::error::Stop;
-use pso_engine::holding::Export;
 use pso_engine::platform::System;
 use pso_engine::transaction::Hooks;
 
 mod kept_hooks;
-mod loads;
 mod mark;
 mod once;
+mod pickles;
 mod room;
 mod sizes;
 mod stopped;
 
 pub use once::Irrevocable;
+use pickles::{Ending, Pickles};
 pub use sizes::Growth;
 use sizes::Sizes;
 
 use crate::body::no_coroutines;
 use crate::ffi::{Any, Instance, Kind, Object, Python, Raised, Result, gil};
-use crate::holding::Keeper;
 use crate::hooks;
 use crate::interpreter::Interpreter;
 use crate::member::Member;
@@ -55,8 +54,8 @@ pub struct Transaction {
     patient_since: Cell<Option<u64>>,
     /// What the attempt under way has changed of the sizes of dicts.
     sizes: Sizes,
-    /// What the attempt under way has loaded of pickles, whose senders hold it until it has committed.
-    loads: RefCell<Vec<(Rc<Keeper>, Export)>>,
+    /// Pickles that it has loaded and made.
+    pickles: Pickles,
     /// What is to run after the end, as the attempt under way has it.
     hooks: RefCell<Hooks<Object>>,
     /// Whether there are any: nearly never.
@@ -147,7 +146,7 @@ impl Transaction {
             patience: Cell::new(None),
             patient_since: Cell::new(None),
             sizes: Sizes::default(),
-            loads: RefCell::default(),
+            pickles: Pickles::default(),
             hooks: RefCell::default(),
             hooked: Cell::new(false),
             attempt: Cell::new(0),
@@ -305,7 +304,7 @@ impl Attempts<'_> {
         // Each turn is an attempt; the protocol bounds them, and `limits` does.
         loop {
             let outcome = self.attempt(py, deadline, limits.readonly, &body);
-            self.transaction.settle(matches!(outcome, Outcome::Done(_)));
+            self.transaction.settle(Ending::from(&outcome));
             match outcome {
                 Outcome::Done(value) => return Ok(value),
                 // It found the space full: that is worth another attempt, if there may be room then.

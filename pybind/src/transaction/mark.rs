@@ -28,7 +28,7 @@ impl Transaction {
             sizes: self.sizes.mark(),
             hooks: self.hooks.borrow().mark(),
             joined: self.joined.get(),
-            loads: self.loads.borrow().len(),
+            loads: self.pickles.mark(),
         })
     }
     /// A block becomes a part of the attempt under way. Gives its number.
@@ -60,7 +60,7 @@ impl Transaction {
         let undone = self.hooks.borrow_mut().take_since(mark.hooks);
         drop(undone);
         self.sizes.roll_back(mark.sizes);
-        self.loads.borrow_mut().truncate(mark.loads);
+        self.pickles.roll_back(mark.loads);
         if self.joined.get() > mark.joined {
             self.undone_blocks.borrow_mut().push(mark.joined + 1..=self.joined.get());
         }

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Weak;
 
-use super::{Attempts, Transaction};
+use super::{Attempts, Ending, Transaction};
 use crate::current::Current;
 use crate::ffi::class::{NOT_CONSTRUCTIBLE, Visitor};
 use crate::ffi::slot::Slot;
@@ -78,7 +78,7 @@ impl Irrevocable {
         let mut hooks = Vec::new();
         for open in blocks {
             let Entered::Begun(transaction) = open.what else { continue };
-            transaction.settle(false);
+            transaction.settle(Ending::Failed);
             self.space.interpreter().exit(&transaction);
             let ended = Attempts { transaction: &transaction, space: &self.space }.end();
             hooks.extend(ended.into_iter().flat_map(|ended| ended.of(false)));
@@ -162,7 +162,7 @@ impl Irrevocable {
         let space = this.space.own();
         let committed = if failure.is_some() { Ok(false) } else { this.commit(py, &transaction).map(|()| true) };
         let was_full = transaction.stop().is_some_and(|stop| stop.wants_room());
-        transaction.settle(matches!(committed, Ok(true)));
+        transaction.settle(if matches!(committed, Ok(true)) { Ending::Committed } else { Ending::Failed });
         interpreter.exit(&transaction);
         let hooks = Attempts { transaction: &transaction, space: &space }.end();
         let hooks = hooks.map(|hooks| hooks.of(matches!(committed, Ok(true)))).unwrap_or_default();

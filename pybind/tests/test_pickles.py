@@ -1,6 +1,7 @@
-"""Pickles that transactions load. The dangers: what they are of is kept for ever, or no longer when the transaction is run again."""
+"""Pickles that transactions load and make. The dangers: what they are of is kept for ever, or no longer when the transaction is run again."""
 
 import pickle
+import threading
 
 import pso
 import pytest
@@ -50,4 +51,42 @@ def test_a_pickle_that_an_undone_attempt_has_loaded_is_held_on(space):
     space.collect()
     assert held(space) == before + 1
     assert space.run(conflicts) == 2 and attempts == [[1]] * 3
+    assert held(space) == before
+
+
+def test_a_pickle_that_attempts_make_anew_keeps_its_object_once(space):
+    before, made, kept = held(space), [], [space.List([1])]
+
+    def body():
+        made.append(pickle.dumps(kept[0]))
+        space.root.get("n")
+        if len(made) < 3:
+            commit_elsewhere(lambda: space.root.update(n=len(made)))
+        if len(made) == 3:
+            threading.Thread(target=lambda: space.root.update(n=3)).start()
+            pso.or_else(lambda: pickle.dumps(kept[0]) and pso.retry(), pso.retry)
+        space.root["m"] = 1
+
+    space.run(body)
+    kept.clear()
+    assert len(made) == 4 and held(space) == before + 1
+    assert pickle.loads(made[-1]) == [1]
+    assert held(space) == before
+
+
+def test_what_a_transaction_that_fails_has_pickled_may_have_been_sent(space):
+    before, made, kept = held(space), [], [space.List([1])]
+
+    def fails():
+        made.append(pickle.dumps(kept[0]))
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        space.run(fails)
+    with pytest.raises(LookupError), space.transaction():
+        fails()
+    kept.clear()
+    assert held(space) == before + 2
+    for pickled in made:
+        assert pickle.loads(pickled) == [1]
     assert held(space) == before
