@@ -58,7 +58,8 @@ pub struct Many {
     names_live_object: bool,
 }
 
-/// One look at values of a space, and what is in them, in one attempt.
+/// One look at values of a space, and what is in them, in one attempt. What several name the first of them makes: so all that it gives is made by one thread, which ends with the first that
+/// cannot be made. (An iterator, which goes on after, and is everybody's, looks at each value by itself.)
 pub struct Look<'a> {
     space: &'a Space,
     /// Whether live containers are to be kept. Those that are copied at once need nobody.

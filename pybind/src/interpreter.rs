@@ -321,9 +321,13 @@ impl Interpreter {
         self.process.set(std::process::id());
         let me = gil::thread(py);
         let mut transactions = self.transactions.borrow_mut();
-        transactions.retain(|transaction| transaction.thread() == me);
+        let (mine, others): (Vec<_>, Vec<_>) =
+            transactions.drain(..).partition(|transaction| transaction.thread() == me);
+        *transactions = mine;
         self.under_way.set(transactions.len());
         drop(transactions);
+        // The parent goes on with them: whoever ends one here ends nothing, and runs no hook.
+        others.iter().for_each(|transaction| transaction.forked());
         // The parent's.
         let left = self.left_hooks.take();
         drop(left);

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use pso_engine::object::{dict, list};
 
 use crate::dict::Dict;
-use crate::fetch::{Fetched, Look};
+use crate::fetch::{Fetched, fetch};
 use crate::ffi::slot::Slot;
 use crate::ffi::{Any, Class, Instance, Kind, Method, NoExtra, Object, Own, Python, Result, Type};
 use crate::list::List;
@@ -163,13 +163,13 @@ impl DictIterator {
         let handle = dict.proxy().handle();
         let space = dict.proxy().space();
         space.operate(py, |tx| {
-            let (mut batch, mut look) = (Vec::with_capacity(BATCH), Look::new(space));
+            let mut batch = Vec::with_capacity(BATCH);
             let mut place = start;
             while batch.len() < BATCH {
                 let found = if reverse { dict::previous(tx, handle, place)? } else { dict::next(tx, handle, place)? };
                 let Some((next, key, value)) = found else { break };
-                let key = if part == Part::Values { Fetched::None } else { look.fetch(py, tx, key)? };
-                let value = if part == Part::Keys { Fetched::None } else { look.fetch(py, tx, value)? };
+                let key = if part == Part::Values { Fetched::None } else { fetch(py, space, tx, key)? };
+                let value = if part == Part::Keys { Fetched::None } else { fetch(py, space, tx, value)? };
                 batch.push((next, key, value));
                 place = next;
             }
@@ -230,12 +230,12 @@ impl ListIterator {
         let handle = list.proxy().handle();
         let space = list.proxy().space();
         space.operate(py, |tx| {
-            let (mut batch, mut look) = (Vec::with_capacity(BATCH), Look::new(space));
+            let mut batch = Vec::with_capacity(BATCH);
             let mut place = start;
             while batch.len() < BATCH && !(reverse && place == 0) {
                 let index = if reverse { place - 1 } else { place };
                 let Some(value) = list::get(tx, handle, index)? else { break };
-                batch.push(look.fetch(py, tx, value)?);
+                batch.push(fetch(py, space, tx, value)?);
                 place = if reverse { place - 1 } else { place + 1 };
             }
             Ok(batch)

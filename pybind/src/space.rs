@@ -92,6 +92,7 @@ impl Space {
         membership: Arc<Membership>,
         location: Location,
     ) -> Result<Own<Self>> {
+        interpreter.notice_fork(py);
         if let Some(known) = interpreter.spaces.get(py, &membership.which()) {
             if !known.is_closed() {
                 return Ok(known);

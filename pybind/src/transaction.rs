@@ -29,6 +29,7 @@ pub use once::Irrevocable;
 use pickles::{Ending, Pickles};
 pub use sizes::Growth;
 use sizes::Sizes;
+pub use stopped::retry;
 
 use crate::body::no_coroutines;
 use crate::ffi::{Any, Instance, Kind, Object, Python, Raised, Result, gil};
@@ -304,12 +305,17 @@ impl Attempts<'_> {
         // Each turn is an attempt; the protocol bounds them, and `limits` does.
         loop {
             let outcome = self.attempt(py, deadline, limits.readonly, &body);
-            self.transaction.settle(Ending::from(&outcome));
+            let is_full = matches!(&outcome, Outcome::Failed(raised) if self.is_full(py, raised));
+            if !is_full {
+                self.transaction.settle(Ending::from(&outcome));
+            }
             match outcome {
                 Outcome::Done(value) => return Ok(value),
                 // It found the space full: that is worth another attempt, if there may be room then.
-                Outcome::Failed(raised) if self.is_full(py, &raised) => {
-                    let full = self.make_room(py, &mut room, raised)?;
+                Outcome::Failed(raised) if is_full => {
+                    let full = self.make_room(py, &mut room, raised);
+                    self.transaction.settle(if full.is_ok() { Ending::RunAgain } else { Ending::Failed });
+                    let full = full?;
                     tries += 1;
                     if limits.retries.is_some_and(|most| tries > most) {
                         return Err(self.space.stopped(py, full));
@@ -468,32 +474,20 @@ impl Attempts<'_> {
         if self.transaction.forked.get() {
             return None;
         }
-        if let Some(mut member) = self.transaction.member.take() {
-            member.participant.abort();
-            member.participant.set_deadline(None);
-            member.participant.set_read_only(false);
-            self.space.put_member(member);
-        } else {
-            self.transaction.ended.set(true);
+        match self.transaction.member.take() {
+            // Of another thread of the parent.
+            Some(member) if member.is_foreign() => return None,
+            Some(mut member) => {
+                member.participant.abort();
+                member.participant.set_deadline(None);
+                member.participant.set_read_only(false);
+                self.space.put_member(member);
+            }
+            None => self.transaction.ended.set(true),
         }
         if Rc::strong_count(self.transaction) == 1 {
             self.space.put_idle(Rc::clone(self.transaction));
         }
         hooks
-    }
-}
-
-/// `pso.retry()`: gives the attempt up until something that it has read changes.
-pub fn retry(py: Python<'_>, interpreter: &Interpreter) -> Raised {
-    match interpreter.current(py) {
-        None => Kind::Runtime.raise(py, "pso.retry() outside a transaction would wait for nothing"),
-        Some(transaction) if transaction.irrevocable.get() && transaction.alternatives.get() == 0 => {
-            Kind::Runtime.raise(py, Stop::Irrevocable.to_string())
-        }
-        Some(transaction) => {
-            let stop = transaction.stop().unwrap_or(Stop::Retry);
-            transaction.set_stop(stop.clone());
-            transaction.raise_again(py, &stop).unwrap_or_else(|| interpreter.errors.stopped(py, stop, false))
-        }
     }
 }

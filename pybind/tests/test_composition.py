@@ -131,6 +131,17 @@ def test_a_block_that_outlives_the_alternative_that_it_began_in_is_told(space):
             within(goes_on_with_an_undone_one)
         assert root == {}
 
+    def is_interrupted(failure):
+        blocks = []
+        pso.or_else(lambda: begins_and_waits(blocks, "undone"), lambda: blocks[0].throw(failure))
+
+    for failure in (KeyboardInterrupt, SystemExit):
+        with pytest.raises(failure):
+            space.run(is_interrupted, failure)
+    with pytest.raises(RuntimeError, match="was undone before its end"):
+        space.run(is_interrupted, LookupError)
+    assert root == {}
+
     def others_are_parts():
         blocks = []
         begins(blocks, "before")

@@ -3,11 +3,13 @@ child that takes its own threads for its parent's, and one that goes on in its p
 
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import threading
 
 import pso
+import pytest
 
 
 def in_child_without_handlers(function):
@@ -76,6 +78,52 @@ def test_a_space_that_joins_late_leaves_the_transactions_of_others_alone(space):
 
         assert in_child_without_handlers(child) == 0
         assert another.root == {"x": 1} and space.root == {}
+
+
+def test_a_space_that_is_opened_late_leaves_the_transactions_of_others_alone(space):
+    def child():
+        with pso.create(size="2M") as new:
+            inside = Inside(new)
+            space.root["x"] = 1
+            return 0 if inside.fail() else 2
+
+    assert in_child_without_handlers(child) == 0
+    assert space.root == {"x": 1}
+
+
+@pytest.mark.parametrize("fork", [os.fork, lambda: ctypes.PyDLL(None).fork()], ids=["handlers", "none"])
+def test_a_child_that_ends_a_block_of_its_parent_runs_none_of_its_hooks(space, fork):
+    """The danger: what is to be put right where a transaction has failed is put right in the child, and the parent commits."""
+    ran, opened, told = [], threading.Event(), threading.Event()
+    block = space.transaction()
+
+    def open_and_wait():
+        with block:
+            pso.current().on_abort(lambda: ran.append("abort"))
+            pso.current().on_commit(lambda: ran.append("commit"))
+            space.root["n"] = 1
+            opened.set()
+            assert told.wait(20)
+
+    thread = threading.Thread(target=open_and_wait)
+    thread.start()
+    assert opened.wait(20)
+    child = fork()
+    if child == 0:
+        code = 1
+        try:
+            space.root.get("n")
+            with contextlib.suppress(RuntimeError):
+                block.__exit__(None, None, None)
+            del block
+            gc.collect()
+            code = 2 if ran else 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    told.set()
+    thread.join()
+    assert ran == ["commit"] and space.root == {"n": 1}
 
 
 def test_who_has_slept_through_a_fork_leaves_the_transactions_of_others_alone(space):

@@ -74,6 +74,23 @@ def test_a_pickle_that_attempts_make_anew_keeps_its_object_once(space):
     assert held(space) == before
 
 
+def test_a_pickle_that_an_attempt_makes_which_finds_a_full_space_keeps_nothing():
+    with pso.create(size="2M") as space:
+        before, made, kept = held(space), [], [space.List([1])]
+
+        def replace():
+            made.append(pickle.dumps(kept[0]))
+            space.root["large"] = [["x" * 10_000] for _ in range(15)]
+
+        transactions = 0
+        while transactions < 30 and len(made) == transactions:
+            transactions += 1
+            space.run(replace)
+        assert len(made) == transactions + 1, "the space was never full"
+        kept.clear()
+        assert held(space) == before + transactions
+
+
 def test_what_a_transaction_that_fails_has_pickled_may_have_been_sent(space):
     before, made, kept = held(space), [], [space.List([1])]
 

@@ -102,13 +102,13 @@ pub(crate) fn born<P: Platform>(arena: &Arena<P>, handle: Handle, shared: bool) 
 /// A commit that exists and has stored nothing yet: by its owner, or by whoever finishes it for the dead, after a fence behind COMMITTED. The
 /// values that it overwrites, its read log, as cells and values, and the blocks that it has made.
 ///
-/// `known`: the collection that was [under way](under_way) before its reads were looked at for the last time; 0 if that is not known. Of one that has begun since nobody has heard who has
-/// overwritten meanwhile what was read: all of it may go into the cells that the commit stores. Else only what it has named.
+/// `known`: the collection that was [under way](under_way) before its reads were looked at for the last time, 0 if that is not known; `None`: all that it has read is locked. Of one that has begun since
+/// nobody has heard who has overwritten meanwhile what was read: all of it may go into the cells that the commit stores. Else only what it has named.
 #[inline]
 #[track_caller]
 pub(crate) fn note_commit<P: Platform>(
     arena: &Arena<P>,
-    known: u64,
+    known: Option<u64>,
     overwritten: impl Iterator<Item = u64>,
     read: impl Iterator<Item = (u64, u64)>,
     made: impl Iterator<Item = Handle>,
@@ -116,7 +116,8 @@ pub(crate) fn note_commit<P: Platform>(
     let cycle = under_way(arena);
     if cycle != 0 {
         let constant = arena.constant().index();
-        let read = read.filter(|(cell, _)| *cell == constant || cycle != known);
+        let is_new = known.is_some_and(|known| known != cycle);
+        let read = read.filter(|(cell, _)| is_new || *cell == constant);
         read.for_each(|(_, word)| shade_from(arena, cycle, word, Retired::Followed));
         overwritten.for_each(|word| shade_from(arena, cycle, word, Retired::Passed));
         made.for_each(|handle| note_made(arena, cycle, handle));

@@ -257,7 +257,7 @@ impl Leftover {
         let written = self.held(arena).filter(|held| held.kind == EntryKind::Write);
         let overwritten = written.map(|held| held.entry.old_value(arena));
         let read = std::iter::once_with(|| self.logged(arena)).flatten();
-        collection::note_commit(arena, 0, overwritten, read, self.made(arena));
+        collection::note_commit(arena, Some(0), overwritten, read, self.made(arena));
         let (mut cells_end, mut discards_end) = (0, 0);
         let mut blocks = Blocks { handles: [None; Blocks::TOGETHER], count: 0 };
         for (number, entry) in self.entries(arena, self.reserved) {

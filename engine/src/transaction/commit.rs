@@ -120,8 +120,9 @@ impl<P: Platform> Participant<P> {
     /// ACTIVE to PREPARED, and all reads still hold. Gives the version of the commit; `None`: somebody asks for a lull.
     fn prepare(&mut self) -> Result<Option<Version>, Stop> {
         let prepared = self.status(State::Prepared);
+        let validates = !self.reads_are_settled() && !self.holds_all_reads();
         // Before F2: if one is under way here, whoever commits over what we have read and see unchanged behind F2 knows of it.
-        self.collection_known = collection::under_way(self.arena());
+        self.collection_known = validates.then(|| collection::under_way(self.arena()));
         if self.platform().compare_exchange(self.slot.status(), self.active, prepared, AcqRel, Relaxed).is_err() {
             return Err(self.lost());
         }
@@ -136,7 +137,7 @@ impl<P: Platform> Participant<P> {
         if self.is_asked_for_lull() {
             return Ok(None);
         }
-        if !self.reads_are_settled() && !self.holds_all_reads() && !self.validate(true)? {
+        if validates && !self.validate(true)? {
             return Err(self.lost());
         }
         Ok(Some(version))

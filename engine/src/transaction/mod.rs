@@ -122,8 +122,8 @@ pub struct Participant<P: Platform> {
     entries_beside: u64,
     /// One of the two is larger than what stays when a transaction is over.
     has_large_logs: bool,
-    /// The collection that was under way before the attempt was PREPARED.
-    collection_known: u64,
+    /// The collection that was under way before the attempt was PREPARED, if it then had to look at what it had read.
+    collection_known: Option<u64>,
     /// The transaction has found the space full.
     was_refused: bool,
     record_ring: Pieces<ENTRY_WORDS>,
@@ -258,7 +258,7 @@ impl<P: Platform> Participant<P> {
             entries_beside: 0,
             // A dead one may have left them.
             has_large_logs: true,
-            collection_known: 0,
+            collection_known: None,
             was_refused: false,
             record_ring,
             cache,

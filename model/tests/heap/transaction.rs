@@ -467,7 +467,7 @@ fn who_is_killed_in_his_place_does_not_keep_it() {
     std::mem::forget(victim);
     heap.kill_process(doomed.process());
     let mut visitor = space.participant().unwrap();
-    assert_eq!(visitor.run_until(Some(heap.now_ns() + 100 * MS), |tx| tx.write(cell, integer(2))), Err(Stop::TimedOut));
+    assert_eq!(visitor.run_until(Some(heap.now_ns() + 20 * MS), |tx| tx.write(cell, integer(2))), Err(Stop::TimedOut));
     assert_ne!(heap.load(queue, Relaxed), place);
     owner.commit().unwrap();
     assert_eq!(contents(&mut visitor, &[cell]), [1]);

@@ -76,6 +76,11 @@ impl Kind {
             Err(raised) => raised,
         }
     }
+    /// Whether a class of exceptions is none of `Exception`s: Ctrl-C, an exit, the end of a generator.
+    pub fn passes_all(_py: Python<'_>, class: &Any) -> bool {
+        // SAFETY: two live classes, which are compared.
+        unsafe { c::PyErr_GivenExceptionMatches(class.as_ptr(), c::PyExc_Exception) == 0 }
+    }
     /// Whether the exception that is set is of this kind.
     pub fn is_set(self, _py: Python<'_>) -> bool {
         // SAFETY: a live class; an exception is set or the answer is no.

@@ -101,7 +101,8 @@ pub fn finalize(_py: Python<'_>) {
 pub fn begin(_py: Python<'_>) {
     // SAFETY: compares two pointers of the runtime.
     if unsafe { c::PyInterpreterState_Get() == c::PyInterpreterState_Main() } {
-        FINALIZING.store(false, Ordering::Relaxed);
+        // Release: whoever sleeps since the one before and sees this sees, too, that that one has ended.
+        FINALIZING.store(false, Ordering::Release);
     }
 }
 

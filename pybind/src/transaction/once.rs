@@ -211,11 +211,10 @@ const OVER: &str =
 const UNDONE: &str =
     "the alternative that the block began in was undone before its end: what the block did in it does not exist";
 
-/// What the block was a part of has ended before it. A generator that is closed then has done nothing since.
+/// What the block was a part of has ended before it. A generator that is closed then has done nothing since, and what is no `Exception` (Ctrl-C, an exit) goes on its way.
 #[cold]
 fn outlived(py: Python<'_>, failure: Option<&&Any>, message: &str) -> Result<Object> {
-    let closing = py.import(c"builtins")?.attribute(py, c"GeneratorExit")?;
-    if failure.is_some_and(|kind| kind.is(&closing)) {
+    if failure.is_some_and(|kind| Kind::passes_all(py, kind)) {
         return Ok(py.none());
     }
     Err(Kind::Runtime.raise(py, message))

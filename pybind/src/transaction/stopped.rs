@@ -4,7 +4,8 @@ use pso_engine::error::Stop;
 
 use super::Transaction;
 use crate::ffi::error::taken;
-use crate::ffi::{Python, Raised};
+use crate::ffi::{Kind, Python, Raised};
+use crate::interpreter::Interpreter;
 use crate::space::Space;
 
 impl Transaction {
@@ -59,6 +60,21 @@ impl Transaction {
             // Dropped outside of the borrow: that may run anything.
             let kept = self.interrupt.take();
             drop(kept);
+        }
+    }
+}
+
+/// `pso.retry()`: gives the attempt up until something that it has read changes.
+pub fn retry(py: Python<'_>, interpreter: &Interpreter) -> Raised {
+    match interpreter.current(py) {
+        None => Kind::Runtime.raise(py, "pso.retry() outside a transaction would wait for nothing"),
+        Some(transaction) if transaction.irrevocable.get() && transaction.alternatives.get() == 0 => {
+            Kind::Runtime.raise(py, Stop::Irrevocable.to_string())
+        }
+        Some(transaction) => {
+            let stop = transaction.stop().unwrap_or(Stop::Retry);
+            transaction.set_stop(stop.clone());
+            transaction.raise_again(py, &stop).unwrap_or_else(|| interpreter.errors.stopped(py, stop, false))
         }
     }
 }

@@ -33,7 +33,7 @@ impl Leftover {
                 // As in `write_back`.
                 platform.fence(SeqCst);
                 let overwritten = std::iter::once(entry.old_value(arena));
-                collection::note_commit(arena, 0, overwritten, [].into_iter(), [].into_iter());
+                collection::note_commit(arena, Some(0), overwritten, [].into_iter(), [].into_iter());
                 // Release: as in `write_back`, for whoever traces; he looks at no lock.
                 platform.store(cell.value_word(), new, Release);
                 platform.load(self.slot.commit_version(), Relaxed)
