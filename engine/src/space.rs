@@ -320,7 +320,7 @@ impl<P: Platform> Space<P> {
         if self.arena.platform().forked() || self.arena.layout().geometry().space_words < WITH_A_READY_PLACE {
             return false;
         }
-        let mut without_logs = None;
+        let mut without_logs = [None; 2];
         for number in 0..self.arena.layout().geometry().participants {
             let id = ParticipantId(number as u16);
             let Some(slot) = Slot::of(&self.arena, id) else { continue };
@@ -331,9 +331,12 @@ impl<P: Platform> Space<P> {
             if self.has_logs(slot) {
                 return true;
             }
-            without_logs.get_or_insert((id, slot));
+            let [first, second] = &mut without_logs;
+            if first.is_none() { first } else { second }.get_or_insert((id, slot));
         }
-        let taken = without_logs.and_then(|(id, slot)| self.claim_place(id, slot).ok().flatten());
+        // The only one is for whoever joins just now.
+        let [Some((id, slot)), Some(_)] = without_logs else { return false };
+        let taken = self.claim_place(id, slot).ok().flatten();
         let is_ready = taken.is_some();
         taken.into_iter().for_each(Participant::leave);
         is_ready

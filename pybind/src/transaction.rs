@@ -34,7 +34,6 @@ pub use stopped::retry;
 use crate::body::no_coroutines;
 use crate::ffi::{Any, Instance, Kind, Object, Python, Raised, Result, gil};
 use crate::hooks;
-use crate::interpreter::Interpreter;
 use crate::member::Member;
 use crate::space::{Room, Space, Tx};
 
