@@ -334,7 +334,7 @@ impl<P: Platform> Space<P> {
             let [first, second] = &mut without_logs;
             if first.is_none() { first } else { second }.get_or_insert((id, slot));
         }
-        // The only one is for whoever joins just now.
+        // The only one is for whoever joins just now. As a rule: who comes just here may find none free for a moment.
         let [Some((id, slot)), Some(_)] = without_logs else { return false };
         let taken = self.claim_place(id, slot).ok().flatten();
         let is_ready = taken.is_some();

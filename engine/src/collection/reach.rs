@@ -22,8 +22,8 @@ pub(super) enum Found {
 /// What is RETIRED: a block of one name that somebody has taken out.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retired {
-    /// It was shaded through by whoever took it out, after the collection had begun, and is named here no more. It does not stay where it is: the memory may be somebody else's
-    /// before a mark is set.
+    /// It was shaded through by whoever took it out, after the collection had begun, or was named by nobody then, and is named here no more. It does not stay where it is: the memory may be somebody
+    /// else's before a mark is set.
     Passed,
     /// The caller's log keeps it, and it may have been taken out before the collection began.
     Followed,
@@ -72,7 +72,7 @@ fn step<P: Platform>(
     // What is PRIVATE after T0 was made since.
     let kind = match allocator::check(arena, handle).map(|state| (state.phase, state.kind)) {
         Ok((BlockPhase::Live, kind)) if can_be_named(kind) => kind,
-        Ok((BlockPhase::Retired, kind @ (BlockKind::Tuple | BlockKind::DictEntry)))
+        Ok((BlockPhase::Retired, kind @ (BlockKind::Tuple | BlockKind::DictEntry | BlockKind::DictBucket)))
             if retired == Retired::Followed && !has_many_names(arena, handle, kind) =>
         {
             return Some((handle, kind));
@@ -93,7 +93,8 @@ fn step<P: Platform>(
             None
         }
         BlockKind::Tuple | BlockKind::DictEntry => Some((handle, kind)),
-        // A bucket's entries stand at the places, too: one way to them is enough.
+        // A bucket's entries stand at the places, too: one way to them is enough. But for one that was taken out meanwhile.
+        BlockKind::DictBucket if retired == Retired::Followed => Some((handle, kind)),
         _ => None,
     }
 }

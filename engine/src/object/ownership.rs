@@ -36,7 +36,7 @@ fn discard_blocks<P: Platform>(tx: &mut Participant<P>, first: Handle) -> Result
             BlockKind::Tuple => {
                 for index in 0..tuple::len(tx, handle)? {
                     if let Some(part) = tuple::item(tx, handle, index)?.and_then(Value::as_handle) {
-                        memory::push(&mut left, part)?;
+                        memory::push(tx, &mut left, part)?;
                     }
                 }
             }
@@ -70,7 +70,7 @@ fn copy_block<P: Platform>(tx: &mut Participant<P>, handle: Handle, depth: u32) 
                     None => item,
                     Some(part) => copy_block(tx, part, depth + 1)?,
                 };
-                memory::push(&mut items, copied)?;
+                memory::push(tx, &mut items, copied)?;
             }
             tuple::encode(tx, &items)
         }

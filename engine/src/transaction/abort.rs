@@ -54,7 +54,7 @@ impl<P: Platform> Participant<P> {
     }
 
     /// The attempt cannot go on: clear up, pass the reason on.
-    pub(super) fn fail(&mut self, reason: Stop) -> Stop {
+    pub(crate) fn fail(&mut self, reason: Stop) -> Stop {
         self.abort_attempt();
         if reason.wants_room() {
             self.was_refused = true;

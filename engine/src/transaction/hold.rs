@@ -124,7 +124,10 @@ impl<P: Platform> Participant<P> {
     fn hold_at(&mut self, hold: Hold) -> Result<(), Stop> {
         // The parent may end meanwhile, and what it held go: while it is marked here the name keeps its memory.
         self.name(hold.handle())?;
-        let done = holding::hold_at(&self.space, &mut self.cache, self.id, hold);
+        let mut done = holding::hold_at(&self.space, &mut self.cache, self.id, hold);
+        if done.as_ref().is_err_and(Stop::wants_room) && self.makes_room() {
+            done = holding::hold_at(&self.space, &mut self.cache, self.id, hold);
+        }
         done.map_err(|stop| self.fail(stop))?;
         // The entry was put there by a store, not by an exchange as in `hold`.
         self.platform().fence(SeqCst);

@@ -147,7 +147,7 @@ fn pair_entry<P: Platform>(tx: &Participant<P>, pair: WordAddress) -> Result<Han
 }
 
 /// All entries of what `cell` holds.
-fn pairs<P: Platform>(tx: &Participant<P>, cell: CellAddress, bucket: Value) -> Result<Vec<Pair>, Stop> {
+fn pairs<P: Platform>(tx: &mut Participant<P>, cell: CellAddress, bucket: Value) -> Result<Vec<Pair>, Stop> {
     if bucket.is_absent() || bucket == EMPTY {
         return Ok(Vec::new());
     }
@@ -158,8 +158,8 @@ fn pairs<P: Platform>(tx: &Participant<P>, cell: CellAddress, bucket: Value) -> 
     }
     let (first, count) = several(tx, handle)?;
     let mut pairs = Vec::new();
-    // One more for who adds one.
-    memory::reserve(&mut pairs, count as usize + 1)?;
+    // One more for who adds one. (Beside none or one it is a few words.)
+    memory::reserve(tx, &mut pairs, count as usize + 1)?;
     for index in 0..count {
         let pair = first.offset(index * BUCKET_PAIR_WORDS);
         pairs.push(Pair { hash: plain(tx, pair), entry: pair_entry(tx, pair)? });
@@ -256,7 +256,7 @@ impl Dict {
         let both = tx.read(lower)?;
         let mut down = pairs(tx, lower, both)?;
         let mut up = Vec::new();
-        memory::reserve(&mut up, down.len())?;
+        memory::reserve(tx, &mut up, down.len())?;
         up.extend(down.extract_if(.., |pair| pair.hash & bit != 0));
         if !up.is_empty() && !down.is_empty() {
             let value = value_of(tx, &down)?;

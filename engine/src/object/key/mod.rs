@@ -127,7 +127,7 @@ fn encode_view<P: Platform>(tx: &mut Participant<P>, view: &KeyView) -> Result<V
         KeyView::Identity(handle) => Ok(Value::handle(*handle)),
         KeyView::Tuple(items) => {
             let mut values = Vec::new();
-            memory::reserve(&mut values, items.len())?;
+            memory::reserve(tx, &mut values, items.len())?;
             for item in items {
                 values.push(encode_view(tx, item)?);
             }
