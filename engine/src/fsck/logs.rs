@@ -47,18 +47,20 @@ fn check_piece<P: Platform>(
         return;
     }
     let least = piece_elements(arena.layout().geometry().log_base, piece) * words;
-    let is_piece = Handle::from_raw(word).is_some_and(|handle| {
-        let state = allocator::check_fully(arena, handle);
-        // Named first, published next: in between only somebody who lives or is to be recovered can be.
-        let is_log = state.is_ok_and(|state| {
-            // Retired first, forgotten next: the slot's next owner does so.
-            let phases = [BlockPhase::Live, BlockPhase::Retired];
-            state.kind == BlockKind::Log && (phases.contains(&state.phase) || is_claimed(arena, id))
-        });
-        is_log && allocator::payload_words(arena, handle).is_ok_and(|room| room >= least)
-    });
-    // A second look: its owner may have given it back since.
-    if (!is_piece || !named.insert(word)) && arena.platform().load(at, Acquire) == word {
+    let is_piece = || {
+        Handle::from_raw(word).is_some_and(|handle| {
+            let state = allocator::check_fully(arena, handle);
+            // Named first, published next: in between only somebody who lives or is to be recovered can be.
+            let is_log = state.is_ok_and(|state| {
+                // Retired first, forgotten next: the slot's next owner does so.
+                let phases = [BlockPhase::Live, BlockPhase::Retired];
+                state.kind == BlockKind::Log && (phases.contains(&state.phase) || is_claimed(arena, id))
+            });
+            is_log && allocator::payload_words(arena, handle).is_ok_and(|room| room >= least)
+        })
+    };
+    // A second look: its owner may have published it and left in the middle of the first. And another: he may have given it back since.
+    if (!(is_piece() || is_piece()) || !named.insert(word)) && arena.platform().load(at, Acquire) == word {
         report(Finding::LogPiece { participant: id, word });
     }
 }

@@ -48,13 +48,14 @@ fn check_participant<P: Platform>(
     }
     // Acquire: pairs with the release of the claim, before which its last owner cleared it.
     let start = arena.platform().load(slot.start(), Acquire);
-    // Somebody may have come and gone in between: then the word is another one, too.
-    if claim == 0 && start != 0 && still(slot.start(), start) && unchanged() {
+    // Somebody may have come and gone in between: looked at behind the claim the status is another one then, too. (The start may be the same.)
+    let has_rested = || unchanged() && still(slot.status(), word);
+    if claim == 0 && start != 0 && has_rested() && still(slot.start(), start) {
         report(Finding::Start { participant: id, word: start });
     }
     let idle = Status::unpack(word).is_some_and(|status| status.state == State::Idle);
     let must_rest = at_rest || Claim::unpack(claim).is_none();
-    if (Status::unpack(word).is_none() || (must_rest && !idle)) && still(slot.status(), word) && unchanged() {
+    if (Status::unpack(word).is_none() || (must_rest && !idle)) && has_rested() {
         report(Finding::Status { participant: id, word });
     }
 }

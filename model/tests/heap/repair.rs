@@ -385,6 +385,49 @@ fn a_killed_repairer_leaves_what_fsck_knows_and_the_next_one_mends() {
     }
 }
 
+/// Two who are dead: one has taken three texts out, the one with the highest address first, and the other was reading them.
+fn with_a_list_of_retired() -> (Heap, Layout) {
+    let (heap, layout) = Heap::space(Geometry::for_bytes(MIB).unwrap());
+    let [reading, writing] = [(); 2].map(|()| Space::join(heap.process(), layout).unwrap());
+    let (mut reader, mut writer) = (reading.participant().unwrap(), writing.participant().unwrap());
+    let texts = writer
+        .run(|tx| {
+            let texts = list::create(tx)?;
+            for number in 0..3 {
+                let text = text::encode(tx, &name(number))?;
+                list::push(tx, texts, text)?;
+            }
+            let root = tx.arena().root();
+            tx.write(root, Value::handle(texts)).map(|()| texts)
+        })
+        .unwrap();
+    reader.begin().unwrap();
+    (0..3).for_each(|index| _ = list::get(&mut reader, texts, index).unwrap());
+    for index in (0..3).rev() {
+        writer.run(|tx| list::set(tx, texts, index, Value::NONE).map(drop)).unwrap();
+    }
+    for (dead, space) in [(reader, reading), (writer, writing)] {
+        std::mem::forget(dead);
+        heap.kill_process(space.process());
+    }
+    (heap, layout)
+}
+
+/// The danger: a walk along a list ends at the first block that is free, so what comes behind one that was freed too early is in no list.
+#[test]
+fn a_killed_repairer_leaves_the_rest_of_a_list_in_it() {
+    for step in (0..).step_by(3) {
+        let (heap, layout) = with_a_list_of_retired();
+        let repaired = dies_in_repair(&heap, layout, step);
+        assert_eq!(at_rest(&heap, layout), [], "killed at step {step}");
+        if let Some(repaired) = repaired {
+            let freed = repaired.mended.iter().filter(|mended| matches!(mended, Mended::Freed { .. })).count();
+            assert!(freed >= 3, "{:?}", repaired.mended);
+            return;
+        }
+    }
+}
+
 #[test]
 fn damage_is_mended_by_two_repairers_of_which_the_first_was_killed() {
     // Those that touch the same words leave each other out.

@@ -91,13 +91,13 @@ fn bytes<P: Platform>(arena: &Arena<P>, handle: Handle) -> u64 {
 
 /// Frees them, and empties the lists that some wait in.
 pub(super) fn free<P: Platform>(arena: &Arena<P>, unnamed: Vec<(Handle, BlockState)>, report: &mut dyn FnMut(Mended)) {
-    let mut waiting = place_in_lists(arena);
+    let waiting = place_in_lists(arena);
     let (mut retired, mut others): (Vec<_>, Vec<_>) =
         unnamed.into_iter().partition(|(_, state)| state.phase == BlockPhase::Retired);
     // All of them before the first is freed: what is condemned may name what is gone.
     others.iter().filter(|(_, state)| state.phase == BlockPhase::Live).for_each(|(handle, _)| condemn(arena, *handle));
     // From the old end of each list on: a walk from its head ends where the first is free. What is in none first.
-    retired.sort_by_key(|(handle, _)| waiting.remove(&handle.raw()).unwrap_or(0));
+    retired.sort_by_key(|(handle, _)| waiting.get(&handle.raw()).copied().unwrap_or(0));
     for (handle, state) in others.drain(..).chain(retired) {
         let bytes = bytes(arena, handle);
         if allocator::free_for_good(arena, handle) {
