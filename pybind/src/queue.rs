@@ -45,6 +45,9 @@ static METHODS: [Method<Queue>; 10] = [
 static PROPERTIES: [Property<Queue>; 2] =
     [Property::new(c"maxsize", Queue::maxsize, c"Items that it has room for."), Property::END];
 
+/// Seconds beyond its timeout that an operation takes to find out whether it comes in vain, where others are in its way.
+const TO_DECIDE: f64 = 0.1;
+
 /// When a wait ends.
 #[derive(Clone, Copy)]
 enum Patience {
@@ -142,7 +145,12 @@ impl Queue {
             Patience::Until(_, deadline) => Some(deadline),
         };
         let waited = space.operate_or_time_out(py, deadline, |tx| step(tx)?.map(Some).ok_or(Stop::Retry))?;
-        Ok(waited.flatten())
+        if deadline.is_none() || waited.is_some() {
+            return Ok(waited.flatten());
+        }
+        // The time may have ended in an attempt that another went before: then it is not known yet whether there is something.
+        let deadline = space.deadline(py, TO_DECIDE)?;
+        Ok(space.operate_or_time_out(py, Some(deadline), step)?.flatten())
     }
 
     fn put(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {

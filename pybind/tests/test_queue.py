@@ -230,6 +230,19 @@ def test_processes_lose_nothing_and_get_nothing_twice(any_space, start):
         consumer.finish()
 
 
+@pytest.mark.parametrize("timeout", [0, 1e-5])
+def test_who_has_no_time_is_told_of_nothing_that_is_not_so(space, start, timeout):
+    """The danger: another consumer goes first, the time is over, and a queue of thousands is called empty."""
+    queue = space.Queue(100_000)
+    for number in range(60_000):
+        queue.put(number)
+    consumers = [start(children.drain, queue, timeout).ready() for _ in range(2)]
+    for consumer in consumers:
+        consumer.pipe.send("go")
+    taken, left = zip(*(consumer.receive() for consumer in consumers), strict=True)
+    assert sum(taken) == 60_000 and left == (0, 0)
+
+
 def test_a_timeout_that_has_passed_is_no_other_waits(space):
     first, second = space.Queue(1), space.Queue(1)
 
