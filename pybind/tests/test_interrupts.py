@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import threading
+import time
 import weakref
 
 import pso
@@ -13,6 +14,16 @@ import pytest
 
 class Interrupt(KeyboardInterrupt):
     """What the handler raises."""
+
+
+def interrupt_once_asleep(thread):
+    """Sends the signal when the thread of that number sleeps in the kernel."""
+    calm = 0
+    while calm < 5:
+        time.sleep(0.01)
+        with open(f"/proc/self/task/{thread}/stat") as stat:
+            calm = calm + 1 if stat.read().rpartition(")")[2].split()[0] == "S" else 0
+    os.kill(os.getpid(), signal.SIGUSR2)
 
 
 @pytest.fixture
@@ -29,7 +40,7 @@ def wait(space):
             over.wait(20)
 
     def wait_and_be_interrupted():
-        threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGUSR2]).start()
+        threading.Thread(target=interrupt_once_asleep, args=[threading.get_native_id()]).start()
         space.root["held"] = 2
 
     space.root["held"] = 0
