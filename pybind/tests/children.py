@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import time
-from queue import Empty
 
 END_SECONDS = 20
 
@@ -253,18 +252,6 @@ def get(pipe, queue, times=1):
     pipe.send("ready")
     for _ in range(times):
         pipe.send(queue.get())
-
-
-def drain(pipe, queue, timeout):
-    """Takes out items until it is told that there are none. Says how many it has had, and how many there are."""
-    pipe.send("ready")
-    pipe.recv()
-    taken = 0
-    with contextlib.suppress(Empty):
-        while True:
-            queue.get(timeout=timeout)
-            taken += 1
-    pipe.send((taken, queue.qsize()))
 
 
 def put(pipe, queue, items):

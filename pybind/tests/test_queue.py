@@ -6,6 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import children
+import children_at_queues
 import pso
 import pytest
 
@@ -236,7 +237,7 @@ def test_who_has_no_time_is_told_of_nothing_that_is_not_so(space, start, timeout
     queue = space.Queue(100_000)
     for number in range(60_000):
         queue.put(number)
-    consumers = [start(children.drain, queue, timeout).ready() for _ in range(2)]
+    consumers = [start(children_at_queues.drain, queue, timeout).ready() for _ in range(2)]
     for consumer in consumers:
         consumer.pipe.send("go")
     taken, left = zip(*(consumer.receive() for consumer in consumers), strict=True)
