@@ -12,7 +12,7 @@ def test_what_does_not_fit_into_this_process_is_an_error_and_not_its_end(tmp_pat
         small, long, large = space.List([1]), space.List(range(1_500_000)), space.Dict()
         for start in range(0, 400_000, 50_000):
             large.update((number, 0) for number in range(start, start + 50_000))
-        texts, keyed, key = space.List([b"x" * (40 << 20)]), space.Dict(), tuple(range(1_000_000))
+        texts, keyed, key = space.List([b"x" * (8 << 20)]), space.Dict(), tuple(range(1_000_000))
         plain, keys = [0] * 1_500_000, dict.fromkeys(range(400_000), 0)
         endless = lambda: (0 for _ in itertools.count())
         calls = {
