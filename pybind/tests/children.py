@@ -78,9 +78,9 @@ class Child:
         self.pipe.close()
 
 
-def in_child(function):
+def in_child(function, fork=os.fork):
     """Forks; runs the function in the child; gives its exit code."""
-    child = os.fork()
+    child = fork()
     if child == 0:
         code = 1
         try:

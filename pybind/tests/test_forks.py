@@ -8,20 +8,14 @@ import os
 import signal
 import threading
 
+import children
 import pso
 import pytest
 
 
 def in_child_without_handlers(function):
     """Forks as a C library does; runs the function in the child, with the interpreter's lock; gives its exit code."""
-    child = ctypes.PyDLL(None).fork()
-    if child == 0:
-        code = 1
-        try:
-            code = function() or 0
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return children.in_child(function, ctypes.PyDLL(None).fork)
 
 
 @contextlib.contextmanager

@@ -119,7 +119,7 @@ impl Raised {
     #[cold]
     pub fn again(_py: Python<'_>, exception: &Any) -> Self {
         // SAFETY: a live exception; Restore takes the three counts that it is given here.
-        #[allow(deprecated)]
+        #[allow(deprecated, reason = "what replaces it came with Python 3.12; 3.11 has only this")]
         unsafe {
             let class = exception.class().to_object().into_ptr();
             let trace = c::PyException_GetTraceback(exception.as_ptr());
@@ -131,7 +131,7 @@ impl Raised {
     pub fn take(self, py: Python<'_>) -> Option<Object> {
         let (mut class, mut value, mut trace) = (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: out parameters of ours; the three counts are ours from Fetch on, and two of them given back here.
-        #[allow(deprecated)]
+        #[allow(deprecated, reason = "what replaces it came with Python 3.12; 3.11 has only this")]
         unsafe {
             c::PyErr_Fetch(&raw mut class, &raw mut value, &raw mut trace);
             outward::PyErr_NormalizeException(&raw mut class, &raw mut value, &raw mut trace);
@@ -195,7 +195,7 @@ impl Raised {
     pub fn aside<T>(self, py: Python<'_>, body: impl FnOnce() -> T) -> (Self, T) {
         let (mut class, mut value, mut trace) = (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: out parameters of ours; the three references go back in unchanged.
-        #[allow(deprecated)]
+        #[allow(deprecated, reason = "what replaces it came with Python 3.12; 3.11 has only this")]
         unsafe {
             c::PyErr_Fetch(&raw mut class, &raw mut value, &raw mut trace)
         };
@@ -204,7 +204,7 @@ impl Raised {
             Self::already().write_unraisable(py);
         }
         // SAFETY: gives back the references that Fetch gave us.
-        #[allow(deprecated)]
+        #[allow(deprecated, reason = "what replaces it came with Python 3.12; 3.11 has only this")]
         unsafe {
             outward::PyErr_Restore(class, value, trace)
         };
