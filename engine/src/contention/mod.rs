@@ -54,15 +54,19 @@ pub struct Contender {
 
 impl Contender {
     /// True for the older of two. No two are of one age: ticks are told apart by a number of the participant's.
-    /// The privileged is above all.
+    /// The privileged is above all, but not above another: the token is one's, so of two that are undecided the one has been stopped and does not know it.
     pub fn ranks_above(&self, other: &Self) -> bool {
-        if self.privileged || other.privileged { self.privileged } else { self.priority < other.priority }
+        match (self.privileged, other.privileged) {
+            (false, false) => self.priority < other.priority,
+            (mine, theirs) => mine && !theirs,
+        }
     }
 
-    /// What I do about an owner where one of us is privileged, and no policy is asked.
+    /// What I do about an owner where one of us is privileged, and no policy is asked. Where he is, too, I am over: he has got the token after me.
     pub fn privilege_over(&self, owner: &Self) -> Option<Verdict> {
         match (self.privileged, owner.privileged) {
-            (true, _) => Some(Verdict::Stop),
+            (true, true) => Some(Verdict::Leave),
+            (true, false) => Some(Verdict::Stop),
             (false, true) => Some(Verdict::Wait),
             (false, false) => None,
         }
@@ -277,6 +281,15 @@ mod tests {
         assert_eq!(old.privilege_over(&privileged), Some(Verdict::Wait));
         assert_eq!(old.privilege_over(&contender(50, false)), None);
         assert!(privileged.ranks_above(&old) && !old.ranks_above(&privileged));
+    }
+
+    /// The danger: one that was stopped for its silence, and goes on, ends the irrevocable one that has got the token since.
+    #[test]
+    fn who_had_the_token_does_nothing_to_who_has_it_now() {
+        let (before, now) = (Contender { privileged: true, ..contender(0, true) }, contender(50, false));
+        let now = Contender { privileged: true, irrevocable: true, ..now };
+        assert_eq!(before.privilege_over(&now), Some(Verdict::Leave));
+        assert!(!before.ranks_above(&now) && !now.ranks_above(&before));
     }
 
     #[test]

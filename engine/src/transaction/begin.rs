@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
-use super::second_row::Want;
-use super::{Participant, Pause, SAMPLE, TIMED};
+use super::conflict::RETRIES_TO_A_LOOK;
+use super::{Participant, Pause, SAMPLE, TIMED, Want};
 use crate::arena::HotWord;
 use crate::contention::{Standing, TICK_NS};
 use crate::error::Stop;
@@ -143,18 +143,19 @@ impl<P: Platform> Participant<P> {
         match pause {
             Pause::No => Ok(()),
             Pause::Stopped => self.wait_for_stopper(),
-            Pause::Cell(cell) => self.wait_in_second_row(cell, Want::Lock),
-            Pause::WriteBack(cell) => self.wait_for_write_back(cell, Want::LockAfterWriteBack),
-            Pause::Read(cell, word) => self.wait_for_write_back(cell, Want::WriteBack(word)),
+            Pause::Row(cell, Want::Lock) => self.wait_in_second_row(cell, Want::Lock),
+            Pause::Row(cell, want) => self.wait_for_write_back(cell, want),
             Pause::For(ns) => self.pause_for(ns),
         }
     }
 
-    /// Short pauses are spun away, longer ones slept; a ring ends them early. Bounded by `ns`.
+    /// Short pauses are spun away, longer ones slept; a ring ends them early. Bounded by `ns`. Now and then a short one is slept, too, however short: what
+    /// surrounds a sleep (a GIL that others wait for, Ctrl-C) would have no turn where somebody loses for ever.
     pub(super) fn pause_for(&mut self, ns: u64) -> Result<(), Stop> {
-        if ns >= self.platform().spin_ns() && ns > 0 {
+        let is_turn_of_others = self.failures.is_multiple_of(RETRIES_TO_A_LOOK);
+        if is_turn_of_others || ns >= self.platform().spin_ns() && ns > 0 {
             let bell = Bell::look(self.arena(), self.slot);
-            return self.sleep(bell, ns);
+            return self.sleep(bell, ns.max(1));
         }
         let began = self.platform().now_ns();
         while self.platform().now_ns().saturating_sub(began) < ns {

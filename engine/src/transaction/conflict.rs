@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
-use super::{Participant, Pause};
+use super::{Participant, Pause, Want};
 use crate::contention::{Contender, Standing, Verdict};
 use crate::error::Stop;
 use crate::participant::{Slot, is_committed, is_over, participant_is_dead, status_of};
@@ -28,11 +28,11 @@ const CELLS_OF_ONE: u32 = 4;
 /// Turns of a spin between two looks at the clock, and at more than one word.
 pub(super) const SPINS_TO_A_LOOK: u32 = 16;
 /// Attempts lost to a policy that retries after which the owner's life is looked at: a system call.
-const RETRIES_TO_A_LOOK: u64 = 16;
+pub(super) const RETRIES_TO_A_LOOK: u64 = 16;
 
 impl<P: Platform> Participant<P> {
-    /// Flips somebody's attempt to ABORTED if it still is in `state`: all its locks are void from here on.
-    pub(super) fn stop(&mut self, slot: Slot, victim: AttemptId, state: State) {
+    /// Flips somebody's attempt to ABORTED if it still is in `state`: all its locks are void from here on. False: it no longer is.
+    pub(super) fn stop(&mut self, slot: Slot, victim: AttemptId, state: State) -> bool {
         let platform = self.platform();
         let from = Status { seq: victim.seq, state }.pack();
         let to = Status { seq: victim.seq, state: State::Aborted }.pack();
@@ -40,13 +40,15 @@ impl<P: Platform> Participant<P> {
         // loss would wait for us, and for an irrevocable one as long as that lives.
         let me = self.me().pack();
         platform.store(slot.stopped_by(), me, Relaxed);
-        if platform.compare_exchange(slot.status(), from, to, AcqRel, Relaxed).is_ok() {
+        let is_stopped = platform.compare_exchange(slot.status(), from, to, AcqRel, Relaxed).is_ok();
+        if is_stopped {
             self.note_woken(waiting::ring(self.arena(), slot));
             self.note_victim(victim.participant);
         } else {
             // Lost: somebody else's name stands there.
             let _ = platform.compare_exchange(slot.stopped_by(), me, 0, Relaxed, Relaxed);
         }
+        is_stopped
     }
 
     /// Whoever was stopped waits until this attempt is over, and is rung then.
@@ -192,13 +194,18 @@ impl<P: Platform> Participant<P> {
     }
 
     /// Ends the attempt; the next one begins after the policy's pause. Nobody who only tries again would ever find out that the
-    /// owner is dead, so every few attempts it is asked for.
+    /// owner is dead, or silent, so every few attempts it is asked for.
     fn retry_later(&mut self, cell: CellAddress, slot: Slot, by: LockedBy) -> Stop {
         self.counters.stops += 1;
         self.failures += 1;
         self.abort_attempt();
-        if self.failures.is_multiple_of(RETRIES_TO_A_LOOK) && participant_is_dead(self.arena(), by.participant) {
-            self.stop_dead(cell, slot, AttemptId { participant: by.participant, seq: by.seq });
+        if self.failures.is_multiple_of(RETRIES_TO_A_LOOK) {
+            let owner = AttemptId { participant: by.participant, seq: by.seq };
+            if participant_is_dead(self.arena(), by.participant) {
+                self.stop_dead(cell, slot, owner);
+            } else {
+                self.watches.retried = Some(self.go_on_watching(self.watches.retried, slot, owner));
+            }
         }
         // Fibonacci hashing: neighbours in time and in number pause differently.
         let random = (self.counters.attempts << 11 | u64::from(self.id.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
@@ -217,7 +224,8 @@ impl<P: Platform> Participant<P> {
         if owed.is_some() {
             self.pass_ring_on(cell);
         }
-        self.pause = if is_committed(&self.arena, owner) { Pause::WriteBack(cell) } else { Pause::Cell(cell) };
+        let want = if is_committed(&self.arena, owner) { Want::LockAfterWriteBack } else { Want::Lock };
+        self.pause = Pause::Row(cell, want);
         Stop::Conflict
     }
 
@@ -274,21 +282,22 @@ impl<P: Platform> Participant<P> {
         })
     }
 
-    /// The place at an owner: free, or held by somebody who is over, or by somebody younger by the threshold.
+    /// The place at an owner, if I may have it: free, or held by somebody who is over, or by somebody younger by the threshold. Its word, and who goes.
+    pub(super) fn open_place(&self, slot: Slot) -> Option<(u64, Option<Slot>)> {
+        let word = self.platform().load(slot.queue_to(), Acquire);
+        let holder = AttemptId::unpack(word).filter(|&holder| !is_over(self.arena(), holder));
+        let holder = holder.and_then(|holder| Slot::of(self.arena(), holder.participant));
+        let policy = self.arena.policy().policy();
+        let is_open = holder.is_none_or(|holder| policy.displaces(&self.contender(), &self.contender_at(holder)));
+        is_open.then_some((word, holder))
+    }
+
     fn take_place(&self, slot: Slot) -> bool {
         const TRIES: u32 = 8;
         let me = self.me().pack();
         // A lost exchange means that somebody else has just come: after a few of those there is no place.
         for _ in 0..TRIES {
-            let word = self.platform().load(slot.queue_to(), Acquire);
-            let holder = AttemptId::unpack(word).filter(|&holder| !is_over(self.arena(), holder));
-            let holder_slot = holder.and_then(|holder| Slot::of(self.arena(), holder.participant));
-            if let (Some(_), Some(holder_slot)) = (holder, holder_slot) {
-                let policy = self.arena.policy().policy();
-                if !policy.displaces(&self.contender(), &self.contender_at(holder_slot)) {
-                    return false;
-                }
-            }
+            let Some((word, holder_slot)) = self.open_place(slot) else { return false };
             // AcqRel: releases our priority and status to whoever looks at the queue.
             if self.platform().compare_exchange(slot.queue_to(), word, me, AcqRel, Relaxed).is_ok() {
                 if let Some(holder_slot) = holder_slot {

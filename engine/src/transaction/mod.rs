@@ -82,6 +82,8 @@ pub(crate) use logs::have_grown;
 pub use observe::{Attempt, Observer, Outcome};
 use own_entries::OwnEntries;
 pub use run::Sleeper;
+use second_row::Want;
+use silence::Watches;
 use snapshot::{Snapshot, Stamps};
 
 /// Who runs transactions. Owned by one thread at a time; it may move between threads of its process.
@@ -171,6 +173,7 @@ pub struct Participant<P: Platform> {
     passed: u64,
     /// The attempt of the dead whose cells were met last, and how many were.
     met_dead: (AttemptId, u32),
+    watches: Watches,
     /// Whether the transaction under way has had a lull.
     had_lull: bool,
     /// Whether the transaction under way must not write.
@@ -185,12 +188,8 @@ enum Pause {
     No,
     /// Somebody stopped the attempt: let him finish.
     Stopped,
-    /// The cell was in use and there was no place in the queue: the second row.
-    Cell(crate::word::CellAddress),
-    /// The owner of the cell is in its write-back, and does not come to an end: the second row as long as that is so.
-    WriteBack(crate::word::CellAddress),
-    /// The cell was read from one who is in its write-back, by this lock word, and the attempt commits after that.
-    Read(crate::word::CellAddress, u64),
+    /// The cell was in use: the second row, for what is wanted of it.
+    Row(crate::word::CellAddress, Want),
     /// The policy has everybody try again after so many ns.
     For(u64),
 }
@@ -290,6 +289,7 @@ impl<P: Platform> Participant<P> {
             visible_snapshot: Snapshot::none(id),
             passed: 0,
             met_dead: (AttemptId { participant: id, seq: NO_SEQ }, 0),
+            watches: Watches::default(),
             had_lull: false,
             read_only: false,
             standing: Standing::default(),

@@ -91,13 +91,26 @@ impl<P: Platform> Participant<P> {
 
     /// For a transaction that has lost again and again: takes the token for its next attempt if it is to be had.
     pub(super) fn ask_as_starving(&mut self) {
-        if !self.standing.has_token() && self.take_token(Standing::Privileged) {
-            // Never shorter than what it has been granted by being stopped: a body that computes for longer than the lease would
-            // not finish in any attempt.
-            let granted = self.platform().load(self.slot.hung_limit(), Relaxed);
-            self.platform().store(self.slot.hung_limit(), granted.max(self.limits.lease_ns), Relaxed);
-            self.take_standing(Standing::Privileged);
+        if self.standing.has_token() {
+            return;
         }
+        if !self.take_token(Standing::Privileged) {
+            self.watches.holder = self.watch_holder(self.watches.holder);
+            return;
+        }
+        // Never shorter than what it has been granted by being stopped: a body that computes for longer than the lease would
+        // not finish in any attempt.
+        let granted = self.platform().load(self.slot.hung_limit(), Relaxed);
+        self.watches.limit_before_ns = granted;
+        self.platform().store(self.slot.hung_limit(), granted.max(self.limits.lease_ns), Relaxed);
+        self.take_standing(Standing::Privileged);
+    }
+
+    /// After an attempt that was lost with the token: the next one may not have it. Who was stopped for his silence keeps what that has granted him.
+    fn end_lease(&self) {
+        let (word, before) = (self.slot.hung_limit(), self.watches.limit_before_ns);
+        // Lost: it has been doubled.
+        let _ = self.platform().compare_exchange(word, before.max(self.limits.lease_ns), before, Relaxed, Relaxed);
     }
 
     fn take_standing(&mut self, standing: Standing) {
@@ -217,6 +230,9 @@ impl<P: Platform> Participant<P> {
     #[cold]
     #[inline(never)]
     pub(super) fn end_privilege(&mut self) {
+        if self.standing == Standing::Privileged && self.failures != 0 {
+            self.end_lease();
+        }
         self.standing = Standing::Ordinary;
         self.end_lull();
         let place = self.token_place();

@@ -205,6 +205,10 @@ impl<P: Platform> Participant<P> {
         let holds = self.validate(false).map(|holds| holds && self.still_undecided());
         self.abort_attempt();
         self.priority = None;
+        // What it has read holds, and it waits by its own will: it has lost to nobody. (Every wait of a queue would take it further on the way of those who starve.)
+        if holds == Ok(true) && self.failures != 0 {
+            self.forget_failures();
+        }
         let waited = match holds {
             Ok(true) => self.sleep_until_changed(reads, bell),
             Ok(false) => Ok(()),

@@ -153,14 +153,14 @@ impl<P: Platform> Participant<P> {
         }
     }
 
-    /// True while the place at a participant is taken.
-    fn is_queued_on(&self, slot: Slot) -> bool {
-        let queued = AttemptId::unpack(self.platform().load(slot.queue_to(), Acquire));
+    /// True while the place at me is taken.
+    fn is_queued(&self) -> bool {
+        let queued = AttemptId::unpack(self.platform().load(self.slot.queue_to(), Acquire));
         queued.is_some_and(|waiter| !is_over(self.arena(), waiter))
     }
 
     /// True while an attempt of mine would end at `cell` again: a living attempt holds it, the policy would not have me stop
-    /// it, and the one place at it is taken, or the one at me: on whom somebody waits does not wait. (The latter is the owner
+    /// it, and the one place at it is not to be had, or the one at me is taken: on whom somebody waits does not wait. (The latter is the owner
     /// itself, perhaps: about to sleep on an attempt of mine that is over. Trying at once would keep it from the processor.)
     fn is_blocked(&self, cell: CellAddress, want: Want) -> bool {
         let word = self.look_at_lock(cell);
@@ -181,7 +181,7 @@ impl<P: Platform> Participant<P> {
             State::Active | State::Waiting => match self.judge(status.state, owner) {
                 Verdict::Stop | Verdict::Retry => false,
                 Verdict::Leave => true,
-                Verdict::Wait => self.is_queued_on(slot) || self.is_queued_on(self.slot),
+                Verdict::Wait => self.open_place(slot).is_none() || self.is_queued(),
             },
         }
     }

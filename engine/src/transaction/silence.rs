@@ -23,6 +23,17 @@ pub(super) struct Watch {
     since_ns: u64,
 }
 
+/// What somebody remembers who tries again, and never waits at one owner.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Watches {
+    /// The owner at whom the policy has him try again.
+    pub retried: Option<Watch>,
+    /// Who has the token that he cannot have, though he starves.
+    pub holder: Option<Watch>,
+    /// How long he himself might be silent before he had the token, in ns.
+    pub limit_before_ns: u64,
+}
+
 impl Watch {
     /// Who is watched.
     pub(super) fn owner(&self) -> AttemptId {
@@ -67,9 +78,14 @@ impl<P: Platform> Participant<P> {
         }
         match status.state {
             State::Active | State::Waiting => {
-                let limit = self.platform().load(slot.hung_limit(), Relaxed);
-                self.platform().store(slot.hung_limit(), limit.saturating_mul(2).max(1), Relaxed);
-                self.stop(slot, owner, status.state);
+                // First its patience, for its next attempt begins at once; back, if it was not silent any more. Lost: it is done, and has set it anew.
+                let word = slot.hung_limit();
+                let limit = self.platform().load(word, Relaxed);
+                let doubled = limit.saturating_mul(2).max(1);
+                let _ = self.platform().compare_exchange(word, limit, doubled, Relaxed, Relaxed);
+                if !self.stop(slot, owner, status.state) {
+                    let _ = self.platform().compare_exchange(word, doubled, limit, Relaxed, Relaxed);
+                }
             }
             State::Prepared if contender.privileged => self.push_back(slot, owner),
             State::Idle | State::Prepared | State::Committed | State::Aborted => {}

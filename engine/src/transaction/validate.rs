@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
-use super::{Participant, Pause};
+use super::{Participant, Pause, Want};
 use crate::error::Stop;
 use crate::participant::{EntryKind, HELD, READ_WORDS, Slot, foreign_entry, participant_is_dead, status_of};
 use crate::platform::Platform;
@@ -210,7 +210,7 @@ impl<P: Platform> Participant<P> {
                 return;
             }
         }
-        self.pause = Pause::Read(cell, word);
+        self.pause = Pause::Row(cell, Want::WriteBack(word));
     }
 
     pub(super) fn still_undecided(&self) -> bool {

@@ -16,6 +16,7 @@ mod large_death;
 mod million;
 mod object;
 mod one_preemption;
+mod patience;
 mod readers;
 mod reclamation;
 mod repair;

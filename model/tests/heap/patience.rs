@@ -1,0 +1,269 @@
+//! Who loses again and again: under policies that only try again, behind one who keeps the token, and after an attempt with the token that came to nothing.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+
+use pso_engine::arena::{Geometry, HotWord};
+use pso_engine::contention::{Limits, PolicyId, Standing};
+use pso_engine::error::Stop;
+use pso_engine::fsck::fsck;
+use pso_engine::participant::Slot;
+use pso_engine::platform::{Memory, System};
+use pso_engine::space::Space;
+use pso_engine::transaction::Sleeper;
+use pso_engine::word::{AttemptId, CellAddress, State, Status, WordAddress};
+use pso_model::alone::Alone;
+use pso_model::heap::Heap;
+use pso_model::lens::{Access, Lens, Operation, Through};
+
+use crate::silence::{Meanwhile, Timed, is_now, slot_of, stage};
+use crate::support::{MIB, MS, attempt_of, cells, integer, space_of};
+
+const HUNG_NS: u64 = Limits::DEFAULT.hung_ns;
+
+/// The same as `stage`, under a policy.
+fn stage_under(policy: PolicyId) -> (Arc<Space<Timed>>, Vec<CellAddress>) {
+    let (heap, layout) = Heap::space_with(Geometry::for_bytes(4 * MIB).unwrap(), policy);
+    let space = Space::join(heap.clone(), layout).unwrap();
+    let cells = cells(&mut space.participant().unwrap(), 2);
+    (Space::join(Alone::default().on(heap.process()), layout).unwrap(), cells)
+}
+
+/// The danger: who only tries again never sleeps, so that he never finds out that the owner is stopped.
+#[test]
+fn who_only_tries_again_stops_one_who_makes_no_step() {
+    for policy in [PolicyId::Immediate, PolicyId::Backoff] {
+        let (space, cells) = stage_under(policy);
+        let [mut owner, mut other] = [(); 2].map(|()| space.participant().unwrap());
+        owner.begin().unwrap();
+        owner.write(cells[0], integer(1)).unwrap();
+        // He never has the token, by which he would stop anybody.
+        other.set_limits(Limits { privileged_attempts: u64::MAX, ..Limits::DEFAULT });
+        let began = other.arena().platform().now_ns();
+        assert_eq!(other.run_until(Some(began + 1000 * MS), |tx| tx.write(cells[0], integer(2))), Ok(()), "{policy}");
+        let time = other.arena().platform().now_ns() - began;
+        assert!((HUNG_NS..3 * HUNG_NS).contains(&time), "{policy}: after {time} ns");
+        assert_eq!(owner.commit(), Err(Stop::Conflict));
+        assert_eq!(fsck(&space), vec![]);
+    }
+}
+
+/// Interrupts the third sleep.
+struct Interrupts(u32);
+
+impl Sleeper for Interrupts {
+    fn sleep(&mut self, sleep: &mut dyn FnMut()) -> bool {
+        sleep();
+        self.0 += 1;
+        self.0 < 3
+    }
+}
+
+/// The danger: one that loses for ever keeps the GIL, and is deaf to Ctrl-C.
+#[test]
+fn who_only_tries_again_can_be_interrupted() {
+    for policy in [PolicyId::Immediate, PolicyId::Backoff] {
+        let (space, cells) = stage_under(policy);
+        let [mut owner, mut other] = [(); 2].map(|()| space.participant().unwrap());
+        owner.begin().unwrap();
+        owner.write(cells[0], integer(1)).unwrap();
+        other.set_limits(Limits { privileged_attempts: u64::MAX, ..Limits::DEFAULT });
+        other.set_sleeper(Box::new(Interrupts(0)));
+        let deadline = other.arena().platform().now_ns() + 1000 * MS;
+        let ended = other.run_until(Some(deadline), |tx| tx.write(cells[0], integer(2)));
+        assert_eq!(ended, Err(Stop::Interrupted), "{policy}");
+        assert_eq!(owner.commit(), Ok(()));
+        assert_eq!(fsck(&space), vec![]);
+    }
+}
+
+/// The danger: the oldest finds the place taken by one who is older yet. That one goes, a younger one comes, and the oldest sleeps on for as long as there is always one.
+#[test]
+fn who_could_have_the_place_of_a_younger_one_takes_it() {
+    let (space, cells) = stage_under(PolicyId::WaitDie);
+    let [mut oldest, mut waiter] = [(); 2].map(|()| space.participant().unwrap());
+    oldest.begin().unwrap();
+    is_now(&oldest, State::Waiting);
+    waiter.begin().unwrap();
+    let priority = space.arena().platform().load(slot_of(&waiter).priority(), Relaxed);
+    let [younger, mut owner] = [1, 2].map(|after| {
+        let mut one = space.participant().unwrap();
+        one.begin().unwrap();
+        space.arena().platform().store(slot_of(&one).priority(), priority + (after << 32), Relaxed);
+        one
+    });
+    owner.write(cells[0], integer(1)).unwrap();
+    is_now(&younger, State::Waiting);
+    let place = slot_of(&owner).queue_to();
+    let platform = space.arena().platform().clone();
+    platform.store(place, attempt_of(&oldest).pack(), Relaxed);
+    let me = waiter.id();
+    let mut sleeps = 0;
+    let times = Arc::new(AtomicU64::new(0));
+    let count = times.clone();
+    let next = attempt_of(&younger).pack();
+    waiter.set_sleeper(Box::new(Meanwhile(move || {
+        sleeps += 1;
+        if sleeps == 1 {
+            platform.store(place, next, Relaxed);
+        }
+        let here = AttemptId::unpack(platform.load(place, Relaxed)).map(|name| name.participant);
+        count.fetch_add(u64::from(here == Some(me)), Relaxed);
+    })));
+    let deadline = waiter.arena().platform().now_ns() + 50 * MS;
+    let ended = waiter.write(cells[0], integer(3)).and_then(|()| waiter.commit());
+    assert_eq!(ended, Err(Stop::Conflict), "the place was the oldest's");
+    let ended = waiter.run_until(Some(deadline), |tx| tx.write(cells[0], integer(3)));
+    assert_eq!(ended, Err(Stop::TimedOut));
+    assert!(times.load(Relaxed) > 2, "{times:?} sleeps in the place");
+    is_now(&younger, State::Active);
+    for mut one in [oldest, younger] {
+        is_now(&one, State::Active);
+        one.abort();
+    }
+    assert_eq!(owner.commit(), Ok(()));
+    assert_eq!(fsck(&space), vec![]);
+}
+
+/// An attempt is lost with the token, in its lull, and the next one cannot have it: whoever is stopped in that is waited for as long as anybody.
+#[test]
+fn a_lease_ends_with_the_token() {
+    let (space, cells) = stage();
+    let [mut one, mut other, mut holder] = [(); 3].map(|()| space.participant().unwrap());
+    one.set_limits(Limits { privileged_attempts: 1, ..Limits::DEFAULT });
+    holder.begin().unwrap();
+    let (token, name) = (space.arena().layout().hot(HotWord::PrivilegeToken), attempt_of(&holder).pack());
+    let (platform, slot) = (space.arena().platform().clone(), slot_of(&one));
+    let mut limits = vec![];
+    let done = one.run(|tx| {
+        limits.push(platform.load(slot.hung_limit(), Relaxed));
+        tx.read(cells[0])?;
+        if limits.len() < 3 {
+            other.run(|tx| tx.write(cells[0], integer(2)))?;
+        }
+        if limits.len() == 2 {
+            platform.store(token, name, Relaxed);
+        }
+        tx.write(cells[1], integer(1))
+    });
+    assert_eq!(done, Ok(()));
+    assert_eq!(limits, [HUNG_NS, Limits::DEFAULT.lease_ns, HUNG_NS]);
+    holder.abort();
+}
+
+/// Who waits for a change has lost to nobody: a queue's consumer would starve, by its count, while nobody is in its way.
+#[test]
+fn failures_are_forgotten_where_a_transaction_waits_for_a_change() {
+    let (space, cells) = stage();
+    let [mut one, mut other] = [(); 2].map(|()| space.participant().unwrap());
+    let cell = cells[0];
+    one.set_sleeper(Box::new(Meanwhile(move || other.run(|tx| tx.write(cell, integer(2))).unwrap())));
+    let mut failures = vec![];
+    let seen = one.run(|tx| {
+        failures.push(tx.failures());
+        let seen = tx.read(cell)?;
+        match failures.len() {
+            1..=3 => Err(Stop::Conflict),
+            4 => Err(Stop::Retry),
+            _ => Ok(seen),
+        }
+    });
+    assert_eq!((seen, failures), (Ok(integer(2)), vec![0, 1, 2, 3, 0]));
+}
+
+/// Runs something once, before an access to a word of which so many have been.
+#[derive(Default)]
+struct Before(Mutex<Option<(WordAddress, u32, Step)>>);
+
+type Step = Box<dyn FnOnce() + Send>;
+
+impl Lens<Heap> for Before {
+    fn access(&self, inner: &Heap, access: Access) -> Result<u64, u64> {
+        let mut waits = self.0.lock().unwrap();
+        if let Some((at, left, _)) = waits.as_mut()
+            && *at == access.address
+            && !matches!(access.operation, Operation::Payload(_))
+        {
+            *left = left.saturating_sub(1);
+        }
+        let run = waits.take_if(|(_, left, _)| *left == 0);
+        drop(waits);
+        if let Some((_, _, run)) = run {
+            run();
+        }
+        access.on(inner)
+    }
+}
+
+/// Patience is granted to those who were stopped.
+#[test]
+fn who_was_not_stopped_is_granted_no_patience() {
+    let (heap, space) = space_of(4 * MIB);
+    let cells = cells(&mut space.participant().unwrap(), 1);
+    let platform = Through::over(heap.process(), Before::default());
+    let space = Space::join(platform.clone(), *space.arena().layout()).unwrap();
+    let [mut owner, mut other] = [(); 2].map(|()| space.participant().unwrap());
+    owner.set_limits(Limits { hung_ns: MS, ..Limits::DEFAULT });
+    let slot = Slot::of(space.arena(), owner.id()).unwrap();
+    owner.begin().unwrap();
+    owner.write(cells[0], integer(1)).unwrap();
+    let commits = move || owner.commit().unwrap();
+    *platform.lens().0.lock().unwrap() = Some((slot.stopped_by(), 1, Box::new(commits)));
+    other.run(|tx| tx.write(cells[0], integer(2))).unwrap();
+    assert!(platform.lens().0.lock().unwrap().is_none(), "nobody was to be stopped");
+    assert_eq!(heap.load(slot.hung_limit(), Relaxed), MS);
+}
+
+/// The danger: one with the token stands still in its validation, is stopped when its lease is over, and goes on beside an irrevocable one that has the token by then. It stops that one, which runs
+/// once.
+#[test]
+fn who_goes_on_after_its_lease_leaves_the_next_one_with_the_token_alone() {
+    let (heap, space) = space_of(4 * MIB);
+    let cells = cells(&mut space.participant().unwrap(), 3);
+    let platform = Through::over(heap.process(), Before::default());
+    let space = Space::join(platform.clone(), *space.arena().layout()).unwrap();
+    let [mut one, mut other] = [(); 2].map(|()| space.participant().unwrap());
+    one.set_limits(Limits { privileged_attempts: 1, lease_ns: MS, hung_ns: MS, ..Limits::DEFAULT });
+    let irrevocable = Arc::new(Mutex::new(space.participant().unwrap()));
+    let slot = Slot::of(space.arena(), irrevocable.lock().unwrap().id()).unwrap();
+    let mut attempts = 0;
+    let deadline = heap.now_ns() + 5 * MS;
+    let ended = one.run_until(Some(deadline), |tx| {
+        attempts += 1;
+        let seen = tx.read(cells[0])?;
+        if attempts == 1 {
+            return Err(Stop::Conflict);
+        }
+        tx.write(cells[1], integer(1))?;
+        if attempts == 2 {
+            assert_eq!(
+                heap.load(Slot::of(tx.arena(), tx.id()).unwrap().starving(), Relaxed),
+                Standing::Privileged as u64
+            );
+            // So that there is something to validate.
+            other.run(|tx| tx.write(cells[2], integer(1)))?;
+            let (next, cell) = (irrevocable.clone(), cells[0]);
+            let stands_prepared = move || {
+                let mut next = next.lock().unwrap();
+                next.begin_irrevocable(None).unwrap();
+                next.write(cell, integer(7)).unwrap();
+                let attempt = attempt_of(&*next);
+                let prepared = Status { seq: attempt.seq, state: State::Prepared };
+                next.arena().platform().store(slot.status(), prepared.pack(), Relaxed);
+            };
+            *platform.lens().0.lock().unwrap() = Some((cells[0].lock_word(), 1, Box::new(stands_prepared)));
+        }
+        Ok(seen)
+    });
+    assert!(platform.lens().0.lock().unwrap().is_none(), "nothing was validated");
+    assert_eq!(ended, Err(Stop::TimedOut));
+    let mut next = irrevocable.lock().unwrap();
+    let attempt = attempt_of(&*next);
+    let [prepared, active] = [State::Prepared, State::Active].map(|state| Status { seq: attempt.seq, state }.pack());
+    assert_eq!(heap.load(slot.status(), Relaxed), prepared);
+    heap.store(slot.status(), active, Relaxed);
+    assert_eq!(next.commit(), Ok(()));
+    drop(next);
+    assert_eq!(fsck(&space), vec![]);
+}
