@@ -54,7 +54,7 @@ pub struct Contender {
 
 impl Contender {
     /// True for the older of two. No two are of one age: ticks are told apart by a number of the participant's.
-    /// The privileged is above all, but not above another: the token is one's, so of two that are undecided the one has been stopped and does not know it.
+    /// The privileged is above all, but not above another: the token is one's, so of two that are undecided the one has been stopped and does not know it, or is dead.
     pub fn ranks_above(&self, other: &Self) -> bool {
         match (self.privileged, other.privileged) {
             (false, false) => self.priority < other.priority,
@@ -62,10 +62,11 @@ impl Contender {
         }
     }
 
-    /// What I do about an owner where one of us is privileged, and no policy is asked. Where he is, too, I am over: he has got the token after me.
+    /// What I do about an owner where one of us is privileged, and no policy is asked. Where he is, too, either of us has lost the token: he, for he is dead,
+    /// or I, who was stopped and do not know it. Who is irrevocable is stopped by nobody.
     pub fn privilege_over(&self, owner: &Self) -> Option<Verdict> {
         match (self.privileged, owner.privileged) {
-            (true, true) => Some(Verdict::Leave),
+            (true, true) => Some(if self.irrevocable { Verdict::Stop } else { Verdict::Leave }),
             (true, false) => Some(Verdict::Stop),
             (false, true) => Some(Verdict::Wait),
             (false, false) => None,
@@ -289,6 +290,7 @@ mod tests {
         let (before, now) = (Contender { privileged: true, ..contender(0, true) }, contender(50, false));
         let now = Contender { privileged: true, irrevocable: true, ..now };
         assert_eq!(before.privilege_over(&now), Some(Verdict::Leave));
+        assert_eq!(now.privilege_over(&before), Some(Verdict::Stop), "he is dead, and not cleared up");
         assert!(!before.ranks_above(&now) && !now.ranks_above(&before));
     }
 

@@ -43,6 +43,10 @@ impl<P: Platform> Participant<P> {
         }
         if self.active != 0 {
             self.counters.stops += 1;
+            // Who has lost by himself waits for nobody: what stands there is the name of one who came too late, or stopped another attempt.
+            if self.platform().load(self.slot.status(), Relaxed) != self.status(State::Aborted) {
+                self.platform().store(self.slot.stopped_by(), 0, Relaxed);
+            }
             // Unless it has met a write-back in its validation.
             if self.pause == Pause::No {
                 self.pause = Pause::Stopped;

@@ -33,20 +33,24 @@ pub(super) const RETRIES_TO_A_LOOK: u64 = 16;
 impl<P: Platform> Participant<P> {
     /// Flips somebody's attempt to ABORTED if it still is in `state`: all its locks are void from here on. False: it no longer is.
     pub(super) fn stop(&mut self, slot: Slot, victim: AttemptId, state: State) -> bool {
+        self.stop_as(self.me().pack(), slot, victim, state)
+    }
+
+    /// The same by the name of the attempt that the victim lets finish first; 0: none.
+    pub(super) fn stop_as(&mut self, name: u64, slot: Slot, victim: AttemptId, state: State) -> bool {
         let platform = self.platform();
         let from = Status { seq: victim.seq, state }.pack();
         let to = Status { seq: victim.seq, state: State::Aborted }.pack();
         // Before the status: a victim that finds itself stopped finds its stopper. If the exchange fails the name goes again: whoever comes back from another
         // loss would wait for us, and for an irrevocable one as long as that lives.
-        let me = self.me().pack();
-        platform.store(slot.stopped_by(), me, Relaxed);
+        platform.store(slot.stopped_by(), name, Relaxed);
         let is_stopped = platform.compare_exchange(slot.status(), from, to, AcqRel, Relaxed).is_ok();
         if is_stopped {
             self.note_woken(waiting::ring(self.arena(), slot));
             self.note_victim(victim.participant);
         } else {
             // Lost: somebody else's name stands there.
-            let _ = platform.compare_exchange(slot.stopped_by(), me, 0, Relaxed, Relaxed);
+            let _ = platform.compare_exchange(slot.stopped_by(), name, 0, Relaxed, Relaxed);
         }
         is_stopped
     }
@@ -202,7 +206,7 @@ impl<P: Platform> Participant<P> {
         if self.failures.is_multiple_of(RETRIES_TO_A_LOOK) {
             let owner = AttemptId { participant: by.participant, seq: by.seq };
             if participant_is_dead(self.arena(), by.participant) {
-                self.stop_dead(cell, slot, owner);
+                self.stop_dead_outside(cell, slot, owner);
             } else {
                 self.watches.retried = Some(self.go_on_watching(self.watches.retried, slot, owner));
             }
@@ -383,6 +387,10 @@ impl<P: Platform> Participant<P> {
                 // Decided, or through, within nanoseconds, if it runs: whoever meets it at the cell knows what to do. Who stays WAITING here keeps those
                 // away who would leave him what he has, and he would not know of them.
                 return Ok(true);
+            }
+            if self.contender_at(slot).privileged {
+                // He stops me where I am in his way, and I him never: for as long as he lives all that I have would be kept from others, who are not in his way.
+                return Ok(false);
             }
             self.stop_if_silent(&mut watch, slot);
         }

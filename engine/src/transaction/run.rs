@@ -205,9 +205,12 @@ impl<P: Platform> Participant<P> {
         let holds = self.validate(false).map(|holds| holds && self.still_undecided());
         self.abort_attempt();
         self.priority = None;
-        // What it has read holds, and it waits by its own will: it has lost to nobody. (Every wait of a queue would take it further on the way of those who starve.)
+        // It waits by its own will. Who has lost nothing since he last did starves no more, whatever he has lost before; who loses each time does.
         if holds == Ok(true) && self.failures != 0 {
-            self.forget_failures();
+            if self.failures == self.watches.lost_before_wait {
+                self.forget_failures();
+            }
+            self.watches.lost_before_wait = self.failures;
         }
         let waited = match holds {
             Ok(true) => self.sleep_until_changed(reads, bell),

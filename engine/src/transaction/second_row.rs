@@ -81,6 +81,7 @@ impl<P: Platform> Participant<P> {
             let arena = &self.arena;
             arena.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
             let rung = !waiting::withdraw(arena, cell, self.id);
+            self.clear_own_place();
             if slept.is_ok() && self.look_at_lock(cell) == word {
                 watch = self.look_after_owner(cell, word, watch);
                 // It has become that meanwhile, and stands still in it, or is about to ring.
@@ -115,23 +116,27 @@ impl<P: Platform> Participant<P> {
     }
 
     /// Ends the attempt of a lock's owner if its process is dead, or as much of it as `cell` needs; or if it has been silent for too long: who is in the place at it may
-    /// be stopped, too. A dead one in the place at him goes from there, and anybody from the place at me.
+    /// be stopped, too. A dead one in the place at him goes from there.
     fn look_after_owner(&mut self, cell: CellAddress, word: Option<u64>, watch: Option<Watch>) -> Option<Watch> {
-        self.clear_own_place();
         let Some(LockWord::Locked(by)) = word.map(LockWord::unpack) else { return None };
         let slot = Slot::of(self.arena(), by.participant)?;
         let owner = AttemptId { participant: by.participant, seq: by.seq };
         if participant_is_dead(self.arena(), by.participant) {
-            let space = Arc::clone(&self.space);
-            space.look(|| {
-                if self.lock_outside(cell).is_some() {
-                    self.stop_dead(cell, slot, owner);
-                }
-            });
+            self.stop_dead_outside(cell, slot, owner);
             return None;
         }
         self.forget_dead_waiter(slot);
         Some(self.go_on_watching(watch, slot, owner))
+    }
+
+    /// Sees to a dead one's attempt, for whoever is in none himself: the cell may be gone.
+    pub(super) fn stop_dead_outside(&mut self, cell: CellAddress, slot: Slot, owner: AttemptId) {
+        let space = Arc::clone(&self.space);
+        space.look(|| {
+            if self.lock_outside(cell).is_some() {
+                self.stop_dead(cell, slot, owner);
+            }
+        });
     }
 
     /// Whoever is in the place of one who is in no attempt waits for what is over, and was rung: he is stopped, or dead, or about to go. He is rung again, and keeps nobody away.
@@ -181,7 +186,8 @@ impl<P: Platform> Participant<P> {
             State::Active | State::Waiting => match self.judge(status.state, owner) {
                 Verdict::Stop | Verdict::Retry => false,
                 Verdict::Leave => true,
-                Verdict::Wait => self.open_place(slot).is_none() || self.is_queued(),
+                // Beside one with the token nobody waits in the place for long.
+                Verdict::Wait => owner.privileged || self.open_place(slot).is_none() || self.is_queued(),
             },
         }
     }

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::Participant;
 use crate::participant::{Slot, status_of};
 use crate::platform::Platform;
-use crate::word::{AttemptId, State};
+use crate::word::{AttemptId, State, Status};
 
 /// An attempt that somebody waits for: what it has last shown, and since when.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,8 @@ pub(super) struct Watches {
     pub holder: Option<Watch>,
     /// How long he himself might be silent before he had the token, in ns.
     pub limit_before_ns: u64,
+    /// How many attempts the transaction had lost when it last began to wait for a change.
+    pub lost_before_wait: u64,
 }
 
 impl Watch {
@@ -78,18 +80,27 @@ impl<P: Platform> Participant<P> {
         }
         match status.state {
             State::Active | State::Waiting => {
-                // First its patience, for its next attempt begins at once; back, if it was not silent any more. Lost: it is done, and has set it anew.
-                let word = slot.hung_limit();
-                let limit = self.platform().load(word, Relaxed);
+                // First its patience, for its next attempt begins at once; back, if nobody has stopped it. Lost: another has doubled it, or it is done and has set it anew.
+                let (arena, word) = (self.arena(), slot.hung_limit());
+                let limit = arena.platform().load(word, Relaxed);
                 let doubled = limit.saturating_mul(2).max(1);
-                let _ = self.platform().compare_exchange(word, limit, doubled, Relaxed, Relaxed);
-                if !self.stop(slot, owner, status.state) {
+                let is_doubled = arena.platform().compare_exchange(word, limit, doubled, Relaxed, Relaxed).is_ok();
+                // With the token it is in nobody's way any more, and waits for nobody: he may be irrevocable, and want none of its cells.
+                let name = if contender.privileged { 0 } else { self.me().pack() };
+                let is_stopped = self.stop_as(name, slot, owner, status.state) || self.is_stopped(slot, owner);
+                if is_doubled && !is_stopped {
                     let _ = self.platform().compare_exchange(word, doubled, limit, Relaxed, Relaxed);
                 }
             }
             State::Prepared if contender.privileged => self.push_back(slot, owner),
             State::Idle | State::Prepared | State::Committed | State::Aborted => {}
         }
+    }
+
+    /// Whether somebody has stopped it, and it has not gone on since.
+    fn is_stopped(&self, slot: Slot, owner: AttemptId) -> bool {
+        let aborted = Status { seq: owner.seq, state: State::Aborted }.pack();
+        self.platform().load(slot.status(), Relaxed) == aborted
     }
 
     /// Changes with all that counts as a sign of life.

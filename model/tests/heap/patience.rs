@@ -12,7 +12,7 @@ use pso_engine::participant::Slot;
 use pso_engine::platform::{Memory, System};
 use pso_engine::space::Space;
 use pso_engine::transaction::Sleeper;
-use pso_engine::word::{AttemptId, CellAddress, State, Status, WordAddress};
+use pso_engine::word::{AttemptId, CellAddress, LockWord, LockedBy, State, Status, WordAddress};
 use pso_model::alone::Alone;
 use pso_model::heap::Heap;
 use pso_model::lens::{Access, Lens, Operation, Through};
@@ -152,7 +152,7 @@ fn a_lease_ends_with_the_token() {
     holder.abort();
 }
 
-/// Who waits for a change has lost to nobody: a queue's consumer would starve, by its count, while nobody is in its way.
+/// Who waits again and again for changes, and loses nothing in between, would starve at last, by his count of what he has lost in hours. (Who loses each time does starve.)
 #[test]
 fn failures_are_forgotten_where_a_transaction_waits_for_a_change() {
     let (space, cells) = stage();
@@ -164,12 +164,12 @@ fn failures_are_forgotten_where_a_transaction_waits_for_a_change() {
         failures.push(tx.failures());
         let seen = tx.read(cell)?;
         match failures.len() {
-            1..=3 => Err(Stop::Conflict),
-            4 => Err(Stop::Retry),
+            1..=3 | 5 => Err(Stop::Conflict),
+            4 | 6 | 7 => Err(Stop::Retry),
             _ => Ok(seen),
         }
     });
-    assert_eq!((seen, failures), (Ok(integer(2)), vec![0, 1, 2, 3, 0]));
+    assert_eq!((seen, failures), (Ok(integer(2)), vec![0, 1, 2, 3, 3, 4, 4, 0]));
 }
 
 /// Runs something once, before an access to a word of which so many have been.
@@ -265,5 +265,102 @@ fn who_goes_on_after_its_lease_leaves_the_next_one_with_the_token_alone() {
     heap.store(slot.status(), active, Relaxed);
     assert_eq!(next.commit(), Ok(()));
     drop(next);
+    assert_eq!(fsck(&space), vec![]);
+}
+
+/// The danger: who waits in the place at one who runs once, and is stopped in that, keeps what he has locked from those who want nothing of that one's.
+#[test]
+fn who_waits_for_one_with_the_token_keeps_nobody_from_what_he_has() {
+    for policy in [PolicyId::Damped, PolicyId::WoundWait, PolicyId::WaitDie] {
+        let (space, cells) = stage_under(policy);
+        let [mut owner, mut waiter, mut bystander] = [(); 3].map(|()| space.participant().unwrap());
+        // Younger than the others.
+        bystander.begin().unwrap();
+        owner.begin_irrevocable(None).unwrap();
+        owner.write(cells[0], integer(1)).unwrap();
+        let (wanted, written) = (cells[1], Arc::new(AtomicU64::new(0)));
+        let count = written.clone();
+        waiter.set_sleeper(Box::new(Meanwhile(move || {
+            let end = bystander.arena().platform().now_ns() + MS;
+            let done = bystander.run_until(Some(end), |tx| tx.write(wanted, integer(5)));
+            count.fetch_add(u64::from(done.is_ok()), Relaxed);
+        })));
+        let deadline = waiter.arena().platform().now_ns() + 500 * MS;
+        let ended = waiter.run_until(Some(deadline), |tx| {
+            tx.write(cells[1], integer(3))?;
+            tx.write(cells[0], integer(3))
+        });
+        assert_eq!(ended, Err(Stop::TimedOut), "{policy}");
+        assert!(written.load(Relaxed) > 10, "{policy}: {written:?} times");
+        assert_eq!(owner.commit(), Ok(()));
+        assert_eq!(fsck(&space), vec![]);
+    }
+}
+
+/// The danger: the name of one who runs once stands in a slot, of a stop that came too late or of a transaction before, and who then loses to somebody else waits until that one is over.
+#[test]
+fn who_was_stopped_by_nobody_waits_for_no_name() {
+    let (space, cells) = stage();
+    let [mut irrevocable, mut one, mut other] = [(); 3].map(|()| space.participant().unwrap());
+    irrevocable.begin_irrevocable(None).unwrap();
+    irrevocable.write(cells[2], integer(1)).unwrap();
+    let name = attempt_of(&irrevocable).pack();
+    let (platform, stopped_by) = (space.arena().platform().clone(), slot_of(&one).stopped_by());
+    platform.store(stopped_by, name, Relaxed);
+    let (began, mut attempts) = (platform.now_ns(), 0);
+    let done = one.run_until(Some(began + 100 * MS), |tx| {
+        attempts += 1;
+        tx.read(cells[0])?;
+        if attempts == 1 {
+            other.run(|tx| tx.write(cells[0], integer(2)))?;
+        }
+        tx.write(cells[1], integer(attempts))
+    });
+    assert_eq!((done, attempts), (Ok(()), 2));
+    assert_eq!(irrevocable.commit(), Ok(()));
+    assert_eq!(fsck(&space), vec![]);
+}
+
+/// The danger: somebody who is stopped waits in my place, for an attempt of mine that is over; and where a cell has another owner at each look, nobody takes him out.
+#[test]
+fn whoever_is_stopped_in_my_place_is_taken_out_beside_a_busy_cell() {
+    let (space, cells) = stage();
+    let [mut one, mut queued, mut owner, mut other] = [(); 4].map(|()| space.participant().unwrap());
+    owner.begin().unwrap();
+    one.begin().unwrap();
+    owner.write(cells[0], integer(1)).unwrap();
+    queued.begin().unwrap();
+    is_now(&queued, State::Waiting);
+    let (platform, place) = (space.arena().platform().clone(), slot_of(&one).queue_to());
+    platform.store(place, attempt_of(&queued).pack(), Relaxed);
+    // A cell that is another one's at each look, and never free.
+    let (cell, names) = (
+        cells[0],
+        [attempt_of(&owner), {
+            other.begin().unwrap();
+            attempt_of(&other)
+        }],
+    );
+    let lock = platform.load(cell.lock_word(), Relaxed);
+    let mut sleeps = 0_u64;
+    let (memory, sleeping) = (platform.clone(), Arc::new(AtomicU64::new(0)));
+    let count = sleeping.clone();
+    one.set_sleeper(Box::new(Meanwhile(move || {
+        sleeps += 1;
+        let LockWord::Locked(by) = LockWord::unpack(lock) else { unreachable!("it is locked") };
+        let next = names[sleeps as usize % 2];
+        let by = LockedBy { participant: next.participant, seq: next.seq, ..by };
+        memory.store(cell.lock_word(), LockWord::locked(by), Relaxed);
+        count.fetch_add(u64::from(memory.load(place, Relaxed) != 0), Relaxed);
+    })));
+    let deadline = platform.now_ns() + 50 * MS;
+    assert_eq!(one.write(cell, integer(3)), Err(Stop::Conflict), "somebody waits for it");
+    assert_eq!(one.run_until(Some(deadline), |tx| tx.write(cell, integer(3))), Err(Stop::TimedOut));
+    assert!(sleeping.load(Relaxed) < 3, "{sleeping:?} sleeps with somebody in the place");
+    platform.store(cell.lock_word(), lock, Relaxed);
+    other.abort();
+    is_now(&queued, State::Active);
+    queued.abort();
+    assert_eq!(owner.commit(), Ok(()));
     assert_eq!(fsck(&space), vec![]);
 }

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use pso_engine::arena::HEADER_WORDS;
+use pso_engine::contention::Standing;
 use pso_engine::error::Stop;
 use pso_engine::fsck::fsck;
+use pso_engine::participant::Slot;
 use pso_engine::platform::{Memory, System};
 use pso_engine::space::Space;
-use pso_engine::word::WordAddress;
+use pso_engine::word::{State, Status, WordAddress};
 
-use crate::support::{MIB, MS, Tx, cells, contents, integer, space_of, version};
+use crate::support::{MIB, MS, Tx, attempt_of, cells, contents, integer, space_of, version};
 
 #[test]
 fn an_irrevocable_transaction_runs_once_beside_many_others() {
@@ -166,6 +168,41 @@ fn the_privilege_of_the_dead_is_nobodys() {
     next.write(cells[0], integer(5)).unwrap();
     one.run_irrevocable(deadline, |tx| tx.write(cells[0], integer(2))).unwrap();
     assert_eq!(next.commit(), Err(Stop::Conflict));
+}
+
+/// The danger: he has the token by his words, too, and who is irrevocable leaves him, which is to lose. In whatever state he was, and whether or not he could run again.
+#[test]
+fn who_runs_once_meets_the_dead_who_had_the_token() {
+    for (standing, state) in [
+        (Standing::Irrevocable, State::Active),
+        (Standing::Privileged, State::Active),
+        (Standing::Irrevocable, State::Prepared),
+        (Standing::Privileged, State::Waiting),
+    ] {
+        let (heap, space) = space_of(4 * MIB);
+        let mut one = space.participant().unwrap();
+        let cells = cells(&mut one, 2);
+        let doomed = Space::join(heap.process(), *space.arena().layout()).unwrap();
+        let mut victim = doomed.participant().unwrap();
+        victim.begin_irrevocable(None).unwrap();
+        victim.write(cells[0], integer(9)).unwrap();
+        victim.read(cells[1]).unwrap();
+        let slot = Slot::of(space.arena(), victim.id()).unwrap();
+        heap.store(slot.starving(), standing as u64, Relaxed);
+        heap.store(slot.status(), Status { seq: attempt_of(&victim).seq, state }.pack(), Relaxed);
+        heap.kill_process(doomed.process());
+        let deadline = Some(heap.now_ns() + 2_000 * MS);
+        let mut runs = 0;
+        let added = one.run_irrevocable(deadline, |tx| {
+            runs += 1;
+            let seen = tx.read(cells[0])?.as_int().unwrap();
+            tx.write(cells[1], integer(seen + 1))
+        });
+        assert_eq!((added, runs), (Ok(()), 1), "{standing:?}, {state:?}");
+        assert_eq!(contents(&mut one, &cells), [0, 1]);
+        space.recover_dead();
+        assert_eq!(fsck(&space), vec![]);
+    }
 }
 
 /// The danger: such an attempt has opened no record, and writes back what stands where its own would be. The ring is used up more than once.
