@@ -7,7 +7,7 @@ mod native_support;
 
 use std::collections::HashSet;
 
-use native_support::damage::{Damage, any_damage, precious, sound, space_of};
+use native_support::damage::{Damage, any_damage, made_anew, precious, sound, space_of};
 use proptest::prelude::*;
 use pso_engine::arena::{Arena, Layout};
 use pso_engine::fsck::{Finding, Mended, Repaired, fsck, fsck_at_rest, repair};
@@ -32,7 +32,10 @@ fn repaired(platform: &Native, layout: Layout) -> Repaired {
 }
 
 fn damaged_and_repaired(damages: &[Damage]) {
-    let words = precious();
+    damaged_and_repaired_in(precious(), damages);
+}
+
+fn damaged_and_repaired_in(words: &[u64], damages: &[Damage]) {
     let (platform, layout) = space_of(words);
     let mut broken = HashSet::new();
     for damage in damages {
@@ -65,6 +68,24 @@ fn a_whole_space_loses_what_nothing_names_and_nothing_else() {
     assert!(!first.mended.is_empty(), "two dicts were replaced, and nobody has collected them");
     assert!(before.iter().all(|(at, word)| platform.load(*at, Relaxed) == *word));
     assert_eq!(repaired(&platform, layout), Repaired::default());
+}
+
+/// The danger: a header that says that a run begins there makes one block of many, and what lies behind the first is taken for its words.
+#[test]
+fn what_a_wrong_header_makes_one_block_of_is_not_written_to() {
+    let damage = |part, place, kind, value| Damage { part, place, kind, value };
+    for _ in 0..20 {
+        damaged_and_repaired_in(
+            &made_anew(),
+            &[
+                // Superblocks of small blocks become runs of 25 and of 15.
+                damage(4, 4_349_315_354_798_151_397, 0, 62),
+                damage(4, 6_402_773_993_423_490_737, 4, 828_622_697_438_278_596),
+                // The first block there becomes one of cells.
+                damage(6, 9_421_299_974_536_122_584, 1, 6_184_456_629_909_882_186),
+            ],
+        );
+    }
 }
 
 /// Of each property so many; `PSO_DAMAGES=20000` looks further.

@@ -7,7 +7,7 @@
 //! magazine     blocks that a participant saw FREE                         own          the superblocks that are its own
 //! large        blocks of whole superblocks                                recovery     what the dead left
 //! audit        what must hold, looked for                                 pages        memory on its way back to the system
-//!                                                                        repair       headers that damage has changed
+//! believed     headers that say what is so                                repair       headers that damage has changed
 //! ```
 //!
 //! A block is two header words, the state and the word for marks and links (`word::mark`), then payload. A block exists
@@ -30,6 +30,7 @@
 //! somebody who does nothing at all stays his until he does something, or leaves, or dies: only he may say that it is empty.
 
 mod audit;
+mod believed;
 mod cache;
 mod class;
 mod large;
@@ -42,6 +43,7 @@ mod superblock;
 mod supply;
 
 pub use audit::{Damage, audit, fsck};
+pub(crate) use believed::{check_believed, for_each_believed_block};
 pub use cache::BlockCache;
 pub use pages::Sweep;
 pub use recovery::{recover, recover_while};

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
+use super::believed::{broken_parts, is_run};
 use super::cache::{give_back_if_empty, set_free};
 use super::superblock::{Pages, Superblock, SuperblockState, Use, is_quarantined};
 use super::{SizeClass, check_fully, free_generation, large, supply};
@@ -228,11 +229,11 @@ fn head_around<P: Platform>(arena: &Arena<P>, number: u64) -> Option<u64> {
     let region = arena.layout().geometry().region_superblocks;
     for distance in 1..region.min(number + 1) {
         let head = Superblock::at(arena.layout(), number - distance)?;
-        match head.state(arena)?.used_for {
+        let state = head.state(arena)?;
+        match state.used_for {
             Use::LargeHead { superblocks } => {
                 let in_use = free_generation(arena.platform().load(head.first, Acquire)).is_none();
-                let is_it =
-                    superblocks > distance && in_use && broken_part(arena, &head, superblocks) == Some(distance);
+                let is_it = superblocks > distance && in_use && broken_part(arena, &head, state) == Some(distance);
                 return is_it.then_some(head.number);
             }
             Use::LargeTail { .. } => {}
@@ -242,16 +243,10 @@ fn head_around<P: Platform>(arena: &Arena<P>, number: u64) -> Option<u64> {
     None
 }
 
-/// The distance of the one part of a run that does not say that it is one. `None`: all do; or several do not, and it may well be the head that
-/// is wrong.
-fn broken_part<P: Platform>(arena: &Arena<P>, head: &Superblock, superblocks: u64) -> Option<u64> {
-    let is_broken = |distance: &u64| {
-        let tail = Superblock::at(arena.layout(), head.number + distance).and_then(|tail| tail.state(arena));
-        tail.is_none_or(|tail| tail.used_for != Use::LargeTail { distance: *distance })
-    };
-    let mut broken = (1..superblocks).filter(is_broken);
-    let first = broken.next()?;
-    broken.next().is_none().then_some(first)
+/// The distance of the one part of a run that does not say that it is one. `None`: all do; or it may well be the head that is wrong.
+fn broken_part<P: Platform>(arena: &Arena<P>, head: &Superblock, state: SuperblockState) -> Option<u64> {
+    let Use::LargeHead { superblocks } = state.used_for else { return None };
+    broken_parts(arena, head, superblocks)[0].filter(|_| is_run(arena, head, state))
 }
 
 fn mend_readable<P: Platform>(
@@ -350,8 +345,11 @@ fn mend_run<P: Platform>(
         }
         return;
     }
+    if !is_run(arena, head, state) {
+        return;
+    }
     // A part that says that it is free would be taken by the next who looks for room.
-    if let Some(distance) = broken_part(arena, head, superblocks)
+    if let Some(distance) = broken_part(arena, head, state)
         && let Some(tail) = Superblock::at(arena.layout(), head.number + distance)
         && let Some(found) = tail.state(arena).filter(|found| is_nobodys_part(arena, &tail, *found))
         && tail.change(arena, found, Use::LargeTail { distance }, None).is_some()

@@ -19,21 +19,24 @@ const BYTES: u64 = 2 << 20;
 /// The words of a space that nobody has open.
 pub fn precious() -> &'static [u64] {
     static WORDS: OnceLock<Vec<u64>> = OnceLock::new();
-    WORDS.get_or_init(|| {
-        let (platform, layout) = native::create_anonymous(BYTES).unwrap();
-        let space = Space::join(platform.clone(), layout).unwrap();
-        let mut participant = space.participant().unwrap();
-        for round in 0..3 {
-            fill(&mut participant, round);
-        }
-        // What it has replaced waits; a container that nothing names, too.
-        participant.leave();
-        space.leave();
-        // Whoever was there is gone, and not this process.
-        let slot = layout.process_slot(ProcessSlotId(0));
-        (1..3).for_each(|word| platform.store(slot.offset(word), 0, Relaxed));
-        (0..layout.geometry().space_words).map(|word| platform.load(WordAddress::new(word), Relaxed)).collect()
-    })
+    WORDS.get_or_init(made_anew)
+}
+
+/// The same, and what depends on the key of the hash function, which is another one each time, is elsewhere.
+pub fn made_anew() -> Vec<u64> {
+    let (platform, layout) = native::create_anonymous(BYTES).unwrap();
+    let space = Space::join(platform.clone(), layout).unwrap();
+    let mut participant = space.participant().unwrap();
+    for round in 0..3 {
+        fill(&mut participant, round);
+    }
+    // What it has replaced waits; a container that nothing names, too.
+    participant.leave();
+    space.leave();
+    // Whoever was there is gone, and not this process.
+    let slot = layout.process_slot(ProcessSlotId(0));
+    (1..3).for_each(|word| platform.store(slot.offset(word), 0, Relaxed));
+    (0..layout.geometry().space_words).map(|word| platform.load(WordAddress::new(word), Relaxed)).collect()
 }
 
 fn fill(participant: &mut Participant<Native>, round: i64) {
@@ -78,10 +81,10 @@ pub fn space_of(words: &[u64]) -> (Native, Layout) {
 /// Where a damage is, and what it makes of the word: chosen by numbers, so that failures shrink.
 #[derive(Clone, Copy, Debug)]
 pub struct Damage {
-    part: u8,
-    place: u64,
-    kind: u8,
-    value: u64,
+    pub part: u8,
+    pub place: u64,
+    pub kind: u8,
+    pub value: u64,
 }
 
 pub fn any_damage() -> impl Strategy<Value = Damage> {

@@ -21,14 +21,14 @@ use crate::word::{
 
 /// A committed cell names it, in its generation: its commit exists, whatever the block says.
 pub(super) fn publish<P: Platform>(arena: &Arena<P>, reached: &Reached, report: &mut dyn FnMut(Mended)) {
-    allocator::for_each_block(arena, |handle, state| {
+    allocator::for_each_believed_block(arena, |handle, state| {
         if state.phase == BlockPhase::Private && reached.blocks.contains(&handle.raw()) {
             allocator::publish(arena, handle);
             report(Mended::Published { at: handle.block(), owner: state.owner });
         }
     });
     let last = collection::last(arena).number;
-    allocator::for_each_block(arena, |handle, state| {
+    allocator::for_each_believed_block(arena, |handle, state| {
         if state.phase == BlockPhase::Live && reached.blocks.contains(&handle.raw()) {
             renew_mark(arena, handle, state, last, report);
         }
@@ -68,7 +68,7 @@ pub(super) fn unnamed<P: Platform>(
     pieces: &HashSet<u64>,
 ) -> Vec<(Handle, BlockState)> {
     let mut unnamed = Vec::new();
-    allocator::for_each_block(arena, |handle, state| {
+    allocator::for_each_believed_block(arena, |handle, state| {
         // A kind that is none is damage, and stays.
         let named = reached.blocks.contains(&handle.raw()) || pieces.contains(&handle.raw());
         if !named && state.kind != BlockKind::None {
@@ -86,7 +86,7 @@ pub(super) fn measure<P: Platform>(arena: &Arena<P>, reached: &Reached, pieces: 
 }
 
 fn bytes<P: Platform>(arena: &Arena<P>, handle: Handle) -> u64 {
-    allocator::payload_words(arena, handle).map_or(0, |words| (words + BLOCK_HEADER_WORDS) * 8)
+    allocator::check_believed(arena, handle).map_or(0, |(_, words)| (words + BLOCK_HEADER_WORDS) * 8)
 }
 
 /// Frees them, and empties the lists that some wait in.
@@ -204,8 +204,8 @@ fn mend_clock<P: Platform>(arena: &Arena<P>, report: &mut dyn FnMut(Mended)) -> 
 /// The root, and all cells of blocks in use whose counts can be believed.
 fn for_each_cell<P: Platform>(arena: &Arena<P>, visit: &mut dyn FnMut(CellAddress)) {
     visit(arena.root());
-    allocator::for_each_block(arena, |handle, state| {
-        let Ok(room) = allocator::payload_words(arena, handle) else { return };
+    allocator::for_each_believed_block(arena, |handle, state| {
+        let Ok((_, room)) = allocator::check_believed(arena, handle) else { return };
         if state.phase == BlockPhase::Live {
             let mut cells = Vec::new();
             let whole = references(arena, handle, state.kind, room, &mut |reference| {

@@ -66,10 +66,7 @@ impl Reached {
     }
 
     fn block<P: Platform>(&mut self, arena: &Arena<P>, handle: Handle) {
-        let (Ok(state), Ok(room)) = (allocator::check_fully(arena, handle), allocator::payload_words(arena, handle))
-        else {
-            return;
-        };
+        let Ok((state, room)) = allocator::check_believed(arena, handle) else { return };
         let mut found = Vec::new();
         if references(arena, handle, state.kind, room, &mut |reference| found.push(reference)).is_err() {
             self.doubts += 1;
@@ -102,8 +99,8 @@ impl Reached {
     }
 
     fn handle<P: Platform>(&mut self, arena: &Arena<P>, handle: Handle) {
-        match allocator::check_fully(arena, handle) {
-            Ok(state) => {
+        match allocator::check_believed(arena, handle) {
+            Ok((state, _)) => {
                 // What was retired is on its way out, and somebody names it all the same: it may have been LIVE.
                 self.doubts += u64::from(state.phase == BlockPhase::Retired);
                 if self.blocks.insert(handle.raw()) {

@@ -65,9 +65,8 @@ fn end_list<P: Platform>(
 
 fn is_piece<P: Platform>(arena: &Arena<P>, reached: &Reached, kind: BlockKind, word: u64, least: u64) -> bool {
     Handle::from_raw(word).is_some_and(|handle| {
-        let state = allocator::check_fully(arena, handle);
-        state.is_ok_and(|state| state.kind == kind && state.phase == BlockPhase::Live)
-            && allocator::payload_words(arena, handle).is_ok_and(|room| room >= least)
+        let found = allocator::check_believed(arena, handle);
+        found.is_ok_and(|(state, room)| state.kind == kind && state.phase == BlockPhase::Live && room >= least)
             && !reached.blocks.contains(&word)
     })
 }
