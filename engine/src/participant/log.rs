@@ -351,6 +351,39 @@ pub(crate) fn foreign_reads<P: Platform>(arena: &Arena<P>, slot: Slot, first: u6
     values.len()
 }
 
+/// That all of a record can be read: each piece that it lies in is one of a log, and large enough.
+///
+/// Cost: some loads for each piece.
+pub(crate) fn check_record<P: Platform>(
+    arena: &Arena<P>,
+    slot: Slot,
+    start: u64,
+    reserved: u64,
+) -> Result<(), Corrupt> {
+    let length = slot.entries_reserved();
+    let too_long = Corrupt { what: "the length of a record", byte_offset: length.byte_offset(), word: reserved };
+    if reserved == 0 {
+        return Ok(());
+    }
+    let Some(last) = start.checked_add(reserved) else { return Err(too_long) };
+    let base = arena.layout().geometry().log_base;
+    for piece in locate(base, start).0..=locate(base, last).0 {
+        if piece >= PIECES {
+            return Err(too_long);
+        }
+        let at = slot.record_piece(piece);
+        // Acquire: pairs with the release in `grow`.
+        let word = arena.platform().load(at, Acquire);
+        // Of whatever phase: of who was killed in `grow` it is PRIVATE still.
+        let state = Handle::from_raw(word).map(|handle| allocator::check_fully(arena, handle));
+        let is_log = matches!(state, Some(Ok(state)) if state.kind == BlockKind::Log);
+        if !is_log || !has_room(arena, word, piece_elements(base, piece) * ENTRY_WORDS) {
+            return Err(Corrupt { what: "a log's piece", byte_offset: at.byte_offset(), word });
+        }
+    }
+    Ok(())
+}
+
 /// All entries of a record that begins at unit `start`, for recovery. Stops at the first that cannot be.
 pub(crate) fn entries<'a, P: Platform>(
     arena: &'a Arena<P>,

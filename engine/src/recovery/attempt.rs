@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use crate::allocator;
 use crate::arena::{Arena, HotWord};
 use crate::collection;
+use crate::error::Corrupt;
 use crate::participant::{
-    Claim, Entry, EntryKind, ProcessPhase, ProcessSlot, Slot, WaitingFor, entries, foreign_reads, participant_is_dead,
-    status_of,
+    Claim, Entry, EntryKind, ProcessPhase, ProcessSlot, Slot, WaitingFor, check_record, entries, foreign_reads,
+    participant_is_dead, status_of,
 };
 use crate::platform::{Liveness, Platform};
 use crate::reclamation;
@@ -61,15 +62,25 @@ pub(crate) fn process_is_dead<P: Platform>(arena: &Arena<P>, claim: Claim) -> bo
 /// `wanted` is the cell that the caller waits for. Of an attempt with more than `most` entries that is all that is seen to, where it can be: one
 /// that has committed stays COMMITTED then (see [`Leftover::finish_cell`]), one that has not stays ABORTED with `most` entries looked at, as whoever stops
 /// an attempt leaves it, and its locks are void. Whoever recovers the whole participant does the rest.
-pub fn finish_attempt<P: Platform>(space: &Space<P>, dead: ParticipantId, most: u64, wanted: CellAddress) {
+///
+/// # Errors
+/// As [`end_attempt`]: nobody ever ends it.
+pub fn finish_attempt<P: Platform>(
+    space: &Space<P>,
+    dead: ParticipantId,
+    most: u64,
+    wanted: CellAddress,
+) -> Result<(), Corrupt> {
     let arena = space.arena();
-    let Some(slot) = Slot::of(arena, dead) else { return };
-    let Some(right) = Recoverer::take(space, slot) else { return };
+    let Some(slot) = Slot::of(arena, dead) else { return Ok(()) };
+    let Some(right) = Recoverer::take(space, slot) else { return Ok(()) };
     // Looked at again with the right in hand: the slot may have been recovered and given to somebody who lives.
-    if participant_is_dead(arena, dead) {
-        end_attempt(arena, dead, slot, Some(Haste { most, wanted }));
-    }
+    let ended = match participant_is_dead(arena, dead) {
+        true => end_attempt(arena, dead, slot, Some(Haste { most, wanted })),
+        false => Ok(()),
+    };
     right.give_back(arena);
+    ended
 }
 
 /// Of whoever waits for one cell.
@@ -80,9 +91,21 @@ pub(super) struct Haste {
 }
 
 /// Steps 2 and 3. The caller holds the right and has seen the participant dead.
-pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, slot: Slot, haste: Option<Haste>) {
-    let Some(decided) = decide(arena, slot) else { return };
+///
+/// # Errors
+/// Damage: nobody can say whether it has committed, or what. Then nothing of it is changed, and nothing that it has made may be freed: what others see
+/// may name it.
+pub(super) fn end_attempt<P: Platform>(
+    arena: &Arena<P>,
+    dead: ParticipantId,
+    slot: Slot,
+    haste: Option<Haste>,
+) -> Result<(), Corrupt> {
+    let decided = decide(arena, slot)?;
     let mut leftover = Leftover::of(arena, dead, slot, decided.seq);
+    if decided.state == State::Committed {
+        check_record(arena, slot, leftover.start, leftover.reserved)?;
+    }
     let haste = haste.filter(|haste| leftover.reserved > haste.most);
     let whole = match (decided.state, haste) {
         (State::Committed, Some(haste)) if leftover.finish_cell(arena, haste.wanted) => false,
@@ -125,6 +148,7 @@ pub(super) fn end_attempt<P: Platform>(arena: &Arena<P>, dead: ParticipantId, sl
     if let Some(token) = privilege {
         waiting::ring_cell(arena, token);
     }
+    Ok(())
 }
 
 fn has_token<P: Platform>(arena: &Arena<P>, attempt: AttemptId) -> bool {
@@ -145,19 +169,21 @@ fn take_privilege<P: Platform>(arena: &Arena<P>, dead: ParticipantId) -> Option<
 }
 
 /// The fate of the dead one's attempt: COMMITTED and ABORTED stand, IDLE is at rest, all else becomes ABORTED.
-fn decide<P: Platform>(arena: &Arena<P>, slot: Slot) -> Option<Status> {
-    // Bounded: others only ever move it to ABORTED, once.
+fn decide<P: Platform>(arena: &Arena<P>, slot: Slot) -> Result<Status, Corrupt> {
+    let mut status = status_of(arena, slot)?;
+    // Bounded: others only ever move it to ABORTED, once. (Who moves on all the same is not dead, whatever is said of him.)
     for _ in 0..4 {
-        let status = status_of(arena, slot).ok()?;
         if matches!(status.state, State::Idle | State::Committed | State::Aborted) {
-            return Some(status);
+            return Ok(status);
         }
         let aborted = Status { state: State::Aborted, ..status };
         if arena.platform().compare_exchange(slot.status(), status.pack(), aborted.pack(), AcqRel, Acquire).is_ok() {
-            return Some(aborted);
+            return Ok(aborted);
         }
+        status = status_of(arena, slot)?;
     }
-    None
+    let at = slot.status();
+    Err(Corrupt { what: "the status of a dead participant", byte_offset: at.byte_offset(), word: status.pack() })
 }
 
 /// A cell that still holds a lock of a dead attempt.

@@ -10,6 +10,8 @@
 //!    (values, blocks, locks), each value only while the cell still holds that lock; then IDLE with the next seq. Whoever waits for one cell of a
 //!    large attempt does no more than he needs and goes on: of one that was aborted he clears a part, of one that has committed he finishes that cell,
 //!    if it is to name no block, and of some cells all. It stays ABORTED, or COMMITTED, until step 4;
+//!    A status that cannot be read, or a COMMITTED record that cannot be read to its end: the participant stays as it is, and the claim with it. What the
+//!    record was to publish others may name by then;
 //! 3. who waited for it is rung;
 //! 4. (whole participant) the block that it was retiring retired, log cleared, pieces of its logs and of its process's table
 //!    (`holding`) published, PRIVATE blocks freed, superblocks orphaned, claim freed;

@@ -31,15 +31,16 @@ pub fn recover_dead<P: Platform>(space: &Space<P>) -> u64 {
     recovered
 }
 
-/// Steps 1 to 4 of the module's list. False: somebody living is at it, or the slot is not the dead one's any more.
+/// Steps 1 to 4 of the module's list. False: somebody living is at it, or the slot is not the dead one's any more; or damage leaves open what it has
+/// committed. Then all stays its own, for `fsck` to say and a repair to judge.
 fn recover_participant<P: Platform>(space: &Space<P>, id: ParticipantId, slot: Slot, claim: Claim) -> bool {
     let arena = space.arena();
     let platform = arena.platform();
     let Some(right) = Recoverer::take(space, slot) else { return false };
     // Again, with the right in hand.
-    let mine = platform.load(slot.claim(), Acquire) == claim.pack();
-    if mine {
-        end_attempt(arena, id, slot, None);
+    let is_mine = || platform.load(slot.claim(), Acquire) == claim.pack();
+    let ended = is_mine() && end_attempt(arena, id, slot, None).is_ok();
+    if ended {
         reclamation::finish_retiring(arena, slot, id);
         // Relaxed: published by the compare-exchange that frees the claim.
         platform.store(slot.read_log_length(), 0, Relaxed);
@@ -50,12 +51,12 @@ fn recover_participant<P: Platform>(space: &Space<P>, id: ParticipantId, slot: S
             holding::publish_pieces(arena, process);
         }
         // Asked between reading a word and changing it: once the claim is freed, the number may be somebody else's.
-        allocator::recover_while(arena, id, || platform.load(slot.claim(), Acquire) == claim.pack());
+        allocator::recover_while(arena, id, is_mine);
         // AcqRel: the next owner of the slot sees it at rest.
         let _ = platform.compare_exchange(slot.claim(), claim.pack(), 0, AcqRel, Relaxed);
     }
     right.give_back(arena);
-    mine
+    ended
 }
 
 /// A piece whose handle stands in the slot belongs to the slot, not to the dead: it must outlive the PRIVATE blocks.

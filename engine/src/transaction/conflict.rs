@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
 use super::{Participant, Pause, Want};
 use crate::contention::{Contender, Standing, Verdict};
-use crate::error::Stop;
+use crate::error::{Corrupt, Stop};
 use crate::participant::{Slot, is_committed, is_over, participant_is_dead, status_of};
 use crate::platform::Platform;
 use crate::recovery;
@@ -25,6 +25,8 @@ pub(super) const FIRST_SLEEP_OF_WRITE_BACK_NS: u64 = SLEEP_NS / 8;
 const OPEN_SPIN_NS: u64 = 300;
 /// Cells of one attempt of the dead that are finished one by one: whoever wants more of them has it finished as a whole.
 const CELLS_OF_ONE: u32 = 4;
+/// Said of one whose attempt nobody can end.
+const UNREADABLE: u32 = u32::MAX;
 /// Turns of a spin between two looks at the clock, and at more than one word.
 pub(super) const SPINS_TO_A_LOOK: u32 = 16;
 /// Attempts lost to a policy that retries after which the owner's life is looked at: a system call.
@@ -119,7 +121,7 @@ impl<P: Platform> Participant<P> {
         let spin_ns = self.platform().spin_ns();
         let (mut sleep_ns, mut has_slept) = (FIRST_SLEEP_OF_WRITE_BACK_NS, false);
         if self.has_met_dead(owner) {
-            self.finish_dead(cell, owner);
+            self.finish_dead(cell, owner).map_err(|corrupt| self.fail(corrupt.into()))?;
             if self.platform().load(cell.lock_word(), Relaxed) != LockWord::locked(by) {
                 return Ok(());
             }
@@ -145,7 +147,7 @@ impl<P: Platform> Participant<P> {
             (sleep_ns, has_slept) = ((sleep_ns * 2).min(SLEEP_NS / 2), true);
             if participant_is_dead(self.arena(), by.participant) {
                 // It may stay COMMITTED; and if another one is at it, the cell may stay locked.
-                self.finish_dead(cell, owner);
+                self.finish_dead(cell, owner).map_err(|corrupt| self.fail(corrupt.into()))?;
             }
             // It may have much to do yet that nobody waits for. Relaxed: the caller looks at it again.
             if self.platform().load(cell.lock_word(), Relaxed) != LockWord::locked(by) {
@@ -401,7 +403,8 @@ impl<P: Platform> Participant<P> {
         for state in [State::Active, State::Waiting, State::Prepared] {
             self.stop(slot, owner, state);
         }
-        self.finish_dead(cell, owner);
+        // If it cannot be ended, whoever meets its lock hears of it.
+        let _ = self.finish_dead(cell, owner);
     }
 
     /// Whether the owner of a lock was found dead before. Its attempt is not begun again: the slot is somebody else's after its next seq.
@@ -409,11 +412,17 @@ impl<P: Platform> Participant<P> {
         self.met_dead.0 == owner
     }
 
+    /// Whether it was found that nobody can end it: there is nothing to wait for.
+    pub(super) fn is_unreadable(&self, owner: AttemptId) -> bool {
+        self.met_dead == (owner, UNREADABLE)
+    }
+
     /// Sees to as much of a dead one's attempt as `cell` needs, and to all of it once it has met more than a few of its cells.
-    pub(super) fn finish_dead(&mut self, cell: CellAddress, owner: AttemptId) {
+    pub(super) fn finish_dead(&mut self, cell: CellAddress, owner: AttemptId) -> Result<(), Corrupt> {
         let cells = if self.has_met_dead(owner) { self.met_dead.1.saturating_add(1) } else { 1 };
         self.met_dead = (owner, cells);
         let most = if cells > CELLS_OF_ONE { u64::MAX } else { self.limits.cleared_entries };
-        recovery::finish_attempt(&self.space, owner.participant, most, cell);
+        recovery::finish_attempt(&self.space, owner.participant, most, cell)
+            .inspect_err(|_| self.met_dead = (owner, UNREADABLE))
     }
 }

@@ -172,7 +172,8 @@ impl<P: Platform> Participant<P> {
         let Some(LockWord::Locked(by)) = word.map(LockWord::unpack) else { return false };
         let Some(slot) = Slot::of(self.arena(), by.participant) else { return false };
         let Ok(status) = status_of(self.arena(), slot) else { return false };
-        if status.seq != by.seq {
+        // Of whom nobody can end the next attempt hears.
+        if status.seq != by.seq || self.is_unreadable(AttemptId { participant: by.participant, seq: by.seq }) {
             return false;
         }
         if let Want::WriteBack(read) = want {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::{Participant, Pause, Want};
-use crate::error::Stop;
+use crate::error::{Corrupt, Stop};
 use crate::participant::{EntryKind, HELD, READ_WORDS, Slot, foreign_entry, participant_is_dead, status_of};
 use crate::platform::Platform;
 use crate::word::{AttemptId, CellAddress, LockWord, LockedBy, State, Version, WordAddress};
@@ -172,7 +172,7 @@ impl<P: Platform> Participant<P> {
             return Ok(Finding::Changed);
         }
         if status.state == State::Committed && !is_held && prepared && self.changes_anything() {
-            self.note_write_back(cell, word, by);
+            self.note_write_back(cell, word, by)?;
             return Ok(Finding::Changed);
         }
         if status.state != State::Prepared || is_held {
@@ -202,15 +202,16 @@ impl<P: Platform> Participant<P> {
     /// Whoever has read from a COMMITTED one, and changes something, commits after its write-back: until then its new blocks are
     /// PRIVATE, and no other may discard one. The dead one's is finished here, or as much of it as `cell` needs, whose lock is `word`; for the
     /// living the next attempt waits in the second row, and holds nothing meanwhile.
-    fn note_write_back(&mut self, cell: CellAddress, word: u64, by: LockedBy) {
+    fn note_write_back(&mut self, cell: CellAddress, word: u64, by: LockedBy) -> Result<(), Corrupt> {
         let owner = AttemptId { participant: by.participant, seq: by.seq };
         if participant_is_dead(&self.arena, by.participant) {
-            self.finish_dead(cell, owner);
+            self.finish_dead(cell, owner)?;
             if self.platform().load(cell.lock_word(), Relaxed) != word {
-                return;
+                return Ok(());
             }
         }
         self.pause = Pause::Row(cell, Want::WriteBack(word));
+        Ok(())
     }
 
     pub(super) fn still_undecided(&self) -> bool {

@@ -162,7 +162,7 @@ fn two_who_finish_one_cell<W: World>(setting: &Setting<W>) -> Play {
     let seven = Value::int(7).unwrap_or(Value::NONE);
     let actors: Vec<Actor> = vec![
         Box::new(move || first.run(|tx| tx.write(cell, seven)).expect("it commits")),
-        Box::new(move || recovery::finish_attempt(&second, dead, 0, cell)),
+        Box::new(move || recovery::finish_attempt(&second, dead, 0, cell).expect("it is whole")),
     ];
     let stage = setting.stage();
     let epilogue = Box::new(move || {
@@ -187,7 +187,7 @@ fn recovered_beside_a_waiter<W: World>(setting: &Setting<W>) -> Play {
     setting.kill(&space);
     let actors: Vec<Actor> = vec![
         Box::new(move || waiter.run(|tx| tx.write(cell, Value::TRUE)).expect("it commits")),
-        Box::new(move || recovery::finish_attempt(&recoverer, dead, u64::MAX, cell)),
+        Box::new(move || recovery::finish_attempt(&recoverer, dead, u64::MAX, cell).expect("it is whole")),
     ];
     let stage = setting.stage();
     let epilogue = Box::new(move || {

@@ -24,5 +24,6 @@ mod scenes_on_threads;
 mod silence;
 mod support;
 mod transaction;
+mod undecided;
 mod wild_words;
 mod written_back;

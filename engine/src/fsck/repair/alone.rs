@@ -94,8 +94,7 @@ fn clear_state<P: Platform>(arena: &Arena<P>, slot: ProcessSlot) -> bool {
 /// Recovers all participants that are claimed by somebody who is not there: all.
 pub(super) fn end_participants<P: Platform>(space: &Space<P>, report: &mut dyn FnMut(Mended)) {
     let (arena, platform) = (space.arena(), space.arena().platform());
-    let mine = space.claim();
-    let dead = Claim { generation: mine.generation.wrapping_sub(1) & ((1 << 40) - 1), ..mine }.pack();
+    let dead = dead_claim(space);
     let mut found = Vec::new();
     for (id, slot) in participants(arena) {
         // Nobody recovers anybody just now.
@@ -131,10 +130,12 @@ pub(super) fn settle<P: Platform>(space: &Space<P>, reached: &Reached, report: &
         if status.is_some_and(|status| status.state == State::Idle) {
             continue;
         }
-        // What its locks are worth the status says, or nobody knows.
+        // What its locks are worth the status says, or nobody knows. Somebody's blocks go with it, if no word that cannot be read may name them.
+        let is_claimed = platform.load(slot.claim(), Acquire) != 0;
         match (reached.is_locked_by(participant.0, status.map(|status| status.seq)), status) {
             (true, Some(_)) => unfinished.push((participant, slot, word)),
             (true, None) => {}
+            (false, _) if is_claimed && !reached.is_sure() => {}
             (false, _) => {
                 let seq = ((word >> 4) + 1) & ((1 << 40) - 1);
                 let idle = Status { seq, state: State::Idle }.pack();
@@ -147,12 +148,39 @@ pub(super) fn settle<P: Platform>(space: &Space<P>, reached: &Reached, report: &
     if unfinished.is_empty() {
         return false;
     }
-    let mine = space.claim();
-    let dead = Claim { generation: mine.generation.wrapping_sub(1) & ((1 << 40) - 1), ..mine }.pack();
-    for (_, slot, _) in &unfinished {
-        let _ = platform.compare_exchange(slot.claim(), 0, dead, AcqRel, Relaxed);
-    }
+    let dead = dead_claim(space);
+    let claimed = |slot: Slot| platform.compare_exchange(slot.claim(), 0, dead, AcqRel, Relaxed).is_ok();
+    let claimed: Vec<bool> = unfinished.iter().map(|(_, slot, _)| claimed(*slot)).collect();
     space.recover_dead();
-    unfinished.into_iter().for_each(|(participant, _, word)| report(Mended::Status { participant, word }));
+    for ((participant, slot, word), claimed) in unfinished.into_iter().zip(claimed) {
+        if platform.load(slot.status(), Acquire) != word {
+            report(Mended::Status { participant, word });
+        } else if claimed {
+            // Its record cannot be read to its end.
+            let _ = platform.compare_exchange(slot.claim(), dead, 0, AcqRel, Relaxed);
+        }
+    }
     true
+}
+
+/// A claim of somebody who is not there.
+fn dead_claim<P: Platform>(space: &Space<P>) -> u64 {
+    let mine = space.claim();
+    Claim { generation: mine.generation.wrapping_sub(1) & ((1 << 40) - 1), ..mine }.pack()
+}
+
+/// Recovers those whose attempts were judged just now, when what they have published is.
+pub(super) fn end_settled<P: Platform>(space: &Space<P>, report: &mut dyn FnMut(Mended)) {
+    let (arena, platform) = (space.arena(), space.arena().platform());
+    let is_settled = |slot: Slot| status_of(arena, slot).is_ok_and(|status| status.state == State::Idle);
+    let claims = participants(arena).map(|(id, slot)| (id, slot, platform.load(slot.claim(), Acquire)));
+    let found: Vec<_> = claims.filter(|(_, slot, word)| *word != 0 && is_settled(*slot)).collect();
+    if !found.is_empty() {
+        space.recover_dead();
+    }
+    for (participant, slot, word) in found {
+        if platform.load(slot.claim(), Acquire) == 0 {
+            report(Mended::Claim { participant, word });
+        }
+    }
 }

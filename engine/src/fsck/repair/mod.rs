@@ -106,6 +106,7 @@ fn mend<P: Platform>(space: &Arc<Space<P>>) -> Result<Repaired, RepairError> {
         reached = Reached::of(arena);
     }
     blocks::publish(arena, &reached, &mut |done| mended.push(done));
+    alone::end_settled(space, &mut |done| mended.push(done));
     let pieces = tables::mend(arena, &reached, &mut |done| mended.push(done));
     let unnamed = blocks::unnamed(arena, &reached, &pieces);
     if reached.is_sure() {

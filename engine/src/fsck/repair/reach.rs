@@ -9,7 +9,7 @@ use crate::holding::for_each_held;
 use crate::participant::{Slot, status_of};
 use crate::platform::Platform;
 use crate::shape::{Reference, references};
-use crate::word::{BlockPhase, CellAddress, Handle, LockWord, LockedBy, ParticipantId, Unpacked, Value};
+use crate::word::{BlockPhase, CellAddress, Handle, LockWord, LockedBy, ParticipantId, State, Unpacked, Value};
 
 /// What was found.
 #[derive(Default)]
@@ -47,10 +47,14 @@ impl Reached {
         while let Some(handle) = reached.pending.pop() {
             reached.block(arena, handle);
         }
-        for (participant, _) in &reached.locks {
-            let slot = Slot::of(arena, ParticipantId(*participant));
-            // Whether its attempt has committed nobody can say; then its record names what nothing else does.
-            reached.doubts += u64::from(slot.is_some_and(|slot| status_of(arena, slot).is_err()));
+        for (participant, seq) in &reached.locks {
+            let status = Slot::of(arena, ParticipantId(*participant)).map(|slot| status_of(arena, slot));
+            // Whether its attempt has committed nobody can say, or it has; then its record names what nothing else does.
+            reached.doubts += u64::from(match status {
+                Some(Ok(status)) => status.state == State::Committed && status.seq == *seq,
+                Some(Err(_)) => true,
+                None => false,
+            });
         }
         reached
     }

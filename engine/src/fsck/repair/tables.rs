@@ -11,7 +11,7 @@ use crate::arena::Arena;
 use crate::holding::{self, for_each_entry, piece_entries};
 use crate::participant::{ENTRY_WORDS, PIECES, ProcessSlot, READ_WORDS, Slot, piece_elements, status_of};
 use crate::platform::Platform;
-use crate::word::{BlockKind, BlockPhase, Handle, ParticipantId, ProcessSlotId, WordAddress};
+use crate::word::{BlockKind, BlockPhase, Handle, ParticipantId, ProcessSlotId, State, WordAddress};
 
 /// Ends each list of pieces before the first word that names none, and empties all entries. Gives the raw handles of the pieces that stay.
 pub(super) fn mend<P: Platform>(arena: &Arena<P>, reached: &Reached, report: &mut dyn FnMut(Mended)) -> HashSet<u64> {
@@ -20,8 +20,8 @@ pub(super) fn mend<P: Platform>(arena: &Arena<P>, reached: &Reached, report: &mu
     for number in 0..geometry.participants {
         let participant = ParticipantId(number as u16);
         let Some(slot) = Slot::of(arena, participant) else { continue };
-        // Whose attempt nobody can judge keeps its record.
-        if status_of(arena, slot).is_err() && reached.is_locked_by(participant.0, None) {
+        // Whose attempt nobody can judge, or end, keeps its record.
+        if !status_of(arena, slot).is_ok_and(|status| status.state == State::Idle) {
             continue;
         }
         for (first, words) in [(slot.record_piece(0), ENTRY_WORDS), (slot.read_log_piece(0), READ_WORDS)] {
