@@ -3,7 +3,7 @@
 //! In a space at rest (everybody gone, idle, or recovered) every deviation is damage. In a live one a superblock whose
 //! header changed while it was looked at is left out, and what the living are in the middle of is not damage.
 
-use crate::arena::{Arena, HotWord};
+use crate::arena::{Arena, HotWord, SUPERBLOCK_HEADER_WORDS};
 use crate::platform::Platform;
 use crate::word::{BLOCK_HEADER_WORDS, BlockKind, BlockPhase, BlockState, ParticipantId, WordAddress};
 use std::fmt;
@@ -44,6 +44,11 @@ pub enum Damage {
         superblock: u64,
         /// Who is said to own it.
         owner: ParticipantId,
+    },
+    /// A superblock that nobody is said to have claimed yet, and that is not empty.
+    Forgotten {
+        /// Number of the superblock.
+        superblock: u64,
     },
     /// A run of superblocks half made or half taken apart, and nobody at work on it.
     Unfinished {
@@ -95,6 +100,9 @@ impl fmt::Display for Damage {
             }
             Self::OwnerGone { superblock, owner } => {
                 write!(f, "superblock {superblock} belongs to participant {}, who is gone", owner.0)
+            }
+            Self::Forgotten { superblock } => {
+                write!(f, "superblock {superblock} was never handed out, by its header, and is not empty")
             }
             Self::Unfinished { superblock } => {
                 write!(f, "superblock {superblock} is part of a run that is half made or half given back")
@@ -201,11 +209,24 @@ impl<P: Platform, L: Fn(ParticipantId) -> bool> Auditor<'_, P, L> {
             Use::Unused(_) if self.at_rest && state.owner.is_some() && owner_gone.is_none() => {
                 report(Damage::Unfinished { superblock: number });
             }
+            Use::Unused(_) if word == 0 && !self.is_empty(superblock) => {
+                report(Damage::Forgotten { superblock: number });
+            }
             Use::Unused(_) => {}
         }
         if let Some(owner) = owner_gone {
             report(Damage::OwnerGone { superblock: number, owner });
         }
+    }
+
+    /// Of one that nobody has claimed yet. (If somebody does meanwhile its header is another one by then.)
+    fn is_empty(&self, superblock: &Superblock) -> bool {
+        let platform = self.arena.platform();
+        let header = self.arena.layout().superblock_header(superblock.number);
+        let words = self.arena.layout().geometry().superblock_words;
+        // Relaxed: only the words themselves are looked at. Optimistic: of whatever kind they are by then.
+        (1..SUPERBLOCK_HEADER_WORDS).all(|word| platform.load(header.offset(word), Relaxed) == 0)
+            && (0..words).all(|word| platform.load_optimistic(superblock.first.offset(word)) == 0)
     }
 
     fn blocks(

@@ -103,7 +103,7 @@ impl Sweep {
             _ => {}
         }
         match superblock.state(arena) {
-            Some(state) if state.is_unclaimed() => {
+            Some(state) if state.is_unclaimed() && !superblock.is_forgotten(arena, state) => {
                 if state.used_for != Use::Unused(Pages::Punched) && self.empty.try_reserve(1).is_ok() {
                     self.empty.push(Empty { number, state });
                 }
@@ -143,8 +143,7 @@ impl Sweep {
 /// Claims a superblock that was not used since it was found empty, its pages unsure from here on.
 fn claim<P: Platform>(arena: &Arena<P>, owner: ParticipantId, empty: &Empty) -> bool {
     let superblock = Superblock::at(arena.layout(), empty.number);
-    let unsure = Use::Unused(Pages::Unsure);
-    superblock.is_some_and(|superblock| superblock.change(arena, empty.state, unsure, Some(owner)).is_some())
+    superblock.is_some_and(|superblock| superblock.claim(arena, empty.state, Pages::Unsure, owner).is_some())
 }
 
 fn give_back<P: Platform>(arena: &Arena<P>, owner: ParticipantId, number: u64) {

@@ -259,7 +259,7 @@ fn mend_readable<P: Platform>(
 ) {
     let number = superblock.number;
     match state.used_for {
-        Use::Unused(_) if is_missed(number) => {
+        Use::Unused(_) if is_missed(number) || is_sure && is_forgotten(arena, superblock, state) => {
             if superblock.quarantine(arena, state.pack()) {
                 report(Mend::Quarantined { superblock: number, word: state.pack() });
             }
@@ -276,6 +276,11 @@ fn mend_readable<P: Platform>(
             }
         }
     }
+}
+
+/// Whether somebody has used a superblock that nobody is said to have claimed yet.
+fn is_forgotten<P: Platform>(arena: &Arena<P>, superblock: &Superblock, state: SuperblockState) -> bool {
+    superblock.is_forgotten(arena, state) || state.generation == 0 && superblock.was_written(arena)
 }
 
 /// Whether no block is there, by the header, but perhaps one that reaches into the superblock.

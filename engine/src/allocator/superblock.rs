@@ -194,6 +194,34 @@ impl Superblock {
         self.exchange(arena, from, SuperblockState { generation: from.next_generation(), owner, used_for })
     }
 
+    /// Claims it for `owner`, if the state still is `from`. `None`, too: it is forgotten.
+    pub fn claim<P: Platform>(
+        &self,
+        arena: &Arena<P>,
+        from: SuperblockState,
+        pages: Pages,
+        owner: ParticipantId,
+    ) -> Option<SuperblockState> {
+        let claimed = self.change(arena, from, Use::Unused(pages), Some(owner))?;
+        if from.generation == 0 && self.was_written(arena) {
+            // AcqRel: as in `change`. To what it was: `fsck` is to find it.
+            let _ = arena.platform().compare_exchange(self.header, claimed.pack(), from.pack(), AcqRel, Relaxed);
+            return None;
+        }
+        Some(claimed)
+    }
+
+    /// Whether the header says that nobody has ever claimed it, and somebody has, by another word of it: damage has made it say so. Nobody is to have
+    /// it: its blocks are not zero, and nobody knows what generations they have come to.
+    pub fn is_forgotten<P: Platform>(&self, arena: &Arena<P>, state: SuperblockState) -> bool {
+        state.generation == 0 && self.fresh_raw(arena) != 0
+    }
+
+    /// Whether there is, or was, a block at its beginning: there the first one is. For whoever has claimed it, or is alone in the space.
+    pub fn was_written<P: Platform>(&self, arena: &Arena<P>) -> bool {
+        arena.platform().load_optimistic(self.first) != 0
+    }
+
     /// Makes it Unused, its pages there, if the state still is `from`, with a generation above `from`'s and not below `newest_block`.
     pub fn release<P: Platform>(&self, arena: &Arena<P>, from: SuperblockState, newest_block: u64) -> bool {
         let newest =

@@ -119,9 +119,10 @@ fn is_unclaimed<P: Platform>(arena: &Arena<P>, number: u64) -> bool {
 
 /// What is known of the pages of a superblock that anybody may claim.
 fn pages_if_unclaimed<P: Platform>(arena: &Arena<P>, number: u64) -> Option<Pages> {
-    let state = Superblock::at(arena.layout(), number)?.state(arena)?;
+    let superblock = Superblock::at(arena.layout(), number)?;
+    let state = superblock.state(arena)?;
     match state.used_for {
-        Use::Unused(pages) if state.owner.is_none() => Some(pages),
+        Use::Unused(pages) if state.owner.is_none() && !superblock.is_forgotten(arena, state) => Some(pages),
         _ => None,
     }
 }
@@ -187,9 +188,10 @@ fn claim_run<P: Platform>(arena: &Arena<P>, owner: ParticipantId, first: u64, co
 /// Claims a superblock that is nobody's: Unsure, unless its pages are there.
 fn claim_one<P: Platform>(arena: &Arena<P>, owner: ParticipantId, number: u64) -> Option<Pages> {
     let superblock = Superblock::at(arena.layout(), number)?;
-    let state = superblock.state(arena).filter(|state| state.is_unclaimed())?;
+    let state =
+        superblock.state(arena).filter(|state| state.is_unclaimed() && !superblock.is_forgotten(arena, *state))?;
     let pages = if state.used_for == Use::Unused(Pages::Backed) { Pages::Backed } else { Pages::Unsure };
-    superblock.change(arena, state, Use::Unused(pages), Some(owner)).map(|_| pages)
+    superblock.claim(arena, state, pages, owner).map(|_| pages)
 }
 
 /// Gets the pages of a run that `owner` has claimed.

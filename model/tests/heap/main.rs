@@ -8,6 +8,7 @@ mod allocator;
 mod collection;
 mod composition;
 mod damaged_record;
+mod forgotten;
 mod forked;
 mod fsck;
 mod history;
