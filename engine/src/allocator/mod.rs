@@ -269,6 +269,13 @@ pub(crate) fn is_memory_in_use<P: Platform>(arena: &Arena<P>, at: WordAddress) -
     state.is_some_and(|state| !matches!(state.used_for, Use::Unused(_)))
 }
 
+/// Whether a word of a superblock has memory behind it, as far as counts and headers say. To touch what has none would get it, or fail.
+pub(crate) fn is_backed<P: Platform>(arena: &Arena<P>, number: u64) -> bool {
+    let state = || Superblock::at(arena.layout(), number).map(|superblock| superblock.state(arena));
+    let has_none = |state: SuperblockState| matches!(state.used_for, Use::Unused(Pages::Punched | Pages::Unsure));
+    number < supply::committed(arena) && state().is_some_and(|state| !state.is_some_and(has_none))
+}
+
 /// The superblock of a block and its place there; `None` where no block starts.
 #[inline]
 fn locate<P: Platform>(arena: &Arena<P>, block: WordAddress) -> Option<(Superblock, SuperblockState, Place)> {

@@ -114,7 +114,10 @@ impl Reached {
             Err(_) => {
                 self.doubts += 1;
                 let number = arena.layout().superblock_of(handle.block());
-                if let (Some(number), Ok(_)) = (number, allocator::check(arena, handle)) {
+                let number = number.filter(|number| allocator::is_backed(arena, *number));
+                if let Some(number) = number
+                    && allocator::check(arena, handle).is_ok()
+                {
                     self.missed.insert(number);
                 }
             }
