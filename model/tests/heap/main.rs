@@ -21,6 +21,7 @@ mod patience;
 mod readers;
 mod reclamation;
 mod repair;
+mod repair_alone;
 mod scenes_on_threads;
 mod silence;
 mod support;

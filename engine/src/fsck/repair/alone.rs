@@ -11,7 +11,8 @@ use crate::platform::{Liveness, Platform};
 use crate::space::Space;
 use crate::word::{ParticipantId, ProcessSlotId, State, Status};
 
-/// All liveness bytes are in the hand of this process: nobody is there, and nobody can join. They go back with the process, if it is killed.
+/// All liveness bytes are in the hand of this process: nobody is there, and nobody can join. They go back when this is dropped, and with the process, if it is
+/// killed.
 pub(super) struct Alone<'a, P: Platform> {
     space: &'a Space<P>,
     claimed: Vec<ProcessSlotId>,
@@ -21,14 +22,7 @@ impl<'a, P: Platform> Alone<'a, P> {
     /// Takes them, or says who is there.
     pub(super) fn prove(space: &'a Space<P>) -> Result<Self, RepairError> {
         let mut alone = Self { space, claimed: Vec::new() };
-        let proof = slots(space.arena()).try_for_each(|(id, slot)| alone.take(id, slot));
-        match proof {
-            Ok(()) => Ok(alone),
-            Err(refused) => {
-                alone.end();
-                Err(refused)
-            }
-        }
+        slots(space.arena()).try_for_each(|(id, slot)| alone.take(id, slot)).map(|()| alone)
     }
 
     fn take(&mut self, id: ProcessSlotId, slot: ProcessSlot) -> Result<(), RepairError> {
@@ -36,7 +30,8 @@ impl<'a, P: Platform> Alone<'a, P> {
         if id == self.space.process() {
             return Ok(());
         }
-        let is_used = slot.state(arena).phase == ProcessPhase::Used;
+        let state = slot.state(arena);
+        let is_used = state.phase == ProcessPhase::Used;
         let identity = slot.identity(arena);
         let in_use = RepairError::InUse { slot: id, pid: is_used.then_some(identity.pid) };
         // One without its byte may still write.
@@ -47,11 +42,14 @@ impl<'a, P: Platform> Alone<'a, P> {
             return Err(in_use);
         }
         self.claimed.push(id);
-        Ok(())
+        // With the byte in hand nobody takes the slot any more. Whoever has, since it was looked at, may have lost the byte, and live.
+        if slot.state(arena) == state { Ok(()) } else { Err(in_use) }
     }
+}
 
+impl<P: Platform> Drop for Alone<'_, P> {
     /// Lets others join.
-    pub(super) fn end(self) {
+    fn drop(&mut self) {
         self.claimed.iter().for_each(|id| self.space.arena().platform().release_liveness(*id));
     }
 }

@@ -83,11 +83,7 @@ pub struct Repaired {
 /// [`RepairError::InUse`]: any process has the space open, this one (by another `Space`) included. Others as they say.
 pub fn repair<P: Platform>(platform: P, layout: Layout) -> Result<Repaired, RepairError> {
     let space = Space::join(platform, layout)?;
-    let repaired = Alone::prove(&space).and_then(|alone| {
-        let repaired = mend(&space);
-        alone.end();
-        repaired
-    });
+    let repaired = Alone::prove(&space).and_then(|_alone| mend(&space));
     space.leave();
     repaired
 }
