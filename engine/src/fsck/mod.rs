@@ -49,7 +49,8 @@ pub const CLEARING_TRIES: u32 = 20;
 /// Clears up after the dead and checks: what a dead process left is not damage while there is somebody to clear it up.
 ///
 /// A living process may be at the same dead one, and only one at a time has the right: `pause` gives it time (some
-/// milliseconds of sleep; false: no more patience) and all is looked at again, at most [`CLEARING_TRIES`] times.
+/// milliseconds of sleep; false: no more patience) and all is looked at again, at most [`CLEARING_TRIES`] times. What he is still at then is
+/// no damage either.
 pub fn fsck_after_deaths<P: Platform>(space: &Space<P>, mut pause: impl FnMut() -> bool) -> Vec<Finding> {
     let mut tries = CLEARING_TRIES;
     loop {
@@ -59,8 +60,12 @@ pub fn fsck_after_deaths<P: Platform>(space: &Space<P>, mut pause: impl FnMut() 
             .iter()
             .any(|finding| matches!(finding, Finding::DeadProcess { .. } | Finding::HeldByTheDead { .. }));
         tries -= 1;
-        if !dead || tries == 0 || !pause() {
+        if !dead {
             return findings;
+        }
+        if tries == 0 || !pause() {
+            let is_left = |finding: &Finding| members::is_left_alone(space.arena(), finding);
+            return findings.into_iter().filter(is_left).collect();
         }
     }
 }
