@@ -15,11 +15,13 @@ use crate::participant::{Claim, ProcessPhase, ProcessSlot, Slot};
 use crate::platform::{Liveness, Platform};
 use crate::reclamation;
 use crate::recovery;
-use crate::transaction::{Participant, have_grown};
+use crate::transaction::{Participant, Stay, have_grown};
 use crate::word::{ParticipantId, ProcessSlotId, Version};
 
 /// Words of a space in which a place is kept ready, at least: 8 MiB.
 const WITH_A_READY_PLACE: u64 = 1 << 20;
+/// Places that nobody has and that keep the first pieces of their logs where memory is looked for: who joins a full space has no room for his own.
+const PLACES_WITH_LOGS: u64 = 2;
 
 /// A space, joined. Shared by the threads (and interpreters) of a process.
 #[derive(Debug)]
@@ -297,7 +299,7 @@ impl<P: Platform> Space<P> {
             if matches!(refused, Some(JoinError::Full(_))) && !self.has_logs(slot) {
                 continue;
             }
-            match self.claim_place(id, slot) {
+            match self.claim_place(id, slot, Stay::ToWork) {
                 Ok(None) => {}
                 Ok(Some(participant)) => return Ok(Some(participant)),
                 // A place that damage has made useless, or for which there is no room: others may have what they need.
@@ -313,7 +315,7 @@ impl<P: Platform> Space<P> {
     }
 
     /// Sees to it that a place which nobody has comes with logs: who joins a full space has no room for his own, and without them he could free nothing. True: there is one.
-    /// Only in spaces of 8 MiB and more: what it takes, two superblocks, is too much of a smaller one.
+    /// Only in spaces of 8 MiB and more: what it takes, a superblock, and more of those who come and go, is too much of a smaller one.
     ///
     /// Cost: a load for each place before it; where there is none as much as joining and leaving.
     pub fn keep_place_ready(self: &Arc<Self>) -> bool {
@@ -336,7 +338,7 @@ impl<P: Platform> Space<P> {
         }
         // The only one is for whoever joins just now. As a rule: who comes just here may find none free for a moment.
         let [Some((id, slot)), Some(_)] = without_logs else { return false };
-        let taken = self.claim_place(id, slot).ok().flatten();
+        let taken = self.claim_place(id, slot, Stay::ToWork).ok().flatten();
         let is_ready = taken.is_some();
         taken.into_iter().for_each(Participant::leave);
         is_ready
@@ -344,14 +346,19 @@ impl<P: Platform> Space<P> {
 
     /// Takes one place. `None`: somebody else has it. In line: a participant is large, and is moved by each call that it goes through.
     #[inline(always)]
-    fn claim_place(self: &Arc<Self>, id: ParticipantId, slot: Slot) -> Result<Option<Participant<P>>, JoinError> {
+    fn claim_place(
+        self: &Arc<Self>,
+        id: ParticipantId,
+        slot: Slot,
+        stay: Stay,
+    ) -> Result<Option<Participant<P>>, JoinError> {
         // AcqRel: pairs with the release of the last owner or its recoverer; the slot is at rest.
         let claim = self.claim().pack();
         if self.arena.platform().compare_exchange(slot.claim(), 0, claim, AcqRel, Relaxed).is_err() {
             return Ok(None);
         }
         let _look = self.begin_look();
-        match Participant::adopt(Arc::clone(self), id, slot) {
+        match Participant::adopt(Arc::clone(self), id, slot, stay) {
             Ok(participant) => Ok(Some(participant)),
             Err(error) => {
                 self.give_back(id, slot);
@@ -360,8 +367,8 @@ impl<P: Platform> Space<P> {
         }
     }
 
-    /// Frees what those have retired who are gone, as far as nobody holds it, and what their logs have grown by: else it waits for the next owner of their place. Gives the
-    /// number of payload words freed.
+    /// Frees what those have retired who are gone, as far as nobody holds it, and their logs, but for the first pieces of [`PLACES_WITH_LOGS`]: else it waits for the next
+    /// owner of their place, which may never come. Gives the number of payload words freed.
     ///
     /// Cost: a load or two for each place; for each where something is left as much as joining, a collection and leaving.
     pub fn inherit(self: &Arc<Self>) -> u64 {
@@ -370,18 +377,29 @@ impl<P: Platform> Space<P> {
         if self.arena.platform().forked() {
             return freed;
         }
+        let mut with_logs = 0;
         for number in 0..self.arena.layout().geometry().participants {
             let id = ParticipantId(number as u16);
             let Some(slot) = Slot::of(&self.arena, id) else { continue };
             // Relaxed: only hints, as above.
             let load = |word| self.arena.platform().load(word, Relaxed);
-            let is_left = || load(slot.retired()) != 0 || load(slot.detached()) != 0 || have_grown(&self.arena, slot);
-            if load(slot.claim()) != 0 || !is_left() {
+            if load(slot.claim()) != 0 {
                 continue;
             }
-            if let Ok(Some(mut heir)) = self.claim_place(id, slot) {
+            let is_bare = load(slot.record_piece(0)) == 0 && load(slot.read_log_piece(0)) == 0;
+            with_logs += u64::from(!is_bare);
+            let keeps_logs = with_logs <= PLACES_WITH_LOGS;
+            let is_left = load(slot.retired()) != 0 || load(slot.detached()) != 0;
+            if !is_left && (is_bare || keeps_logs && !have_grown(&self.arena, slot)) {
+                continue;
+            }
+            if let Ok(Some(mut heir)) = self.claim_place(id, slot, Stay::ToFree) {
                 // Retired, to be freed with the rest.
-                heir.trim_logs();
+                if keeps_logs {
+                    heir.trim_logs()
+                } else {
+                    heir.give_up_logs()
+                }
                 heir.collect();
                 freed += heir.freed_words();
                 heir.leave();

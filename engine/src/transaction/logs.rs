@@ -16,6 +16,15 @@ const KEPT_PIECES: u64 = 128;
 /// In a small space it is less: so many who keep that much have half of it.
 const KEEPERS: u64 = 64;
 
+/// What somebody takes a place for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stay {
+    /// To run transactions.
+    ToWork,
+    /// To free what its last owner has left. Needs no logs: there may be no room for any.
+    ToFree,
+}
+
 /// Elements that stay of a log.
 fn kept(geometry: &Geometry) -> u64 {
     let keepers = geometry.participants.min(KEEPERS);
@@ -69,6 +78,11 @@ impl<P: Platform> Participant<P> {
         if self.active == 0 && !self.is_foreign() {
             self.shrink_logs_to(self.arena.layout().geometry().log_base);
         }
+    }
+
+    /// Before leaving: gives back all of the logs. Whoever takes the place next gets new ones.
+    pub(crate) fn give_up_logs(&mut self) {
+        self.shrink_logs_to(0);
     }
 
     /// After a large transaction: what is more than others need is retired, for others may be reading it, and freed with what the transaction has

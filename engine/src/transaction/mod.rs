@@ -37,6 +37,7 @@ mod begin;
 mod collect;
 mod commit;
 mod conflict;
+mod counters;
 mod discard;
 mod hold;
 mod hooks;
@@ -77,8 +78,9 @@ use crate::word::{
 
 pub use alternatives::Savepoint;
 pub use collect::{CollectionEnd, Progress, WholeCollection};
+use counters::{Counters, SAMPLE, TIMED};
 pub use hooks::{Hooks, HooksMark};
-pub(crate) use logs::have_grown;
+pub(crate) use logs::{Stay, have_grown};
 pub use observe::{Attempt, Observer, Outcome};
 use own_entries::OwnEntries;
 pub use run::Sleeper;
@@ -194,39 +196,28 @@ enum Pause {
     For(u64),
 }
 
-/// Numbers for people, kept privately and written to the slot now and then.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counters {
-    attempts: u64,
-    commits: u64,
-    stops: u64,
-    sleeps: u64,
-    mean_duration_ns: u64,
-    /// When this attempt began, if it is one of those that are timed.
-    began_ns: Option<u64>,
-}
-
 /// No attempt has this number.
 const NO_SEQ: u64 = u64::MAX;
 
-/// Every so many attempts the shared tick is looked after, and the numbers for people are written.
-const SAMPLE: u64 = 32;
-/// Every so many attempts one is timed: two clock readings.
-const TIMED: u64 = 4 * SAMPLE;
-
 impl<P: Platform> Participant<P> {
-    /// Takes the slot `id`, which the caller has claimed for `space`.
-    pub(crate) fn adopt(space: Arc<Space<P>>, id: ParticipantId, slot: Slot) -> Result<Self, crate::space::JoinError> {
+    /// Takes the slot `id`, which the caller has claimed for `space`, for a stay with logs or without.
+    pub(crate) fn adopt(
+        space: Arc<Space<P>>,
+        id: ParticipantId,
+        slot: Slot,
+        stay: Stay,
+    ) -> Result<Self, crate::space::JoinError> {
         let arena = space.arena();
         let base = arena.layout().geometry().log_base;
         let status = crate::participant::status_of(arena, slot)?;
         let mut cache = BlockCache::default();
         let mut read_log = Pieces::adopt(arena, slot.read_log_piece(0), base)?;
         let mut record_ring = Pieces::adopt(arena, slot.record_piece(0), base)?;
-        if read_log.capacity() == 0 {
+        let needs_logs = stay == Stay::ToWork;
+        if needs_logs && read_log.capacity() == 0 {
             read_log.grow(arena, &mut cache, id)?;
         }
-        if record_ring.capacity() == 0 {
+        if needs_logs && record_ring.capacity() == 0 {
             record_ring.grow(arena, &mut cache, id)?;
         }
         arena.platform().store(slot.thread_number(), arena.platform().thread_number(), Relaxed);
@@ -458,16 +449,6 @@ impl<P: Platform> Participant<P> {
         }
         // Release: pairs with the acquire of the next claim; the slot is at rest.
         let _ = arena.platform().compare_exchange(self.slot.claim(), self.claim.pack(), 0, Release, Relaxed);
-    }
-
-    fn write_counters(&self) {
-        let platform = self.platform();
-        // Relaxed: numbers for people.
-        platform.store(self.slot.attempts(), self.counters.attempts, Relaxed);
-        platform.store(self.slot.commits(), self.counters.commits, Relaxed);
-        platform.store(self.slot.stops(), self.counters.stops, Relaxed);
-        platform.store(self.slot.sleeps(), self.counters.sleeps, Relaxed);
-        platform.store(self.slot.mean_duration(), self.counters.mean_duration_ns, Relaxed);
     }
 
     /// Sleeps on the own bell, at most `timeout_ns` and not beyond the deadline.
