@@ -307,3 +307,22 @@ def test_a_put_is_not_run_again_for_what_others_take(space):
 
     space.run(body)
     assert len(attempts) == 1 and [shared.get(), shared.get()] == [2, "x"]
+
+
+def test_a_queue_takes_memory_for_what_is_in_it_and_not_for_what_was_ever_put(space):
+    """The ring of a large one is as large as its items ask for."""
+    queue = space.Queue(10**7)
+    for n in range(1000):
+        queue.put(n)
+        queue.put(-n)
+        assert (queue.get(), queue.get()) == (n, -n)
+    space.collect()
+    before = space.stats()["used"]
+    for n in range(20_000):
+        queue.put(n)
+        assert queue.get() == n
+    assert space.stats()["used"] - before < 100_000
+    waves = [n for _ in range(3) for n in range(3000)]
+    for n in waves:
+        queue.put(n)
+    assert [queue.get() for _ in waves] == waves and queue.empty()

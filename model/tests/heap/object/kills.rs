@@ -173,3 +173,25 @@ fn killed_while_an_item_is_handed_over() {
     };
     killed_everywhere(prepare, act, contents, go_on);
 }
+
+/// A ring of eight whose slots are all taken is doubled, in the middle of its way round.
+#[test]
+fn killed_while_a_ring_is_doubled() {
+    let prepare = |tx: &mut Tx| {
+        let queue = queue::create(tx, 20)?;
+        (0..3).try_for_each(|item| queue::put(tx, queue, integer(item)))?;
+        (0..3).try_for_each(|_| queue::get(tx, queue).map(drop))?;
+        (3..11).try_for_each(|item| queue::put(tx, queue, integer(item)))?;
+        Ok(queue)
+    };
+    let act = |tx: &mut Tx, queue| queue::put(tx, queue, integer(11));
+    let contents = |tx: &mut Tx, queue| queue::len(tx, queue);
+    let go_on = |tx: &mut Tx, queue| {
+        let length = queue::len(tx, queue)? as i64;
+        (3..3 + length).try_for_each(|item| {
+            assert_eq!(queue::get(tx, queue)?, integer(item));
+            queue::put(tx, queue, integer(item))
+        })
+    };
+    killed_everywhere(prepare, act, contents, go_on);
+}

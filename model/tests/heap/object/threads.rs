@@ -102,13 +102,19 @@ fn keys_that_come_and_go_are_not_mixed_up() {
     assert_eq!(left, (1480 * 4..1500 * 4).collect::<Vec<_>>());
 }
 
-/// Two put, two take, through four slots: every item arrives once, and those of one producer in their order.
+/// Two put, two take, through four slots or a ring that grows: every item arrives once, and those of one producer in their order.
 #[test]
 fn a_queue_hands_every_item_over_once() {
+    for capacity in [4, 50, 1 << 30] {
+        hands_over(capacity);
+    }
+}
+
+fn hands_over(capacity: u64) {
     const EACH: i64 = 3000;
     let (heap, space) = space_of(16 * MIB);
     let mut first = space.participant().unwrap();
-    let (queue, taken) = first.run(|tx| Ok((queue::create(tx, 4)?, list::create(tx)?))).unwrap();
+    let (queue, taken) = first.run(|tx| Ok((queue::create(tx, capacity)?, list::create(tx)?))).unwrap();
     std::thread::scope(|scope| {
         for (number, mut tx) in processes(&heap, &space, 4).into_iter().enumerate() {
             scope.spawn(move || {
