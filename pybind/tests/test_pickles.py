@@ -107,3 +107,23 @@ def test_what_a_transaction_that_fails_has_pickled_may_have_been_sent(space):
     for pickled in made:
         assert pickle.loads(pickled) == [1]
     assert held(space) == before
+
+
+def test_a_pickle_that_an_undone_alternative_has_made_keeps_nothing(space):
+    before, made, kept = held(space), [], [space.List([1])]
+
+    def waits():
+        made.append(pickle.dumps(kept[0]))
+        pso.or_else(lambda: pickle.dumps(kept[0]) and pso.retry(), lambda: pickle.dumps(kept[0]))
+        pso.retry()
+
+    def body():
+        made.append(pickle.dumps(kept[0]))
+        return pso.or_else(waits, lambda: made.append(pickle.dumps(kept[0])))
+
+    space.run(body)
+    assert len(made) == 3 and held(space) == before + 3
+    kept.clear()
+    assert held(space) == before + 2
+    assert [pickle.loads(made[0]), pickle.loads(made[2])] == [[1], [1]]
+    assert held(space) == before

@@ -14,8 +14,8 @@ pub struct Mark {
     hooks: HooksMark,
     /// Blocks that had joined.
     joined: u64,
-    /// Pickles that were loaded.
-    loads: usize,
+    /// Pickles that were loaded and made.
+    pickles: (usize, usize),
 }
 
 impl Transaction {
@@ -28,7 +28,7 @@ impl Transaction {
             sizes: self.sizes.mark(),
             hooks: self.hooks.borrow().mark(),
             joined: self.joined.get(),
-            loads: self.pickles.mark(),
+            pickles: self.pickles.mark(),
         })
     }
     /// A block becomes a part of the attempt under way. Gives its number.
@@ -60,7 +60,7 @@ impl Transaction {
         let undone = self.hooks.borrow_mut().take_since(mark.hooks);
         drop(undone);
         self.sizes.roll_back(mark.sizes);
-        self.pickles.roll_back(mark.loads);
+        self.pickles.roll_back(mark.pickles);
         if self.joined.get() > mark.joined {
             self.undone_blocks.borrow_mut().push(mark.joined + 1..=self.joined.get());
         }

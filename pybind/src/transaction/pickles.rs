@@ -1,7 +1,7 @@
 //! Pickles that a transaction loads and makes. Who makes one holds what it is of, until somebody has loaded it.
 //!
 //! An attempt that is run again loads again what it has loaded, so its sender has to hold that until it has committed; and makes anew what it has
-//! made, so what it held for whoever would load that is let go of. A transaction that fails may have sent what it has made.
+//! made, so what it held for whoever would load that is let go of; so does an alternative that is undone. A transaction that fails may have sent what it has made.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -39,13 +39,17 @@ pub struct Pickles {
 }
 
 impl Pickles {
-    /// How many were loaded: where an alternative begins.
-    pub(super) fn mark(&self) -> usize {
-        self.loaded.borrow().len()
+    /// How many were loaded and made: where an alternative begins.
+    pub(super) fn mark(&self) -> (usize, usize) {
+        (self.loaded.borrow().len(), self.made.borrow().len())
     }
-    /// Those that were loaded since never were.
-    pub(super) fn roll_back(&self, mark: usize) {
-        self.loaded.borrow_mut().truncate(mark);
+    /// Those that were loaded and made since never were.
+    pub(super) fn roll_back(&self, (loaded, made): (usize, usize)) {
+        self.loaded.borrow_mut().truncate(loaded);
+        // Somebody may have ended the transaction meanwhile, and then there are none.
+        let made = made.min(self.made.borrow().len());
+        let undone = self.made.borrow_mut().split_off(made);
+        let_go(undone);
     }
     #[cold]
     fn settle(&self, ending: Ending) {
@@ -55,9 +59,13 @@ impl Pickles {
             Ending::RunAgain => made,
             Ending::Failed => return,
         };
-        for (keeper, export) in over {
-            keeper.adopt(export);
-        }
+        let_go(over);
+    }
+}
+
+fn let_go(exports: Vec<(Rc<Keeper>, Export)>) {
+    for (keeper, export) in exports {
+        keeper.adopt(export);
     }
 }
 
