@@ -87,9 +87,15 @@ pub struct Interpreter {
     /// One for each thread that is in a transaction. Nearly always empty or alone.
     transactions: RefCell<Vec<Rc<Transaction>>>,
     under_way: Cell<usize>,
+    /// Whether there are none, and no hooks that were left.
+    at_rest: Cell<bool>,
     /// Hooks of blocks that were ended by somebody who was in a transaction himself, and whether there are any.
     left_hooks: RefCell<Vec<Object>>,
     has_left_hooks: Cell<bool>,
+    /// A block of this thread that CPython's collector has ended, until it is through.
+    buried: Cell<Option<Rc<Transaction>>>,
+    /// The interpreter ends.
+    ending: Cell<bool>,
     /// Attempts of transactions so far.
     attempts: Cell<u64>,
     /// The process whose threads those are.
@@ -142,6 +148,9 @@ impl State for Core {
             default: RefCell::new(None),
             transactions: RefCell::default(),
             under_way: Cell::new(0),
+            at_rest: Cell::new(true),
+            buried: Cell::new(None),
+            ending: Cell::new(false),
             left_hooks: RefCell::default(),
             has_left_hooks: Cell::new(false),
             attempts: Cell::new(0),
@@ -253,10 +262,13 @@ impl Interpreter {
         }
     }
 
-    /// Whether no thread of the interpreter is in a transaction.
+    /// Whether no thread of the interpreter is in a transaction, and none has left hooks.
     #[inline]
     pub fn is_at_rest(&self) -> bool {
-        self.under_way.get() == 0
+        self.at_rest.get()
+    }
+    fn note_rest(&self) {
+        self.at_rest.set(self.under_way.get() == 0 && !self.has_left_hooks.get());
     }
 
     /// A number that no other attempt of a transaction has.
@@ -281,6 +293,7 @@ impl Interpreter {
     /// The thread is in `transaction` from now on.
     pub fn enter(&self, transaction: Rc<Transaction>) {
         self.under_way.set(self.under_way.get() + 1);
+        self.at_rest.set(false);
         self.transactions.borrow_mut().push(transaction);
     }
     /// It no longer is.
@@ -288,22 +301,54 @@ impl Interpreter {
         let mut transactions = self.transactions.borrow_mut();
         if let Some(place) = transactions.iter().rposition(|known| Rc::ptr_eq(known, transaction)) {
             self.under_way.set(self.under_way.get() - 1);
+            self.note_rest();
             drop(transactions.swap_remove(place));
         }
     }
-    /// Keeps hooks for whoever ends a transaction next.
+    /// Keeps hooks for whoever ends a transaction next, or comes to the space outside of one.
     pub fn leave_hooks(&self, hooks: Vec<Object>) {
         self.has_left_hooks.set(self.has_left_hooks.get() || !hooks.is_empty());
+        self.note_rest();
         self.left_hooks.borrow_mut().extend(hooks);
     }
-    /// Runs those, if the thread is in no transaction any more.
+    /// Runs those, if the thread is in no transaction.
     #[inline]
     pub fn run_left_hooks(&self, py: Python<'_>) {
         if self.has_left_hooks.get() && self.current(py).is_none() {
-            self.has_left_hooks.set(false);
-            let left = self.left_hooks.take();
+            let left = self.take_left_hooks();
             hooks::run_anywhere(py, self, left);
         }
+    }
+    fn take_left_hooks(&self) -> Vec<Object> {
+        self.has_left_hooks.set(false);
+        self.note_rest();
+        self.left_hooks.take()
+    }
+    /// CPython's collector has ended a block of this thread, and may come to its generator only now: what that does in the end (a `finally`) is no
+    /// transaction of its own. So the thread is in the dead one until the collector is through.
+    pub fn bury(&self, py: Python<'_>, transaction: Rc<Transaction>) {
+        if self.ending.get() || self.current(py).is_some() {
+            return;
+        }
+        match watch_collector(py) {
+            Ok(()) => {
+                transaction.bury();
+                self.enter(Rc::clone(&transaction));
+                self.buried.set(Some(transaction));
+            }
+            Err(raised) => raised.clear(py),
+        }
+    }
+    /// The collector is through.
+    pub fn collected(&self, py: Python<'_>) {
+        if let Some(transaction) = self.buried.take() {
+            self.exit(&transaction);
+            self.run_left_hooks(py);
+        }
+    }
+    /// Nothing is left to whoever comes later.
+    pub fn end(&self) {
+        self.ending.set(true);
     }
     /// All transactions under way in `space`.
     pub fn transactions_in(&self, space: &Space) -> Vec<Rc<Transaction>> {
@@ -329,7 +374,18 @@ impl Interpreter {
         // The parent goes on with them: whoever ends one here ends nothing, and runs no hook.
         others.iter().for_each(|transaction| transaction.forked());
         // The parent's.
-        let left = self.left_hooks.take();
+        let left = self.take_left_hooks();
         drop(left);
     }
+}
+
+/// Has [`Interpreter::collected`] called when CPython's collector is through, this time and from then on.
+fn watch_collector(py: Python<'_>) -> Result<()> {
+    let callbacks = py.import(c"gc")?.attribute(py, c"callbacks")?;
+    let ours = py.import(c"pso._core")?.attribute(py, c"_collected")?;
+    // Taken out while the others are called, it would have one of them left out.
+    if callbacks.call_method(py, c"count", &[&ours])?.machine_int(py)? == 0 {
+        callbacks.call_method(py, c"append", &[&ours])?;
+    }
+    Ok(())
 }

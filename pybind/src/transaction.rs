@@ -49,6 +49,8 @@ pub struct Transaction {
     forked: Cell<bool>,
     /// Whether it ended while its participant was taken out.
     ended: Cell<bool>,
+    /// Whether its block is garbage, and its thread is in it only for what its generator still does.
+    buried: Cell<bool>,
     /// When the first `Queue.get(timeout=...)` of this transaction stops waiting, and since when their timeouts count.
     patience: Cell<Option<u64>>,
     patient_since: Cell<Option<u64>>,
@@ -143,6 +145,7 @@ impl Transaction {
             interrupt: RefCell::new(None),
             forked: Cell::new(false),
             ended: Cell::new(false),
+            buried: Cell::new(false),
             patience: Cell::new(None),
             patient_since: Cell::new(None),
             sizes: Sizes::default(),
@@ -203,10 +206,17 @@ impl Transaction {
             None => Err(self.nobody(py, space)),
         }
     }
+    /// It is over, and its thread stays in it for a moment.
+    pub fn bury(&self) {
+        self.buried.set(true);
+    }
     #[cold]
     fn nobody(&self, py: Python<'_>, space: &Space) -> Raised {
         if self.forked.get() {
             return space.stopped(py, Stop::Forked);
+        }
+        if self.buried.get() {
+            return Kind::Runtime.raise(py, once::DROPPED);
         }
         Kind::Runtime.raise(
             py,
@@ -252,6 +262,7 @@ pub fn run(
         }
         return if limits.readonly { join_read_only(py, &current, space, body) } else { body(py) };
     }
+    interpreter.run_left_hooks(py);
     let transaction = Transaction::start(py, space)?;
     // Counted: the body may drop the last reference to the space.
     let space = space.own();

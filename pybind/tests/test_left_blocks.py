@@ -2,6 +2,7 @@
 has nothing to do with them, or when the collector has taken apart what they need."""
 
 import gc
+import pickle
 import sys
 import threading
 
@@ -94,3 +95,92 @@ def test_hooks_of_a_block_that_is_dropped_in_a_transaction_wait_for_its_end(spac
             with pytest.raises(LookupError):
                 space.run(body)
         assert notes == [(None, None)]
+
+
+@pytest.mark.parametrize("way", ["dropped", "in a ring", "thread ended", "operation", "transaction", "block"])
+def test_hooks_that_a_block_was_left_with_run_when_that_is_dropped_itself(space, notes, way, without_collection):
+    """The danger: they wait for a transaction that may never come, and run as if they were its own."""
+    with pso.create(size="2M") as another:
+        blocks = [in_thread(enter, another, notes)]
+        outer = space.transaction()
+        if way in ("dropped", "in a ring"):
+            outer.__enter__()
+            blocks.clear()
+            ring = [outer, notes]
+            ring.append(ring if way == "in a ring" else None)
+            assert notes == []
+            del outer, ring
+            gc.collect()
+        else:
+            in_thread(lambda: (outer.__enter__(), blocks.clear()))
+            assert notes == []
+            if way == "thread ended":
+                with pytest.raises(RuntimeError, match="which has ended"):
+                    outer.__exit__(None, None, None)
+            elif way == "operation":
+                assert len(another.root) == 0
+            elif way == "transaction":
+                another.run(lambda: notes.append("in it"))
+                assert notes.pop() == "in it"
+            else:
+                with another.transaction():
+                    notes.append("in it")
+                assert notes.pop() == "in it"
+        assert notes == [(None, None)]
+        with another.transaction():
+            pass
+        assert len(another.root) == 0 and notes == [(None, None)]
+
+
+class Ring:
+    """A generator in a ring with a block that is older than it, and so is finalized before it."""
+
+    def __init__(self, space, finish):
+        self.block = space.transaction()
+        self.steps = self.run(space, finish)
+        next(self.steps)
+
+    def run(self, space, finish):
+        with self.block as transaction:
+            transaction.on_abort(lambda: space.root.update(hook=True))
+            try:
+                space.root["x"] = 1
+                yield
+            finally:
+                finish()
+
+
+FINISHES = {
+    "operation": lambda space: space.root.update(y=2),
+    "transaction": lambda space: space.run(space.root.update, {"y": 2}),
+    "alternative": lambda space: pso.or_else(lambda: space.root.update(y=2), list),
+    "queue": lambda space: space.root["queue"].put_nowait(1),
+    "pickle": lambda space: pickle.dumps(space.root["list"]),
+}
+
+
+@pytest.mark.parametrize("finish", FINISHES)
+def test_what_a_generator_does_whose_block_the_collector_has_dropped_is_no_transaction(
+    space, finish, monkeypatch, without_collection
+):
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: reported.append(str(what.exc_value)))
+    before = {"queue": space.Queue(1), "list": [1], "hook": True}
+    space.root.update(before)
+    Ring(space, lambda: FINISHES[finish](space))
+    gc.collect()
+    assert len(reported) == 1 and "the block was garbage" in reported[0]
+    assert pso.current() is None and space.root == before and space.root["queue"].empty()
+    with space.transaction():
+        space.root["z"] = 3
+    assert space.root.pop("z") == 3 and space.root == before
+
+
+def test_a_generator_with_nothing_to_do_whose_block_the_collector_has_dropped_is_silent(
+    space, monkeypatch, without_collection
+):
+    reported, seen = [], []
+    monkeypatch.setattr(sys, "unraisablehook", reported.append)
+    Ring(space, lambda: seen.append(pso.current()))
+    gc.collect()
+    assert len(seen) == 1 and reported == []

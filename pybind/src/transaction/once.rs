@@ -3,7 +3,7 @@
 //! A block cannot be run again, so nobody may stop it: it is irrevocable. One at a time has this privilege in a space; what it
 //! touches is locked, also what it only reads, until the block ends.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Weak;
 
@@ -22,6 +22,8 @@ pub struct Irrevocable {
     timeout: Option<f64>,
     /// For each time that it is entered by whom, and as what.
     entered: RefCell<Vec<Open>>,
+    /// Whether the collector has ended what was open.
+    dropped: Cell<bool>,
 }
 
 /// One time that a block is entered.
@@ -58,10 +60,24 @@ impl Class for Irrevocable {
 
     /// Blocks that nobody can end any more, for nobody has them, but in a ring: of a generator that was dropped, or whose thread is gone.
     const FINALIZED: bool = true;
-    fn finalize(&self, py: Python<'_>) {
-        let hooks = self.end(self.entered.take());
+    fn finalize(&self, py: Python<'_>, collected: bool) {
+        let (blocks, interpreter) = (self.entered.take(), self.space.interpreter());
+        if blocks.is_empty() {
+            return;
+        }
+        self.dropped.set(true);
+        let me = gil::thread(py);
+        let own = blocks.iter().find_map(|open| match &open.what {
+            Entered::Begun(transaction) if collected && open.thread == me => Some(Rc::clone(transaction)),
+            _ => None,
+        });
+        let hooks = self.end(blocks);
         if !hooks.is_empty() {
-            hooks::run_anywhere(py, self.space.interpreter(), hooks);
+            hooks::run_anywhere(py, interpreter, hooks);
+        }
+        interpreter.run_left_hooks(py);
+        if let Some(transaction) = own {
+            interpreter.bury(py, transaction);
         }
     }
 
@@ -103,7 +119,7 @@ impl Irrevocable {
 
     /// One for `space`.
     pub fn create(py: Python<'_>, space: &Instance<Space>, timeout: Option<f64>) -> Result<Object> {
-        let value = Self { space: space.own(), timeout, entered: RefCell::default() };
+        let value = Self { space: space.own(), timeout, entered: RefCell::default(), dropped: Cell::new(false) };
         Ok(space.interpreter().types.irrevocable.create(py, value)?.into_object())
     }
 
@@ -118,12 +134,14 @@ impl Irrevocable {
             }
             Some(_) => return Err(space.crossed(py)),
         };
+        this.dropped.set(false);
         this.entered.borrow_mut().push(Open { thread: gil::thread(py), life, what });
         Current::of(py, interpreter)
     }
 
     fn begin(&self, py: Python<'_>) -> Result<Rc<Transaction>> {
         let space = &self.space;
+        space.interpreter().run_left_hooks(py);
         let deadline = self.timeout.map(|seconds| space.deadline(py, seconds)).transpose()?;
         let transaction = Transaction::start(py, space)?;
         let begun = transaction.work(py, space)?.participant().begin_irrevocable(deadline);
@@ -143,7 +161,7 @@ impl Irrevocable {
     fn exit(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
         let failure = arguments.positional().first().filter(|kind| !kind.is_none());
         let Some(Open { thread, life, what }) = this.last_entered(py) else {
-            return Err(this.not_entered(py));
+            return if this.dropped.get() { outlived(py, failure, DROPPED) } else { Err(this.not_entered(py)) };
         };
         let interpreter = this.space.interpreter();
         let is_current = |transaction| interpreter.current(py).is_some_and(|current| Rc::ptr_eq(&current, transaction));
@@ -184,7 +202,9 @@ impl Irrevocable {
         };
         let hooks = self.end(ended);
         let raised = Kind::Runtime.raise(py, message);
-        hooks::run_anywhere(py, self.space.interpreter(), hooks);
+        let interpreter = self.space.interpreter();
+        hooks::run_anywhere(py, interpreter, hooks);
+        interpreter.run_left_hooks(py);
         raised
     }
 
@@ -206,6 +226,8 @@ impl Irrevocable {
     }
 }
 
+pub(super) const DROPPED: &str =
+    "the block was garbage and is rolled back: what its generator does after that is in none";
 const OVER: &str =
     "the transaction that the block was a part of has ended before it: what the block did since was in none";
 const UNDONE: &str =
