@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use native_support::forks::{exit_code, exit_now, fork};
 use native_support::{BYTES, Helper, PATIENCE, Scratch, eventually, role, say, wait_for_parent};
 use pso_engine::arena::{HotWord, Layout};
 use pso_engine::error::Stop;
@@ -428,19 +429,6 @@ fn fill_the_file_system(mount: &std::path::Path) {
     say("done");
 }
 
-fn fork() -> i32 {
-    // SAFETY: the child runs what this file gives it and ends by `exit_now`: no destructor, no other thread's locks but
-    // the allocator's, which fork takes care of.
-    let pid = unsafe { libc::fork() };
-    assert!(pid >= 0);
-    pid
-}
-
-fn exit_now(code: i32) -> ! {
-    // SAFETY: ends the process and nothing else.
-    unsafe { libc::_exit(code) }
-}
-
 /// Whether a child has ended; it can still be waited for.
 fn has_ended(pid: i32) -> bool {
     // SAFETY: siginfo_t is plain numbers, for which zeros are a value.
@@ -448,11 +436,4 @@ fn has_ended(pid: i32) -> bool {
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     // SAFETY: looks at a child of this process and writes to a live variable, whose pid stays 0 while the child runs.
     unsafe { libc::waitid(libc::P_PID, pid as u32, &mut info, options) == 0 && info.si_pid() != 0 }
-}
-
-fn exit_code(pid: i32) -> i32 {
-    let mut status = 0;
-    // SAFETY: waits for a child of this process and writes to a live variable.
-    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
-    if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 }
 }

@@ -70,7 +70,7 @@ impl<P: Platform> Participant<P> {
     /// Cost: three loads for each block of the space or so; commits of others read twice what they overwrite.
     ///
     /// # Errors
-    /// `Interrupted` from a wait.
+    /// `Interrupted` from a wait. `Forked` in a child of the process that took the slot.
     pub fn collect_objects(&mut self, patience_ns: u64) -> Result<CollectionEnd, Stop> {
         let mut whole = WholeCollection::default();
         let (mut pauses, mut waits_since) = (0, None);
@@ -79,6 +79,7 @@ impl<P: Platform> Participant<P> {
             match self.go_on_with(&mut whole, 1) {
                 Progress::Went => {}
                 Progress::Over(collected) => return Ok(CollectionEnd::Finished(collected)),
+                Progress::Busy if self.is_foreign() => return Err(Stop::Forked),
                 Progress::Busy => return Ok(CollectionEnd::Busy),
                 Progress::Waits(collected) => {
                     let now = self.platform().now_ns();
@@ -96,8 +97,12 @@ impl<P: Platform> Participant<P> {
     }
 
     /// Goes on with a whole collection: up to `steps` steps of some tens of microseconds. The caller pauses where it waits, looks for the dead now and
-    /// then, and does not wait for ever.
+    /// then, and does not wait for ever. In a child of a fork somebody else collects: the parent.
     pub fn go_on_with(&mut self, whole: &mut WholeCollection, steps: u32) -> Progress {
+        if self.is_foreign() {
+            *whole = WholeCollection::default();
+            return Progress::Busy;
+        }
         match &mut whole.0 {
             Stage::Begins => match self.open_collection(Patience::IN_A_HURRY) {
                 Some(collection) => whole.0 = Stage::Goes(Box::new(collection)),

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses a part
 
 pub mod damage;
+pub mod forks;
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
