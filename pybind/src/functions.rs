@@ -27,9 +27,9 @@ const DEFAULT_BYTES: u64 = 64 << 20;
 
 /// The table.
 pub static TABLE: &[Method<OfModule>] = &[
-    Method::function(c"create", create, c"create(name=None, *, dir=None, size='64M', exist_ok=False, policy='damped')\n--\n\nMake a space and open it. Without name and dir it is anonymous: for this process and its children.\npolicy says who yields when two transactions meet: 'damped', 'wound-wait', 'wait-die', 'one-step', 'backoff' or 'immediate'.\n\nRaises FileExistsError (unless exist_ok), ValueError for a size, name or policy that cannot be."),
+    Method::function(c"create", create, c"create(name=None, *, dir=None, size='64M', exist_ok=False, policy=None)\n--\n\nMake a space and open it. Without name and dir it is anonymous: for this process and its children.\nexist_ok opens one that is there, which keeps the size that it has.\npolicy says who yields when two transactions meet: 'damped' (that of a new space, if none is named), 'wound-wait', 'wait-die', 'one-step', 'backoff' or 'immediate'.\n\nRaises FileExistsError (unless exist_ok), ValueError for a size, name or policy that cannot be, or a policy that the space which is there does not have."),
     Method::function(c"attach", attach, c"attach(name=None, *, dir=None)\n--\n\nOpen a space that exists.\n\nRaises FileNotFoundError, PermissionError, ForeignFileError, CorruptSpaceError, VersionError, OtherBootError; NoPlaceError, NoAddressesError or ArenaFull where it cannot join."),
-    Method::function(c"open", open, c"open(name=None, *, dir=None, size='64M')\n--\n\nOpen a space, made if it is not there."),
+    Method::function(c"open", open, c"open(name=None, *, dir=None, size='64M')\n--\n\nOpen a space, made if it is not there. One that is there keeps the size that it has."),
     Method::function(c"unlink", unlink, c"unlink(name=None, *, dir=None)\n--\n\nRemove the name of a space. Processes that have it open keep it until they close it."),
     Method::function(c"repair", repair, c"repair(name=None, *, dir=None)\n--\n\nRepair a space that no process has open: free what nothing names, mend what has one answer, leave all else.\n\nReturns two lists of sentences: what was done, and what is left (empty is well). If a word that is in use is damaged, nothing is freed: what it meant may be among what nothing names. Values are never changed. It may be killed and run again; Ctrl-C is answered when it is over. Cost: a look at each word of the space that may lead on, three or four times.\n\nRaises InUseError if a process has the space open, this one included, and what attach() raises."),
     Method::function(c"list_spaces", list_spaces, c"list_spaces()\n--\n\nNames of the spaces of this user."),
@@ -76,13 +76,10 @@ fn location(py: Python<'_>, name: Option<&Any>, dir: Option<&Any>) -> Result<Loc
 }
 
 /// A contention policy by its name.
-fn policy(py: Python<'_>, argument: Option<&Any>) -> Result<PolicyId> {
-    match argument.filter(|argument| !argument.is_none()) {
-        Some(name) => {
-            name.text(py)?.parse().map_err(|unknown: UnknownPolicy| Kind::Value.raise(py, unknown.to_string()))
-        }
-        None => Ok(PolicyId::default()),
-    }
+fn policy(py: Python<'_>, argument: Option<&Any>) -> Result<Option<PolicyId>> {
+    let parsed = argument.filter(|argument| !argument.is_none()).map(|name| name.text(py)).transpose()?;
+    let parsed = parsed.map(|name| name.parse()).transpose();
+    parsed.map_err(|unknown: UnknownPolicy| Kind::Value.raise(py, unknown.to_string()))
 }
 
 /// Bytes: an int, or digits with K, M, G or T.
@@ -124,11 +121,12 @@ fn create(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Obje
     let [name, dir, bytes, exist_ok, policy] = arguments.take(py, &CREATE)?;
     let interpreter = interpreter(py, module)?;
     let location = location(py, name, dir)?;
-    let choice = Choice { bytes: size(py, bytes)?, policy: self::policy(py, policy)? };
+    let policy = self::policy(py, policy)?;
+    let choice = Choice { bytes: size(py, bytes)?, policy: policy.unwrap_or_default() };
     let exist_ok = exist_ok.map(|exist_ok| exist_ok.is_true(py)).transpose()?.unwrap_or(false);
     // An anonymous one is always another one.
     if exist_ok && location.place().is_some() {
-        open_or_make(py, interpreter, location, choice)
+        open_or_make(py, interpreter, location, choice, policy)
     } else {
         make(py, interpreter, location, choice)
     }
@@ -147,12 +145,13 @@ fn make(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Location, choic
     }
 }
 
-/// `uuid`: of the space that it has to be, if it has to be a certain one. Another one is not opened.
+/// `uuid`: of the space that it has to be, if it has to be a certain one, and `policy`: what it has to have. Another one is not opened.
 fn attach_at(
     py: Python<'_>,
     interpreter: &Rc<Interpreter>,
     location: Location,
     uuid: Option<&[u8]>,
+    policy: Option<PolicyId>,
 ) -> Result<Result<Object, OpenError>> {
     let Some(place) = location.place() else {
         return Err(Kind::Type.raise(py, "which space? Give its name or its dir"));
@@ -162,7 +161,15 @@ fn attach_at(
             let message = format!("the space was removed; that at {location} is another one");
             Err(Raised::with(py, &interpreter.errors.stale, message))
         }
-        Ok(membership) => Space::open(py, interpreter, membership, location).map(Own::into_object).map(Ok),
+        Ok(membership) => {
+            let has = membership.space().arena().policy();
+            if let Some(wanted) = policy.filter(|wanted| *wanted != has) {
+                let (has, wanted) = (has.name(), wanted.name());
+                let message = format!("the space at {location} is there, with the policy '{has}' and not '{wanted}'");
+                return Err(Kind::Value.raise(py, message));
+            }
+            Space::open(py, interpreter, membership, location).map(Own::into_object).map(Ok)
+        }
         Err(error) => Ok(Err(error)),
     }
 }
@@ -172,7 +179,7 @@ fn attach(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Obje
     let [name, dir] = arguments.take(py, &ATTACH)?;
     let interpreter = interpreter(py, module)?;
     let location = location(py, name, dir)?;
-    attach_at(py, interpreter, location, None)?.map_err(|error| open_failed(py, interpreter, &error))
+    attach_at(py, interpreter, location, None, None)?.map_err(|error| open_failed(py, interpreter, &error))
 }
 
 /// Attaches what a pickle names.
@@ -183,7 +190,7 @@ fn attach_again(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Resul
     let interpreter = interpreter(py, module)?;
     let location = location(py, name, dir)?;
     let uuid = uuid.filter(|uuid| uuid.native() == Native::Bytes).map_or(&[][..], Any::bytes);
-    attach_at(py, interpreter, location, Some(uuid))?.map_err(|error| open_failed(py, interpreter, &error))
+    attach_at(py, interpreter, location, Some(uuid), None)?.map_err(|error| open_failed(py, interpreter, &error))
 }
 
 fn open(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
@@ -192,15 +199,21 @@ fn open(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object
     let [name, dir, bytes] = arguments.take(py, &OPEN)?;
     let interpreter = interpreter(py, module)?;
     let location = location(py, name, dir)?;
-    open_or_make(py, interpreter, location, size(py, bytes)?.into())
+    open_or_make(py, interpreter, location, size(py, bytes)?.into(), None)
 }
 
 /// Attaches or creates, whichever works: of several who do this at once one makes the space.
-fn open_or_make(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Location, choice: Choice) -> Result<Object> {
+fn open_or_make(
+    py: Python<'_>,
+    interpreter: &Rc<Interpreter>,
+    location: Location,
+    choice: Choice,
+    policy: Option<PolicyId>,
+) -> Result<Object> {
     // A creator and an unlinker may take turns; so often in a row that is no accident.
     const TRIES: u32 = 8;
     for _ in 0..TRIES {
-        match attach_at(py, interpreter, location.clone(), None)? {
+        match attach_at(py, interpreter, location.clone(), None, policy)? {
             Ok(space) => return Ok(space),
             Err(OpenError::Arena(ArenaError::NotFound { .. })) => {}
             Err(error) => return Err(open_failed(py, interpreter, &error)),

@@ -85,6 +85,24 @@ def test_a_space_is_not_made_in_a_transaction_of_another(space, names, tmp_path,
     assert not (tmp_path / "space").exists()
 
 
+def test_a_space_that_is_there_has_the_policy_that_is_asked_for_or_is_not_opened(names):
+    name = names()
+    with pso.create(name, size="2M", policy="wait-die") as made:
+        for policy in ["wait-die", None]:
+            assert pso.create(name, exist_ok=True, size="4M", policy=policy) is made
+        assert made.stats()["size"] < 3 << 20
+        with pytest.raises(ValueError, match="'wait-die' and not 'damped'"):
+            pso.create(name, exist_ok=True, policy="damped")
+        made.root["x"] = 1
+    with pytest.raises(ValueError, match="'wait-die' and not 'damped'"):
+        pso.create(name, exist_ok=True, policy="damped")
+    with pytest.raises(pso.NoSpaceError):
+        pso.List()
+    assert pso.repair(name) == ([], [])
+    with pso.create(name, exist_ok=True) as made:
+        assert made.policy == "wait-die" and made.root == {"x": 1}
+
+
 def test_a_contention_policy_is_chosen_once_for_all_members(names):
     name = names()
     with pso.create(name, size="2M", policy="wait-die") as space:
