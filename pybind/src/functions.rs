@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use pso_engine::arena::ArenaError;
 use pso_engine::contention::{PolicyId, UnknownPolicy};
-use pso_engine::fsck::{self, Repaired};
 use pso_engine::holding::Export;
 use pso_engine::platform::native::{self, Choice, children};
 use pso_engine::word::ProcessSlotId;
@@ -15,10 +14,11 @@ use crate::current::Current;
 use crate::decorate;
 use crate::ffi::method::{OfModule, Signature};
 use crate::ffi::natives::{Integer, Native};
-use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Python, Raised, Result, gil};
+use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Python, Raised, Result};
 use crate::interpreter::Interpreter;
 use crate::proxy;
 use crate::registry::{self, Location, OpenError};
+use crate::repair::repair;
 use crate::space::{Space, crossed, open_failed};
 use crate::transaction;
 
@@ -31,7 +31,7 @@ pub static TABLE: &[Method<OfModule>] = &[
     Method::function(c"attach", attach, c"attach(name=None, *, dir=None)\n--\n\nOpen a space that exists.\n\nRaises FileNotFoundError, PermissionError, ForeignFileError, CorruptSpaceError, VersionError, OtherBootError; NoPlaceError, NoAddressesError or ArenaFull where it cannot join."),
     Method::function(c"open", open, c"open(name=None, *, dir=None, size='64M')\n--\n\nOpen a space, made if it is not there. One that is there keeps the size that it has."),
     Method::function(c"unlink", unlink, c"unlink(name=None, *, dir=None)\n--\n\nRemove the name of a space. Processes that have it open keep it until they close it."),
-    Method::function(c"repair", repair, c"repair(name=None, *, dir=None)\n--\n\nRepair a space that no process has open: free what nothing names, mend what has one answer, leave all else.\n\nReturns two lists of sentences: what was done, and what is left (empty is well). If a word that is in use is damaged, nothing is freed: what it meant may be among what nothing names. Values are never changed. It may be killed and run again; Ctrl-C is answered when it is over. Cost: a look at each word of the space that may lead on, three or four times.\n\nRaises InUseError if a process has the space open, this one included, and what attach() raises."),
+    Method::function(c"repair", repair, c"repair(name=None, *, dir=None)\n--\n\nRepair a space that no process has open: free what nothing names, mend what has one answer, leave all else.\n\nReturns two lists of sentences: what was done, and what is left (empty is well). If a word that is in use is damaged, nothing is freed: what it meant may be among what nothing names. Values are never changed. It may be killed and run again; Ctrl-C ends it before its next step. Cost: a look at each word of the space that may lead on, three or four times.\n\nRaises InUseError if a process has the space open, this one included, and what attach() raises."),
     Method::function(c"list_spaces", list_spaces, c"list_spaces()\n--\n\nNames of the spaces of this user."),
     Method::function(c"use", use_space, c"use(space, /)\n--\n\nMake space the default one of this interpreter."),
     Method::function(c"retry", retry, c"retry()\n--\n\nGive the attempt up until something that it has read changes, then run it again.\n\nRaises RuntimeError outside a transaction, and in a with block, where nobody could change anything."),
@@ -50,12 +50,12 @@ pub static TABLE: &[Method<OfModule>] = &[
     Method::END,
 ];
 
-fn interpreter<'a>(py: Python<'_>, module: &'a Any) -> Result<&'a Rc<Interpreter>> {
+pub fn interpreter<'a>(py: Python<'_>, module: &'a Any) -> Result<&'a Rc<Interpreter>> {
     crate::MODULE.state(py, module).map(|core| &**core)
 }
 
 /// Name or directory, not both.
-fn location(py: Python<'_>, name: Option<&Any>, dir: Option<&Any>) -> Result<Location> {
+pub fn location(py: Python<'_>, name: Option<&Any>, dir: Option<&Any>) -> Result<Location> {
     let given = |argument: Option<&'_ Any>| argument.is_some_and(|argument| !argument.is_none());
     match (given(name), given(dir)) {
         (true, true) => Err(Kind::Type.raise(py, "a space has a name or a dir, not both")),
@@ -239,28 +239,6 @@ fn unlink(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Obje
         Ok(()) => Ok(py.none()),
         Err(error) => Err(interpreter.errors.arena(py, &error)),
     }
-}
-
-fn repair(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
-    const REPAIR: Signature<2> = Signature { function: "repair", names: ["name", "dir"], required: 0, positional: 1 };
-    let [name, dir] = arguments.take(py, &REPAIR)?;
-    let errors = &interpreter(py, module)?.errors;
-    let Some(place) = location(py, name, dir)?.place() else {
-        return Err(Kind::Type.raise(py, "which space? Give its name or its dir"));
-    };
-    let (platform, layout) = native::attach(&place).map_err(|error| errors.arena(py, &error))?;
-    let mut outcome = None;
-    gil::pause_without_lock(&mut || outcome = Some(fsck::repair(platform.clone(), layout)));
-    let repaired = match outcome {
-        Some(Ok(repaired)) => repaired,
-        Some(Err(error)) => return Err(errors.not_repaired(py, &error)),
-        None => Repaired::default(),
-    };
-    let mended: Result<Vec<Object>> = repaired.mended.iter().map(|mended| py.str(&mended.to_string())).collect();
-    let left = repaired.left.iter().map(ToString::to_string);
-    let left: Result<Vec<Object>> =
-        left.chain(repaired.unnamed.map(|unnamed| unnamed.to_string())).map(|sentence| py.str(&sentence)).collect();
-    py.tuple(vec![py.list(mended?)?, py.list(left?)?])
 }
 
 /// Of a function that takes none.

@@ -43,6 +43,7 @@ mod queue;
 mod record;
 mod recording;
 mod registry;
+mod repair;
 mod snapshot;
 mod source;
 mod space;

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 
 import arena_file
 import pso
@@ -99,6 +100,67 @@ def test_what_cannot_be_found_is_said(tmp_path):
     (tmp_path / "arena").write_bytes(b"x" * (1 << 20))
     with pytest.raises((pso.Error, OSError)):
         pso.repair(dir=tmp_path)
+
+
+def garbage(directory, lists):
+    """A closed space with so much that nothing names, beside CONTENT."""
+    code = """
+import os, sys
+import pso
+space = pso.attach(dir=sys.argv[1])
+kept = [space.List(["x" * 100]) for _ in range(int(sys.argv[2]))]
+os._exit(0)
+"""
+    with pso.create(dir=directory, size="256M") as space:
+        space.root.update(CONTENT)
+    subprocess.run([sys.executable, "-c", code, directory, str(lists)], check=True)
+
+
+def interrupt(number, frame):
+    raise KeyboardInterrupt
+
+
+def test_control_c_ends_a_repair_and_the_next_one_does_the_rest(tmp_path):
+    garbage(tmp_path / "space", 200_000)
+    before = signal.signal(signal.SIGVTALRM, interrupt)
+    started = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0.002)
+            pso.repair(dir=tmp_path / "space")
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+    interrupted = time.monotonic() - started
+    mended, left = pso.repair(dir=tmp_path / "space")
+    assert left == [] and sum(sentence.startswith("freed") for sentence in mended) >= 1, interrupted
+    assert pso.repair(dir=tmp_path / "space") == ([], [])
+    assert whole(tmp_path / "space")
+
+
+def test_a_child_that_is_forked_in_a_repair_has_nothing_of_it(tmp_path):
+    garbage(tmp_path / "space", 100_000)
+    children = []
+
+    def fork(number, frame):
+        children.append(os.fork())
+
+    before = signal.signal(signal.SIGVTALRM, fork)
+    try:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.002)
+        mended, left = pso.repair(dir=tmp_path / "space")
+    except pso.ForkedInTransactionError:
+        assert children == [0]
+        os._exit(7)
+    finally:
+        if 0 in children:
+            os._exit(1)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+    assert left == [] and mended
+    (child,) = children
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert whole(tmp_path / "space")
 
 
 @pytest.mark.seconds(120)

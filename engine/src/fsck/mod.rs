@@ -24,7 +24,7 @@ mod repair;
 mod retired;
 
 pub use finding::Finding;
-pub use repair::{Mended, RepairError, Repaired, Unnamed, repair};
+pub use repair::{Mended, RepairError, Repaired, Unnamed, repair, repair_unless};
 
 use crate::allocator;
 use crate::arena::HotWord;

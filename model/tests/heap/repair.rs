@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::support::{MIB, Tx, another, dies_at, unless_killed};
 use pso_engine::allocator::{self, BlockCache, Damage as Wrong, Mend, SuperblockState};
 use pso_engine::arena::{Arena, Geometry, HotWord, Layout};
-use pso_engine::fsck::{Finding, Mended, RepairError, Repaired, fsck_at_rest, repair};
+use pso_engine::fsck::{Finding, Mended, RepairError, Repaired, fsck_at_rest, repair, repair_unless};
 use pso_engine::object::key::{Key, KeyView};
 use pso_engine::object::{View, dict, list, text, view};
 use pso_engine::participant::{Claim, ProcessSlot, Slot};
@@ -382,6 +382,30 @@ fn a_killed_repairer_leaves_what_fsck_knows_and_the_next_one_mends() {
             assert!(kills > 50, "only {kills} kills");
             return;
         }
+    }
+}
+
+/// Interrupted before each step, it lets others in, and the next one does the rest.
+#[test]
+fn an_interrupted_repairer_leaves_what_fsck_knows_and_the_next_one_mends() {
+    for asked in 1.. {
+        let (heap, layout) = closed();
+        let mut looks = 0;
+        let outcome = repair_unless(heap.process(), layout, &mut || {
+            looks += 1;
+            looks == asked
+        });
+        assert_eq!(at_rest(&heap, layout), [], "interrupted at look {asked}");
+        assert_whole(&heap, layout);
+        let next = repair(heap.process(), layout).unwrap();
+        assert_eq!(next.left, [], "interrupted at look {asked}");
+        assert_whole(&heap, layout);
+        if outcome != Err(RepairError::Interrupted) {
+            assert_eq!((outcome.unwrap().left, next.mended), (vec![], vec![]));
+            assert!(asked > 8, "only {asked} looks");
+            return;
+        }
+        assert!(asked > 6 || !next.mended.is_empty(), "nothing was left at look {asked}");
     }
 }
 

@@ -13,7 +13,8 @@
 //! that nothing names: then none is freed, and how much that is is said ([`Repaired::unnamed`]). Data is never written.
 //!
 //! **Killed at any step.** Each step is one that the next repairer, or in its part the next who joins, goes on with. What nothing names is
-//! condemned first, all of it, and freed then: so what is left in between names only what is there, or is known for garbage.
+//! condemned first, all of it, and freed then: so what is left in between names only what is there, or is known for garbage. So a repair may be interrupted
+//! between steps, too ([`repair_unless`]).
 
 mod alone;
 mod blocks;
@@ -37,7 +38,7 @@ use crate::word::{Cycle, ProcessSlotId};
 use alone::Alone;
 pub(super) use reach::Reached;
 
-/// Why a space cannot be repaired now. Nothing was changed but what whoever joins changes.
+/// Why a space cannot be repaired now. Nothing was changed but what whoever joins changes, unless it was interrupted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RepairError {
@@ -55,6 +56,9 @@ pub enum RepairError {
     /// The headers of superblocks cannot be looked at.
     #[error(transparent)]
     Pages(#[from] OutOfPages),
+    /// The caller wanted no more of it: what was done stays, the rest is left to the next repair.
+    #[error("the repair was interrupted: the next one does the rest")]
+    Interrupted,
 }
 
 fn who(slot: ProcessSlotId, pid: Option<u32>) -> String {
@@ -82,36 +86,61 @@ pub struct Repaired {
 /// # Errors
 /// [`RepairError::InUse`]: any process has the space open, this one (by another `Space`) included. Others as they say.
 pub fn repair<P: Platform>(platform: P, layout: Layout) -> Result<Repaired, RepairError> {
+    repair_unless(platform, layout, &mut || false)
+}
+
+/// The same, and no further where `is_interrupted` says so, which is asked before most steps.
+///
+/// # Errors
+/// [`RepairError::Interrupted`] then. Others as those of [`repair`].
+pub fn repair_unless<P: Platform>(
+    platform: P,
+    layout: Layout,
+    is_interrupted: &mut dyn FnMut() -> bool,
+) -> Result<Repaired, RepairError> {
+    let mut go_on = || if is_interrupted() { Err(RepairError::Interrupted) } else { Ok(()) };
     let space = Space::join(platform, layout)?;
-    let repaired = Alone::prove(&space).and_then(|_alone| mend(&space));
+    let repaired = Alone::prove(&space).and_then(|_alone| mend(&space, &mut go_on));
     space.leave();
     repaired
 }
 
-fn mend<P: Platform>(space: &Arc<Space<P>>) -> Result<Repaired, RepairError> {
+fn mend<P: Platform>(
+    space: &Arc<Space<P>>,
+    go_on: &mut dyn FnMut() -> Result<(), RepairError>,
+) -> Result<Repaired, RepairError> {
     let arena = space.arena();
     let mut mended = Vec::new();
+    go_on()?;
     // First: what is let go of below is not to be shaded for a collection that nobody makes.
     mend_hot_words(space, &mut |done| mended.push(done));
     mend_batch(arena, &mut |done| mended.push(done));
     allocator::mend_supply(arena, &mut |mend| mended.push(Mended::Memory(mend)))?;
+    go_on()?;
     alone::end_processes(space, &mut |done| mended.push(done));
     alone::end_participants(space, &mut |done| mended.push(done));
+    go_on()?;
     let mut reached = Reached::of(arena);
+    go_on()?;
     if alone::settle(space, &reached, &mut |done| mended.push(done)) {
         reached = Reached::of(arena);
     }
+    go_on()?;
     blocks::publish(arena, &reached, &mut |done| mended.push(done));
     alone::end_settled(space, &mut |done| mended.push(done));
     let pieces = tables::mend(arena, &reached, &mut |done| mended.push(done));
+    go_on()?;
     let unnamed = blocks::unnamed(arena, &reached, &pieces);
     if reached.is_sure() {
+        go_on()?;
         blocks::free(arena, unnamed, &mut |done| mended.push(done));
     }
+    // No look from here on: what was half given back would be a finding.
     blocks::mend_cells(arena, &mut |done| mended.push(done));
     let is_missed = |number| reached.missed.contains(&number);
     allocator::mend_superblocks(arena, is_missed, reached.is_sure(), &mut |mend| mended.push(Mended::Memory(mend)));
 
+    go_on()?;
     let mut left = check(space, true);
     if let [Finding::Poisoned { reason }] = left[..]
         && reached.is_sure()
