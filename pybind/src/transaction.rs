@@ -206,10 +206,6 @@ impl Transaction {
             None => Err(self.nobody(py, space)),
         }
     }
-    /// It is over, and its thread stays in it for a moment.
-    pub fn bury(&self) {
-        self.buried.set(true);
-    }
     #[cold]
     fn nobody(&self, py: Python<'_>, space: &Space) -> Raised {
         if self.forked.get() {

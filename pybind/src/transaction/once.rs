@@ -226,6 +226,13 @@ impl Irrevocable {
     }
 }
 
+impl Transaction {
+    /// It is over, and its thread stays in it for a moment.
+    pub fn bury(&self) {
+        self.buried.set(true);
+    }
+}
+
 pub(super) const DROPPED: &str =
     "the block was garbage and is rolled back: what its generator does after that is in none";
 const OVER: &str =
