@@ -148,8 +148,8 @@ impl<const WORDS: u64> Pieces<WORDS> {
         cache: &mut BlockCache,
         owner: ParticipantId,
     ) -> Result<(), Full> {
-        // The first pieces of both logs are as large as the larger one: of one size class, so that who has no more than those has one superblock, not two.
-        let unit = if self.count == 0 { ENTRY_WORDS.max(WORDS) } else { WORDS };
+        // The first two pieces of both logs are as large as the larger one: of one size class, so that who has no more than those has one superblock, not two.
+        let unit = if self.count < 2 { ENTRY_WORDS.max(WORDS) } else { WORDS };
         let words = self.piece_elements(self.count) * unit;
         if self.count == PIECES {
             let what = if WORDS == READ_WORDS { Counted::Reads } else { Counted::Changes };

@@ -5,16 +5,6 @@ use crate::support::{cells, contents, integer};
 use pso_engine::error::Full;
 use pso_engine::transaction::Participant as Engine;
 
-/// Payload words of the logs that are in use.
-fn log_words(space: &Space<Heap>) -> u64 {
-    let mut words = 0;
-    allocator::for_each_block(space.arena(), |handle, state| {
-        let is_log = state.kind == BlockKind::Log && state.phase == BlockPhase::Live;
-        words += if is_log { allocator::payload_words(space.arena(), handle).unwrap() } else { 0 };
-    });
-    words
-}
-
 /// Blocks of every size, until not even the smallest fits: their cells, each of which names one.
 fn fill(tx: &mut Tx, cells: &[CellAddress]) {
     let mut free = cells.iter();

@@ -120,3 +120,61 @@ fn what_the_logs_of_a_large_attempt_that_failed_had_grown_by_goes_at_its_end() {
     tx.leave();
     assert_eq!(fsck_at_rest(&space), vec![]);
 }
+
+/// As many as find room, who each have changed something, and are gone again. Their places, and what is in use then, in words.
+fn burst(space: &Arc<Space<Heap>>) -> (usize, u64) {
+    let mut all: Vec<Tx> = vec![];
+    while let Ok(tx) = space.participant() {
+        all.push(tx);
+    }
+    let places = all.len();
+    all.into_iter().for_each(Tx::leave);
+    (places, log_words(space))
+}
+
+/// The danger: many are there at once, in a small space, and each leaves logs behind that are his place's. Nothing is stored, and the space is full for good.
+#[test]
+fn places_that_nobody_has_do_not_keep_a_space_full() {
+    let (heap, layout) = Heap::space(Geometry { participants: 256, ..Geometry::for_bytes(2 * MIB).unwrap() });
+    let space = Space::join(heap.clone(), layout).unwrap();
+    let (places, words) = burst(&space);
+    assert!(places > 16, "{places} places");
+    // One more comes: there is room for logs where somebody has left them, and none for anything else.
+    let mut tx = space.participant().unwrap();
+    assert!(matches!(tx.run(|tx| text::encode(tx, &"x".repeat(200_000))), Err(Stop::Full(_))));
+    assert!(space.inherit() > words * 8 / 10);
+    assert_eq!(log_words(&space), 3 * words / places as u64, "his own, and two places'");
+    let made = tx.run(|tx| {
+        let text = text::encode(tx, &"x".repeat(200_000))?;
+        tx.write(tx.arena().root(), text)
+    });
+    assert_eq!(made, Ok(()));
+    tx.leave();
+    assert!(burst(&space).0 >= places - 4, "a text of four superblocks less");
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+#[test]
+fn who_dies_while_he_gives_up_the_logs_of_others_leaves_them_whole() {
+    for step in (0..).step_by(7) {
+        let (heap, layout) = Heap::space(Geometry { participants: 256, ..Geometry::for_bytes(MIB).unwrap() });
+        let space = Space::join(heap.clone(), layout).unwrap();
+        burst(&space);
+        let process = heap.process();
+        let doomed = Space::join(process.clone(), layout).unwrap();
+        process.die_after(step);
+        let through = unless_killed(|| doomed.inherit()).is_some() && process.live_on() > 0;
+        heap.kill_process(doomed.process());
+        space.recover_dead();
+        assert_eq!(fsck_at_rest(&space), vec![], "step {step}");
+        space.inherit();
+        let mut tx = space.participant().unwrap();
+        assert_eq!(tx.run(|tx| text::encode(tx, &"x".repeat(200_000)).map(drop)), Ok(()), "step {step}");
+        tx.leave();
+        assert_eq!(fsck_at_rest(&space), vec![], "step {step}");
+        if through {
+            assert!(step > 500, "{step}");
+            return;
+        }
+    }
+}

@@ -26,6 +26,16 @@ use pso_model::heap::Heap;
 
 const LENGTH: usize = 300;
 
+/// Payload words of the logs that are in use.
+fn log_words(space: &Space<Heap>) -> u64 {
+    let mut words = 0;
+    allocator::for_each_block(space.arena(), |handle, state| {
+        let is_log = state.kind == BlockKind::Log && state.phase == BlockPhase::Live;
+        words += if is_log { allocator::payload_words(space.arena(), handle).unwrap() } else { 0 };
+    });
+    words
+}
+
 fn long(number: u64) -> String {
     format!("{number:0LENGTH$}")
 }
