@@ -11,7 +11,7 @@ use crate::allocator;
 use crate::arena::{Arena, HotWord, Layout};
 use crate::error::Corrupt;
 use crate::holding;
-use crate::participant::{Claim, ProcessPhase, ProcessSlot, Slot};
+use crate::participant::{Claim, ProcessPhase, ProcessSlot, Slot, Taking};
 use crate::platform::{Liveness, Platform};
 use crate::reclamation;
 use crate::recovery;
@@ -210,10 +210,18 @@ impl<P: Platform> Space<P> {
                     continue;
                 }
                 // With the byte in hand nobody else takes the slot; somebody may have, before.
-                let taken = || slot.take(arena, arena.platform().identity(), state);
-                let Some(taken) = (slot.state(arena) == state).then(taken).flatten() else {
-                    arena.platform().release_liveness(id);
-                    continue;
+                let taken = match slot.state(arena) == state {
+                    true => slot.take(arena, arena.platform().identity(), state),
+                    false => Taking::Changed,
+                };
+                let taken = match taken {
+                    Taking::Taken(taken) => taken,
+                    Taking::Changed => {
+                        arena.platform().release_liveness(id);
+                        continue;
+                    }
+                    // With the byte in hand: see there.
+                    Taking::Lost => continue,
                 };
                 // What a dead one held. Of a free slot nothing is held. The slot is ours by then: the dead one is dead to all, however long this takes.
                 if state.phase == ProcessPhase::Used {

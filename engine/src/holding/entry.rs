@@ -217,6 +217,9 @@ pub fn for_each_held<P: Platform>(arena: &Arena<P>, visit: &mut dyn FnMut(Handle
 /// left less to do.
 pub(crate) fn empty<P: Platform>(arena: &Arena<P>, slot: ProcessSlot) {
     let platform = arena.platform();
+    // In a look of the slot's own: what was exported others may adopt, and free, while it is followed here.
+    let generation = slot.state(arena).generation;
+    slot.begin_look(arena, generation);
     for_each_entry(arena, slot, |_, entry| {
         // Relaxed: there is one who writes at a time. Whoever comes after one who was killed here empties once more what he does not see empty.
         if platform.load(entry.word(), Relaxed) != 0 {
@@ -228,6 +231,7 @@ pub(crate) fn empty<P: Platform>(arena: &Arena<P>, slot: ProcessSlot) {
             entry.set(arena, Content::Empty);
         }
     });
+    slot.end_look(arena, generation);
 }
 
 /// A piece that a slot names belongs to the slot, not to the participant that made it: it must outlive the PRIVATE blocks of the dead.

@@ -23,5 +23,5 @@ mod slot;
 pub use log::{ENTRY_WORDS, Entry, EntryKind, HELD, Pieces, READ_WORDS, foreign_entry};
 pub(crate) use log::{check_record, entries, foreign_reads};
 pub(crate) use pieces::{capacity, locate, piece_elements};
-pub use process::{ProcessPhase, ProcessSlot, ProcessState};
+pub use process::{ProcessPhase, ProcessSlot, ProcessState, Taking};
 pub use slot::{Claim, PIECES, Slot, WaitingFor, is_committed, is_over, participant_is_dead, status_of};

@@ -37,6 +37,18 @@ impl ProcessState {
     }
 }
 
+/// What comes of taking a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taking {
+    /// It is ours, and in this state.
+    Taken(ProcessState),
+    /// It was in another state than was seen, and nothing was written.
+    Changed,
+    /// Somebody else has taken it just now, who has got the byte whose loss nobody noticed; our name may stand there until the slot is free again. Who keeps the byte
+    /// until he ends (if it is his) does not call the other one dead for that, nor does anybody else: he is called dead no sooner than we are.
+    Lost,
+}
+
 /// Where one process's words are. Written by whoever holds the slot's liveness byte; freed by recovery.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessSlot(WordAddress);
@@ -115,33 +127,32 @@ impl ProcessSlot {
             && self.state(arena).phase == ProcessPhase::Used
     }
 
-    /// Takes a slot that was found in `seen`, free or a dead one's. The caller holds the liveness byte. `None`: it is not so any more. (Then somebody has got the
-    /// byte whose loss nobody noticed. Our name may stand there then until the slot is free again: it is one of a living process, so whoever has the slot is called dead no sooner than we are.)
-    pub fn take<P: Platform>(
-        self,
-        arena: &Arena<P>,
-        identity: ProcessIdentity,
-        seen: ProcessState,
-    ) -> Option<ProcessState> {
+    /// Takes a slot that was found in `seen`, free or a dead one's. The caller holds the liveness byte, and gives it back where the slot has
+    /// [changed](Taking::Changed), and there only.
+    pub fn take<P: Platform>(self, arena: &Arena<P>, identity: ProcessIdentity, seen: ProcessState) -> Taking {
         let platform = arena.platform();
         // A word that was no state counts as one, too.
         let word = platform.load(self.0, Relaxed);
         if ProcessState::unpack(word) != seen {
-            return None;
+            return Taking::Changed;
         }
         let generation = (seen.generation + 1) & ((1 << 40) - 1);
         let state = ProcessState { generation, phase: ProcessPhase::Used };
         // Relaxed: published by the state's release.
         platform.store(self.0.offset(1), identity.pid as u64, Relaxed);
         platform.store(self.0.offset(2), identity.start_time, Relaxed);
+        // Release: pairs with the acquire in `state`.
+        if platform.compare_exchange(self.0, word, state.pack(), Release, Relaxed).is_err() {
+            return Taking::Lost;
+        }
+        // Behind it: whoever loses must not write over the winner's. Until then they are the last owner's: nobody lowers them for us, and a look that he did not end
+        // keeps memory from going back a little longer.
         platform.store(self.copies(), generation << Self::COUNT_BITS, Relaxed);
         platform.store(self.looks(), generation << Self::COUNT_BITS, Relaxed);
-        // Release: pairs with the acquire in `state`.
-        platform.compare_exchange(self.0, word, state.pack(), Release, Relaxed).ok()?;
         // Once more, over the name of somebody who has just come too late.
         platform.store(self.0.offset(1), identity.pid as u64, Relaxed);
         platform.store(self.0.offset(2), identity.start_time, Relaxed);
-        Some(state)
+        Taking::Taken(state)
     }
     /// Frees the slot if it still is in `state`. False: somebody else did.
     pub fn free<P: Platform>(self, arena: &Arena<P>, state: ProcessState) -> bool {

@@ -6,7 +6,7 @@ use super::attempt::{Recoverer, end_attempt, process_is_dead};
 use crate::allocator;
 use crate::arena::Arena;
 use crate::holding;
-use crate::participant::{Claim, PIECES, ProcessPhase, ProcessSlot, ProcessState, Slot};
+use crate::participant::{Claim, PIECES, ProcessPhase, ProcessSlot, ProcessState, Slot, Taking};
 use crate::platform::Platform;
 use crate::reclamation;
 use crate::space::Space;
@@ -93,11 +93,16 @@ fn free_dead_process<P: Platform>(arena: &Arena<P>, id: ProcessSlotId, slot: Pro
     }
     // Else somebody had it before us: then it is his, or free. A word that is no state is for a repair to mend, which says so.
     // Relaxed: it is compared with what was acquired, and exchanged.
-    if arena.platform().load(slot.state_word(), Relaxed) == state.pack()
-        && let Some(taken) = slot.take(arena, arena.platform().identity(), state)
-    {
-        holding::empty(arena, slot);
-        slot.free(arena, taken);
+    if arena.platform().load(slot.state_word(), Relaxed) == state.pack() {
+        match slot.take(arena, arena.platform().identity(), state) {
+            Taking::Taken(taken) => {
+                holding::empty(arena, slot);
+                slot.free(arena, taken);
+            }
+            Taking::Changed => {}
+            // With the byte in hand: see there.
+            Taking::Lost => return,
+        }
     }
     arena.platform().release_liveness(id);
 }

@@ -1,15 +1,17 @@
 //! Slots of processes: whoever takes the one of a dead process has it at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::{MS, Tx, another, attempt_of, cells, integer, unless_killed};
 use pso_engine::arena::HotWord;
 use pso_engine::fsck::fsck_at_rest;
-use pso_engine::participant::{ProcessPhase, ProcessSlot, Slot};
-use pso_engine::platform::{Memory, Ordering::Relaxed, System};
+use pso_engine::participant::{ProcessPhase, ProcessSlot, Slot, Taking};
+use pso_engine::platform::{Liveness, Memory, Ordering::Relaxed, System};
 use pso_engine::space::Space;
 use pso_engine::word::{ProcessSlotId, State, Status, Version};
 use pso_model::heap::Heap;
+use pso_model::interpose::Interposed;
 
 use super::{hold, objects, space};
 
@@ -64,4 +66,41 @@ fn who_stands_still_where_he_takes_the_slot_of_a_dead_one_keeps_nobody_waiting()
         std::mem::forget(joined);
     }
     assert!(waits < FEW, "at {waits} steps");
+}
+
+/// The danger: he leaves his name in the slot of who was faster (who had the byte, and has lost it since), gives the byte back, and calls that one dead, whose
+/// name is his own; or he writes over what that one has counted.
+#[test]
+fn who_comes_too_late_for_a_slot_keeps_its_byte_and_leaves_its_counts() {
+    let mut names = 0;
+    for step in 0.. {
+        let (heap, space) = space();
+        let id = ProcessSlotId(1);
+        let slot = ProcessSlot::of(space.arena(), id).unwrap();
+        let (faster, late) = (heap.process(), Interposed::new(heap.process()));
+        let has_won = Arc::new(AtomicBool::new(false));
+        let (there, won) = (Arc::clone(&space), Arc::clone(&has_won));
+        late.at(step, move || {
+            let state = slot.state(there.arena());
+            if state.phase == ProcessPhase::Free
+                && matches!(slot.take(there.arena(), faster.identity(), state), Taking::Taken(_))
+            {
+                there.arena().platform().fetch_add(slot.copies(), 1, Relaxed);
+                won.store(true, Ordering::Relaxed);
+            }
+        });
+        let joined = Space::join(late.clone(), *space.arena().layout()).unwrap();
+        if !has_won.load(Ordering::Relaxed) {
+            assert_eq!(joined.process(), id);
+            break;
+        }
+        assert_ne!(joined.process(), id, "step {step}");
+        assert_eq!(heap.load(slot.copies(), Relaxed) & 0xff_ffff, 1, "step {step}");
+        let name = slot.identity(space.arena());
+        if name.pid == late.identity().pid {
+            names += 1;
+            assert_eq!(late.liveness(id, name), Liveness::Alive, "step {step}");
+        }
+    }
+    assert!(names > 0, "the exchange was never lost");
 }

@@ -1,12 +1,13 @@
 //! Who is in no attempt may still have to do with memory that goes back to the system: with what he waits for, or what he holds in vain.
 //! The heap panics at an access to a page that has no memory.
 
-use std::sync::atomic::Ordering::Release;
+use std::sync::atomic::{AtomicU64, Ordering::Release};
 
 use super::pages::{push, space_with_pages_watched};
 use super::*;
 use pso_engine::collection::Patience;
 use pso_engine::transaction::Sleeper;
+use pso_model::interpose::Interposed;
 
 /// Instead of sleeping takes everything out of the space and gives its memory back.
 struct Removes {
@@ -136,4 +137,39 @@ fn what_is_held_in_vain_is_not_looked_at() {
     holds.into_iter().for_each(|hold| space.release(hold));
     other.close_collection(collection);
     assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
+/// Whoever adopts what a process has exported may let go of it while that process leaves.
+#[test]
+fn who_leaves_looks_at_no_page_that_is_gone() {
+    let mut gone = 0;
+    for step in 0.. {
+        let (heap, space) = space_with_pages_watched();
+        let leaver = Interposed::new(heap.process());
+        let leaving = Space::join(leaver.clone(), *space.arena().layout()).unwrap();
+        let mut its = leaving.participant().unwrap();
+        let made: Vec<Handle> = its.run(|tx| (0..5000).map(|_| list::create(tx)).collect()).unwrap();
+        let hold = its.run(|tx| tx.hold(made[2500])).unwrap();
+        let export = leaving.export(hold).unwrap();
+        its.leave();
+        let mut tx = space.participant().unwrap();
+        let mut other = another(&heap, &space).participant().unwrap();
+        let collection = other.open_collection(Patience::IN_A_HURRY).unwrap();
+        let (there, freed) = (Arc::clone(&space), Arc::new(AtomicU64::new(0)));
+        let freed_there = Arc::clone(&freed);
+        leaver.at(step, move || {
+            let is_adopted = there.adopt(export);
+            other.close_collection(collection);
+            tx.collect_objects(0).unwrap();
+            tx.collect();
+            let all = tx.give_back_pages();
+            freed_there.store(u64::from(is_adopted && all), Relaxed);
+        });
+        leaving.leave();
+        gone += freed.load(Relaxed);
+        if leaver.forget() {
+            break;
+        }
+    }
+    assert!(gone > 0, "nothing was ever adopted and given back");
 }
