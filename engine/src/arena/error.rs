@@ -245,4 +245,13 @@ impl ArenaError {
             _ => Self::System { action, path, source: error },
         }
     }
+    /// The same of a file under `/proc`: that there is none says nothing of a space.
+    pub(crate) fn from_proc(path: &Path, error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::ENOENT | libc::ENOTDIR) => {
+                Self::System { action: "read", path: path.to_path_buf(), source: error }
+            }
+            _ => Self::from_system("read", path, error),
+        }
+    }
 }

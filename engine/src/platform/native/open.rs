@@ -21,7 +21,7 @@ use rustix::process::Resource;
 
 use super::descriptor::{Descriptor, FileKey, key_of};
 use super::live::Membership;
-use super::place::{ARENA, Draft, LIVE, Place, check_owner, open_directory};
+use super::place::{ARENA, Draft, LIVE, Place, check_owner, has_arena, open_directory};
 use super::{Joined, Native, fences, fork, limit, mapping, process, system};
 use crate::arena::header::{Fences, HEADER_USED_WORDS, Header, HeaderWords};
 use crate::arena::{self, ArenaError, Geometry, HASH_KEY_WORD, HEADER_WORDS, Layout, MAXIMUM_BYTES, MINIMUM_BYTES};
@@ -76,7 +76,14 @@ pub fn attach(place: &Place) -> Result<(Native, Layout), ArenaError> {
     let (header, layout) = read_header(arena.as_fd(), &arena_path)?;
 
     let live_path = path.join(LIVE);
-    let (found, key) = find_live(directory.as_fd(), &live_path)?;
+    let (found, key) = find_live(directory.as_fd(), &live_path).map_err(|error| match error {
+        // Not being removed just now: then `arena` goes first.
+        ArenaError::NotFound { .. } if has_arena(directory.as_fd()) => {
+            ArenaError::Foreign { path: path.clone(), found: "it has an `arena` and no `live`".into() }
+        }
+        ArenaError::NotFound { .. } => ArenaError::NotFound { path: arena_path },
+        error => error,
+    })?;
     let live = Membership::join(key, || open_found(&found)).map_err(failed("open", &live_path))?;
     Ok((join(Some(arena), live, &layout, &header, path)?, layout))
 }
@@ -89,7 +96,11 @@ fn find_live(directory: BorrowedFd<'_>, path: &Path) -> Result<(OwnedFd, FileKey
 }
 
 fn open_found(found: &OwnedFd) -> io::Result<OwnedFd> {
-    Ok(open(name_of(found), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
+    open(name_of(found), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| match errno {
+        // Not the file: it is there.
+        Errno::NOENT => io::Error::other("there is no /proc/self/fd"),
+        errno => errno.into(),
+    })
 }
 
 fn name_of(file: &OwnedFd) -> String {
@@ -284,7 +295,7 @@ fn random_uuid() -> u128 {
 /// Which run of the system this is.
 fn boot_id() -> Result<u128, ArenaError> {
     let path = Path::new("/proc/sys/kernel/random/boot_id");
-    let text = fs::read_to_string(path).map_err(failed("read", path))?;
+    let text = fs::read_to_string(path).map_err(|error| ArenaError::from_proc(path, error))?;
     u128::from_str_radix(&text.trim().replace('-', ""), 16)
         .map_err(|error| failed("read", path)(io::Error::new(io::ErrorKind::InvalidData, error)))
 }

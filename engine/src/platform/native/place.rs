@@ -146,11 +146,10 @@ impl Draft {
             }
             _ => ArenaError::from_system("make a space in", parent, errno.into()),
         };
-        let me =
-            process::myself().map_err(|error| ArenaError::from_system("read", Path::new("/proc/self/stat"), error))?;
+        let me = process::myself_or_why()?;
         let path = parent.join(draft_name(process::pid_namespace(), me, system::entropy()));
         mkdirat(CWD, &path, Mode::RWXU).map_err(failed)?;
-        let directory = open_directory(&path)?;
+        let directory = open_directory(&path).inspect_err(|_| _ = unlinkat(CWD, &path, AtFlags::REMOVEDIR))?;
         Ok(Self { path, directory, published: false })
     }
 
@@ -183,7 +182,10 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.published {
-            let _ = clear(self.directory.as_fd());
+            // By their names: a list of what is there takes a descriptor, for want of which we may be here.
+            for name in [ARENA, LIVE] {
+                let _ = unlinkat(&self.directory, name, AtFlags::empty());
+            }
             let _ = unlinkat(CWD, &self.path, AtFlags::REMOVEDIR);
         }
     }
@@ -217,8 +219,10 @@ fn sweep(parent: &Path) {
 
 /// Removes the files of a space, the space itself first. Having nothing to remove is [`Errno::NOENT`].
 fn clear(directory: BorrowedFd<'_>) -> Result<(), Errno> {
+    // Before: it takes a descriptor. What is there is asked after.
+    let list = Dir::read_from(directory)?;
     let ended = unlinkat(directory, ARENA, AtFlags::empty());
-    for name in names_in(directory)? {
+    for name in names(list)? {
         if is_ours(directory, &name) {
             match unlinkat(directory, &name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
@@ -237,7 +241,7 @@ fn clear_leftover(path: &Path) -> bool {
     only_ours && !has_arena(directory.as_fd()) && clear(directory.as_fd()) == Err(Errno::NOENT)
 }
 
-fn has_arena(directory: BorrowedFd<'_>) -> bool {
+pub(super) fn has_arena(directory: BorrowedFd<'_>) -> bool {
     statat(directory, ARENA, AtFlags::SYMLINK_NOFOLLOW).is_ok()
 }
 
@@ -266,8 +270,12 @@ fn check_arena(directory: BorrowedFd<'_>, path: &Path) -> Result<(), ArenaError>
 }
 
 fn names_in(directory: BorrowedFd<'_>) -> Result<Vec<OsString>, Errno> {
+    names(Dir::read_from(directory)?)
+}
+
+fn names(list: Dir) -> Result<Vec<OsString>, Errno> {
     use std::os::unix::ffi::OsStringExt;
-    let names = Dir::read_from(directory)?.map(|entry| Ok(OsString::from_vec(entry?.file_name().to_bytes().to_vec())));
+    let names = list.map(|entry| Ok(OsString::from_vec(entry?.file_name().to_bytes().to_vec())));
     names.filter(|name| !matches!(name, Ok(name) if name == "." || name == "..")).collect()
 }
 

@@ -3,11 +3,13 @@
 use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use rustix::fs::fstat;
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions, test_kill_process, waitid};
 
+use crate::arena::ArenaError;
 use crate::platform::ProcessIdentity;
 
 /// Flag of the ninth field of `stat`: the thread is past its last instruction in user mode (PF_EXITING).
@@ -19,6 +21,11 @@ pub(super) fn myself() -> io::Result<ProcessIdentity> {
     let start_time = parse(&stat).map(|stat| stat.start_time);
     let start_time = start_time.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/self/stat"))?;
     Ok(ProcessIdentity { pid: std::process::id(), start_time })
+}
+
+/// This process, or what a space cannot be opened for.
+pub(super) fn myself_or_why() -> Result<ProcessIdentity, ArenaError> {
+    myself().map_err(|error| ArenaError::from_proc(Path::new("/proc/self/stat"), error))
 }
 
 /// The pid namespace of this process, as the kernel numbers them; 0 where that cannot be known.
