@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use crate::allocator;
 use crate::arena::{Arena, HotWord, Layout};
@@ -33,6 +33,20 @@ pub struct Space<P: Platform> {
     held: holding::Table,
     /// In the child of a fork that found no slot: its parent has been told not to wait for it.
     disinherited: AtomicBool,
+    /// The process of whose threads one is at [`Space::rejoin`]; 0: none.
+    rejoins: AtomicU32,
+    /// What the last one came to.
+    inherits: AtomicBool,
+}
+
+/// The only thread of its process that is at [`Space::rejoin`].
+struct Rejoining<'a>(&'a AtomicU32);
+
+impl Drop for Rejoining<'_> {
+    fn drop(&mut self) {
+        // Release: whoever waits finds what was done.
+        self.0.store(0, Release);
+    }
 }
 
 /// Ends a look, come what may.
@@ -149,26 +163,58 @@ impl<P: Platform> Space<P> {
             claim: AtomicU64::new(claim.pack()),
             held: holding::Table::default(),
             disinherited: AtomicBool::new(false),
+            rejoins: AtomicU32::new(0),
+            inherits: AtomicBool::new(true),
         });
         recovery::recover_dead(&space);
         Ok(space)
     }
 
-    /// In the child of a fork, once its platform has joined by itself: takes a process slot of the child's own. The
+    /// In the child of a fork, once its platform is ready: takes a process slot of the child's own. The
     /// parent's participants are not the child's: it drops them without leaving, and takes new ones. What the parent held at the
     /// fork the child holds from here on, too, under the same tokens (see `holding`): true. False: it holds nothing, and the tokens are void,
     /// for nobody has said before the fork that it would come ([`Space::before_fork`]), or the parent has ended meanwhile.
     ///
+    /// Of several threads one does it. The others wait, and are told the same; so is whoever asks in a process that is no fork, or not any more.
+    ///
     /// # Errors
-    /// [`JoinError::Processes`]: it has no slot, and its claim still is the parent's, so that its platform must go on to call it forked. Its
+    /// [`JoinError::Processes`], [`JoinError::Locks`]: it has no slot, and stays a fork that has not joined. Its
     /// parent goes on without it: if it finds a slot later, it holds nothing of what its parent did. After all other errors it has
     /// its slot.
     pub fn rejoin(self: &Arc<Self>) -> Result<bool, JoinError> {
+        let _alone = self.begin_to_rejoin();
+        if !self.arena.platform().forked() {
+            // Relaxed: behind the acquire of who waited.
+            return Ok(self.inherits.load(Relaxed));
+        }
+        self.inherits.store(false, Relaxed);
+        let inherits = self.take_the_parents_place()?;
+        self.inherits.store(inherits, Relaxed);
+        Ok(inherits)
+    }
+
+    /// Waits until no other thread of this process is at it.
+    fn begin_to_rejoin(&self) -> Rejoining<'_> {
+        let me = self.arena.platform().identity().pid;
+        loop {
+            // Of another process: a thread of the parent's that this fork has no copy of.
+            let seen = self.rejoins.load(Relaxed);
+            // Acquire: pairs with the release of who was at it.
+            if seen != me && self.rejoins.compare_exchange(seen, me, Acquire, Relaxed).is_ok() {
+                return Rejoining(&self.rejoins);
+            }
+            self.arena.platform().spin_hint();
+            std::thread::yield_now();
+        }
+    }
+
+    fn take_the_parents_place(self: &Arc<Self>) -> Result<bool, JoinError> {
         let parent = self.claim();
         let claim = Self::take_process_slot(&self.arena).inspect_err(|_| self.disinherit())?;
-        // Relaxed: a child has one thread; whoever it starts later synchronizes by being started.
+        // Relaxed: published by what says that this is no fork any more. Nobody asks for the claim of one.
         self.claim.store(claim.pack(), Relaxed);
         self.held.reset();
+        self.arena.platform().has_joined();
         // First: the parent may be among the dead.
         let disinherited = self.disinherited.swap(false, Relaxed);
         let noted = self.held_at_fork().filter(|_| !disinherited);
@@ -179,7 +225,7 @@ impl<P: Platform> Space<P> {
 
     /// In the child of a fork that cannot join: the parent waits for it no longer. Done once, for it lowers a count.
     pub fn disinherit(&self) {
-        // Relaxed: a child has one thread. Without a note nobody waits for it.
+        // Relaxed: one of its threads. Without a note nobody waits for it.
         if !self.disinherited.swap(true, Relaxed) && self.held_at_fork().is_some() {
             self.after_fork_failed();
         }

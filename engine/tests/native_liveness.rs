@@ -4,10 +4,13 @@ mod native_support;
 
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::time::Instant;
 
-use native_support::{BYTES, Scratch};
+use native_support::{BYTES, PATIENCE, Scratch, exit_code, exit_now, fork};
+use pso_engine::arena::HotWord;
 use pso_engine::platform::native;
-use pso_engine::platform::{Liveness, ProcessIdentity, System};
+use pso_engine::platform::{Liveness, Memory, Ordering, ProcessIdentity, System};
+use pso_engine::space::{Holders, JoinError, Space};
 use pso_engine::word::ProcessSlotId;
 
 const NOBODY: ProcessIdentity = ProcessIdentity { pid: 1 << 23, start_time: 1 };
@@ -148,4 +151,99 @@ fn a_dump_leaves_the_space_out() {
     let flags = flags(BYTES).expect("the space is mapped");
     assert!(flags.split(' ').any(|flag| flag == "dd"), "{flags}");
     drop(space);
+}
+
+/// In a child of a fork: the number of the first step that does not hold, 0 for none.
+fn in_a_child(steps: impl FnOnce() -> Result<(), i32>) -> i32 {
+    let pid = fork();
+    if pid == 0 {
+        exit_now(steps().err().unwrap_or(0));
+    }
+    pid
+}
+
+fn step(number: i32, holds: bool) -> Result<(), i32> {
+    if holds { Ok(()) } else { Err(number) }
+}
+
+/// The danger: a thread repairs a space and has the bytes of all slots while another one forks. The child takes them for its own, and can never join.
+#[test]
+fn a_child_whose_parent_had_all_bytes_attaches_and_joins() {
+    let scratch = Scratch::new();
+    let (space, layout) = native::create(&scratch.place("space"), BYTES).unwrap();
+    let slots = || (0..layout.geometry().process_slots).map(|slot| ProcessSlotId(slot as u16));
+    assert!(slots().all(|slot| space.claim_liveness(slot)));
+    let root = layout.hot(HotWord::Root);
+    let pid = in_a_child(|| {
+        let deadline = Instant::now() + PATIENCE;
+        while space.load(root, Ordering::Acquire) != 1 {
+            step(1, Instant::now() < deadline)?;
+        }
+        let (again, layout) = native::attach(&scratch.place("space")).map_err(|_| 2)?;
+        let joined = Space::join(again, layout).map_err(|_| 3)?;
+        step(4, joined.participant().is_ok())
+    });
+    slots().for_each(|slot| space.release_liveness(slot));
+    space.store(root, 1, Ordering::Release);
+    assert_eq!(exit_code(pid), 0);
+}
+
+/// The danger: the child forgets the slot that it has just taken with the parent's, and calls itself dead.
+#[test]
+fn a_child_that_attaches_before_it_rejoins_keeps_its_slot() {
+    let scratch = Scratch::new();
+    let (space, _) = native::create(&scratch.place("space"), BYTES).unwrap();
+    assert!(space.claim_liveness(ProcessSlotId(1)));
+    let pid = in_a_child(|| {
+        let (again, _) = native::attach(&scratch.place("space")).map_err(|_| 1)?;
+        step(2, again.claim_liveness(ProcessSlotId(2)))?;
+        step(3, space.rejoin_after_fork().is_ok())?;
+        step(4, again.liveness(ProcessSlotId(2), again.identity()) == Liveness::Alive)?;
+        step(5, !again.claim_liveness(ProcessSlotId(2)))
+    });
+    assert_eq!(exit_code(pid), 0);
+}
+
+/// The danger: another interpreter of the child finds it no fork any more, and takes a place in the name of the parent. When that leaves, the place is robbed.
+#[test]
+fn a_child_is_a_fork_until_it_has_a_slot_of_its_own() {
+    let scratch = Scratch::new();
+    let (native, layout) = native::create(&scratch.place("space"), BYTES).unwrap();
+    let space = Space::join(native, layout).unwrap();
+    let parent = space.claim();
+    let pid = in_a_child(|| {
+        step(1, space.arena().platform().rejoin_after_fork().is_ok())?;
+        step(2, space.participant().is_err_and(|error| error == JoinError::Forked))?;
+        step(3, space.rejoin().is_ok())?;
+        step(4, space.claim() != parent && !space.arena().platform().forked())?;
+        step(5, space.participant().is_ok())
+    });
+    assert_eq!(exit_code(pid), 0);
+}
+
+/// The danger: each of two interpreters of a child takes a slot, and one of the slots is nobody's for as long as the child lives.
+#[test]
+fn two_threads_of_a_child_that_rejoin_take_one_slot() {
+    let scratch = Scratch::new();
+    let (native, layout) = native::create(&scratch.place("space"), BYTES).unwrap();
+    let space = Space::join(native, layout).unwrap();
+    for _ in 0..50 {
+        let pid = in_a_child(|| {
+            let start = std::sync::Barrier::new(2);
+            let rejoin = || {
+                start.wait();
+                let joined = space.arena().platform().rejoin_after_fork().is_ok() && space.rejoin().is_ok();
+                let participant = space.participant();
+                joined && participant.is_ok()
+            };
+            let both = std::thread::scope(|scope| {
+                let other = scope.spawn(rejoin);
+                rejoin() & other.join().unwrap_or(false)
+            });
+            step(1, both)?;
+            step(2, Holders::of_process_slots(space.arena()).slots() == 2)
+        });
+        assert_eq!(exit_code(pid), 0);
+        space.recover_dead();
+    }
 }

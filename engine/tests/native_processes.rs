@@ -242,6 +242,7 @@ fn fork_and_rejoin(space: &Native, signal: WordAddress) {
         step(1, space.forked());
         step(2, space.identity() != parent);
         step(3, space.rejoin_after_fork().is_ok());
+        space.has_joined();
         step(4, !space.forked());
         step(5, space.identity().pid == std::process::id());
         // The parent's byte is the parent's, and is seen as such now that it is not taken for ours.
@@ -301,8 +302,11 @@ fn fork_in_an_attempt(native: Native, layout: Layout) {
         for access in accesses {
             let pid = fork();
             if pid == 0 {
-                if joins && space.arena().platform().rejoin_after_fork().is_err() {
-                    exit_now(1);
+                if joins {
+                    if space.arena().platform().rejoin_after_fork().is_err() {
+                        exit_now(1);
+                    }
+                    space.arena().platform().has_joined();
                 }
                 let refused = access(&mut tx) == Err(Stop::Forked);
                 exit_now(if !refused {

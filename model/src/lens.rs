@@ -306,6 +306,9 @@ impl<P: Platform, L: Lens<P>> System for Through<P, L> {
     fn forked(&self) -> bool {
         self.lens.forked(&self.inner)
     }
+    fn has_joined(&self) {
+        self.inner.has_joined();
+    }
     fn entropy(&self) -> u64 {
         self.inner.entropy()
     }

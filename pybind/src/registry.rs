@@ -109,21 +109,13 @@ impl Membership {
     /// # Errors
     /// Where it has no slot after, the process stays a fork that has not joined; whoever asks again tries again.
     pub fn rejoin(&self) -> Result<bool, OpenError> {
-        if !self.native().forked() {
-            return Ok(true);
-        }
-        if let Err(error) = self.native().rejoin_after_fork() {
+        if self.native().forked()
+            && let Err(error) = self.native().rejoin_after_fork()
+        {
             self.space.disinherit();
             return Err(error.into());
         }
-        let inherits = self.space.rejoin().inspect_err(|error| {
-            if matches!(error, JoinError::Processes { .. }) {
-                self.native().unjoin();
-            }
-        })?;
-        // As whoever joins does: what the dead left is room for the living.
-        self.space.recover_dead();
-        Ok(inherits)
+        Ok(self.space.rejoin()?)
     }
     /// Somebody who can run transactions.
     pub fn participant(&self) -> Result<Participant<Native>, JoinError> {

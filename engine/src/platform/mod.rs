@@ -130,6 +130,10 @@ pub trait System {
     fn thread_number(&self) -> u64;
     /// True in a child of the process that opened the space, until it has joined by itself.
     fn forked(&self) -> bool;
+    /// Says that the child of a fork has a slot by now: [`System::forked`] is false from here on.
+    ///
+    /// Provided for platforms in which no child joins.
+    fn has_joined(&self) {}
     /// Which joined process this is: 0 where [`System::forked`], and after joining another number than any parent had. What
     /// a process took for itself is its own for as long as this stays. Each access of an attempt asks, so it is to be a load.
     ///

@@ -8,7 +8,8 @@
 //! parent took for itself is never taken for its child's.
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
@@ -23,9 +24,9 @@ impl Page {
     /// The incarnation that armed it; 0 in a child, and where the kernel wipes no page.
     #[inline(always)]
     pub(super) fn incarnation(self) -> u64 {
-        // SAFETY: mapped as long as its mark lives and page-aligned, or a static. Relaxed: the child's page was wiped before
-        // its first instruction.
-        unsafe { self.0.as_ref() }.load(Relaxed)
+        // SAFETY: mapped as long as its mark lives and page-aligned, or a static. The child's page was wiped before
+        // its first instruction. Acquire: whose child it is no more another thread may have found: pairs with `arm`.
+        unsafe { self.0.as_ref() }.load(Acquire)
     }
 }
 
@@ -70,20 +71,11 @@ impl ForkMark {
 
     /// From now on this process is the one.
     pub(super) fn arm(&self) {
-        // Relaxed: what else the process has to know about itself is published by whoever shares the Native.
-        self.pid.store(std::process::id(), Relaxed);
         let incarnation = self.incarnation.fetch_add(1, Relaxed) + 1;
+        // Release: which slot it has got the process's other threads find behind it.
+        self.pid.store(std::process::id(), Release);
         if self.has_page() {
-            self.page().store(incarnation, Relaxed);
-        }
-    }
-
-    /// From now on no process is.
-    pub(super) fn disarm(&self) {
-        // Relaxed: as above. No process has number 0.
-        self.pid.store(0, Relaxed);
-        if self.has_page() {
-            self.page().store(0, Relaxed);
+            self.page().store(incarnation, Release);
         }
     }
 
@@ -95,7 +87,7 @@ impl ForkMark {
         if self.has_page() {
             return self.reach().incarnation();
         }
-        if std::process::id() == self.pid.load(Relaxed) { self.incarnation.load(Relaxed) } else { 0 }
+        if std::process::id() == self.pid.load(Acquire) { self.incarnation.load(Relaxed) } else { 0 }
     }
 }
 
@@ -135,8 +127,6 @@ mod tests {
         assert_eq!(mark.incarnation(), 0, "armed by nobody");
         mark.arm();
         assert_eq!(mark.incarnation(), 1);
-        mark.disarm();
-        assert_eq!(mark.incarnation(), 0, "it could not join");
         mark.arm();
         assert_eq!(mark.incarnation(), 2);
         mark.pid.store(std::process::id() + 1, Relaxed);
@@ -147,8 +137,6 @@ mod tests {
     fn a_mark_that_is_armed_again_is_another_incarnation() {
         let mark = ForkMark::armed();
         let first = mark.incarnation();
-        mark.disarm();
-        assert_eq!(mark.incarnation(), 0);
         mark.arm();
         assert!(first > 0 && mark.incarnation() > first);
     }

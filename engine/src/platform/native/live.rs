@@ -67,6 +67,7 @@ impl Membership {
         let Some(live) = known(&table, key) else {
             return Ok(Self::first(&mut table, Descriptor::known(open()?, key)));
         };
+        live.forget_the_parents();
         live.open_unless_open(open)?;
         live.lock_again();
         Ok(Self(ManuallyDrop::new(live)))
@@ -86,6 +87,7 @@ impl Membership {
         let Some(live) = known(&table, key) else {
             return Ok(Self::first(&mut table, Descriptor::known(file, key)));
         };
+        live.forget_the_parents();
         // Who is given the number of one of ours knows that somebody has closed that one.
         if live.file().get().is_none() || live.has_number(file.as_raw_fd()) {
             live.go_on_with(file);
@@ -157,7 +159,7 @@ impl LiveFile {
 
     /// Locks what is ours, if it is not locked any more. Under the table's lock.
     fn lock_again(&self) {
-        // Acquire: pairs with `rejoin`.
+        // Acquire: pairs with `forget_the_parents`.
         if self.owner.load(Acquire) == std::process::id() {
             self.held().for_each(|slot| drop(self.set_lock(slot, libc::F_WRLCK)));
         }
@@ -244,11 +246,17 @@ impl LiveFile {
         self.file().get().is_none_or(|file| !matches!(fcntl_getlk(file, &wanted), Ok(None)))
     }
 
-    /// In a fork: forgets the parent's slots, once, whoever asks first. The descriptor is as good as a new one, for
+    /// In a fork: forgets the parent's slots, if nobody has done so yet. The descriptor is as good as a new one, for
     /// locks belong to the process and not to what is open; closing it here does not touch the parent's either.
     pub(super) fn rejoin(&self) -> io::Result<()> {
-        // Under the table's lock, so that nobody claims a slot between the question and the last word.
         let _table = table()?;
+        self.forget_the_parents();
+        Ok(())
+    }
+
+    /// The same, once, whoever asks first: who attaches in a fork may do so before anybody rejoins, or where nobody does (of a file that a thread of the parent
+    /// had open in the middle of something). Under the table's lock, so that nobody claims a slot between the question and the last word.
+    fn forget_the_parents(&self) {
         let me = std::process::id();
         if self.owner.swap(me, AcqRel) != me {
             for word in self.mine.iter() {
@@ -256,7 +264,6 @@ impl LiveFile {
                 word.store(0, Release);
             }
         }
-        Ok(())
     }
 
     /// Whether this process holds the byte of `slot`.

@@ -105,26 +105,21 @@ impl Native {
         self.file().and_then(|file| rustix::fs::fstat(file).ok()).map_or(0, |stat| stat.st_blocks as u64 * 512)
     }
 
-    /// In a forked child: makes the space this process's own. The parent's slots are forgotten, not given back.
+    /// In a forked child: gets ready to take a slot. The parent's slots are forgotten, not given back. It is a fork still, until it has one:
+    /// [`System::has_joined`](crate::platform::System::has_joined).
     pub fn rejoin_after_fork(&self) -> Result<(), ArenaError> {
         let failed = |error| ArenaError::from_system("join, after a fork,", &self.joined.path, error);
-        let identity = process::myself().map_err(failed)?;
+        let identity = process::myself_or_why()?;
         if !fences::is_ready_for(self.fences) {
             return Err(ArenaError::NoMembarrier { path: self.joined.path.clone() });
         }
         self.joined.live.rejoin().map_err(failed)?;
         self.set_identity(identity);
-        self.joined.fork.arm();
         Ok(())
-    }
-    /// In a forked child for which the space has no slot: it is a fork that has not joined, as before
-    /// [`Native::rejoin_after_fork`].
-    pub fn unjoin(&self) {
-        self.joined.fork.disarm();
     }
 
     fn set_identity(&self, identity: ProcessIdentity) {
-        // Relaxed: written before the value is shared, or in a child that has one thread; read by this process only.
+        // Relaxed: written before the value is shared, or in a child before it has joined, by all of its threads alike; read by this process only.
         self.joined.pid.store(identity.pid, Ordering::Relaxed);
         self.joined.start_time.store(identity.start_time, Ordering::Relaxed);
     }

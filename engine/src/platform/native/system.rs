@@ -134,6 +134,9 @@ impl System for Native {
     fn forked(&self) -> bool {
         self.incarnation() == 0
     }
+    fn has_joined(&self) {
+        self.joined.fork.arm();
+    }
     #[inline(always)]
     fn incarnation(&self) -> u64 {
         match self.fork.incarnation() {
