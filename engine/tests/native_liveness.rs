@@ -4,6 +4,7 @@ mod native_support;
 
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
 use native_support::{BYTES, PATIENCE, Scratch, exit_code, exit_now, fork};
@@ -48,7 +49,7 @@ fn what_has_the_number_of_a_file_of_ours_by_now_is_left_alone() {
     }
     let memory = layout.superblock(0);
     space.punch_pages(memory, layout.geometry().superblock_words);
-    assert!(space.commit_pages(memory, layout.geometry().superblock_words).is_err());
+    space.commit_pages(memory, layout.geometry().superblock_words).unwrap();
     assert_eq!(fs::read(scratch.path("mine")).unwrap(), content);
     assert!(!space.claim_liveness(ProcessSlotId(2)));
     let elsewhere = scratch.path("elsewhere");
@@ -246,4 +247,39 @@ fn two_threads_of_a_child_that_rejoin_take_one_slot() {
         assert_eq!(exit_code(pid), 0);
         space.recover_dead();
     }
+}
+
+/// The danger: who became a daemon gets no memory for his space any more, and is told that the system has none.
+#[test]
+fn who_has_closed_the_arena_opens_it_again_by_its_name_or_is_told() {
+    let scratch = Scratch::new();
+    let (space, layout) = native::create(&scratch.place("space"), BYTES).unwrap();
+    let (anonymous, _) = native::create_anonymous(BYTES).unwrap();
+    let memory = layout.superblock(layout.header_superblocks());
+    let words = layout.geometry().superblock_words;
+    for number in files_of_the_space(&scratch) {
+        // SAFETY: that the space's files are gone is what this is about.
+        unsafe { libc::close(number) };
+    }
+    let elsewhere = scratch.path("elsewhere");
+    fs::rename(scratch.path("space"), &elsewhere).unwrap();
+    let told = "somebody has closed the file of the space";
+    let refused = space.commit_pages(memory, words).unwrap_err().to_string();
+    assert!(refused.contains(told), "{refused}");
+    // Another one in its place is not it.
+    let (other, _) = native::create(&scratch.place("space"), BYTES).unwrap();
+    let refused = space.commit_pages(memory, words).unwrap_err().to_string();
+    assert!(refused.contains(told), "{refused}");
+    assert_eq!(space.committed_bytes(), 0, "not to be known");
+    drop(other);
+    fs::remove_dir_all(scratch.path("space")).unwrap();
+    fs::rename(&elsewhere, scratch.path("space")).unwrap();
+    let before = fs::metadata(scratch.path("space").join("arena")).unwrap().blocks();
+    space.commit_pages(memory, words).unwrap();
+    assert_eq!(fs::metadata(scratch.path("space").join("arena")).unwrap().blocks(), before + words * 8 / 512);
+
+    // SAFETY: as above.
+    unsafe { libc::close(anonymous.descriptor().unwrap().as_raw_fd()) };
+    let refused = anonymous.commit_pages(memory, words).unwrap_err().to_string();
+    assert!(refused.contains(told), "{refused}");
 }

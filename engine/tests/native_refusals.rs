@@ -1,4 +1,4 @@
-//! A system that refuses what a space needs in passing: `/proc`, descriptors. Each is told as what it is, and leaves nothing behind.
+//! A system that refuses what a space needs in passing: `/proc`, locks, descriptors. Each is told as what it is, and leaves nothing behind.
 
 mod native_support;
 
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use native_support::{BYTES, Helper, Scratch, role, say};
 use pso_engine::arena::ArenaError;
 use pso_engine::platform::native::{self, Place};
+use pso_engine::space::Space;
 
 #[test]
 #[ignore = "run by the other tests, in processes of its own"]
@@ -56,6 +57,49 @@ fn a_space_without_its_lock_file_is_none_and_not_missing() {
     // In the middle of an unlink.
     fs::remove_file(scratch.path("space").join("arena")).unwrap();
     assert!(matches!(native::attach(&place), Err(ArenaError::NotFound { .. })));
+}
+
+/// This thread gets no record locks any more: ENOLCK.
+fn refuse_locks() {
+    let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    let give = libc::BPF_RET | libc::BPF_K;
+    // Number of the call, and the lower half of its second argument, as seccomp_data has them.
+    let mut filter = [
+        statement(load, 0, 0, 0),
+        statement(equal, 0, 3, libc::SYS_fcntl as u32),
+        statement(load, 0, 0, 24),
+        statement(equal, 0, 1, libc::F_SETLK as u32),
+        statement(give, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOLCK as u32),
+        statement(give, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: both read their arguments, which live through the calls.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program), 0);
+    }
+}
+
+/// The danger: processes that are not there are blamed, and what was made stays behind, of use to nobody.
+#[test]
+fn who_gets_no_locks_is_told_so_and_makes_nothing() {
+    let scratch = Scratch::new();
+    scratch.space("space");
+    let no_locks = std::io::Error::from_raw_os_error(libc::ENOLCK).to_string();
+    let refused = std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            refuse_locks();
+            let (native, layout) = native::attach(&scratch.place("space")).unwrap();
+            let joined = Space::join(native, layout).unwrap_err().to_string();
+            (joined, native::create(&scratch.place("another"), BYTES).map(drop).unwrap_err())
+        });
+        thread.join().unwrap()
+    });
+    assert!(refused.0.contains(&no_locks) && !refused.0.contains("living"), "{}", refused.0);
+    assert!(refused.1.to_string().contains(&no_locks), "{}", refused.1);
+    assert_eq!(fs::read_dir(scratch.path("")).unwrap().count(), 1, "the draft is gone");
 }
 
 /// The danger: half a draft that nobody clears away while its maker lives; a space that is unlinked and has not gone.

@@ -291,6 +291,9 @@ impl<P: Platform, L: Lens<P>> System for Through<P, L> {
     fn claim_liveness(&self, slot: ProcessSlotId) -> bool {
         self.inner.claim_liveness(slot)
     }
+    fn liveness_refusal(&self) -> Option<i32> {
+        self.inner.liveness_refusal()
+    }
     fn release_liveness(&self, slot: ProcessSlotId) {
         self.inner.release_liveness(slot);
     }

@@ -120,6 +120,12 @@ pub trait System {
 
     /// Takes the liveness byte of `slot` for this process. False: somebody who lives holds it.
     fn claim_liveness(&self, slot: ProcessSlotId) -> bool;
+    /// Takes out why [`System::claim_liveness`] failed since this was last asked, other than that somebody holds the byte: the number of the system's last error.
+    ///
+    /// Provided for platforms that refuse nobody.
+    fn liveness_refusal(&self) -> Option<i32> {
+        None
+    }
     /// Gives the liveness byte of `slot` back.
     fn release_liveness(&self, slot: ProcessSlotId);
     /// Whether the process that holds `slot` lives. Proven, never guessed from silence.
@@ -187,6 +193,12 @@ impl OutOfPages {
             libc::EDQUOT => "the quota of the user is used up where the space is",
             libc::EFBIG => "the limit on the size of files (RLIMIT_FSIZE, ulimit -f) is reached",
             libc::ENOMEM => "the system has no memory left",
+            libc::EBADF => {
+                "somebody has closed the file of the space in this process, and by its name it is not to be had again"
+            }
+            libc::EMFILE | libc::ENFILE => {
+                "somebody has closed the file of the space in this process, and no more files may be opened"
+            }
             _ => "the system gives no memory",
         }
     }

@@ -7,6 +7,7 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
 use rustix::fs::{OFlags, fcntl_getfl, fstat};
 
@@ -50,6 +51,38 @@ impl Descriptor {
     /// Its number, whatever that is by now: to be handed over.
     pub(super) fn number(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+/// A descriptor, and the next one of the same file, opened after somebody had closed this one.
+#[derive(Debug)]
+pub(super) struct Opened {
+    file: Descriptor,
+    again: OnceLock<Box<Opened>>,
+}
+
+impl Opened {
+    /// The first one.
+    pub(super) fn new(file: Descriptor) -> Self {
+        Self { file, again: OnceLock::new() }
+    }
+    /// The one that counts.
+    pub(super) fn file(&self) -> &Descriptor {
+        &self.last().file
+    }
+    /// Another one of the same file. Of two threads that come with one each the file of one may be closed at once.
+    pub(super) fn go_on_with(&self, file: OwnedFd) {
+        let last = self.last();
+        let file = Descriptor::known(file, last.file.key());
+        last.again.get_or_init(|| Box::new(Self::new(file)));
+    }
+
+    fn last(&self) -> &Self {
+        let mut last = self;
+        while let Some(again) = last.again.get() {
+            last = again;
+        }
+        last
     }
 }
 

@@ -23,19 +23,22 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
-use super::descriptor::{Descriptor, FileKey, key_of};
+use super::descriptor::{Descriptor, FileKey, Opened, key_of};
 use crate::word::ProcessSlotId;
 
 /// Longest wait for the table. Whoever has it makes a few system calls, microseconds.
 const TABLE_PATIENCE: Duration = Duration::from_secs(2);
 /// Slots are 16 bits, so this covers every geometry.
 const SLOT_WORDS: usize = (1 << 16) / 64;
+/// A byte that is no slot's.
+const NO_SLOT: u64 = 1 << 16;
 
 static OPEN: Mutex<Vec<Arc<LiveFile>>> = Mutex::new(Vec::new());
 
@@ -48,12 +51,8 @@ pub(super) struct LiveFile {
     mine: Box<[AtomicU64]>,
     /// Whose slots `mine` are: not this process's in a fork that has not joined by itself.
     owner: AtomicU32,
-}
-
-/// A descriptor, and the next one of the same file, opened after somebody had closed this one.
-struct Opened {
-    file: Descriptor,
-    again: OnceLock<Box<Opened>>,
+    /// The last error for which a byte was refused that nobody holds; 0: none.
+    refusal: AtomicI32,
 }
 
 /// A share of a [`LiveFile`]; the last one closes it.
@@ -133,10 +132,11 @@ impl Drop for Membership {
 impl LiveFile {
     fn new(file: Descriptor) -> Self {
         Self {
-            file: Opened { file, again: OnceLock::new() },
+            file: Opened::new(file),
             duplicates: Mutex::default(),
             mine: (0..SLOT_WORDS).map(|_| AtomicU64::new(0)).collect(),
             owner: AtomicU32::new(std::process::id()),
+            refusal: AtomicI32::new(0),
         }
     }
 
@@ -151,9 +151,8 @@ impl LiveFile {
     /// Somebody has closed a descriptor of the file, and with it has ended the locks: locks our bytes again, by another one. Under the table's lock. Nobody has taken one
     /// meanwhile: whose process lives is not dead, with or without a lock.
     fn go_on_with(&self, file: OwnedFd) {
-        let file = Descriptor::known(file, self.file().key());
-        // Nobody else sets it: see above.
-        self.last().again.get_or_init(|| Box::new(Opened { file, again: OnceLock::new() }));
+        // Nobody else has one meanwhile, so it is not closed at once: see above.
+        self.file.go_on_with(file);
         self.lock_again();
     }
 
@@ -161,7 +160,7 @@ impl LiveFile {
     fn lock_again(&self) {
         // Acquire: pairs with `forget_the_parents`.
         if self.owner.load(Acquire) == std::process::id() {
-            self.held().for_each(|slot| drop(self.set_lock(slot, libc::F_WRLCK)));
+            self.held().for_each(|slot| drop(self.set_lock(slot.0.into(), libc::F_WRLCK)));
         }
     }
 
@@ -179,17 +178,21 @@ impl LiveFile {
         })
     }
 
-    fn last(&self) -> &Opened {
-        let mut last = &self.file;
-        while let Some(again) = last.again.get() {
-            last = again;
-        }
-        last
-    }
-
     /// The descriptor itself. Never close a duplicate of it in this process.
     pub(super) fn file(&self) -> &Descriptor {
-        &self.last().file
+        self.file.file()
+    }
+
+    /// Whether this process gets locks on the file at all.
+    pub(super) fn try_lock(&self) -> io::Result<()> {
+        self.set_lock(NO_SLOT, libc::F_WRLCK)?;
+        self.set_lock(NO_SLOT, libc::F_UNLCK)
+    }
+
+    /// Takes out why [`LiveFile::claim`] was refused what nobody holds.
+    pub(super) fn take_refusal(&self) -> Option<i32> {
+        // Relaxed: for people. Of two threads that join one may be told what the other one met.
+        Some(self.refusal.swap(0, Relaxed)).filter(|errno| *errno != 0)
     }
 
     /// Takes the byte of `slot`. False: somebody holds it, or the system refuses.
@@ -199,16 +202,18 @@ impl LiveFile {
         if word.fetch_or(bit, AcqRel) & bit != 0 {
             return false;
         }
-        if self.set_lock(slot, libc::F_WRLCK).is_ok() {
+        if self.set_lock(slot.0.into(), libc::F_WRLCK).is_ok() {
             return true;
         }
         // Once more: who opens the file anew meanwhile locks the byte, for the bit is set.
         let _table = table();
-        let locked = self.set_lock(slot, libc::F_WRLCK).is_ok();
-        if !locked {
-            word.fetch_and(!bit, AcqRel);
+        let Err(error) = self.set_lock(slot.0.into(), libc::F_WRLCK) else { return true };
+        word.fetch_and(!bit, AcqRel);
+        // By POSIX either of these says that another process holds it.
+        if let Some(errno) = error.raw_os_error().filter(|errno| ![libc::EAGAIN, libc::EACCES].contains(errno)) {
+            self.refusal.store(errno, Relaxed);
         }
-        locked
+        false
     }
 
     /// Gives the byte of `slot` back.
@@ -218,7 +223,7 @@ impl LiveFile {
             // So that nobody who opens the file anew locks it again.
             let _table = table();
             // If this fails, the byte stays locked until the process ends: others take the slot for a living one.
-            let _ = self.set_lock(slot, libc::F_UNLCK);
+            let _ = self.set_lock(slot.0.into(), libc::F_UNLCK);
             word.fetch_and(!bit, AcqRel);
         }
     }
@@ -277,13 +282,13 @@ impl LiveFile {
         (&self.mine[slot.0 as usize / 64], 1 << (slot.0 % 64))
     }
 
-    fn set_lock(&self, slot: ProcessSlotId, kind: i32) -> io::Result<()> {
+    fn set_lock(&self, byte: u64, kind: i32) -> io::Result<()> {
         let file = self.file().get().ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
         // SAFETY: flock is plain numbers, for which zeros are a value.
         let mut lock: libc::flock = unsafe { std::mem::zeroed() };
         lock.l_type = kind as _;
         lock.l_whence = libc::SEEK_SET as _;
-        lock.l_start = slot.0 as _;
+        lock.l_start = byte as _;
         lock.l_len = 1;
         // SAFETY: F_SETLK reads one flock, which lives through the call; the descriptor is open.
         match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLK, &lock) } {

@@ -31,13 +31,14 @@ mod system;
 pub use open::{Choice, attach, attach_descriptor, create, create_anonymous, open_anonymous};
 pub use place::{Place, list_spaces, unlink};
 
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
-use descriptor::Descriptor;
+use descriptor::Opened;
 
 use crate::arena::ArenaError;
 use crate::arena::header::Fences;
@@ -67,7 +68,7 @@ struct Joined {
     uuid: u128,
     path: PathBuf,
     /// The file of a named space. An anonymous one has its lock bytes in the same file, which must be open only once.
-    arena: Option<Descriptor>,
+    arena: Option<Opened>,
     live: live::Membership,
     _mapping: mapping::Mapping,
 }
@@ -94,7 +95,7 @@ impl Native {
     }
     /// Device and inode of its file, open as long as this lives: what sets it apart from its copies. `None` for an anonymous one.
     pub fn file_key(&self) -> Option<(u64, u64)> {
-        self.joined.arena.as_ref().map(Descriptor::key)
+        self.joined.arena.as_ref().map(|arena| arena.file().key())
     }
     /// Bytes of the space, used or not.
     pub fn bytes(&self) -> u64 {
@@ -126,7 +127,17 @@ impl Native {
 
     /// The file behind the mapping, unless somebody has closed it.
     fn file(&self) -> Option<BorrowedFd<'_>> {
-        self.joined.arena.as_ref().unwrap_or_else(|| self.joined.live.file()).get()
+        self.joined.arena.as_ref().map_or_else(|| self.joined.live.file(), Opened::file).get()
+    }
+    /// The same, opened anew by its name if somebody has closed it. An anonymous one has no name.
+    fn file_again(&self) -> io::Result<BorrowedFd<'_>> {
+        if let Some(file) = self.file() {
+            return Ok(file);
+        }
+        let closed = || io::Error::from_raw_os_error(libc::EBADF);
+        let arena = self.joined.arena.as_ref().ok_or_else(closed)?;
+        arena.go_on_with(open::open_arena_again(&self.joined.path, arena.file().key())?);
+        self.file().ok_or_else(closed)
     }
 
     #[inline(always)]

@@ -19,7 +19,7 @@ use rustix::fs::{
 use rustix::io::{Errno, FdFlags, fcntl_setfd, pread};
 use rustix::process::Resource;
 
-use super::descriptor::{Descriptor, FileKey, key_of};
+use super::descriptor::{Descriptor, FileKey, Opened, key_of};
 use super::live::Membership;
 use super::place::{ARENA, Draft, LIVE, Place, check_owner, has_arena, open_directory};
 use super::{Joined, Native, fences, fork, limit, mapping, process, system};
@@ -63,6 +63,8 @@ pub fn create(place: &Place, choice: impl Into<Choice>) -> Result<(Native, Layou
     set_length(arena.as_fd(), &layout, &path)?;
     let live = Membership::adopt(draft.file(LIVE)?).map_err(failed("open", &path))?;
     let native = fill(Some(arena), live, &layout, choice.policy, path.clone())?;
+    // Else it would be of use to nobody.
+    native.joined.live.try_lock().map_err(failed("lock", &path.join(LIVE)))?;
     draft.publish(&path)?;
     Ok((native, layout))
 }
@@ -113,6 +115,19 @@ pub(super) fn open_live_again(path: &Path, key: FileKey) -> io::Result<OwnedFd> 
     let directory = open_directory(path).map_err(gone)?;
     let (found, now) = find_live(directory.as_fd(), &path.join(LIVE)).map_err(gone)?;
     if now == key { open_found(&found) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
+/// Opens the arena of the space at `path` once more, if it is this one still. Bad number (EBADF): there is none to be had.
+pub(super) fn open_arena_again(path: &Path, key: FileKey) -> io::Result<OwnedFd> {
+    let closed = || io::Error::from_raw_os_error(libc::EBADF);
+    let refused = |error| match error {
+        // No number left, say.
+        ArenaError::System { source, .. } => source,
+        _ => closed(),
+    };
+    let directory = open_directory(path).map_err(refused)?;
+    let arena = open_file(directory.as_fd(), ARENA, OFlags::RDWR, path).map_err(refused)?;
+    if key_of(arena.as_fd())? == key { Ok(arena) } else { Err(closed()) }
 }
 
 /// Makes a new space without a name, to be handed over by [`Native::descriptor`].
@@ -234,9 +249,9 @@ fn map(
     path: PathBuf,
 ) -> Result<Native, ArenaError> {
     let words = layout.geometry().space_words;
-    let identity = process::myself().map_err(failed("read", Path::new("/proc/self/stat")))?;
-    let arena = arena.map(Descriptor::new).transpose().map_err(failed("look at", &path))?;
-    let file = arena.as_ref().unwrap_or_else(|| live.file()).get();
+    let identity = process::myself_or_why()?;
+    let arena = arena.map(Descriptor::new).transpose().map_err(failed("look at", &path))?.map(Opened::new);
+    let file = arena.as_ref().map_or_else(|| live.file(), Opened::file).get();
     let file = file.ok_or_else(|| failed("map", &path)(Errno::BADF.into()))?;
     let bytes = words * 8;
     let mapping = mapping::Mapping::new(file, bytes, system::entropy()).map_err(|errno| match errno {

@@ -77,7 +77,8 @@ impl System for Native {
         let mut most = COMMIT_PIECE_BYTES;
         while at < end {
             let piece = most.min(end - at);
-            let Some(file) = self.file() else { return Err(out_of_pages(Errno::BADF)) };
+            let closed = |error: io::Error| out_of_pages(Errno::from_io_error(&error).unwrap_or(Errno::BADF));
+            let file = self.file_again().map_err(closed)?;
             match limit::refused_quietly(|| fallocate(file, FallocateFlags::KEEP_SIZE, at, piece)) {
                 Ok(()) => at += piece,
                 // Where signals come faster than pages, a smaller one.
@@ -91,13 +92,16 @@ impl System for Native {
     fn punch_pages(&self, address: WordAddress, words: u64) {
         debug_assert!(address.index() + words <= self.words);
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        // Closed by somebody: then these pages stay, and are got again like others.
+        // Closed by somebody, and not to be had again: then these pages stay, and are got again like others.
         let punch = |file| fallocate(file, flags, address.byte_offset(), words * 8);
-        while self.file().map(punch) == Some(Err(Errno::INTR)) {}
+        while self.file_again().ok().map(punch) == Some(Err(Errno::INTR)) {}
     }
 
     fn claim_liveness(&self, slot: ProcessSlotId) -> bool {
         self.joined.live.claim(slot)
+    }
+    fn liveness_refusal(&self) -> Option<i32> {
+        self.joined.live.take_refusal()
     }
     fn release_liveness(&self, slot: ProcessSlotId) {
         self.joined.live.release(slot);
