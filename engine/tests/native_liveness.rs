@@ -7,7 +7,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
-use native_support::{BYTES, PATIENCE, Scratch, exit_code, exit_now, fork};
+use native_support::forks::{exit_code, exit_now, fork};
+use native_support::{BYTES, PATIENCE, Scratch};
 use pso_engine::arena::HotWord;
 use pso_engine::platform::native;
 use pso_engine::platform::{Liveness, Memory, Ordering, ProcessIdentity, System};
