@@ -121,6 +121,11 @@ impl<const WORDS: u64> Pieces<WORDS> {
         self.address(element)
     }
 
+    /// Forgets where it was looked at.
+    pub fn look_away(&mut self) {
+        self.window = NO_WINDOW;
+    }
+
     /// The same for `count` elements side by side in the first piece, as those of nearly all attempts are.
     #[inline]
     pub fn early_run(&self, element: u64, count: u64) -> Option<WordAddress> {

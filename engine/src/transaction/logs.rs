@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Participant;
+use super::repeats::Repeats;
 use crate::arena::{Arena, Geometry};
 use crate::error::Full;
 use crate::participant::{ENTRY_WORDS, READ_WORDS, Slot};
@@ -104,6 +105,7 @@ impl<P: Platform> Participant<P> {
         self.record_start = 0;
         self.has_large_logs = false;
         self.own_entries.forget();
+        self.repeats = Repeats::default();
         self.collect_if_due();
     }
 

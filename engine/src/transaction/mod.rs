@@ -49,6 +49,7 @@ mod pages;
 mod privilege;
 mod read;
 mod record;
+mod repeats;
 mod run;
 mod second_row;
 mod silence;
@@ -114,6 +115,7 @@ pub struct Participant<P: Platform> {
     /// The attempt that has named something, and what it has named last.
     named: (u64, u64),
     read_log: Pieces<READ_WORDS>,
+    repeats: repeats::Repeats,
     entries: u64,
     /// What the first cell holds that this attempt has locked; the others differ in the entry. And what it would be in attempt 0.
     first_lock: u64,
@@ -238,6 +240,7 @@ impl<P: Platform> Participant<P> {
             settled: 0,
             named: (NO_SEQ, 0),
             read_log,
+            repeats: repeats::Repeats::default(),
             entries: 0,
             // No lock is like it.
             first_lock: !0,

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use super::Participant;
+use super::repeats::MANY;
 use crate::error::{Full, Stop};
 use crate::participant::{HELD, Slot, foreign_entry, participant_is_dead, status_of};
 use crate::platform::Platform;
@@ -46,9 +47,8 @@ impl<P: Platform> Participant<P> {
         {
             return None;
         }
-        let entry = match self.read_log.address_at_once(self.reads) {
-            Some(entry) => entry,
-            None => self.late_read_entry()?,
+        let Some(entry) = self.read_log.address_at_once(self.reads) else {
+            return self.read_late(cell, word, value);
         };
         self.log_read(entry, cell, Version(word), value);
         if self.arena.platform().load(cell.lock_word(), Relaxed) == word {
@@ -72,10 +72,25 @@ impl<P: Platform> Participant<P> {
         self.read(cell)
     }
 
-    /// A place in the read log where it goes on in another piece. `None`: the log cannot grow.
+    /// The rest of it where the log goes on in another piece, or is long. `None`: it cannot grow, or as above.
     #[inline(never)]
-    fn late_read_entry(&mut self) -> Option<WordAddress> {
-        self.read_entry().ok()
+    fn read_late(&mut self, cell: CellAddress, word: u64, value: Value) -> Option<Value> {
+        let is_noted = self.reads >= MANY && self.repeats.has(self.seq, cell, word);
+        if is_noted {
+            // Acquire: as in `log_read`.
+            self.platform().fence(Acquire);
+        } else {
+            let entry = self.read_entry().ok()?;
+            self.log_read(entry, cell, Version(word), value);
+        }
+        if self.platform().load(cell.lock_word(), Relaxed) != word {
+            return None;
+        }
+        if !is_noted {
+            self.count_read();
+            self.note_repeat(cell, word);
+        }
+        Some(value)
     }
 
     #[inline]
@@ -83,7 +98,26 @@ impl<P: Platform> Participant<P> {
         if self.reads == self.read_log.capacity() {
             self.grow_read_log()?;
         }
-        Ok(self.read_log.look_at(self.reads))
+        let entry = self.read_log.look_at(self.reads);
+        if self.reads >= MANY {
+            // Each of the next ones is to be looked up.
+            self.read_log.look_away();
+        }
+        Ok(entry)
+    }
+
+    /// The last entry of a long log, which is not looked at.
+    #[cold]
+    pub(super) fn last_of_many(&self) -> Option<WordAddress> {
+        (self.reads > MANY).then(|| self.read_log.address(self.reads - 1))
+    }
+
+    /// What was just counted, in a long log.
+    #[inline]
+    fn note_repeat(&mut self, cell: CellAddress, what: u64) {
+        if self.reads > MANY {
+            self.repeats.note(self.seq, cell, what);
+        }
     }
 
     /// All that is not the everyday case. Bounded: every turn means that somebody else has made a step.
@@ -234,11 +268,15 @@ impl<P: Platform> Participant<P> {
         if self.named == (self.seq, handle.raw()) || self.active == 0 || self.is_foreign() {
             return Ok(());
         }
+        let constant = self.arena.constant();
+        if self.reads >= MANY && self.repeats.has(self.seq, constant, handle.raw()) {
+            return Ok(());
+        }
         let entry = match self.read_log.address_at_once(self.reads) {
             Some(entry) => entry,
             None => self.read_entry().map_err(|full| self.fail(full.into()))?,
         };
-        let (platform, constant) = (self.arena.platform(), self.arena.constant());
+        let platform = self.arena.platform();
         // Relaxed: counted with a release.
         platform.store(entry, constant.index(), Relaxed);
         platform.store(entry.offset(1), 0, Relaxed);
@@ -246,6 +284,7 @@ impl<P: Platform> Participant<P> {
         self.count_read();
         self.settled += 1;
         self.named = (self.seq, handle.raw());
+        self.note_repeat(constant, handle.raw());
         // The hazard rule: who finds the object in use behind this is found by whoever would free it, though the process may hold it no more.
         self.platform().light_fence();
         Ok(())

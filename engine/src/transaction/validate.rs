@@ -48,7 +48,7 @@ impl<P: Platform> Participant<P> {
     pub(super) fn settle_last_read(&mut self, cell: CellAddress, version: Version) {
         let platform = self.arena.platform();
         // Without a read there is none before it: no such one is in the log.
-        let last = self.read_log.address_at_once(self.reads.wrapping_sub(1));
+        let last = self.read_log.address_at_once(self.reads.wrapping_sub(1)).or_else(|| self.last_of_many());
         // Relaxed: this participant wrote them.
         let is_of_it = |read: WordAddress| {
             platform.load(read, Relaxed) == cell.index() && platform.load(read.offset(1), Relaxed) == version.0

@@ -14,6 +14,7 @@ mod fsck;
 mod history;
 mod holding;
 mod large_death;
+mod long_attempts;
 mod million;
 mod object;
 mod one_preemption;

@@ -105,7 +105,7 @@ fn grows_into_what_was_taken_out(grow: impl Fn(&mut Tx, &[CellAddress]) -> Resul
 
 #[test]
 fn a_read_log_grows_into_what_was_taken_out() {
-    grows_into_what_was_taken_out(|tx, cells| cells[..400].iter().try_for_each(|cell| tx.read(*cell).map(drop)));
+    grows_into_what_was_taken_out(|tx, cells| cells[..250].iter().try_for_each(|cell| tx.read(*cell).map(drop)));
 }
 
 #[test]
