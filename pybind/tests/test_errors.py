@@ -179,7 +179,8 @@ def test_close_ends_the_waits_of_other_threads(tmp_path):
             caught.append(1)
 
     waiting = [
-        threading.Thread(target=wait, args=(each,)) for each in (queue.get, lambda: space.run(pso.retry), queue.get)
+        threading.Thread(target=wait, args=(each,))
+        for each in (queue.get, lambda: space.run(lambda: space.root.get("x") or pso.retry()), queue.get)
     ]
     for thread in waiting:
         thread.start()

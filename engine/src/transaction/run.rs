@@ -177,6 +177,11 @@ impl<P: Platform> Participant<P> {
         }
     }
 
+    /// Whether the attempt has read anything that somebody else could change. If not, [`Self::wait_for_change`] waits for nothing.
+    pub fn has_read(&self) -> bool {
+        self.reads != 0
+    }
+
     /// After [`Stop::Retry`]: ends the attempt and sleeps until a cell that it has read changes, or until `deadline_ns`. Then
     /// the body is to be run again.
     ///

@@ -53,6 +53,17 @@ impl Transaction {
         self.forget_interrupt();
         self.stop.replace(None);
     }
+    /// Whether nothing would end the wait that is asked for: nothing was read, no other alternative is left, and no timeout of a queue ends.
+    fn would_sleep_for_ever(&self) -> bool {
+        if self.alternatives.get() != 0 || self.stop.borrow().is_some() || self.patience.get().is_some() {
+            return false;
+        }
+        // Taken out, it is at work: whoever asks is a signal handler.
+        let Some(member) = self.member.take() else { return false };
+        let has_read = member.participant.has_read();
+        self.member.set(Some(member));
+        !has_read
+    }
     /// The transaction is over: what a signal handler has raised is whoever's it is by now.
     #[inline(always)]
     pub(super) fn forget_interrupt(&self) {
@@ -71,6 +82,8 @@ pub fn retry(py: Python<'_>, interpreter: &Interpreter) -> Raised {
         Some(transaction) if transaction.irrevocable.get() && transaction.alternatives.get() == 0 => {
             Kind::Runtime.raise(py, Stop::Irrevocable.to_string())
         }
+        Some(transaction) if transaction.would_sleep_for_ever() => Kind::Runtime
+            .raise(py, "this transaction has read nothing that anybody could change: it would wait for ever"),
         Some(transaction) => {
             let stop = transaction.stop().unwrap_or(Stop::Retry);
             transaction.set_stop(stop.clone());
