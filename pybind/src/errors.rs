@@ -1,5 +1,7 @@
 //! From the engine's errors to exceptions. The classes are written in Python (`pso/_errors.py`).
 
+use std::path::Path;
+
 use pso_engine::arena::ArenaError;
 use pso_engine::error::{Full, Stop};
 use pso_engine::fsck::RepairError;
@@ -7,6 +9,9 @@ use pso_engine::space::JoinError;
 
 use crate::ffi::error::{raise_call, taken};
 use crate::ffi::{Kind, Object, Python, Raised, Result, Visitor};
+
+/// No region of a space is longer.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// The exception classes of one interpreter.
 pub struct Errors {
@@ -178,6 +183,11 @@ impl Errors {
     pub fn no_room(&self, py: Python<'_>, full: Full) -> Raised {
         match full {
             Full::System(pages) if pages.is_file_limit() => self.too_long(py, &full.to_string()),
+            // The engine has not looked further: it does not fit into this one.
+            Full::Space { bytes, .. } if bytes > MOST_BYTES => {
+                let message = format!("a value of {bytes} bytes is too long: no space has so many side by side");
+                Raised::with(py, &self.too_large, message)
+            }
             Full::TooLarge { .. } | Full::TooMany { .. } => Raised::with(py, &self.too_large, full.to_string()),
             full => Raised::with(py, &self.full, full.to_string()),
         }
@@ -236,6 +246,30 @@ impl Errors {
             _ => &self.base,
         };
         Raised::with(py, class, error.to_string())
+    }
+
+    /// Raises what stands in the way of a space in a directory of the user's, in terms of that; none where `error` says it.
+    #[cold]
+    pub fn directory(&self, py: Python<'_>, dir: &Path, error: &ArenaError) -> Option<Raised> {
+        let shown = dir.display();
+        match error {
+            ArenaError::AlreadyExists { .. } if !dir.is_dir() => {
+                let message = format!("{shown} is there, and is no directory");
+                Some(numbered(py, &self.file_exists, libc_errno::EEXIST, &message))
+            }
+            ArenaError::AlreadyExists { .. } if dir.join("arena").symlink_metadata().is_err() => {
+                let message = format!("the directory {shown} is not empty, and holds no space");
+                Some(numbered(py, &self.file_exists, libc_errno::EEXIST, &message))
+            }
+            ArenaError::NotFound { .. } if dir.join("arena").symlink_metadata().is_err() => {
+                let message = match dir.is_dir() {
+                    true => format!("there is no space in the directory {shown}"),
+                    false => format!("there is no directory {shown}"),
+                };
+                Some(numbered(py, &self.file_not_found, libc_errno::ENOENT, &message))
+            }
+            _ => None,
+        }
     }
 
     /// Raises what became of a file, as `open()` does: with the class for its number, and with the path.

@@ -27,14 +27,14 @@ const DEFAULT_BYTES: u64 = 64 << 20;
 
 /// The table.
 pub static TABLE: &[Method<OfModule>] = &[
-    Method::function(c"create", create, c"create(name=None, *, dir=None, size='64M', exist_ok=False, policy=None)\n--\n\nMake a space and open it. Without name and dir it is anonymous: for this process and its children.\nexist_ok opens one that is there, which keeps the size that it has.\npolicy says who yields when two transactions meet: 'damped' (that of a new space, if none is named), 'wound-wait', 'wait-die', 'one-step', 'backoff' or 'immediate'.\n\nRaises FileExistsError (unless exist_ok), ValueError for a size, name or policy that cannot be, or a policy that the space which is there does not have."),
-    Method::function(c"attach", attach, c"attach(name=None, *, dir=None)\n--\n\nOpen a space that exists.\n\nRaises FileNotFoundError, PermissionError, ForeignFileError, CorruptSpaceError, VersionError, OtherBootError; NoPlaceError, NoAddressesError or ArenaFull where it cannot join."),
-    Method::function(c"open", open, c"open(name=None, *, dir=None, size='64M')\n--\n\nOpen a space, made if it is not there. One that is there keeps the size that it has."),
-    Method::function(c"unlink", unlink, c"unlink(name=None, *, dir=None)\n--\n\nRemove the name of a space. Processes that have it open keep it until they close it."),
+    Method::function(c"create", create, c"create(name=None, *, dir=None, size='64M', exist_ok=False, policy=None)\n--\n\nMake a space and open it. Without name and dir it is anonymous: for this process and its children. dir is made; what it is in has to be there.\nexist_ok opens one that is there, which keeps the size that it has: size is for a new one.\npolicy says who yields when two transactions meet: 'damped' (that of a new space, if none is named), 'wound-wait', 'wait-die', 'one-step', 'backoff' or 'immediate'.\n\nRaises FileExistsError (unless exist_ok), ValueError for a size, name or policy that cannot be, or a policy that the space which is there does not have."),
+    Method::function(c"attach", attach, c"attach(name=None, *, dir=None)\n--\n\nOpen a space that exists. All who open one in this process get the same Space: who closes it, or leaves a with block of it, closes it for all.\n\nRaises FileNotFoundError, PermissionError, ForeignFileError, CorruptSpaceError, VersionError, OtherBootError; NoPlaceError, NoAddressesError or ArenaFull where it cannot join."),
+    Method::function(c"open", open, c"open(name=None, *, dir=None, size='64M')\n--\n\nOpen a space, made if it is not there. One that is there keeps the size that it has: size is for a new one.\n\nAll who open one space in this process get the same Space: who closes it, or leaves a with block of it, closes it for all."),
+    Method::function(c"unlink", unlink, c"unlink(name=None, *, dir=None)\n--\n\nRemove the name of a space; of one in a directory, that too, unless other files are in it. Processes that have it open keep it until they close it."),
     Method::function(c"repair", repair, c"repair(name=None, *, dir=None)\n--\n\nRepair a space that no process has open: free what nothing names, mend what has one answer, leave all else.\n\nReturns two lists of sentences: what was done, and what is left (empty is well). If a word that is in use is damaged, nothing is freed: what it meant may be among what nothing names. Values are never changed. It may be killed and run again; Ctrl-C ends it before its next step. Cost: a look at each word of the space that may lead on, three or four times.\n\nRaises InUseError if a process has the space open, this one included, and what attach() raises."),
     Method::function(c"list_spaces", list_spaces, c"list_spaces()\n--\n\nNames of the spaces of this user."),
     Method::function(c"use", use_space, c"use(space, /)\n--\n\nMake space the default one of this interpreter."),
-    Method::function(c"retry", retry, c"retry()\n--\n\nGive the attempt up until something that it has read changes, then run it again.\n\nRaises RuntimeError outside a transaction, and in a with block, where nobody could change anything."),
+    Method::function(c"retry", retry, c"retry()\n--\n\nGive the attempt up until something that it has read changes, then run it again.\n\nRaises RuntimeError outside a transaction, and where nobody could change anything: in a with block, and where the transaction has read nothing of the space."),
     Method::function(c"or_else", or_else, c"or_else(function, /, *others)\n--\n\nCall the functions in turn, as parts of this transaction, until one does not ask to wait, and return what it returns. What one did before it asked to wait is undone.\n\nIf all ask, so does the transaction: it waits until something changes that any of them has read. Outside a transaction it is one, in the space of the first bound method of a shared object or decorated function or method, else in the default one."),
     Method::function(c"current", current, c"current()\n--\n\nThe Transaction that this thread is in, or None."),
     Method::function(c"transactional", transactional, c"transactional(function=None, /, *, timeout=None, retries=None, readonly=False)\n--\n\nDecorate function: each call is one transaction, in the space of its first shared argument. With options only: a decorator."),
@@ -60,12 +60,21 @@ pub fn location(py: Python<'_>, name: Option<&Any>, dir: Option<&Any>) -> Result
     match (given(name), given(dir)) {
         (true, true) => Err(Kind::Type.raise(py, "a space has a name or a dir, not both")),
         (true, false) => match name {
-            Some(name) if name.native() == Native::Str => name.text(py).map(Location::Name),
+            Some(name) if name.native() == Native::Str => match name.text(py)? {
+                // What would come of it is no other directory, but is called like one.
+                dots if dots == "." || dots == ".." => {
+                    Err(Kind::Value.raise(py, format!("{dots:?} cannot be the name of a space")))
+                }
+                name => Ok(Location::Name(name)),
+            },
             _ => Err(Kind::Type.raise(py, "the name of a space is a str")),
         },
         (false, true) => {
             let Some(dir) = dir else { return Ok(Location::Anonymous) };
             let path = py.import(c"os")?.call_method(py, c"fspath", &[dir])?.text(py)?;
+            if path.is_empty() {
+                return Err(Kind::Value.raise(py, "the dir of a space cannot be ''"));
+            }
             match std::path::absolute(PathBuf::from(path)) {
                 Ok(path) => Ok(Location::Directory(path)),
                 Err(error) => Err(Kind::Os.raise(py, error.to_string())),
@@ -137,11 +146,21 @@ fn refuse_inside(py: Python<'_>, interpreter: &Interpreter) -> Result<()> {
     if interpreter.current(py).is_some() { Err(crossed(py, interpreter)) } else { Ok(()) }
 }
 
+/// Why there is no space at `location`.
+#[cold]
+pub fn refused(py: Python<'_>, interpreter: &Interpreter, location: &Location, error: &OpenError) -> Raised {
+    match (location, error) {
+        (Location::Directory(dir), OpenError::Arena(error)) => interpreter.errors.directory(py, dir, error),
+        _ => None,
+    }
+    .unwrap_or_else(|| open_failed(py, interpreter, error))
+}
+
 fn make(py: Python<'_>, interpreter: &Rc<Interpreter>, location: Location, choice: Choice) -> Result<Object> {
     refuse_inside(py, interpreter)?;
     match registry::create(&location, choice) {
         Ok(membership) => Space::open(py, interpreter, membership, location).map(Own::into_object),
-        Err(error) => Err(open_failed(py, interpreter, &error)),
+        Err(error) => Err(refused(py, interpreter, &location, &error)),
     }
 }
 
@@ -179,7 +198,8 @@ fn attach(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Obje
     let [name, dir] = arguments.take(py, &ATTACH)?;
     let interpreter = interpreter(py, module)?;
     let location = location(py, name, dir)?;
-    attach_at(py, interpreter, location, None, None)?.map_err(|error| open_failed(py, interpreter, &error))
+    attach_at(py, interpreter, location.clone(), None, None)?
+        .map_err(|error| refused(py, interpreter, &location, &error))
 }
 
 /// Attaches what a pickle names.
@@ -190,7 +210,8 @@ fn attach_again(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Resul
     let interpreter = interpreter(py, module)?;
     let location = location(py, name, dir)?;
     let uuid = uuid.filter(|uuid| uuid.native() == Native::Bytes).map_or(&[][..], Any::bytes);
-    attach_at(py, interpreter, location, Some(uuid), None)?.map_err(|error| open_failed(py, interpreter, &error))
+    attach_at(py, interpreter, location.clone(), Some(uuid), None)?
+        .map_err(|error| refused(py, interpreter, &location, &error))
 }
 
 fn open(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
@@ -212,18 +233,24 @@ fn open_or_make(
 ) -> Result<Object> {
     // A creator and an unlinker may take turns; so often in a row that is no accident.
     const TRIES: u32 = 8;
+    let mut taken = None;
     for _ in 0..TRIES {
         match attach_at(py, interpreter, location.clone(), None, policy)? {
             Ok(space) => return Ok(space),
             Err(OpenError::Arena(ArenaError::NotFound { .. })) => {}
-            Err(error) => return Err(open_failed(py, interpreter, &error)),
+            Err(error) => return Err(refused(py, interpreter, &location, &error)),
         }
         refuse_inside(py, interpreter)?;
         match registry::create(&location, choice) {
             Ok(membership) => return Space::open(py, interpreter, membership, location).map(Own::into_object),
-            Err(OpenError::Arena(ArenaError::AlreadyExists { .. })) => {}
-            Err(error) => return Err(open_failed(py, interpreter, &error)),
+            Err(error @ OpenError::Arena(ArenaError::AlreadyExists { .. })) => taken = Some(error),
+            Err(error) => return Err(refused(py, interpreter, &location, &error)),
         }
+    }
+    if let (Location::Directory(dir), Some(OpenError::Arena(error))) = (&location, &taken)
+        && let Some(raised) = interpreter.errors.directory(py, dir, error)
+    {
+        return Err(raised);
     }
     Err(Kind::Os.raise(py, "the space is made and removed again and again by somebody else"))
 }
@@ -232,12 +259,13 @@ fn unlink(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Obje
     const UNLINK: Signature<2> = Signature { function: "unlink", names: ["name", "dir"], required: 0, positional: 1 };
     let [name, dir] = arguments.take(py, &UNLINK)?;
     let interpreter = interpreter(py, module)?;
-    let Some(place) = location(py, name, dir)?.place() else {
+    let location = location(py, name, dir)?;
+    let Some(place) = location.place() else {
         return Err(Kind::Type.raise(py, "which space? Give its name or its dir"));
     };
     match native::unlink(&place) {
         Ok(()) => Ok(py.none()),
-        Err(error) => Err(interpreter.errors.arena(py, &error)),
+        Err(error) => Err(refused(py, interpreter, &location, &error.into())),
     }
 }
 

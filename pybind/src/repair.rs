@@ -14,17 +14,20 @@ use crate::errors::Errors;
 use crate::ffi::error::taken;
 use crate::ffi::method::Signature;
 use crate::ffi::{Any, Arguments, Kind, Object, Python, Raised, Result, gil};
-use crate::functions::{interpreter, location};
+use crate::functions::{interpreter, location, refused};
 
 /// `pso.repair()`.
 pub fn repair(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
     const REPAIR: Signature<2> = Signature { function: "repair", names: ["name", "dir"], required: 0, positional: 1 };
     let [name, dir] = arguments.take(py, &REPAIR)?;
-    let errors = &interpreter(py, module)?.errors;
-    let Some(place) = location(py, name, dir)?.place() else {
+    let interpreter = interpreter(py, module)?;
+    let errors = &interpreter.errors;
+    let location = location(py, name, dir)?;
+    let Some(place) = location.place() else {
         return Err(Kind::Type.raise(py, "which space? Give its name or its dir"));
     };
-    let (platform, layout) = native::attach(&place).map_err(|error| errors.arena(py, &error))?;
+    let (platform, layout) =
+        native::attach(&place).map_err(|error| refused(py, interpreter, &location, &error.into()))?;
     let repaired = repair_aside(py, errors, &platform, layout)?;
     let repaired = repaired.map_err(|error| errors.not_repaired(py, &error))?;
     let mended: Result<Vec<Object>> = repaired.mended.iter().map(|mended| py.str(&mended.to_string())).collect();

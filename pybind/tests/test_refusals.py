@@ -43,3 +43,36 @@ def test_a_wait_of_a_queue_that_ends_by_itself_is_none_without_end(space):
     empty = space.Queue(1)
     with pytest.raises(queue.Empty):
         space.run(lambda: empty.get(timeout=0.05))
+
+
+# --- Places ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_directory_with_other_files_is_said_to_be_that(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for make in [pso.open, pso.create, lambda dir: pso.create(dir=dir, exist_ok=True)]:
+        with pytest.raises(FileExistsError, match="is not empty, and holds no space") as caught:
+            make(dir=tmp_path)
+        assert str(tmp_path) in str(caught.value)
+    for look in [pso.attach, pso.unlink, pso.repair]:
+        with pytest.raises(FileNotFoundError, match=f"no space in the directory {tmp_path}$"):
+            look(dir=tmp_path)
+        with pytest.raises(FileNotFoundError, match=f"no directory {tmp_path}/none$"):
+            look(dir=tmp_path / "none")
+    with pytest.raises(FileExistsError, match="is no directory"):
+        pso.create(dir=tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def test_a_space_that_is_there_is_said_to_be_there(tmp_path):
+    with pso.create(dir=tmp_path / "space", size="1M"), pytest.raises(FileExistsError, match="already exists"):
+        pso.create(dir=tmp_path / "space", size="1M")
+
+
+@pytest.mark.parametrize("call", [pso.create, pso.attach, pso.open, pso.unlink])
+def test_names_and_places_that_can_be_none_are_value_errors(call):
+    for name in (".", ".."):
+        with pytest.raises(ValueError, match="cannot be the name of a space"):
+            call(name)
+    with pytest.raises(ValueError, match="cannot be ''"):
+        call(dir="")

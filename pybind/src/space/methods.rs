@@ -45,7 +45,7 @@ static METHODS: [Method<Space>; 18] = [
     Method::one(c"record", Space::record, c"record($self, path, /)\n--\n\nRecord the transactions that this process commits in the space, until the Recording that is returned is closed.\n\nUse it as a context manager, or call close(). Each process writes a file of its own; `pso trace merge` puts them together, `pso replay` runs them again.\n\nRaises OSError if path cannot be written, RuntimeError if this process records the space already."),
     Method::plain(c"_address", Space::address, c"_address($self, /)\n--\n\nHow another process finds this space."),
     Method::plain(c"__enter__", Space::enter, c"__enter__($self, /)\n--\n\nThe space itself."),
-    Method::many(c"__exit__", Space::exit, c"__exit__($self, /, *exception)\n--\n\nClose the space."),
+    Method::many(c"__exit__", Space::exit, c"__exit__($self, /, *exception)\n--\n\nClose the space, for all in this interpreter who have opened it."),
     Method::plain(c"__reduce__", Space::reduce, c"__reduce__($self, /)\n--\n\nPickled as its address."),
     Method::END,
 ];
