@@ -1,7 +1,7 @@
 //! Dict keys on their way in. Short ones reach the engine without allocation.
 //!
 //! Lookups take what the builtin takes: an object that hashes but cannot be stored is in no dict of ours, unless it is an
-//! instance of a subclass of a native type (`IntEnum`), which equals its base value. Stores take natives only.
+//! instance of a subclass of a native type (`IntEnum`), which stands for its base value where its own hash and `==` say so. Stores take natives only.
 
 use std::cell::{Cell, RefCell};
 
@@ -138,23 +138,54 @@ pub fn with_key<R>(
 /// The key that `object` is; none for one that no dict of ours can hold.
 #[cold]
 pub fn owned(py: Python<'_>, space: &Space, object: &Any, purpose: Purpose<'_>) -> Result<Option<OwnedKey>> {
-    OwnedKey::new(py, space, object, purpose, 0)
+    OwnedKey::new(py, space, object, purpose, object, 0)
 }
 
 /// The key to store.
 pub fn stored(py: Python<'_>, space: &Space, object: &Any, container: &dyn Fn() -> String) -> Result<OwnedKey> {
-    match OwnedKey::new(py, space, object, Purpose::Store(container), 0)? {
+    match OwnedKey::new(py, space, object, Purpose::Store(container), object, 0)? {
         Some(key) => Ok(key),
-        None => Err(refused(py, space, object, container)),
+        None => Err(refused(py, space, object, object, container)),
     }
 }
 
 impl OwnedKey {
-    fn new(py: Python<'_>, space: &Space, object: &Any, purpose: Purpose<'_>, depth: usize) -> Result<Option<Self>> {
+    /// `whole`: the key that `object` is, or is in; messages name it.
+    fn new(
+        py: Python<'_>,
+        space: &Space,
+        object: &Any,
+        purpose: Purpose<'_>,
+        whole: &Any,
+        depth: usize,
+    ) -> Result<Option<Self>> {
         let native = match (object.native(), purpose) {
             (Native::Other, Purpose::Lookup) => object.native_base(),
-            (native, _) => native,
+            (native, _) => return Self::of_native(py, space, object, native, purpose, whole, depth),
         };
+        // First: what is not hashable finds nothing, whatever it is made of.
+        let own = object.compares_by_itself(native);
+        let hash = if own { object.hash(py)? } else { 0 };
+        let key = Self::of_native(py, space, object, native, purpose, whole, depth)?;
+        match &key {
+            Some(like) if own => {
+                let base = like.to_object(py)?;
+                let finds = hash == base.hash(py)? && object.equals(py, &base)?;
+                Ok(key.filter(|_| finds))
+            }
+            _ => Ok(key),
+        }
+    }
+
+    fn of_native(
+        py: Python<'_>,
+        space: &Space,
+        object: &Any,
+        native: Native,
+        purpose: Purpose<'_>,
+        whole: &Any,
+        depth: usize,
+    ) -> Result<Option<Self>> {
         Ok(Some(match native {
             Native::None => Self::None,
             Native::Bool => Self::Bool(object.is_true_constant()),
@@ -170,7 +201,7 @@ impl OwnedKey {
                     raised.clear(py);
                     return match purpose {
                         Purpose::Lookup => Ok(None),
-                        Purpose::Store(container) => Err(lone_surrogates(py, space, &path_of(py, object, container))),
+                        Purpose::Store(container) => Err(lone_surrogates(py, space, &path_of(py, whole, container))),
                     };
                 }
                 Err(raised) => return Err(raised),
@@ -183,7 +214,7 @@ impl OwnedKey {
                 let mut known = true;
                 for item in object.tuple_items(py)? {
                     // All are looked at, so that an unhashable one raises as it does in a builtin.
-                    match Self::new(py, space, &item, purpose, depth + 1)? {
+                    match Self::new(py, space, &item, purpose, whole, depth + 1)? {
                         Some(item) => memory::push(py, &mut items, item)?,
                         None => known = false,
                     }
@@ -197,7 +228,7 @@ impl OwnedKey {
                 object.check_hashable(py)?;
                 return match purpose {
                     Purpose::Lookup => Self::like_int(py, object),
-                    Purpose::Store(container) => Err(refused(py, space, object, container)),
+                    Purpose::Store(container) => Err(refused(py, space, object, whole, container)),
                 };
             }
         }))
@@ -217,6 +248,26 @@ impl OwnedKey {
             Integer::Small(value) => Self::Int(value),
             Integer::Large { negative, magnitude } => Self::Large(negative, magnitude),
         }))
+    }
+
+    /// The key as a plain value.
+    fn to_object(&self, py: Python<'_>) -> Result<Object> {
+        match self {
+            Self::None => Ok(py.none()),
+            Self::Bool(value) => Ok(py.bool(*value)),
+            Self::Int(value) => py.int(*value),
+            Self::Large(negative, magnitude) => py.large_int(*negative, magnitude),
+            Self::Float(value) => py.float(*value),
+            Self::Text(text) => py.str(text.as_str()),
+            Self::Bytes(bytes) => py.bytes(bytes.bytes()),
+            Self::Tuple(items) => {
+                let mut objects = memory::with_capacity(py, items.len())?;
+                for item in items {
+                    objects.push(item.to_object(py)?);
+                }
+                py.tuple(objects)
+            }
+        }
     }
 
     /// The key as the engine wants it.
@@ -239,13 +290,13 @@ fn path_of(py: Python<'_>, object: &Any, container: &dyn Fn() -> String) -> Stri
 }
 
 #[cold]
-fn refused(py: Python<'_>, space: &Space, object: &Any, container: &dyn Fn() -> String) -> Raised {
-    let path = path_of(py, object, container);
+fn refused(py: Python<'_>, space: &Space, object: &Any, whole: &Any, container: &dyn Fn() -> String) -> Raised {
+    let path = path_of(py, whole, container);
     if proxy::of(space.interpreter(), object).is_some() {
         let message = format!("cannot share {path}: a shared '{}' cannot be a key", object.class_name());
         return Raised::with(py, &space.interpreter().errors.not_shareable, message);
     }
-    proxy::not_shareable(py, space, object, &path)
+    proxy::not_shareable(py, space, object, &path, "int, float, bool, None, str, bytes and tuples of these can be keys")
 }
 
 /// Raises that a str cannot be shared.

@@ -116,6 +116,11 @@ impl List {
         Space::list(space, py, held.handle(), Some(held)).map(Own::into_object)
     }
 
+    /// What one of several new items is called in messages: where it comes to stand is not known yet.
+    fn new_item(&self, number: usize) -> String {
+        format!("item {number} of what is put into {}", self.proxy().name("list"))
+    }
+
     fn fetched(&self, py: Python<'_>) -> Result<Vec<Fetched>> {
         let handle = self.handle();
         self.space().operate(py, |tx| snapshot::list_items(py, &mut Look::new(self.space()), tx, handle))
@@ -131,7 +136,7 @@ impl List {
 
     pub(crate) fn extend(this: &Instance<Self>, py: Python<'_>, source: &Any) -> Result<Object> {
         this.with_source(py, source, |items| {
-            let (plan, drafts) = plan::drafts(py, this.space(), &items, &|number| this.path(number))?;
+            let (plan, drafts) = plan::drafts(py, this.space(), &items, &|number| this.new_item(number))?;
             let handle = this.handle();
             this.space().operate(py, |tx| {
                 for value in encode_all(py, tx, &plan, &drafts)? {
@@ -174,7 +179,7 @@ impl List {
             return Err(Kind::Type.raise(py, message));
         }
         self.with_source(py, value, |items| {
-            let (plan, drafts) = plan::drafts(py, self.space(), &items, &|number| self.path(number))?;
+            let (plan, drafts) = plan::drafts(py, self.space(), &items, &|number| self.new_item(number))?;
             let handle = self.handle();
             let (range, change) = self.space().operate(py, |tx| {
                 let before = words(py, tx, handle)?;

@@ -312,7 +312,7 @@ impl<'a> Maker<'a> {
                     format!("cannot share {path}: it lives in another space (x.to_python() gives plain values)");
                 Err(Raised::with(py, &self.space.interpreter().errors.cross_space, message))
             }
-            None => Err(proxy::not_shareable(py, self.space, object, &self.path_to(py, place))),
+            None => Err(proxy::not_shareable(py, self.space, object, &self.path_to(py, place), proxy::ACCEPTED)),
         }
     }
 
@@ -384,13 +384,18 @@ impl<'a> Maker<'a> {
             steps.push(&place.step);
             next = place.parent;
         }
-        let mut path = (self.path)();
+        let start = (self.path)();
+        let mut path = String::new();
         for step in steps.iter().rev() {
             match step {
                 Step::Index(index) => path += &format!("[{index}]"),
                 Step::Key(key) => path += &format!("[{}]", key.repr_text(py)),
             }
         }
-        path
+        // Words are no expression that could go on.
+        match start.starts_with("item ") && !path.is_empty() {
+            true => format!("{path} of {start}"),
+            false => start + &path,
+        }
     }
 }

@@ -258,10 +258,29 @@ pub fn is_held(interpreter: &Interpreter, object: &Any) -> bool {
     types.queue.cast(object).is_some_and(|queue| queue.proxy().is_held())
 }
 
-/// Raises that an object cannot be shared, naming where it stands.
+/// What can be shared, for messages.
+pub const ACCEPTED: &str = "int, float, bool, None, str, bytes, tuple, list, dict and objects of the space are";
+
+/// Raises that an object cannot be shared, naming where it stands, and what can.
 #[cold]
-pub fn not_shareable(py: Python<'_>, space: &Space, object: &Any, path: &str) -> Raised {
-    let message = format!("cannot share {path}: '{}' objects are local to a process", object.class_name());
+pub fn not_shareable(py: Python<'_>, space: &Space, object: &Any, path: &str, accepted: &str) -> Raised {
+    let class = object.class_name();
+    let base = match object.native_base() {
+        Native::Int => "int",
+        Native::Float => "float",
+        Native::Str => "str",
+        Native::Bytes => "bytes",
+        Native::Tuple => "tuple",
+        Native::List => "list",
+        Native::Dict => "dict",
+        Native::None | Native::Bool | Native::Other => "",
+    };
+    let message = match base {
+        "" => format!("cannot share {path}: objects of the class '{class}' are not supported; {accepted}"),
+        base => format!(
+            "cannot share {path}: '{class}' is a subclass of {base}, and would come back as {base}; {base}(x) can be shared"
+        ),
+    };
     Raised::with(py, &space.interpreter().errors.not_shareable, message)
 }
 

@@ -31,8 +31,8 @@ impl Class for Queue {
 }
 
 static METHODS: [Method<Queue>; 10] = [
-    Method::many(c"put", Queue::put, c"put($self, item, block=True, timeout=None)\n--\n\nPut an item in, waiting for room if need be.\n\nRaises queue.Full if there is none at once (block=False) or in timeout seconds; those of a transaction count from its first such wait."),
-    Method::many(c"get", Queue::get, c"get($self, block=True, timeout=None)\n--\n\nTake the oldest item out, waiting for one if need be.\n\nRaises queue.Empty if there is none at once (block=False) or in timeout seconds; those of a transaction count from its first such wait."),
+    Method::many(c"put", Queue::put, c"put($self, item, block=True, timeout=None)\n--\n\nPut an item in, waiting for room if need be.\n\nRaises queue.Full if there is none at once (block=False) or in timeout seconds; those of a transaction count from its first such wait. RuntimeError at once, instead of a wait, in a with block of space.transaction(), where nobody could make room."),
+    Method::many(c"get", Queue::get, c"get($self, block=True, timeout=None)\n--\n\nTake the oldest item out, waiting for one if need be.\n\nRaises queue.Empty if there is none at once (block=False) or in timeout seconds; those of a transaction count from its first such wait. RuntimeError at once, instead of a wait, in a with block of space.transaction(), where nobody could put one in."),
     Method::one(c"put_nowait", Queue::put_nowait, c"put_nowait($self, item, /)\n--\n\nput(item, block=False)"),
     Method::plain(c"get_nowait", Queue::get_nowait, c"get_nowait($self, /)\n--\n\nget(block=False)"),
     Method::plain(c"qsize", Queue::qsize, c"qsize($self, /)\n--\n\nNumber of items at this moment."),
@@ -165,7 +165,7 @@ impl Queue {
     }
     fn put_item(&self, py: Python<'_>, item: &Any, patience: Patience) -> Result<Object> {
         let (space, handle) = (self.0.space(), self.0.handle());
-        let (plan, draft) = plan::draft(py, space, item, &|| "the item of a queue".to_owned())?;
+        let (plan, draft) = plan::draft(py, space, item, &|| "item of a queue".to_owned())?;
         let done = self.wait(py, patience, |tx| {
             // Room first: what is made for an item that does not go in would be garbage.
             if !queue::has_room(tx, handle)? {

@@ -3,6 +3,9 @@
 Each sentence is checked by the words that say what to do, or where.
 """
 
+import collections
+import datetime
+import enum
 import queue
 import threading
 
@@ -76,3 +79,130 @@ def test_names_and_places_that_can_be_none_are_value_errors(call):
             call(name)
     with pytest.raises(ValueError, match="cannot be ''"):
         call(dir="")
+
+
+# --- Keys that compare by themselves ---------------------------------------------------------------------------------
+
+
+class Caseless(str):
+    def __eq__(self, other):
+        return self.lower() == other.lower()
+
+    def __hash__(self):
+        return hash(self.lower())
+
+
+class UnlikeAll(int):
+    def __eq__(self, other):
+        return False
+
+    __hash__ = int.__hash__
+
+
+class OtherHash(int):
+    def __hash__(self):
+        return int.__hash__(self) + 1
+
+
+class Unhashable(str):
+    __hash__ = None
+
+
+class UnlikePair(tuple):
+    __slots__ = ()
+
+    def __eq__(self, other):
+        return False
+
+    __hash__ = tuple.__hash__
+
+
+class Point(collections.namedtuple("Point", "x y")):
+    __slots__ = ()
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+class Ordered(int):
+    def __lt__(self, other):
+        return int.__gt__(self, other)
+
+
+def test_a_key_with_a_hash_or_comparison_of_its_own_finds_what_that_says(space):
+    plain = {"a": "a", "B": "B", 1: "one", 1.5: "float", b"x": "bytes", (1, 2): "pair"}
+    shared = space.Dict(plain)
+    # A builtin dict gives the same for each.
+    for key in [
+        UnlikeAll(1),
+        OtherHash(1),
+        UnlikePair((1, 2)),
+        (UnlikeAll(1), 2),
+        Caseless("a"),
+        Caseless("B"),
+        Point(1, 2),
+        Point(Number.ONE, 2),
+        Number.ONE,
+        Ordered(1),
+    ]:
+        assert shared.get(key) == plain.get(key), key
+        assert (key in shared) == (key in plain), key
+        assert (key in shared.keys()) == (key in plain.keys()), key
+        assert ((key, plain.get(key)) in shared.items()) == ((key, plain.get(key)) in plain.items()), key
+
+
+def test_what_is_not_hashable_is_no_key_whatever_it_is_made_of(space):
+    shared = space.Dict({"a": 1, ("a",): 2})
+    for key in [Unhashable("a"), (Unhashable("a"),)]:
+        for access in [
+            lambda key=key: key in shared,
+            lambda key=key: shared.get(key),
+            lambda key=key: shared[key],
+            lambda key=key: shared.pop(key, None),
+            lambda key=key: shared.__delitem__(key),
+        ]:
+            with pytest.raises(TypeError, match="unhashable type: 'Unhashable'"):
+                access()
+    assert shared == {"a": 1, ("a",): 2}
+
+
+# --- What cannot be shared, and what can -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("act", "sentence"),
+    [
+        (
+            lambda root: root.update({(1, Number.ONE): 1}),
+            "the key (1, <Number.ONE: 1>) of root: 'Number' is a subclass of int, and would come back as int; "
+            "int(x) can be shared",
+        ),
+        (
+            lambda root: root.__setitem__("day", datetime.date(2026, 1, 2)),
+            "root['day']: objects of the class 'date' are not supported; int, float, bool, None, str, bytes, tuple, "
+            "list, dict and objects of the space are",
+        ),
+        (lambda root: root.__setitem__(datetime.date(2026, 1, 2), 1), "bytes and tuples of these can be keys"),
+        (lambda root: root.__setitem__("a", collections.OrderedDict()), "dict(x) can be shared"),
+        (lambda root: root.__setitem__("a", Point(1, 2)), "tuple(x) can be shared"),
+        (lambda root: root["list"].extend([1, object()]), "share item 1 of what is put into list: "),
+        (lambda root: root["list"].__setitem__(slice(2, 3), [object()]), "share item 0 of what is put into list: "),
+        (lambda root: root["list"].extend([[1, {"a": {1}}]]), "share [1]['a'] of item 0 of what is put into list: "),
+        (lambda root: root["queue"].put([1, [2, {3}]]), "share [1][1] of item of a queue: "),
+        (lambda root: root["list"].append({1}), "share list[-1]: "),
+    ],
+)
+def test_a_refusal_names_the_place_and_the_cure(space, act, sentence):
+    space.root.update(list=[0, 1, 2, 3], queue=space.Queue(2))
+    with pytest.raises(pso.NotShareableError) as caught:
+        act(space.root)
+    assert sentence in str(caught.value)
+
+
+def test_what_no_space_can_take_is_too_large_in_a_small_one(space):
+    with pso.create(size="8M") as small:
+        for length, error in [(10**8, pso.TooLargeError), (10**7, pso.ArenaFull)]:
+            with pytest.raises(error):
+                small.root["x"] = "x" * length
+            assert small.root == {}

@@ -6,7 +6,7 @@ use pyo3_ffi as c;
 
 use super::entry::{conjure, enter};
 use super::error::check;
-use super::natives::room_for;
+use super::natives::{Native, room_for};
 use super::slot::Comparison;
 use super::{Any, Class, Instance, Object, Python, Result, outward};
 
@@ -158,8 +158,32 @@ impl Any {
     }
     /// `hash(self)`, for its errors.
     pub fn check_hashable(&self, py: Python<'_>) -> Result<()> {
+        self.hash(py).map(drop)
+    }
+    /// `hash(self)`
+    pub fn hash(&self, py: Python<'_>) -> Result<isize> {
         // SAFETY: a live object.
-        check(py, if unsafe { outward::PyObject_Hash(self.as_ptr()) } == -1 { -1 } else { 0 }).map(drop)
+        let hash = unsafe { outward::PyObject_Hash(self.as_ptr()) };
+        check(py, if hash == -1 { -1 } else { 0 })?;
+        Ok(hash)
+    }
+    /// Whether an instance of a subclass of `base` has a hash or a comparison of its own.
+    pub fn compares_by_itself(&self, base: Native) -> bool {
+        // SAFETY: takes addresses of the interpreter's statics, and reads slots of them and of the type of a live object.
+        unsafe {
+            let base = match base {
+                Native::Str => &raw mut c::PyUnicode_Type,
+                Native::Int => &raw mut c::PyLong_Type,
+                Native::Float => &raw mut c::PyFloat_Type,
+                Native::Bytes => &raw mut c::PyBytes_Type,
+                Native::Tuple => &raw mut c::PyTuple_Type,
+                _ => return false,
+            };
+            let class = c::Py_TYPE(self.as_ptr());
+            let hash = |class: *mut c::PyTypeObject| (*class).tp_hash.map(|slot| slot as usize);
+            let compare = |class: *mut c::PyTypeObject| (*class).tp_richcompare.map(|slot| slot as usize);
+            hash(class) != hash(base) || compare(class) != compare(base)
+        }
     }
     /// `repr(self)`
     pub fn repr(&self, py: Python<'_>) -> Result<Object> {
