@@ -19,7 +19,7 @@ pub struct Corrupt {
 
 /// A handle that names nothing any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the object behind handle {:#018x} is gone", handle.raw())]
+#[error("the object behind handle {:#018x} is gone, or not committed yet", handle.raw())]
 pub struct Stale {
     /// The handle.
     pub handle: Handle,
@@ -63,7 +63,7 @@ pub enum Full {
         space_bytes: u64,
     },
     /// More than lies side by side in any space of this kind, however much of it is free.
-    #[error("a value of {bytes} bytes is too long: in this space at most {most_bytes} lie side by side")]
+    #[error("a value of {bytes} bytes is too long: at most {most_bytes} lie side by side, however large the space is")]
     TooLarge {
         /// Asked for.
         bytes: u64,

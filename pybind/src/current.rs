@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use crate::ffi::class::NOT_CONSTRUCTIBLE;
-use crate::ffi::slot::Slot;
+use crate::ffi::slot::{Comparison, Slot};
 use crate::ffi::{Any, Class, Instance, Kind, Method, NoExtra, Object, Property, Python, Result, Type};
 use crate::interpreter::Interpreter;
 use crate::transaction::Transaction;
@@ -36,6 +36,8 @@ impl Current {
             Slot::methods(&METHODS),
             Slot::properties(&PROPERTIES),
             Slot::repr(Self::repr),
+            Slot::compare(Self::compare),
+            Slot::hash(Self::hash),
         ];
         Type::new(py, module, c"pso.Transaction", NOT_CONSTRUCTIBLE, slots)
     }
@@ -77,6 +79,19 @@ impl Current {
     }
     fn attempt(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         py.unsigned(this.transaction.attempt())
+    }
+    /// It is one for each time that it is asked for: equal where they are of one transaction.
+    fn compare(this: &Instance<Self>, py: Python<'_>, other: &Any, comparison: Comparison) -> Result<Object> {
+        let Some(other) = this.interpreter.types.current.cast(other) else { return Ok(py.not_implemented()) };
+        let same = Rc::ptr_eq(&this.transaction, &other.transaction);
+        match comparison {
+            Comparison::Equal => Ok(py.bool(same)),
+            Comparison::NotEqual => Ok(py.bool(!same)),
+            _ => Ok(py.not_implemented()),
+        }
+    }
+    fn hash(this: &Instance<Self>, _py: Python<'_>) -> Result<usize> {
+        Ok(Rc::as_ptr(&this.transaction).addr())
     }
     fn repr(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let over = if this.under_way(py).is_some() { "" } else { ", over" };

@@ -206,3 +206,34 @@ def test_what_no_space_can_take_is_too_large_in_a_small_one(space):
             with pytest.raises(error):
                 small.root["x"] = "x" * length
             assert small.root == {}
+
+
+# --- The transaction itself ------------------------------------------------------------------------------------------
+
+
+def test_the_same_transaction_is_equal_to_itself(space):
+    seen = []
+    with space.transaction() as tx:
+        assert pso.current() == tx and not pso.current() != tx and hash(pso.current()) == hash(tx)
+        seen.append(tx)
+    space.run(lambda: seen.append(pso.current()))
+    assert seen[0] != seen[1] and seen[0] != 1 and len(set(seen)) == 2
+
+
+def test_an_object_that_is_not_committed_is_said_to_be_that(space):
+    raised, listed = [], []
+
+    def use():
+        try:
+            listed[0].append(1)
+        except pso.StaleHandleError as error:
+            raised.append(str(error))
+
+    def body():
+        listed[:] = [space.List()]
+        thread = threading.Thread(target=use)
+        thread.start()
+        thread.join()
+
+    space.run(body)
+    assert len(raised) == 1 and raised[0].endswith("is gone, or not committed yet")

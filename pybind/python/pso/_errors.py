@@ -22,7 +22,7 @@ class CrossSpaceError(Error, ValueError):
 
 
 class StaleHandleError(Error, ReferenceError):
-    """The object behind a handle is gone, or the handle never named one."""
+    """The object behind a handle is gone, or not committed yet, or the handle never named one."""
 
 
 class ArenaFull(Error, MemoryError):

@@ -68,6 +68,8 @@ slots! {
     iter = Py_tp_iter, unary, fn(&'a Instance<T>, Python<'a>) -> Object;
     /// `next(x)`
     next = Py_tp_iternext, next, fn(&'a Instance<T>, Python<'a>) -> Option<Object>;
+    /// `hash(x)`
+    hash = Py_tp_hash, length, fn(&'a Instance<T>, Python<'a>) -> usize;
     /// `len(x)` of a mapping
     mapping_len = Py_mp_length, length, fn(&'a Instance<T>, Python<'a>) -> usize;
     /// `len(x)` of a sequence
