@@ -239,7 +239,7 @@ def test_what_a_block_must_not_catch_ends_it(space):
         with space.transaction():
             root["x"] = 1
             try:
-                root["large"] = b"x" * (80 << 20)
+                root["large"] = [b"x" * (40 << 20), b"y" * (40 << 20)]
             except pso.ArenaFull:
                 pass
     assert root == {}

@@ -192,7 +192,7 @@ def test_a_local_object_is_refused_by_its_path_and_nothing_changes(space, culpri
         "root['b'][3]['callback']": lambda: root.__setitem__("b", [0, 1, 2, {"callback": culprit}]),
         "root['b'][0][1]": lambda: root.update({"z": 1, "b": [(1, culprit)]}),
         "root['b']": lambda: root.setdefault("b", culprit),
-        "[1]": lambda: root["a"].extend([[], culprit]),
+        "item 1 of what is put into list": lambda: root["a"].extend([[], culprit]),
         "['x']": lambda: root["a"][3].update(y=1, x=culprit),
     }
     assert root.setdefault("a", culprit) == before["a"], "where the key is, its default is nobody's matter"
