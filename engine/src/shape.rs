@@ -18,8 +18,8 @@ pub const DICT_CELLS: u64 = 2 * SPINE_CELLS + 6;
 pub const DICT_PLACES: u64 = 1 + SPINE_CELLS;
 /// Payload words before the cells of a `Queue` block.
 pub const QUEUE_PREFIX_WORDS: u64 = 2;
-/// Cells of a `Queue` block: the spine, the head, how the ring stands and three that keep distance, the tail.
-pub const QUEUE_CELLS: u64 = SPINE_CELLS + 1 + 4 + 1;
+/// Cells of a `Queue` block: the spine, how the ring stands and three that keep distance, the head and four that do, the tail.
+pub const QUEUE_CELLS: u64 = SPINE_CELLS + 1 + 3 + 1 + 4 + 1;
 /// Where the key of a `DictEntry` stands; its hash stands before.
 pub const ENTRY_KEY: u64 = 1;
 /// Where the place cell of a `DictEntry` stands.

@@ -64,20 +64,20 @@ fn every_build_gives_the_golden_runs() {
 
 /// Kind of trace, memory operations, fingerprint of all of them in their order.
 const GOLDEN: [&str; 6] = [
-    "counter 17591 37b18deea799b553",
-    "bank-1000 22665 a2e772c663a15c0c",
-    "bank-4 24609 4348cb053455d7bb",
-    "long-reader 86645 f1fc56b3bf22230d",
-    "crossing-pairs 72427 7ab477b4c6bf9e19",
-    "queue 20894 520a72678e9db7e0",
+    "counter 17417 233d6beeefeee618",
+    "bank-1000 22407 6e04e655493cc2a6",
+    "bank-4 24331 2eb328ef35e51175",
+    "long-reader 79127 2a67d33e93351ee1",
+    "crossing-pairs 71969 d2d688908f760f24",
+    "queue 20717 b64f86ce86a7fea8",
 ];
 
 /// The same on the machine with differing transfers.
 const GOLDEN_CALIBRATED: [&str; 6] = [
-    "counter 17719 2e308895b27c5266",
-    "bank-1000 22665 0ce9b65da44a629d",
-    "bank-4 25026 c685c4c2e54e4ba8",
-    "long-reader 80378 66d48e6786015f33",
-    "crossing-pairs 71865 1366f7d8e61c8c6f",
-    "queue 20944 803abc06a0790a03",
+    "counter 17461 3d83f2d179b9bcb8",
+    "bank-1000 22407 20c5f6371813e5ee",
+    "bank-4 24639 aab00b1879eb6d15",
+    "long-reader 80157 d47e9343385c1374",
+    "crossing-pairs 69798 b13bda05b9fc11ff",
+    "queue 20745 ceb9fa6ac4c5cd4b",
 ];

@@ -1,8 +1,9 @@
 //! Bounded queue: puts and gets are transactions or part of one, and wait by `retry`.
 //!
 //! ```text
-//! Queue block   [capacity][unused][spine of the slots: first cell, directory cell][head cell]
-//!               [ring cell][6 words unused][tail cell]          head and tail are kept off each other's cache lines
+//! Queue block   [capacity][unused][spine of the slots: first cell, directory cell][ring cell][6 words unused]
+//!               [head cell][8 words unused][tail cell]
+//!               what all read, the head and the tail are kept off each other's cache lines
 //! ```
 //! 1. The head counts what was taken, the tail what was put. Items stand in a ring of slots ([`Ring`]). A slot is absent
 //!    before something was put there and after it was taken.
@@ -27,7 +28,9 @@ const WORDS: u64 = QUEUE_PREFIX_WORDS + QUEUE_CELLS * CELL_WORDS;
 const MOST_OPERATIONS: u64 = INT_MAX as u64 - 1;
 
 /// The cell that says how the ring stands.
-const RING_CELL: u64 = SPINE_CELLS + 1;
+const RING_CELL: u64 = SPINE_CELLS;
+/// The next one that is on another line, wherever a block begins.
+const HEAD_CELL: u64 = RING_CELL + 4;
 /// More doublings of the first eight slots lead past [`MOST_PLACES`].
 const MOST_DOUBLINGS: u64 = 31;
 const _: () = assert!(FIRST_PLACES << MOST_DOUBLINGS >= MOST_PLACES && MOST_PLACES < 1 << 35);
@@ -116,7 +119,7 @@ impl Queue {
     }
     #[inline]
     fn head(self) -> CellAddress {
-        self.cell(SPINE_CELLS)
+        self.cell(HEAD_CELL)
     }
     #[inline]
     fn tail(self) -> CellAddress {

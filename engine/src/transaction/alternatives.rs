@@ -24,6 +24,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::repeats::Repeats;
 use super::{HooksMark, NO_SEQ, Participant};
 use crate::allocator;
 use crate::arena::Arena;
@@ -149,6 +150,8 @@ impl<P: Platform> Participant<P> {
         let unwritten = self.unwrite_since(point.entries, &gone);
         if unwritten.is_ok() {
             self.forget_reads_of(&gone, point.reads);
+            // What stands there no more is to be noted again: others may get that memory.
+            self.repeats = Repeats::default();
             self.keep(point);
         }
         // If it ended the attempt instead, too: no entry says any more that they are to be freed.

@@ -308,6 +308,7 @@ impl<P: Platform> Participant<P> {
     #[cold]
     pub(super) fn forget_failures(&mut self) {
         self.failures = 0;
+        self.watches.lost_before_wait = 0;
         self.had_lull = false;
         self.platform().store(self.slot.starving(), 0, Relaxed);
         self.platform().store(self.slot.hung_limit(), self.limits.hung_ns, Relaxed);

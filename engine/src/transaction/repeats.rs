@@ -1,8 +1,9 @@
 //! Reads of a long attempt that its log has already: a body that goes round and round over the same objects would need a log as long as it runs.
 //!
 //! From [`MANY`] reads on each is looked up in a table of the participant's own before it is noted. Short attempts pay nothing for it. The table forgets:
-//! what it does not know is noted once more. What it knows is in the log of this attempt, which only grows, and with the same version: so the
-//! cell is validated, and what its value names is kept, by the entry that is there.
+//! what it does not know is noted once more. What it knows is in the log of this attempt, and with the same version: so the
+//! cell is validated, and what its value names is kept, by the entry that is there. (Where an alternative is undone, entries go, and all is forgotten.)
+//! Now and then one is noted all the same: a log that grows is a sign of life.
 
 use crate::word::CellAddress;
 
@@ -10,6 +11,8 @@ use crate::word::CellAddress;
 pub(super) const MANY: u64 = 1 << 14;
 /// Reads that are remembered, by a hash: half a MiB.
 const PLACES: usize = 1 << 15;
+/// Of so many that are there one is noted again.
+const TO_A_SIGN: u64 = 1 << 12;
 /// Fibonacci hashing: 2^64 over the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -17,13 +20,16 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
     of: u64,
+    found: u64,
     places: Vec<(u64, u64)>,
 }
 
 impl Repeats {
-    /// Whether it was noted by this attempt.
-    pub fn has(&self, seq: u64, cell: CellAddress, what: u64) -> bool {
-        self.of == seq && self.places.get(place(cell, what)) == Some(&(cell.index(), what))
+    /// Whether it was noted by this attempt, and need not be noted again.
+    pub fn has(&mut self, seq: u64, cell: CellAddress, what: u64) -> bool {
+        let is_there = self.of == seq && self.places.get(place(cell, what)) == Some(&(cell.index(), what));
+        self.found += u64::from(is_there);
+        is_there && !self.found.is_multiple_of(TO_A_SIGN)
     }
 
     /// It was, just now.

@@ -5,7 +5,7 @@
 //! WAITING. Who is PREPARED is left alone for `prepared_ns` only, by whoever meets him at a cell; here he is pushed back, if he has the token and nobody need meet him at one. Who is COMMITTED
 //! is stopped by nobody, and nor is who is irrevocable.
 //!
-//! A sign of life is a cell that was not read or locked before, a step of the status, a sleep. (Not: to read or write a cell again that is locked already. Who does that alone for so long is stopped
+//! A sign of life is a cell that was not read or locked before (or one of some thousand reads of such as were), a step of the status, a sleep. (Not: to read or write a cell again that is locked already. Who does that alone for so long is stopped
 //! like one who computes; and his patience grows in the same way.)
 
 use std::sync::atomic::Ordering::Relaxed;

@@ -40,7 +40,9 @@ fn what_is_read_again_and_again_is_noted_no_more() {
         Ok(reads(tx))
     });
     let noted = done.unwrap();
-    assert!((MANY..MANY + 20).contains(&noted), "{noted}");
+    // One of 4,096 is noted all the same: it shows that the attempt goes on.
+    let most = MANY + 20 + 5 * ROUNDS / 4096;
+    assert!((MANY + 100..most).contains(&noted), "{noted}");
     assert_eq!(fsck_at_rest(&space), vec![]);
 }
 

@@ -103,13 +103,16 @@ impl Reached {
     }
 
     fn handle<P: Platform>(&mut self, arena: &Arena<P>, handle: Handle) {
+        if self.blocks.contains(&handle.raw()) {
+            // A run is looked at once, however many name it.
+            return;
+        }
         match allocator::check_believed(arena, handle) {
             Ok((state, _)) => {
                 // What was retired is on its way out, and somebody names it all the same: it may have been LIVE.
                 self.doubts += u64::from(state.phase == BlockPhase::Retired);
-                if self.blocks.insert(handle.raw()) {
-                    self.pending.push(handle);
-                }
+                self.blocks.insert(handle.raw());
+                self.pending.push(handle);
             }
             Err(_) => {
                 self.doubts += 1;
