@@ -28,6 +28,20 @@ def test_retry_where_nothing_was_read_is_refused(space):
         space.run(lambda: pso.or_else(pso.retry, pso.retry), timeout=20)
 
 
+@pytest.mark.parametrize("make", ["Dict", "List", "Queue"])
+def test_retry_where_only_new_containers_were_named_is_refused(space, make):
+    """What an attempt names stands in its log, too, but nobody changes it."""
+
+    def body():
+        container = getattr(space, make)()
+        if make == "Dict":
+            container.get("x")
+        pso.retry()
+
+    with pytest.raises(RuntimeError, match="has read nothing"):
+        space.run(body, timeout=20)
+
+
 def test_retry_waits_where_another_alternative_has_read_something(space):
     space.root["flag"] = False
 

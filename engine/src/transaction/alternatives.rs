@@ -228,10 +228,10 @@ impl<P: Platform> Participant<P> {
 }
 
 /// The payloads of some blocks: first word, first word behind; in order.
-struct Ranges(Vec<(u64, u64)>);
+pub(super) struct Ranges(Vec<(u64, u64)>);
 
 impl Ranges {
-    fn of<P: Platform>(arena: &Arena<P>, blocks: &[Handle]) -> Self {
+    pub(super) fn of<P: Platform>(arena: &Arena<P>, blocks: &[Handle]) -> Self {
         let range = |block: &Handle| {
             let start = block.block().offset(BLOCK_HEADER_WORDS).index();
             // A block that this attempt made has a size, unless the space is damaged.
@@ -242,7 +242,7 @@ impl Ranges {
         Self(ranges)
     }
 
-    fn contain(&self, word: u64) -> bool {
+    pub(super) fn contain(&self, word: u64) -> bool {
         let after = self.0.partition_point(|&(start, _)| start <= word);
         after > 0 && word < self.0[after - 1].1
     }

@@ -204,7 +204,7 @@ impl<P: Platform> Participant<P> {
     }
 
     /// The blocks that it has made.
-    fn made(&self) -> impl Iterator<Item = Handle> {
+    pub(super) fn made(&self) -> impl Iterator<Item = Handle> {
         let entries = (0..self.entries).map(|number| self.entry(number));
         entries.filter_map(|entry| match entry.target(&self.arena) {
             Some((EntryKind::Allocation, _)) => Handle::from_raw(entry.old_version(&self.arena)),

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
+use super::alternatives::Ranges;
 use super::{Hooks, Participant};
 use crate::allocator;
 use crate::error::Stop;
@@ -179,7 +180,10 @@ impl<P: Platform> Participant<P> {
 
     /// Whether the attempt has read anything that somebody else could change. If not, [`Self::wait_for_change`] waits for nothing.
     pub fn has_read(&self) -> bool {
-        self.reads != 0
+        let constant = self.arena.constant();
+        // What it only names stands under that cell; and what it has made is nobody else's yet.
+        let own = Ranges::of(&self.arena, &self.made().collect::<Vec<_>>());
+        self.reads().any(|(cell, _)| cell != constant && !own.contain(cell.index()))
     }
 
     /// After [`Stop::Retry`]: ends the attempt and sleeps until a cell that it has read changes, or until `deadline_ns`. Then
