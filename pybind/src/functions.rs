@@ -45,7 +45,6 @@ pub static TABLE: &[Method<OfModule>] = &[
     Method::function(c"_before_fork", before_fork, c"_before_fork()\n--\n\nWhat this process holds of its open spaces stays until a child has copied it."),
     Method::function(c"_after_fork", after_fork, c"_after_fork()\n--\n\nIn the parent after a fork, also if it has failed."),
     Method::function(c"_forked", forked, c"_forked()\n--\n\nJoin all open spaces anew, in the child of a fork."),
-    Method::function(c"_collected", collected, c"_collected(phase, info, /)\n--\n\nWhat gc.callbacks are called for."),
     Method::function(c"_finalize", finalize, c"_finalize()\n--\n\nBefore the interpreter ends."),
     Method::END,
 ];
@@ -433,19 +432,9 @@ fn forked(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Obj
     result
 }
 
-fn collected(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
-    const COLLECTED: Signature<2> = Signature { function: "_collected", names: ["", ""], required: 2, positional: 2 };
-    let [phase, _] = arguments.take(py, &COLLECTED)?;
-    if phase.is_some_and(|phase| phase.native() == Native::Str && phase.text(py).is_ok_and(|phase| phase == "stop")) {
-        interpreter(py, module)?.collected(py);
-    }
-    Ok(py.none())
-}
-
 fn finalize(module: &Any, py: Python<'_>, _arguments: Arguments<'_>) -> Result<Object> {
     crate::ffi::gil::finalize(py);
     let interpreter = interpreter(py, module)?;
-    interpreter.end();
     for space in interpreter.spaces.all(py) {
         // A transaction that is under way now is a daemon thread's, which ends with the process.
         if interpreter.transactions_in(&space).is_empty() {

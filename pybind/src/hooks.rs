@@ -41,13 +41,10 @@ fn call_after(py: Python<'_>, interpreter: &Interpreter, raised: Raised, hook: &
     }
 }
 
-/// Runs those of a transaction that somebody else has ended who is in the middle of anything: as finalizers run, so all that they raise is
-/// reported. In a transaction of the thread they wait for the end of the next one.
+/// Runs those of a transaction that somebody else has ended who is in the middle of anything, but in no transaction: as finalizers run, so all
+/// that they raise is reported.
 #[cold]
-pub fn run_anywhere(py: Python<'_>, interpreter: &Interpreter, hooks: Vec<Object>) {
-    if interpreter.current(py).is_some() {
-        return interpreter.leave_hooks(hooks);
-    }
+pub fn run_anywhere(py: Python<'_>, hooks: Vec<Object>) {
     let run = || {
         for hook in hooks {
             if let Err(raised) = hook.call(py, &[]) {

@@ -8,6 +8,7 @@ use crate::current::Current;
 use crate::decorate::{Decorator, Dropping, Transactional};
 use crate::dict::Dict;
 use crate::errors::Errors;
+use crate::ffi::error::pending;
 use crate::ffi::gil;
 use crate::ffi::module::State;
 use crate::ffi::weak::WeakTable;
@@ -92,10 +93,6 @@ pub struct Interpreter {
     /// Hooks of blocks that were ended by somebody who was in a transaction himself, and whether there are any.
     left_hooks: RefCell<Vec<Object>>,
     has_left_hooks: Cell<bool>,
-    /// A block of this thread that CPython's collector has ended, until it is through.
-    buried: Cell<Option<Rc<Transaction>>>,
-    /// The interpreter ends.
-    ending: Cell<bool>,
     /// Attempts of transactions so far.
     attempts: Cell<u64>,
     /// The process whose threads those are.
@@ -149,8 +146,6 @@ impl State for Core {
             transactions: RefCell::default(),
             under_way: Cell::new(0),
             at_rest: Cell::new(true),
-            buried: Cell::new(None),
-            ending: Cell::new(false),
             left_hooks: RefCell::default(),
             has_left_hooks: Cell::new(false),
             attempts: Cell::new(0),
@@ -311,44 +306,37 @@ impl Interpreter {
         self.note_rest();
         self.left_hooks.borrow_mut().extend(hooks);
     }
-    /// Runs those, if the thread is in no transaction.
+    /// Runs those, if the thread is in no transaction. What they raise that is no `Exception` (Ctrl-C, an exit) passes, when all have run.
     #[inline]
-    pub fn run_left_hooks(&self, py: Python<'_>) {
+    pub fn run_left_hooks(&self, py: Python<'_>) -> Result<()> {
+        if !self.has_left_hooks.get() {
+            return Ok(());
+        }
+        if pending(py) {
+            self.run_left_hooks_anywhere(py);
+            return Ok(());
+        }
+        self.run_left_hooks_after(py, Ok(py.none())).map(drop)
+    }
+    /// The same after what ended with `result`, which it gives on.
+    #[inline]
+    pub fn run_left_hooks_after(&self, py: Python<'_>, result: Result<Object>) -> Result<Object> {
         if self.has_left_hooks.get() && self.current(py).is_none() {
-            let left = self.take_left_hooks();
-            hooks::run_anywhere(py, self, left);
+            hooks::run(py, self, self.take_left_hooks(), result)
+        } else {
+            result
+        }
+    }
+    /// The same in the middle of anything, for a finalizer.
+    pub fn run_left_hooks_anywhere(&self, py: Python<'_>) {
+        if self.has_left_hooks.get() && self.current(py).is_none() {
+            hooks::run_anywhere(py, self.take_left_hooks());
         }
     }
     fn take_left_hooks(&self) -> Vec<Object> {
         self.has_left_hooks.set(false);
         self.note_rest();
         self.left_hooks.take()
-    }
-    /// CPython's collector has ended a block of this thread, and may come to its generator only now: what that does in the end (a `finally`) is no
-    /// transaction of its own. So the thread is in the dead one until the collector is through.
-    pub fn bury(&self, py: Python<'_>, transaction: Rc<Transaction>) {
-        if self.ending.get() || self.current(py).is_some() {
-            return;
-        }
-        match watch_collector(py) {
-            Ok(()) => {
-                transaction.bury();
-                self.enter(Rc::clone(&transaction));
-                self.buried.set(Some(transaction));
-            }
-            Err(raised) => raised.clear(py),
-        }
-    }
-    /// The collector is through.
-    pub fn collected(&self, py: Python<'_>) {
-        if let Some(transaction) = self.buried.take() {
-            self.exit(&transaction);
-            self.run_left_hooks(py);
-        }
-    }
-    /// Nothing is left to whoever comes later.
-    pub fn end(&self) {
-        self.ending.set(true);
     }
     /// All transactions under way in `space`.
     pub fn transactions_in(&self, space: &Space) -> Vec<Rc<Transaction>> {
@@ -377,15 +365,4 @@ impl Interpreter {
         let left = self.take_left_hooks();
         drop(left);
     }
-}
-
-/// Has [`Interpreter::collected`] called when CPython's collector is through, this time and from then on.
-fn watch_collector(py: Python<'_>) -> Result<()> {
-    let callbacks = py.import(c"gc")?.attribute(py, c"callbacks")?;
-    let ours = py.import(c"pso._core")?.attribute(py, c"_collected")?;
-    // Taken out while the others are called, it would have one of them left out.
-    if callbacks.call_method(py, c"count", &[&ours])?.machine_int(py)? == 0 {
-        callbacks.call_method(py, c"append", &[&ours])?;
-    }
-    Ok(())
 }

@@ -49,8 +49,6 @@ pub struct Transaction {
     forked: Cell<bool>,
     /// Whether it ended while its participant was taken out.
     ended: Cell<bool>,
-    /// Whether its block is garbage, and its thread is in it only for what its generator still does.
-    buried: Cell<bool>,
     /// When the first `Queue.get(timeout=...)` of this transaction stops waiting, and since when their timeouts count.
     patience: Cell<Option<u64>>,
     patient_since: Cell<Option<u64>>,
@@ -145,7 +143,6 @@ impl Transaction {
             interrupt: RefCell::new(None),
             forked: Cell::new(false),
             ended: Cell::new(false),
-            buried: Cell::new(false),
             patience: Cell::new(None),
             patient_since: Cell::new(None),
             sizes: Sizes::default(),
@@ -211,9 +208,6 @@ impl Transaction {
         if self.forked.get() {
             return space.stopped(py, Stop::Forked);
         }
-        if self.buried.get() {
-            return Kind::Runtime.raise(py, once::DROPPED);
-        }
         Kind::Runtime.raise(
             py,
             "the transaction of this thread is at work or asleep: a signal handler or finalizer cannot take part in it",
@@ -252,13 +246,14 @@ pub fn run(
     body: impl Fn(Python<'_>) -> Result<Object>,
 ) -> Result<Object> {
     let interpreter = space.interpreter();
+    // First: they may begin or end a block.
+    interpreter.run_left_hooks(py)?;
     if let Some(current) = interpreter.current(py) {
         if !current.is_in(space) {
             return Err(space.crossed(py));
         }
         return if limits.readonly { join_read_only(py, &current, space, body) } else { body(py) };
     }
-    interpreter.run_left_hooks(py);
     let transaction = Transaction::start(py, space)?;
     // Counted: the body may drop the last reference to the space.
     let space = space.own();
@@ -271,8 +266,7 @@ pub fn run(
         None => result,
         Some(hooks) => hooks::run(py, interpreter, hooks.of(result.is_ok()), result),
     };
-    interpreter.run_left_hooks(py);
-    result
+    interpreter.run_left_hooks_after(py, result)
 }
 
 /// A part of a transaction that must not write, whatever the rest does.

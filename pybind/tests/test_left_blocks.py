@@ -2,7 +2,6 @@
 has nothing to do with them, or when the collector has taken apart what they need."""
 
 import gc
-import pickle
 import sys
 import threading
 
@@ -132,55 +131,86 @@ def test_hooks_that_a_block_was_left_with_run_when_that_is_dropped_itself(space,
         assert len(another.root) == 0 and notes == [(None, None)]
 
 
-class Ring:
-    """A generator in a ring with a block that is older than it, and so is finalized before it."""
-
-    def __init__(self, space, finish):
-        self.block = space.transaction()
-        self.steps = self.run(space, finish)
-        next(self.steps)
-
-    def run(self, space, finish):
-        with self.block as transaction:
-            transaction.on_abort(lambda: space.root.update(hook=True))
-            try:
-                space.root["x"] = 1
-                yield
-            finally:
-                finish()
+def leave_hooks(space, another, *hooks):
+    """Leaves hooks of a block of `another`, which was dropped in one of `space`, in a thread that is no more."""
+    blocks = [another.transaction()]
+    in_thread(lambda: [blocks[0].__enter__().on_abort(hook) for hook in hooks])
+    outer = space.transaction()
+    in_thread(lambda: (outer.__enter__(), blocks.clear()))
+    return outer
 
 
-FINISHES = {
+OCCASIONS = {
     "operation": lambda space: space.root.update(y=2),
+    "queue": lambda space: space.root["queue"].put(2, timeout=5),
     "transaction": lambda space: space.run(space.root.update, {"y": 2}),
     "alternative": lambda space: pso.or_else(lambda: space.root.update(y=2), list),
-    "queue": lambda space: space.root["queue"].put_nowait(1),
-    "pickle": lambda space: pickle.dumps(space.root["list"]),
+    "block": lambda space: space.transaction().__enter__(),
 }
 
 
-@pytest.mark.parametrize("finish", FINISHES)
-def test_what_a_generator_does_whose_block_the_collector_has_dropped_is_no_transaction(
-    space, finish, monkeypatch, without_collection
-):
-    reported = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda what: reported.append(str(what.exc_value)))
-    before = {"queue": space.Queue(1), "list": [1], "hook": True}
-    space.root.update(before)
-    Ring(space, lambda: FINISHES[finish](space))
-    gc.collect()
-    assert len(reported) == 1 and "the block was garbage" in reported[0]
-    assert pso.current() is None and space.root == before and space.root["queue"].empty()
-    with space.transaction():
-        space.root["z"] = 3
-    assert space.root.pop("z") == 3 and space.root == before
+@pytest.mark.parametrize("occasion", OCCASIONS)
+def test_what_left_hooks_raise_that_is_no_exception_passes_before_anything_is_done(space, occasion):
+    """The danger: a Ctrl-C or an exit is lost, or half of a call is done."""
+    ran = []
+
+    def interrupt():
+        ran.append("interrupt")
+        raise KeyboardInterrupt
+
+    with pso.create(size="2M") as another:
+        another.root["queue"] = another.Queue(3)
+        outer = leave_hooks(space, another, interrupt, lambda: ran.append("last"))
+        with pytest.raises(KeyboardInterrupt):
+            OCCASIONS[occasion](another)
+        assert sorted(ran) == ["interrupt", "last"]
+        assert pso.current() is None and set(another.root) == {"queue"} and another.root["queue"].empty()
+        another.root["y"] = 3
+        assert len(ran) == 2
+        with pytest.raises(RuntimeError, match="which has ended"):
+            outer.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("occasion", ["operation", "transaction", "block"])
+def test_a_call_joins_a_block_that_a_left_hook_has_begun(space, occasion):
+    """The danger: it is decided before the hooks run that the thread is in none, and then it is in two."""
+    with pso.create(size="2M") as another:
+        opened = another.transaction()
+        outer = leave_hooks(space, another, opened.__enter__)
+        block = another.transaction()
+        if occasion == "block":
+            with block:
+                another.root["y"] = 2
+        else:
+            OCCASIONS[occasion](another)
+        assert pso.current() is not None
+        opened.__exit__(KeyError, KeyError(), None)
+        assert pso.current() is None and another.root == {}
+        with pytest.raises(RuntimeError, match="which has ended"):
+            outer.__exit__(None, None, None)
 
 
 def test_a_generator_with_nothing_to_do_whose_block_the_collector_has_dropped_is_silent(
     space, monkeypatch, without_collection
 ):
+    """A block in a ring that is older than the generator is finalized before it."""
     reported, seen = [], []
     monkeypatch.setattr(sys, "unraisablehook", reported.append)
-    Ring(space, lambda: seen.append(pso.current()))
+
+    class Ring:
+        def __init__(self):
+            self.block = space.transaction()
+            self.steps = self.run()
+            next(self.steps)
+
+        def run(self):
+            with self.block:
+                try:
+                    space.root["x"] = 1
+                    yield
+                finally:
+                    seen.append(pso.current())
+
+    Ring()
     gc.collect()
-    assert len(seen) == 1 and reported == []
+    assert seen == [None] and reported == [] and space.root == {}

@@ -27,9 +27,8 @@ pub trait Class: Sized + 'static {
     const COLLECTED: bool = false;
     /// Whether `finalize` does anything.
     const FINALIZED: bool = false;
-    /// Called before the instance goes, and before the collector takes anything apart that it holds: here Python code may run. Also more than once. `collected`:
-    /// by the collector, so that what holds the instance may still run, too.
-    fn finalize(&self, _py: Python<'_>, _collected: bool) {}
+    /// Called before the instance goes, and before the collector takes anything apart that it holds: here Python code may run. Also more than once.
+    fn finalize(&self, _py: Python<'_>) {}
     /// Called once, before anything of the instance goes.
     fn retire(&self, _this: &Any) {}
     /// Shows every reference that it holds.
@@ -302,7 +301,7 @@ unsafe extern "C" fn deallocate<T: Class>(this: *mut c::PyObject) {
         }
         let instance = this.cast::<Instance<T>>();
         if T::FINALIZED {
-            run_finalizer::<T>(this, false);
+            finalize::<T>(this);
         }
         // A panic must not leave through CPython. Whatever comes of the first part, nobody finds the instance after the second; and where that
         // has not come to its end, somebody may: then the memory stays.
@@ -359,16 +358,9 @@ unsafe extern "C" fn traverse<T: Class>(this: *mut c::PyObject, visit: c::visitp
 }
 
 unsafe extern "C" fn finalize<T: Class>(this: *mut c::PyObject) {
-    // SAFETY: the collector calls this for live instances, with the lock.
-    unsafe { run_finalizer::<T>(this, true) };
-}
-
-/// # Safety
-/// Of a live instance, or one that nobody else has any more; the lock is held.
-unsafe fn run_finalizer<T: Class>(this: *mut c::PyObject, collected: bool) {
-    // SAFETY: the caller's promise.
-    let run = || unsafe { Instance::<T>::from_ptr(this).value.finalize(Python::assume(), collected) };
-    let _ = catch_unwind(AssertUnwindSafe(run));
+    // SAFETY: the collector calls this for live instances, and `deallocate` for one that nobody else has any more; both hold the lock.
+    let _ =
+        catch_unwind(AssertUnwindSafe(|| unsafe { Instance::<T>::from_ptr(this).value.finalize(Python::assume()) }));
 }
 
 unsafe extern "C" fn clear<T: Class>(this: *mut c::PyObject) -> c_int {

@@ -38,7 +38,7 @@ impl Space {
         py: Python<'_>,
         body: &mut dyn FnMut(&mut Tx) -> Result<T, Stop>,
     ) -> Result<T> {
-        self.interpreter.run_left_hooks(py);
+        self.interpreter.run_left_hooks(py)?;
         match self.interpreter.current(py) {
             None => self.alone(py, None, Room::default(), body)?.map_err(|stop| self.stopped(py, stop)),
             Some(transaction) => self.operate_inside(py, &transaction, body),
@@ -79,7 +79,7 @@ impl Space {
         deadline_ns: Option<u64>,
         mut body: impl FnMut(&mut Tx) -> Result<T, Stop>,
     ) -> Result<Option<T>> {
-        self.interpreter.run_left_hooks(py);
+        self.interpreter.run_left_hooks(py)?;
         match self.interpreter.current(py) {
             Some(transaction) => self.operate_inside(py, &transaction, &mut body).map(Some),
             None => match self.alone(py, deadline_ns, Room::default(), &mut body)? {

@@ -60,25 +60,15 @@ impl Class for Irrevocable {
 
     /// Blocks that nobody can end any more, for nobody has them, but in a ring: of a generator that was dropped, or whose thread is gone.
     const FINALIZED: bool = true;
-    fn finalize(&self, py: Python<'_>, collected: bool) {
+    fn finalize(&self, py: Python<'_>) {
         let (blocks, interpreter) = (self.entered.take(), self.space.interpreter());
         if blocks.is_empty() {
             return;
         }
         self.dropped.set(true);
-        let me = gil::thread(py);
-        let own = blocks.iter().find_map(|open| match &open.what {
-            Entered::Begun(transaction) if collected && open.thread == me => Some(Rc::clone(transaction)),
-            _ => None,
-        });
         let hooks = self.end(blocks);
-        if !hooks.is_empty() {
-            hooks::run_anywhere(py, interpreter, hooks);
-        }
-        interpreter.run_left_hooks(py);
-        if let Some(transaction) = own {
-            interpreter.bury(py, transaction);
-        }
+        interpreter.leave_hooks(hooks);
+        interpreter.run_left_hooks_anywhere(py);
     }
 
     /// Of a ring that has come together since: hooks of it no longer run, for what they hold may have been taken apart.
@@ -126,6 +116,8 @@ impl Irrevocable {
     fn enter(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let (space, interpreter) = (&this.space, this.space.interpreter());
         let life = gil::life(py, &interpreter.life)?;
+        // First: they may begin or end a block.
+        interpreter.run_left_hooks(py)?;
         let what = match interpreter.current(py) {
             None => Entered::Begun(this.begin(py)?),
             Some(current) if current.is_in(space) => {
@@ -141,7 +133,6 @@ impl Irrevocable {
 
     fn begin(&self, py: Python<'_>) -> Result<Rc<Transaction>> {
         let space = &self.space;
-        space.interpreter().run_left_hooks(py);
         let deadline = self.timeout.map(|seconds| space.deadline(py, seconds)).transpose()?;
         let transaction = Transaction::start(py, space)?;
         let begun = transaction.work(py, space)?.participant().begin_irrevocable(deadline);
@@ -161,7 +152,7 @@ impl Irrevocable {
     fn exit(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
         let failure = arguments.positional().first().filter(|kind| !kind.is_none());
         let Some(Open { thread, life, what }) = this.last_entered(py) else {
-            return if this.dropped.get() { outlived(py, failure, DROPPED) } else { Err(this.not_entered(py)) };
+            return if this.dropped.get() { outlived(py, failure, DROPPED) } else { this.not_entered(py) };
         };
         let interpreter = this.space.interpreter();
         let is_current = |transaction| interpreter.current(py).is_some_and(|current| Rc::ptr_eq(&current, transaction));
@@ -187,13 +178,12 @@ impl Irrevocable {
         let committed = if was_full && !space.is_closed() { make_room(py, &space, committed) } else { committed };
         // After a failure the exception is on its way again when we have answered.
         let result = hooks::run(py, interpreter, hooks, committed.map(|_| py.none()));
-        interpreter.run_left_hooks(py);
-        result
+        interpreter.run_left_hooks_after(py, result)
     }
 
     /// Not by this thread. What a thread has left open that has ended nobody can commit: it is rolled back.
     #[cold]
-    fn not_entered(&self, py: Python<'_>) -> crate::ffi::Raised {
+    fn not_entered(&self, py: Python<'_>) -> Result<Object> {
         let ended: Vec<_> = self.entered.borrow_mut().extract_if(.., |open| open.life.strong_count() == 0).collect();
         let message = match (ended.is_empty(), self.entered.borrow().is_empty()) {
             (false, _) => "the block was entered by another thread, which has ended: nothing of it exists",
@@ -203,9 +193,8 @@ impl Irrevocable {
         let hooks = self.end(ended);
         let raised = Kind::Runtime.raise(py, message);
         let interpreter = self.space.interpreter();
-        hooks::run_anywhere(py, interpreter, hooks);
-        interpreter.run_left_hooks(py);
-        raised
+        interpreter.leave_hooks(hooks);
+        interpreter.run_left_hooks_after(py, Err(raised))
     }
 
     /// What this thread has entered last, taken out.
@@ -226,15 +215,7 @@ impl Irrevocable {
     }
 }
 
-impl Transaction {
-    /// It is over, and its thread stays in it for a moment.
-    pub fn bury(&self) {
-        self.buried.set(true);
-    }
-}
-
-pub(super) const DROPPED: &str =
-    "the block was garbage and is rolled back: what its generator does after that is in none";
+const DROPPED: &str = "the block was garbage and is rolled back: what its generator has done since is no part of it";
 const OVER: &str =
     "the transaction that the block was a part of has ended before it: what the block did since was in none";
 const UNDONE: &str =
