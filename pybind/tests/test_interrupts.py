@@ -28,16 +28,24 @@ def interrupt_once_asleep(thread):
 
 @pytest.fixture
 def wait(space):
-    """A function that waits for a value which another thread has locked, and is interrupted in it."""
+    """A function that waits for a value which another thread has locked, and is interrupted in it.
+
+    That one is no block, at which nobody waits inside of an attempt for long, and goes on: who does nothing for 100 ms is stopped.
+    """
 
     def handler(*_):
         raise Interrupt
 
     def hold():
-        with space.transaction():
+        def body():
             space.root["held"] = 1
             inside.set()
-            over.wait(20)
+            for number in range(1000):
+                if over.wait(0.02):
+                    break
+                space.root[f"goes on {number}"] = number
+
+        space.run(body)
 
     def wait_and_be_interrupted():
         threading.Thread(target=interrupt_once_asleep, args=[threading.get_native_id()]).start()
