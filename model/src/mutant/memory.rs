@@ -53,7 +53,14 @@ impl Mutant {
                 let is_punched = to.owner.is_none() && to.used_for == Use::Unused(Pages::Punched);
                 let forgetful = SuperblockState { generation: 0, ..to }.pack();
                 let operation = Operation::CompareExchange([current, forgetful], orders);
-                is_punched.then(|| Access { operation, ..access }.on(inner))
+                is_punched.then(|| {
+                    let done = Access { operation, ..access }.on(inner);
+                    // With the rest of the header: one that says that nobody ever had it, and how much of it was used, is nobody's for good.
+                    if done.is_ok() {
+                        inner.store(access.address.offset(1), 0, Ordering::Relaxed);
+                    }
+                    done
+                })
             }
             (Fault::AdoptedWithoutExchange, Operation::CompareExchange([current, new], _))
                 if file("allocator/superblock.rs") =>
