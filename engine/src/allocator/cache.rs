@@ -1,7 +1,7 @@
 //! One participant's side of allocation: per size class a magazine of blocks that were seen FREE.
 //!
 //! ```text
-//! allocate   take from the magazine; empty: refill it
+//! allocate   take from the magazine, then what was freed into it; empty: refill it
 //! refill     1 the current superblock: groups with hints, then blocks never used
 //!            2 a few further headers, in turn: a superblock of mine with hints, or an orphan of the class to adopt
 //!            3 claim a superblock and carve it
@@ -70,7 +70,7 @@ impl BlockCache {
         // The everyday case: a magazine that holds blocks is of a class that the geometry has. (Above a kilobyte `allocate_slowly` begins
         // with the same.)
         if let Some(class) = SizeClass::for_small_payload(payload_words)
-            && let Some(block) = self.magazines[class.number()].pop()
+            && let Some(block) = self.magazines[class.number()].pop(arena)
             && let Some(handle) = take(arena, owner, kind, class, block)
         {
             return Ok(handle);
@@ -92,7 +92,7 @@ impl BlockCache {
         // A refill of an empty magazine enters blocks that are FREE and that only we can take: the second turn of the
         // outer loop is the last, but for damaged blocks, which are skipped for good.
         loop {
-            while let Some(block) = self.magazines[class.number()].pop() {
+            while let Some(block) = self.magazines[class.number()].pop(arena) {
                 if let Some(handle) = take(arena, owner, kind, class, block) {
                     return Ok(handle);
                 }
@@ -129,7 +129,8 @@ impl BlockCache {
                 // the hint is a wrong one.
                 if state.owner == Some(owner) {
                     self.own.note(arena.layout(), &superblock, class);
-                    if self.magazines[class.number()].push(handle.block()) {
+                    if let Some(room) = self.magazines[class.number()].room() {
+                        room.enter(handle.block());
                         return true;
                     }
                 }

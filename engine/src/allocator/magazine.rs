@@ -13,9 +13,19 @@ use super::superblock::{Superblock, Use, group_shift};
 const MAGAZINE_BLOCKS: usize = 32;
 
 /// Hints, all of it: `take` looks whether a block is FREE. But a block is in here only while its superblock is mine.
+///
+/// Two stacks that grow towards each other: blocks are taken from the one and freed into the other, until there is nothing to take; then the two change
+/// sides (mimalloc has two lists for it: Leijen, Zorn, de Moura, 2019). A free stores nothing that an allocation loads: where it does, the next
+/// allocation has to wait until it is known where the store goes, which is the end of all that a free looks up, and whoever allocates and frees by turns
+/// does nothing side by side.
 #[derive(Debug)]
 pub struct Magazine {
+    /// How many there are to take, counted from the one end.
     length: usize,
+    /// Where those begin that were freed, up to the other end.
+    freed: usize,
+    /// Which end is the one: 0, or all bits of a place, for then places count from the last one.
+    turned: usize,
     blocks: [WordAddress; MAGAZINE_BLOCKS],
     /// The superblock that refills come from.
     pub current: Option<u64>,
@@ -26,68 +36,102 @@ pub struct Magazine {
 /// A place in a magazine that nothing is in yet.
 pub struct Room<'a> {
     entry: &'a mut WordAddress,
-    length: &'a mut usize,
+    freed: &'a mut usize,
 }
 
 impl Room<'_> {
-    /// Enters a block.
+    /// Enters a block that was freed.
     #[inline(always)]
     pub fn enter(self, block: WordAddress) {
         *self.entry = block;
-        *self.length += 1;
+        *self.freed -= 1;
     }
 }
 
 impl Default for Magazine {
     fn default() -> Self {
-        Self { length: 0, blocks: [WordAddress::new(0); MAGAZINE_BLOCKS], current: None, place: 0 }
+        let blocks = [WordAddress::new(0); MAGAZINE_BLOCKS];
+        Self { length: 0, freed: MAGAZINE_BLOCKS, turned: 0, blocks, current: None, place: 0 }
     }
 }
 
 impl Magazine {
     /// How many more it can hold.
-    pub fn space(&self) -> usize {
-        MAGAZINE_BLOCKS - self.length
+    fn space(&self) -> usize {
+        self.freed - self.length
     }
 
     /// How many it holds.
     pub fn length(&self) -> usize {
-        self.length
+        MAGAZINE_BLOCKS - self.space()
     }
 
-    /// Where the next block goes, if it can hold one more.
+    /// What is at a place, counted from the one end.
+    #[inline(always)]
+    fn at(&mut self, place: usize) -> &mut WordAddress {
+        // The remainder is the number itself, and spares a check.
+        &mut self.blocks[(place ^ self.turned) % MAGAZINE_BLOCKS]
+    }
+
+    /// Where the next block that is freed goes, if it can hold one more.
     #[inline(always)]
     pub fn room(&mut self) -> Option<Room<'_>> {
-        let entry = self.blocks.get_mut(self.length)?;
-        Some(Room { entry, length: &mut self.length })
+        if self.freed <= self.length {
+            return None;
+        }
+        let place = (self.freed - 1) ^ self.turned;
+        Some(Room { entry: &mut self.blocks[place % MAGAZINE_BLOCKS], freed: &mut self.freed })
     }
 
-    /// Enters a block. False: there is no room.
-    #[inline]
-    pub fn push(&mut self, block: WordAddress) -> bool {
-        self.room().map(|room| room.enter(block)).is_some()
+    /// Enters a block to take. False: there is no room.
+    fn push(&mut self, block: WordAddress) -> bool {
+        let has_room = self.length < self.freed;
+        if has_room {
+            *self.at(self.length) = block;
+            self.length += 1;
+        }
+        has_room
     }
 
-    /// Takes out the one that was entered last.
-    #[inline]
-    pub fn pop(&mut self) -> Option<WordAddress> {
+    /// Takes one out.
+    #[inline(always)]
+    pub fn pop<P: Platform>(&mut self, arena: &Arena<P>) -> Option<WordAddress> {
+        if self.length == 0 {
+            // What was freed is to take from here on.
+            (self.length, self.freed) = (MAGAZINE_BLOCKS - self.freed, MAGAZINE_BLOCKS);
+            self.turned ^= MAGAZINE_BLOCKS - 1;
+        }
         self.length = self.length.checked_sub(1)?;
-        Some(self.blocks[self.length])
+        let block = *self.at(self.length);
+        // The next one has rested for as long as the magazine takes to go round: it may have left the nearest cache.
+        arena.platform().prefetch(*self.at(self.length.saturating_sub(1)));
+        Some(block)
     }
 
     /// Forgets all that is in a superblock of so many words, which is mine no more. Gives how many that were.
     pub fn strike(&mut self, superblock: &Superblock, superblock_words: u64) -> usize {
         let memory = superblock.first..superblock.first.offset(superblock_words);
-        let (mut kept, length) = (0, self.length);
-        for index in 0..length {
-            if !memory.contains(&self.blocks[index]) {
-                self.blocks[kept] = self.blocks[index];
+        let before = self.length();
+        let mut kept = 0;
+        for place in 0..self.length {
+            let block = *self.at(place);
+            if !memory.contains(&block) {
+                *self.at(kept) = block;
                 kept += 1;
             }
         }
         self.length = kept;
+        let mut kept = MAGAZINE_BLOCKS;
+        for place in (self.freed..MAGAZINE_BLOCKS).rev() {
+            let block = *self.at(place);
+            if !memory.contains(&block) {
+                kept -= 1;
+                *self.at(kept) = block;
+            }
+        }
+        self.freed = kept;
         self.current = self.current.filter(|current| *current != superblock.number);
-        length - kept
+        before - self.length()
     }
 
     /// Fills the magazine from a superblock, if it is of the class and mine, or nobody's: then it is adopted first. Looks at
