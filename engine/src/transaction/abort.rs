@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 
-use super::{Outcome, Participant, Pause};
+use super::{Hooks, Outcome, Participant, Pause};
 use crate::contention::Standing;
 use crate::error::Stop;
 use crate::participant::EntryKind;
@@ -12,8 +12,14 @@ use crate::word::{ENTRY_MASK, Handle, LockWord, LockedBy, State, Version};
 
 impl<P: Platform> Participant<P> {
     /// Ends the attempt for good: nothing that it wrote exists, and the transaction's age ends. Between attempts it
-    /// forgets that age, and gives back what the logs of a large one have grown by.
+    /// forgets that age, and gives back what the logs of a large one have grown by. Hooks that a panic has left are dropped.
     pub fn abort(&mut self) {
+        self.end_in_vain();
+        self.hooks = Hooks::default();
+    }
+
+    /// The same for whoever runs the hooks.
+    pub(super) fn end_in_vain(&mut self) {
         self.abort_attempt();
         self.priority = None;
         self.pause = Pause::No;

@@ -81,11 +81,15 @@ impl<P: Platform> Participant<P> {
         self.hooks.on_abort(Box::new(hook));
     }
 
-    /// The transaction is over.
+    /// The transaction is over. In the child of a fork it is not: it goes on in the parent, which runs its hooks.
     #[cold]
     #[inline(never)]
     pub(super) fn run_hooks(&mut self, committed: bool) {
-        for hook in std::mem::take(&mut self.hooks).of(committed) {
+        let hooks = std::mem::take(&mut self.hooks);
+        if self.is_foreign() {
+            return;
+        }
+        for hook in hooks.of(committed) {
             hook();
         }
     }

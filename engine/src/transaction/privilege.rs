@@ -61,7 +61,7 @@ impl<P: Platform> Participant<P> {
             done.map_err(|stop| self.why_it_ended().unwrap_or(stop))
         });
         if result.is_err() {
-            self.abort();
+            self.end_in_vain();
         }
         self.set_deadline(None);
         if !self.hooks.is_empty() {

@@ -37,6 +37,15 @@ impl<P: Platform> Drop for Working<'_, P> {
     }
 }
 
+/// Whoever only reads, until it is through or a panic has passed; and whether it did so before.
+struct ReadingOnly<'a, P: Platform>(&'a mut Participant<P>, bool);
+
+impl<P: Platform> Drop for ReadingOnly<'_, P> {
+    fn drop(&mut self) {
+        self.0.set_read_only(self.1);
+    }
+}
+
 impl<P: Platform> Participant<P> {
     /// Runs `body` as one transaction, as often as it takes. Inside an attempt it joins it.
     ///
@@ -83,9 +92,7 @@ impl<P: Platform> Participant<P> {
         body: impl FnMut(&mut Self) -> Result<T, Stop>,
     ) -> Result<T, Stop> {
         let before = self.set_read_only(true);
-        let result = self.run_until(deadline_ns, body);
-        self.set_read_only(before);
-        result
+        ReadingOnly(self, before).0.run_until(deadline_ns, body)
     }
 
     /// A part of the attempt under way. Through a pointer, as below: so bodies are in line once, on the everyday way.
@@ -157,13 +164,13 @@ impl<P: Platform> Participant<P> {
                     }
                 }
                 stop => {
-                    self.abort();
+                    self.end_in_vain();
                     return Err(stop);
                 }
             }
             // Behind a change, too: where somebody is always faster there is no sleep that would end.
             if deadline_ns.is_some_and(|deadline| self.platform().now_ns() >= deadline) {
-                self.abort();
+                self.end_in_vain();
                 return Err(Stop::TimedOut);
             }
             let begun = self.begin().and_then(|()| {
@@ -238,7 +245,7 @@ impl<P: Platform> Participant<P> {
         self.reads = 0;
         self.set_deadline(None);
         if waited.is_err() {
-            self.abort();
+            self.end_in_vain();
         }
         waited
     }
@@ -254,6 +261,9 @@ impl<P: Platform> Participant<P> {
             sleep_ns = (sleep_ns * 2).min(LONGEST_SLEEP_NS);
             bell = Bell::look(self.arena(), self.slot);
             self.reads = reads;
+            // A ringer that was killed or stopped may have taken a bit for good. F4, as before the first sleep.
+            self.reads().for_each(|(cell, _)| waiting::announce(self.arena(), cell, self.id));
+            self.platform().fence(SeqCst);
             let changed = self.any_read_changed();
             self.reads = 0;
             if changed {

@@ -5,8 +5,9 @@
 //! of one shared line.
 //!
 //! Summary and bucket: a sleeper sets its bit, then the summary's. A ringer that finds a bucket empty clears the summary's
-//! bit, fences and looks at the bucket again; if a sleeper has come in between it sets the bit again, and rings him. So a set bit is
-//! found through the summary, or its owner is about to set the summary, or is about to be rung.
+//! bit, fences and looks at the bucket again; if a sleeper has come in between it sets the bit again, and rings him. A ringer that has taken a bit that
+//! was not for it sets both again, and rings. So a set bit is found through the summary, or somebody is about to set the summary, its owner or who is
+//! about to ring him. A ringer that is killed or stopped in the middle keeps that from being so: who sleeps for a change announces himself at each look.
 
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
 
@@ -103,7 +104,7 @@ fn ring_oldest<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool, from: 
                 }
             } else if waits_for == WaitingFor::Nothing as u64 {
                 // It died or is just leaving: its bit means nothing.
-                take_bit(arena, word, bit, slot, WaitingFor::Nothing, woken);
+                take_bit(arena, bucket, word, bit, slot, WaitingFor::Nothing, woken);
             } else if changed {
                 *woken += ring(arena, slot);
             }
@@ -114,7 +115,7 @@ fn ring_oldest<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool, from: 
     }
     let Some((_, word, bit, slot)) = oldest else { return true };
     // The ringer clears the bit that it rings, so that the next ringer wakes the next, and who is rung knows it.
-    let is_his = take_bit(arena, word, bit, slot, WaitingFor::Cell, woken);
+    let is_his = take_bit(arena, bucket, word, bit, slot, WaitingFor::Cell, woken);
     if is_his {
         *woken += ring(arena, slot);
     }
@@ -125,6 +126,7 @@ fn ring_oldest<P: Platform>(arena: &Arena<P>, bucket: u64, changed: bool, from: 
 /// rung, for others may have missed it meanwhile. False: that, or the bit was gone. Counts who was asleep.
 fn take_bit<P: Platform>(
     arena: &Arena<P>,
+    bucket: u64,
     word: WordAddress,
     bit: u64,
     slot: Slot,
@@ -138,10 +140,21 @@ fn take_bit<P: Platform>(
     if now == seen as u64 || now == WaitingFor::Nothing as u64 {
         return before & bit != 0;
     }
-    // Relaxed: an exchange carries on what the sleeper has released with this word.
-    platform.fetch_or(word, bit, Relaxed);
+    give_back(arena, bucket, word, bit);
     *woken += ring(arena, slot);
     false
+}
+
+/// Sets a bit again, as [`announce`] does: without it somebody may have found the bucket empty, and taken it out of the summary. Whoever is rung behind it
+/// finds what those have changed who have missed the bit.
+fn give_back<P: Platform>(arena: &Arena<P>, bucket: u64, word: WordAddress, bit: u64) {
+    // Relaxed: an exchange carries on what the sleeper has released with this word.
+    arena.platform().fetch_or(word, bit, Relaxed);
+    let (summary, summary_bit) = summary_of(arena, bucket);
+    // AcqRel: as in `announce`.
+    arena.platform().fetch_or(summary, summary_bit, AcqRel);
+    // With the fences of those who have looked meanwhile: the ring comes behind what they have changed.
+    arena.platform().fence(SeqCst);
 }
 
 /// Takes the bit of an empty bucket out of the summary. Gives how many were asleep of those who have come in between.

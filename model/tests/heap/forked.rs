@@ -191,3 +191,20 @@ fn waiting_for_a_change() {
     let cell = stage.cell;
     stage.expect(|tx| tx.run(|tx| tx.read(cell).and(Err::<(), _>(Stop::Retry))));
 }
+
+/// The danger: it goes on in the parent, which runs them, too.
+#[test]
+fn hooks_of_what_goes_on_in_the_parent_are_not_run() {
+    let mut stage = stage(PolicyId::Damped);
+    stage.own_the_cell();
+    let (cell, done) = (stage.cell, Arc::new(AtomicBool::new(false)));
+    let hooked = Arc::clone(&done);
+    stage.expect(|tx| {
+        tx.run(|tx| {
+            let hook = Arc::clone(&hooked);
+            tx.on_abort(move || hook.store(true, Relaxed));
+            tx.write(cell, integer(2))
+        })
+    });
+    assert!(!done.load(Relaxed));
+}

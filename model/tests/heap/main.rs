@@ -5,6 +5,8 @@
 //! that two of them share, have programs of their own beside it.
 
 mod allocator;
+mod before;
+mod buckets;
 mod collection;
 mod composition;
 mod damaged_record;

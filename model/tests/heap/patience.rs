@@ -12,11 +12,12 @@ use pso_engine::participant::Slot;
 use pso_engine::platform::{Memory, System};
 use pso_engine::space::Space;
 use pso_engine::transaction::Sleeper;
-use pso_engine::word::{AttemptId, CellAddress, LockWord, LockedBy, State, Status, WordAddress};
+use pso_engine::word::{AttemptId, CellAddress, LockWord, LockedBy, State, Status};
 use pso_model::alone::Alone;
 use pso_model::heap::Heap;
-use pso_model::lens::{Access, Lens, Operation, Through};
+use pso_model::lens::Through;
 
+use crate::before::Before;
 use crate::silence::{Meanwhile, Timed, is_now, slot_of, stage};
 use crate::support::{MIB, MS, attempt_of, cells, integer, space_of};
 
@@ -172,30 +173,6 @@ fn failures_are_forgotten_where_a_transaction_waits_for_a_change() {
     assert_eq!((seen, failures), (Ok(integer(2)), vec![0, 1, 2, 3, 3, 4, 4, 0]));
 }
 
-/// Runs something once, before an access to a word of which so many have been.
-#[derive(Default)]
-struct Before(Mutex<Option<(WordAddress, u32, Step)>>);
-
-type Step = Box<dyn FnOnce() + Send>;
-
-impl Lens<Heap> for Before {
-    fn access(&self, inner: &Heap, access: Access) -> Result<u64, u64> {
-        let mut waits = self.0.lock().unwrap();
-        if let Some((at, left, _)) = waits.as_mut()
-            && *at == access.address
-            && !matches!(access.operation, Operation::Payload(_))
-        {
-            *left = left.saturating_sub(1);
-        }
-        let run = waits.take_if(|(_, left, _)| *left == 0);
-        drop(waits);
-        if let Some((_, _, run)) = run {
-            run();
-        }
-        access.on(inner)
-    }
-}
-
 /// Patience is granted to those who were stopped.
 #[test]
 fn who_was_not_stopped_is_granted_no_patience() {
@@ -209,9 +186,9 @@ fn who_was_not_stopped_is_granted_no_patience() {
     owner.begin().unwrap();
     owner.write(cells[0], integer(1)).unwrap();
     let commits = move || owner.commit().unwrap();
-    *platform.lens().0.lock().unwrap() = Some((slot.stopped_by(), 1, Box::new(commits)));
+    platform.lens().runs(move |access| access.address == slot.stopped_by(), commits);
     other.run(|tx| tx.write(cells[0], integer(2))).unwrap();
-    assert!(platform.lens().0.lock().unwrap().is_none(), "nobody was to be stopped");
+    assert!(platform.lens().is_through(), "nobody was to be stopped");
     assert_eq!(heap.load(slot.hung_limit(), Relaxed), MS);
 }
 
@@ -252,11 +229,12 @@ fn who_goes_on_after_its_lease_leaves_the_next_one_with_the_token_alone() {
                 let prepared = Status { seq: attempt.seq, state: State::Prepared };
                 next.arena().platform().store(slot.status(), prepared.pack(), Relaxed);
             };
-            *platform.lens().0.lock().unwrap() = Some((cells[0].lock_word(), 1, Box::new(stands_prepared)));
+            let lock = cells[0].lock_word();
+            platform.lens().runs(move |access| access.address == lock, stands_prepared);
         }
         Ok(seen)
     });
-    assert!(platform.lens().0.lock().unwrap().is_none(), "nothing was validated");
+    assert!(platform.lens().is_through(), "nothing was validated");
     assert_eq!(ended, Err(Stop::TimedOut));
     let mut next = irrevocable.lock().unwrap();
     let attempt = attempt_of(&*next);

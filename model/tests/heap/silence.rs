@@ -3,8 +3,8 @@
 //!
 //! Time is the test's own: who sleeps, sleeps in vain.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
 
 use pso_engine::arena::Geometry;
 use pso_engine::contention::{Limits, PolicyId, Standing};
@@ -17,8 +17,9 @@ use pso_engine::transaction::{Participant, Sleeper};
 use pso_engine::word::{BlockKind, CellAddress, State, Status, WordAddress};
 use pso_model::alone::Alone;
 use pso_model::heap::Heap;
-use pso_model::lens::{Access, Lens, Operation, Through};
+use pso_model::lens::{Access, Operation, Through};
 
+use crate::before::Before;
 use crate::support::{MIB, MS, attempt_of, cells, integer, space_of};
 
 pub type Timed = Through<Heap, Alone>;
@@ -185,23 +186,6 @@ fn whoever_is_stopped_with_the_token_is_waited_for_until_its_lease_is_over() {
     assert_eq!((sum, attempts), (Ok(integer(2)), 3));
 }
 
-/// Runs something once, before a store to a word.
-#[derive(Default)]
-struct Before(Mutex<Option<(WordAddress, Step)>>);
-
-type Step = Box<dyn FnOnce() + Send>;
-
-impl Lens<Heap> for Before {
-    fn access(&self, inner: &Heap, access: Access) -> Result<u64, u64> {
-        let is_it = |at: &(WordAddress, _)| at.0 == access.address && matches!(access.operation, Operation::Store(..));
-        let run = self.0.lock().unwrap().take_if(|at| is_it(at));
-        if let Some((_, run)) = run {
-            run();
-        }
-        access.on(inner)
-    }
-}
-
 /// Whoever has lost comes back when whoever has stopped it is through. Who would have stopped it and came too late is not that one.
 #[test]
 fn a_stop_that_failed_leaves_no_name_behind() {
@@ -214,9 +198,11 @@ fn a_stop_that_failed_leaves_no_name_behind() {
     owner.begin().unwrap();
     owner.write(cells[0], integer(1)).unwrap();
     let commits = move || owner.commit().unwrap();
-    *platform.lens().0.lock().unwrap() = Some((stopped_by, Box::new(commits)));
+    let is_named =
+        move |access: &Access| access.address == stopped_by && matches!(access.operation, Operation::Store(..));
+    platform.lens().runs(is_named, commits);
     irrevocable.run_irrevocable(None, |tx| tx.write(cells[0], integer(2))).unwrap();
-    assert!(platform.lens().0.lock().unwrap().is_none(), "nobody was to be stopped");
+    assert!(platform.lens().is_through(), "nobody was to be stopped");
     assert_eq!(heap.load(stopped_by, Relaxed), 0);
 }
 

@@ -127,3 +127,26 @@ fn after_a_panic_in_a_body_the_next_transaction_is_one() {
     one.run(|tx| tx.write(cell, integer(1))).unwrap();
     assert_eq!(contents(&mut one, &[cell]), [1]);
 }
+
+/// The danger: what a transaction that never was wanted done behind its commit is done behind the next one's; and who has only read is refused every write
+/// from then on.
+#[test]
+fn after_a_panic_in_a_body_nothing_of_it_is_left() {
+    let (_, space) = space_of(4 * MIB);
+    let mut one = space.participant().unwrap();
+    let cell = cells(&mut one, 1)[0];
+    pso_model::heap::hide_deaths();
+    let done = Arc::new(AtomicU64::new(0));
+    let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        one.run_read_only(None, |tx| -> Result<(), Stop> {
+            let [committed, aborted] = [(); 2].map(|()| Arc::clone(&done));
+            tx.on_commit(move || committed.store(1, Relaxed));
+            tx.on_abort(move || aborted.store(1, Relaxed));
+            std::panic::resume_unwind(Box::new("a body"))
+        })
+    }));
+    assert!(panics.is_err());
+    one.abort();
+    assert_eq!(one.run(|tx| tx.write(cell, integer(1))), Ok(()));
+    assert_eq!(done.load(Relaxed), 0);
+}
