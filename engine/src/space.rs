@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use crate::allocator;
 use crate::arena::{Arena, HotWord, Layout};
@@ -34,14 +34,14 @@ pub struct Space<P: Platform> {
     held: holding::Table,
     /// In the child of a fork that found no slot: its parent has been told not to wait for it.
     disinherited: AtomicBool,
-    /// The process of whose threads one is at [`Space::rejoin`]; 0: none.
-    rejoins: AtomicU32,
+    /// The process of whose threads one is at [`Space::rejoin`], by its number and when it began; 0: none.
+    rejoins: AtomicU64,
     /// What the last one came to.
     inherits: AtomicBool,
 }
 
 /// The only thread of its process that is at [`Space::rejoin`].
-struct Rejoining<'a>(&'a AtomicU32);
+struct Rejoining<'a>(&'a AtomicU64);
 
 impl Drop for Rejoining<'_> {
     fn drop(&mut self) {
@@ -82,7 +82,7 @@ impl<P: Platform> Space<P> {
             claim: AtomicU64::new(claim.pack()),
             held: holding::Table::default(),
             disinherited: AtomicBool::new(false),
-            rejoins: AtomicU32::new(0),
+            rejoins: AtomicU64::new(0),
             inherits: AtomicBool::new(true),
         });
         recovery::recover_dead(&space);
@@ -114,7 +114,9 @@ impl<P: Platform> Space<P> {
 
     /// Waits until no other thread of this process is at it.
     fn begin_to_rejoin(&self) -> Rejoining<'_> {
-        let me = self.arena.platform().identity().pid;
+        let identity = self.arena.platform().identity();
+        // Not the number alone: a process may get that of an ancestor who died, and whose thread is copied here.
+        let me = u64::from(identity.pid) | identity.start_time << 32;
         loop {
             // Of another process: a thread of the parent's that this fork has no copy of.
             let seen = self.rejoins.load(Relaxed);
@@ -144,8 +146,8 @@ impl<P: Platform> Space<P> {
 
     /// In the child of a fork that cannot join: the parent waits for it no longer. Done once, for it lowers a count.
     pub fn disinherit(&self) {
-        // Relaxed: one of its threads. Without a note nobody waits for it.
-        if !self.disinherited.swap(true, Relaxed) && self.held_at_fork().is_some() {
+        // Another thread of it may have joined since this one failed. Relaxed: one of its threads. Without a note nobody waits for it.
+        if self.arena.platform().forked() && !self.disinherited.swap(true, Relaxed) && self.held_at_fork().is_some() {
             self.after_fork_failed();
         }
     }
