@@ -22,6 +22,9 @@ pub use verify::verify;
 
 use pso_engine::platform::Platform;
 
+/// A rest that is longer is slept, the end of it is spun: 80 us.
+pub const SPIN_NS: u64 = 80_000;
+
 /// How time passes that is not the engine's.
 pub trait Pace<P: Platform> {
     /// Computes for `ns`, inside an attempt.

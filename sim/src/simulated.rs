@@ -17,7 +17,7 @@ use pso_engine::word::{ProcessSlotId, WordAddress};
 
 use crate::fiber::{self, Bound};
 use crate::machine::Access;
-use crate::player::Pace;
+use crate::player::{self, Pace};
 use crate::system::{Members, System, Turn};
 
 /// The world, as its platforms share it.
@@ -91,6 +91,9 @@ impl Simulated {
 }
 
 impl Memory for Simulated {
+    /// As natively on x86-64, which all profiles are of: what runs here is what runs there.
+    const EXCHANGE_IS_FENCE: bool = true;
+
     #[inline]
     fn load(&self, address: WordAddress, _order: Ordering) -> u64 {
         self.access(Access::Load, address, |word| *word)
@@ -267,8 +270,11 @@ impl Pace<Simulated> for Pass {
         platform.pass(ns.saturating_mul(1000));
     }
     fn rest(&mut self, platform: &Simulated, until_ns: u64) {
-        let now_ns = EPOCH_NS + platform.world.get().borrow().time() / 1000;
-        platform.pass(until_ns.saturating_sub(now_ns).saturating_mul(1000));
+        // As real players do: asleep, so that others have the core, but for the last moments.
+        if let Some(ns) = until_ns.saturating_sub(platform.at_ns()).checked_sub(player::SPIN_NS) {
+            platform.rest(ns.saturating_mul(1000));
+        }
+        platform.pass(until_ns.saturating_sub(platform.at_ns()).saturating_mul(1000));
     }
 }
 
@@ -282,6 +288,17 @@ impl Simulated {
             self.step(|system| system.spend(now));
             left -= now;
         }
+    }
+
+    /// The calling thread is off its core for `ps`.
+    fn rest(&self, ps: u64) {
+        if self.step(|system| system.rest(ps)) == Some(true) {
+            fiber::suspend();
+        }
+    }
+
+    fn at_ns(&self) -> u64 {
+        EPOCH_NS + self.world.get().borrow().time() / 1000
     }
 
     /// A call of the kernel: a step, and the price of going there and back.

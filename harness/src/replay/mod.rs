@@ -33,8 +33,6 @@ const SPACE_BYTES: u64 = 256 << 20;
 const BYTES_PER_CELL: u64 = 64;
 const BYTES_PER_WORD: u64 = 16;
 const BYTES_PER_BLOCK: u64 = 128;
-/// A rest that is longer is slept, the end of it is spun.
-const SPIN: Duration = Duration::from_micros(80);
 
 #[derive(Serialize)]
 struct Numbers {
@@ -153,8 +151,7 @@ impl player::Pace<Native> for Rest {
         player::Pace::compute(&mut player::Spin, platform, ns);
     }
     fn rest(&mut self, platform: &Native, until_ns: u64) {
-        let spin_ns = SPIN.as_nanos() as u64;
-        if let Some(sleep_ns) = until_ns.saturating_sub(platform.now_ns()).checked_sub(spin_ns) {
+        if let Some(sleep_ns) = until_ns.saturating_sub(platform.now_ns()).checked_sub(player::SPIN_NS) {
             std::thread::sleep(Duration::from_nanos(sleep_ns));
         }
         player::Pace::rest(&mut player::Spin, platform, until_ns);

@@ -184,7 +184,7 @@ impl System {
                     self.granted = true;
                     return Some(thread);
                 }
-                Activity::Sleeping(_) => self.time_out(thread, time),
+                Activity::Sleeping(_) | Activity::Resting => self.time_out(thread, time),
                 Activity::Waking | Activity::Stopped => self.become_ready(thread, time),
                 Activity::Ready(_) | Activity::Ended | Activity::Killed => self.agenda.set(thread, NEVER),
             }

@@ -25,6 +25,21 @@ impl System {
         true
     }
 
+    /// The current thread, which has its turn, sleeps for a time of its own. Whoever waits for a commit waits that much longer: it has nothing to
+    /// do meanwhile. False: whoever stands outside does not sleep.
+    pub fn rest(&mut self, ps: u64) -> bool {
+        self.spend(self.prices.kernel_call);
+        let Some(me) = self.current else {
+            // Outside, time passes.
+            self.now = self.now.saturating_add(ps);
+            return false;
+        };
+        let until = self.threads[me].time.saturating_add(ps);
+        self.patience_ends = self.patience_ends.max(until.saturating_add(self.patience));
+        self.leave_core(me, Activity::Resting, until);
+        true
+    }
+
     /// The sleep of the current thread is over. True: it was rung.
     pub fn was_rung(&self) -> bool {
         self.current.is_none_or(|me| self.threads[me].rung)

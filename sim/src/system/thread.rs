@@ -18,6 +18,8 @@ pub enum Activity {
     Sleeping(u64),
     /// Rung; on its way to a core.
     Waking,
+    /// Asleep by its own will, until its place on the agenda comes.
+    Resting,
     /// Standing still, until its place on the agenda comes.
     Stopped,
     /// Its body is through.
