@@ -1,8 +1,9 @@
 //! Deliberate faults of the protocol, as lenses over any platform: each checker must find those that it is for.
 //!
-//! The numbers are those of the design's list of mutants (`papers/verification.md` names each). A fault is made at the door to
-//! memory: a fence is left out, a store is held back until later, a load is answered with what another participant showed before,
-//! an exchange compares less than it says. So the engine that is checked stays the engine that ships, without a switch.
+//! Each has its name in `model/expected/mutants.json`, which says which tool finds it (`papers/verification.md`); the numbers beside
+//! some are those of a first list, not all of which was built. A fault is made at the door to memory: a fence is left out, a store
+//! is held back until later, a load is answered with what another participant showed before, an exchange compares less than it says.
+//! So the engine that is checked stays the engine that ships, without a switch.
 //!
 //! One lens belongs to one process with one participant at a time, which is how scenes are cast.
 //!

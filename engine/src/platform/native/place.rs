@@ -11,8 +11,8 @@
 //! 2. A space ends at the moment at which `arena` is unlinked. Members keep what they have mapped.
 //! 3. Who is killed in between leaves a temporary directory, or one without `arena`; the next creator there clears it away, if it is of the maker's
 //!    pid namespace: only there a number says who is gone.
-//! 4. Only files of ours are ever removed (an `arena` that begins as a space, an empty `live`, an empty or a FIFO `wake.*`), and no link is followed at the last
-//!    step of a path.
+//! 4. Only files of ours are ever removed (an `arena` that begins as a space, an empty `live`, and `wake.*`, empty or a FIFO: names
+//!    that are kept free for event loops, and that nothing makes yet), and no link is followed at the last step of a path.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -40,7 +40,7 @@ const NAME_BYTES_MAX: usize = 200;
 pub(super) const ARENA: &str = "arena";
 /// The file of the lock bytes.
 pub(super) const LIVE: &str = "live";
-/// Event loops' FIFOs begin with this.
+/// Names that begin with this are kept free for event loops' FIFOs. Nothing makes one yet.
 const WAKE_PREFIX: &[u8] = b"wake.";
 
 /// Where a space is.
