@@ -2,8 +2,8 @@
 
     import pso
 
-    space = pso.create("shop", size="256M")
-    space.root["stock"] = {"tea": 5}
+    space = pso.open("shop", size="256M")
+    space.root.setdefault("stock", {"tea": 5})
 
     @space.transactional
     def buy(item):
@@ -12,8 +12,8 @@
             pso.retry()          # sleep until something read here changes
         stock[item] -= 1
 
-Any number of processes attach (``pso.attach("shop")``) and see the same objects. Whatever a transaction has changed is
-wholly there or not at all, also when a process is killed in the middle.
+Any number of processes open it and see the same objects. Whatever a transaction has changed is wholly there or not at all,
+also when a process is killed in the middle.
 """
 
 import atexit as _atexit

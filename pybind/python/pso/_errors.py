@@ -60,15 +60,15 @@ class ForeignFileError(Error):
 
 
 class VersionError(Error):
-    """The space was made by a version of pso that this one does not understand."""
+    """The space was laid out by another build of pso, or needs what this one does not know."""
 
 
 class OlderFormatError(VersionError):
-    """The space was made by an older version."""
+    """The space has an older format."""
 
 
 class NewerFormatError(VersionError):
-    """The space was made by a newer version."""
+    """The space has a newer format."""
 
 
 class OtherBootError(Error):
