@@ -7,6 +7,9 @@ use crate::ffi::error::taken;
 use crate::ffi::{Object, Python, Raised, Result};
 use crate::interpreter::Interpreter;
 
+/// Levels that have to be left for a hook: what it raises is reported by a function of Python's, which calls others.
+const ROOM: u32 = 50;
+
 /// Runs all hooks of a transaction that ended with `result`, and gives it on.
 #[cold]
 pub fn run(
@@ -47,7 +50,7 @@ fn call_after(py: Python<'_>, interpreter: &Interpreter, raised: Raised, hook: &
 pub fn run_anywhere(py: Python<'_>, hooks: Vec<Object>) {
     let run = || {
         for hook in hooks {
-            if let Err(raised) = hook.call(py, &[]) {
+            if let Err(raised) = enter(py, &hook) {
                 raised.write_unraisable_of(py, &hook);
             }
         }
@@ -59,11 +62,16 @@ pub fn run_anywhere(py: Python<'_>, hooks: Vec<Object>) {
 }
 
 fn call(py: Python<'_>, interpreter: &Interpreter, hook: &Object) -> Result<()> {
-    match hook.call(py, &[]) {
+    match enter(py, hook) {
         Err(raised) if raised.matches(py, &interpreter.errors.exception) => {
             raised.write_unraisable_of(py, hook);
             Ok(())
         }
         result => result.map(drop),
     }
+}
+
+/// Counted: a hook may be a decorated function, which runs a transaction that has it as a hook, and so on, without a frame of Python's.
+fn enter(py: Python<'_>, hook: &Object) -> Result<Object> {
+    py.deeper_with_room(c" in a hook of a transaction", ROOM, || hook.call(py, &[]))
 }

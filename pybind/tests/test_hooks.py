@@ -162,6 +162,48 @@ def test_an_exit_in_a_hook_comes_through_when_all_have_run(space, monkeypatch):
     assert isinstance(caught.value.__context__, LookupError)
 
 
+@pytest.mark.parametrize("way", ["on_commit", "on_abort", "block", "anywhere"])
+def test_hooks_of_hooks_end_before_the_stack_does(space, monkeypatch, way):
+    # The danger: a decorated function as a hook, which has itself as a hook, goes on without a frame that Python counts.
+    reported, root = [], space.root
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: reported.append((what.exc_type, what.object)))
+    root["n"] = 100_000
+
+    @space.transactional
+    def commits():
+        root["n"] -= 1
+        pso.current().on_commit(commits)
+
+    @space.transactional
+    def aborts():
+        count.append(1)
+        pso.current().on_abort(aborts)
+        raise LookupError
+
+    def block():
+        with space.transaction() as transaction:
+            root["n"] -= 1
+            transaction.on_commit(block)
+
+    def leaves_a_block():
+        left = space.transaction()
+        left.__enter__().on_abort(commits)
+
+    count = []
+    if way == "on_abort":
+        with pytest.raises(LookupError):
+            aborts()
+        # What the others raised is reported on the way back.
+        assert len(count) > 10 and {LookupError} == {kind for kind, _ in reported[1:]}
+        assert len(reported) == len(count)
+    else:
+        {"on_commit": commits, "block": block, "anywhere": leaves_a_block}[way]()
+        assert 0 < root["n"] < 100_000 - 10 and len(reported) == 1
+    hook = {"on_abort": aborts, "block": block}.get(way, commits)
+    assert reported[0] == (RecursionError, hook)
+    assert pso.current() is None
+
+
 def test_a_transaction_object_is_good_in_its_transaction_only(space):
     kept = []
 

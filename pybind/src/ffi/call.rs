@@ -213,6 +213,21 @@ impl Python<'_> {
         // SAFETY: live objects.
         unsafe { Object::from_owned(self, outward::Py_GenericAlias(origin.as_ptr(), arguments.as_ptr())) }
     }
+    /// The same where `levels` more are left, so that whoever reports what becomes of it can call something.
+    pub fn deeper_with_room<T>(self, place: &CStr, levels: u32, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        for entered in 0..levels {
+            // SAFETY: a C string; as many levels are left again as were entered, all but the one that failed.
+            unsafe {
+                if c::Py_EnterRecursiveCall(place.as_ptr()) != 0 {
+                    (0..entered).for_each(|_| c::Py_LeaveRecursiveCall());
+                    return Err(super::Raised::already());
+                }
+            }
+        }
+        // SAFETY: entered above.
+        (0..levels).for_each(|_| unsafe { c::Py_LeaveRecursiveCall() });
+        self.deeper(place, body)
+    }
     /// Runs `body` one level deeper, or raises RecursionError.
     pub fn deeper<T>(self, place: &CStr, body: impl FnOnce() -> Result<T>) -> Result<T> {
         // SAFETY: a C string; left again below, whatever `body` gives. A panic ends in `enter`, one level too deep, once.
