@@ -60,6 +60,8 @@ fn choose(
 ) -> Result<Object> {
     let Some((last, others)) = alternatives.split_last() else { return Ok(py.none()) };
     for alternative in others {
+        // First the participant, as in an operation.
+        drop(transaction.work(py, space)?);
         if let Some(stop) = transaction.stop() {
             return Err(transaction.raise(py, space, stop));
         }

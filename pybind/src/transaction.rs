@@ -205,13 +205,7 @@ impl Transaction {
     }
     #[cold]
     fn nobody(&self, py: Python<'_>, space: &Space) -> Raised {
-        if self.forked.get() {
-            return space.stopped(py, Stop::Forked);
-        }
-        Kind::Runtime.raise(
-            py,
-            "the transaction of this thread is at work or asleep: a signal handler or finalizer cannot take part in it",
-        )
+        if self.forked.get() { space.stopped(py, Stop::Forked) } else { stopped::at_work(py) }
     }
     /// Which attempt is under way, from 1.
     pub fn attempt(&self) -> u64 {
@@ -332,9 +326,7 @@ impl Attempts<'_> {
             if deadline.is_some() {
                 self.check_deadline(py, deadline)?;
             }
-            if !gil::check_signals(py) {
-                return Err(self.space.stopped(py, Stop::Interrupted));
-            }
+            self.check_signals(py)?;
         }
     }
 

@@ -1,7 +1,10 @@
 """Ctrl-C in a wait inside a transaction. The danger: something else comes out of it, and whoever catches KeyboardInterrupt never does."""
 
 import contextlib
+import ctypes
+import functools
 import gc
+import operator
 import os
 import signal
 import threading
@@ -114,3 +117,59 @@ def test_an_exception_of_the_bodys_own_goes_before_it(space, wait):
 
     with pytest.raises(LookupError):
         space.run(body)
+
+
+# What a handler may do with the space of the transaction that it comes into.
+DEEDS = {
+    "reads": lambda space: space.root.get("beat"),
+    "retries": lambda space: pso.retry(),
+    "runs": lambda space: space.run(space.root.get, "beat"),
+    "chooses": lambda space: pso.or_else(pso.retry, lambda: None),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("stop", [pso.ConflictError, pso.retry])
+def test_a_handler_between_two_attempts_cannot_take_part(space, deed, stop):
+    """The danger: it is told that the last attempt is over, and what says so comes out of `run`."""
+    met = []
+
+    def handler(*_):
+        met.append(pso.current().attempt)
+        DEEDS[deed](space)
+
+    # Functions in C only: no frame of Python's comes between, where signals would be looked at.
+    trip = functools.partial(ctypes.pythonapi.PyErr_SetInterruptEx, int(signal.SIGUSR2))
+    lose = functools.partial((none for none in ()).throw, stop) if stop is pso.ConflictError else stop
+    read = functools.partial(space.root.get, "x")
+    before = signal.signal(signal.SIGUSR2, handler)
+    try:
+        with pytest.raises(RuntimeError, match="at work or asleep"):
+            space.run(any, map(operator.call, [read, trip, lose]))
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert met == [1] and space.run(lambda: pso.current().attempt) == 1
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_handler_in_a_wait_cannot_take_part(space, deed):
+    holds, over, thread = threading.Event(), threading.Event(), threading.get_native_id()
+
+    def hold():
+        with space.transaction():
+            space.root["held"] = 1
+            holds.set()
+            over.wait(20)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert holds.wait(20)
+    before = signal.signal(signal.SIGUSR2, lambda *_: DEEDS[deed](space))
+    try:
+        threading.Thread(target=interrupt_once_asleep, args=[thread]).start()
+        with pytest.raises(RuntimeError, match="at work or asleep"):
+            space.run(lambda: space.root.update(held=2))
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+        over.set()
+        holder.join(20)

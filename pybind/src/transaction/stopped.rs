@@ -2,9 +2,9 @@
 
 use pso_engine::error::Stop;
 
-use super::Transaction;
+use super::{Attempts, Transaction};
 use crate::ffi::error::taken;
-use crate::ffi::{Kind, Python, Raised};
+use crate::ffi::{Kind, Python, Raised, Result, gil};
 use crate::interpreter::Interpreter;
 use crate::space::Space;
 
@@ -53,12 +53,18 @@ impl Transaction {
         self.forget_interrupt();
         self.stop.replace(None);
     }
+    /// Whether its participant is at work or asleep: nobody can take part.
+    fn is_taken_out(&self) -> bool {
+        let member = self.member.take();
+        let is_taken_out = member.is_none() && !self.forked.get();
+        self.member.set(member);
+        is_taken_out
+    }
     /// Whether nothing would end the wait that is asked for: nothing was read, no other alternative is left, and no timeout of a queue ends.
     fn would_sleep_for_ever(&self) -> bool {
         if self.alternatives.get() != 0 || self.stop.borrow().is_some() || self.patience.get().is_some() {
             return false;
         }
-        // Taken out, it is at work: whoever asks is a signal handler.
         let Some(member) = self.member.take() else { return false };
         let has_read = member.participant.has_read();
         self.member.set(Some(member));
@@ -75,10 +81,32 @@ impl Transaction {
     }
 }
 
+impl Attempts<'_> {
+    /// Between two attempts. The participant is out meanwhile: a handler that met the attempt that is over would be told of a conflict, which it would
+    /// raise where no body is.
+    pub(super) fn check_signals(&self, py: Python<'_>) -> Result<()> {
+        let work = self.transaction.work(py, self.space)?;
+        let goes_on = gil::check_signals(py);
+        drop(work);
+        if goes_on { Ok(()) } else { Err(self.space.stopped(py, Stop::Interrupted)) }
+    }
+}
+
+/// Raises what a signal handler or finalizer is told that comes to a transaction whose participant is taken out.
+#[cold]
+pub(super) fn at_work(py: Python<'_>) -> Raised {
+    Kind::Runtime.raise(
+        py,
+        "the transaction of this thread is at work or asleep: a signal handler or finalizer cannot take part in it",
+    )
+}
+
 /// `pso.retry()`: gives the attempt up until something that it has read changes.
 pub fn retry(py: Python<'_>, interpreter: &Interpreter) -> Raised {
     match interpreter.current(py) {
         None => Kind::Runtime.raise(py, "pso.retry() outside a transaction would wait for nothing"),
+        // A signal handler or a finalizer asks, while the transaction waits or works.
+        Some(transaction) if transaction.is_taken_out() => at_work(py),
         Some(transaction) if transaction.irrevocable.get() && transaction.alternatives.get() == 0 => {
             Kind::Runtime.raise(py, Stop::Irrevocable.to_string())
         }
