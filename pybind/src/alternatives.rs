@@ -72,9 +72,8 @@ fn choose(
             return result;
         }
         if let Err(raised) = result {
-            let errors = &interpreter.errors;
-            // Ours, or one that the body raised on the way. What is no `Exception` (Ctrl-C, an exit) goes on.
-            if !raised.matches(py, &errors.retry) && !raised.matches(py, &errors.exception) {
+            let (raised, ours) = interpreter.errors.is_of_stopped(py, raised);
+            if !ours {
                 transaction.keep(&mark);
                 return Err(raised);
             }

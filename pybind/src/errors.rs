@@ -8,7 +8,8 @@ use pso_engine::fsck::RepairError;
 use pso_engine::space::JoinError;
 
 use crate::ffi::error::{raise_call, taken};
-use crate::ffi::{Kind, Object, Python, Raised, Result, Visitor};
+use crate::ffi::natives::Native;
+use crate::ffi::{Any, Kind, Object, Python, Raised, Result, Visitor};
 
 /// No region of a space is longer.
 const MOST_BYTES: u64 = 64 << 20;
@@ -67,6 +68,7 @@ pub struct Errors {
     os: Object,
     /// `Exception`: what a body may handle.
     pub exception: Object,
+    group: Object,
 }
 
 impl Errors {
@@ -103,6 +105,7 @@ impl Errors {
             permission: builtins.attribute(py, c"PermissionError")?,
             os: builtins.attribute(py, c"OSError")?,
             exception: builtins.attribute(py, c"Exception")?,
+            group: builtins.attribute(py, c"BaseExceptionGroup")?,
         })
     }
 
@@ -137,9 +140,61 @@ impl Errors {
             &self.permission,
             &self.os,
             &self.exception,
+            &self.group,
         ] {
             visitor.object(class);
         }
+    }
+
+    /// Whether an attempt that was stopped has raised just that, or an `Exception` on the way. What is neither (Ctrl-C, an exit) is not for us to drop.
+    pub fn is_of_stopped(&self, py: Python<'_>, raised: Raised) -> (Raised, bool) {
+        self.is_of(py, raised, &[&self.exception, &self.conflict, &self.retry])
+    }
+    /// Whether a body that was not stopped asks to be run again.
+    pub fn is_conflict(&self, py: Python<'_>, raised: Raised) -> (Raised, bool) {
+        self.is_of(py, raised, &[&self.conflict])
+    }
+    /// Whether the exception is of one of `classes`; a group (`except*` and `TaskGroup` make them): whether all that it is made of are.
+    fn is_of(&self, py: Python<'_>, raised: Raised, classes: &[&Object]) -> (Raised, bool) {
+        if classes.iter().any(|class| raised.matches(py, class)) {
+            return (raised, true);
+        }
+        if !raised.matches(py, &self.group) {
+            return (raised, false);
+        }
+        match raised.take(py) {
+            // It is dropped, or goes on as it is: what fails while it is looked at is nobody's.
+            Some(group) => {
+                let all = self.consists_of(py, &group, classes).unwrap_or_else(|failed| {
+                    failed.clear(py);
+                    false
+                });
+                (Raised::again(py, &group), all)
+            }
+            None => (Kind::System.raise(py, "an exception without a value"), false),
+        }
+    }
+    /// A loop, for groups may stand in one another to any depth.
+    fn consists_of(&self, py: Python<'_>, group: &Any, classes: &[&Object]) -> Result<bool> {
+        let mut left = vec![group.to_object()];
+        while let Some(exception) = left.pop() {
+            let mut is_one = false;
+            for class in classes {
+                is_one |= exception.is_instance(py, class)?;
+            }
+            if is_one {
+                continue;
+            }
+            if !exception.is_instance(py, &self.group)? {
+                return Ok(false);
+            }
+            let inner = exception.attribute(py, c"exceptions")?;
+            if inner.native() != Native::Tuple {
+                return Ok(false);
+            }
+            left.extend(inner.tuple_items(py)?);
+        }
+        Ok(true)
     }
 
     /// Raises what stopped an attempt. `closed`: the space was closed while somebody slept in it.

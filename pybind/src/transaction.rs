@@ -417,7 +417,7 @@ impl Attempts<'_> {
 
     /// The body raised by itself: nothing of the attempt stays, and the exception goes on.
     fn fail(&self, py: Python<'_>, raised: Raised) -> Outcome {
-        let conflict = raised.matches(py, &self.space.interpreter().errors.conflict);
+        let (raised, conflict) = self.space.interpreter().errors.is_conflict(py, raised);
         if let Some(mut member) = self.transaction.member.take() {
             member.participant.abort();
             self.transaction.member.set(Some(member));
@@ -429,9 +429,8 @@ impl Attempts<'_> {
     /// Our own exception has come back through the body, or another one that it raised on the way. What is no `Exception`
     /// (Ctrl-C, an exit) goes on; all else was said by an attempt that does not exist.
     fn unwind(&self, py: Python<'_>, raised: Raised, stop: Stop) -> Outcome {
-        let errors = &self.space.interpreter().errors;
-        let ours = raised.matches(py, &errors.conflict) || raised.matches(py, &errors.retry);
-        if !ours && !raised.matches(py, &errors.exception) {
+        let (raised, ours) = self.space.interpreter().errors.is_of_stopped(py, raised);
+        if !ours {
             return Outcome::Failed(raised);
         }
         raised.clear(py);

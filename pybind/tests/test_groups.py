@@ -1,0 +1,110 @@
+"""Exception groups around what stops an attempt: `except*` and `asyncio.TaskGroup` make them. The danger: a conflict that comes back in one is taken for a
+failure of the body."""
+
+import asyncio
+import threading
+
+import pso
+import pytest
+from test_transactions import commit_elsewhere
+
+
+def in_except_star(act):
+    """Runs `act`; what it raises comes out of `except*`."""
+    try:
+        act()
+    except* BaseException:
+        raise
+
+
+def in_a_task_group(act):
+    """Runs `act` in a task of a group."""
+
+    async def task():
+        act()
+
+    async def main():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(task())
+
+    asyncio.run(main())
+
+
+def in_groups_in_groups(act):
+    """What `act` raises comes deep inside, with an exception that came of it."""
+    try:
+        act()
+    except BaseException as raised:
+        group = BaseExceptionGroup("of both", [raised, LookupError()])
+        for _ in range(20):
+            group = BaseExceptionGroup("and deeper", [group])
+        raise group from None
+
+
+WAYS = [in_except_star, in_a_task_group, in_groups_in_groups]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_conflict_in_a_group_is_run_again(space, way):
+    root = space.root
+    root.update(x=0, y=0)
+
+    def clash():
+        if root["x"] == 0:
+            commit_elsewhere(lambda: root.update(x=1, y=1))
+        root["y"] += 1
+
+    space.run(lambda: way(clash))
+    assert root == {"x": 1, "y": 2}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_retry_in_a_group_waits(space, way):
+    root = space.root
+    root["flag"] = False
+
+    def look():
+        if not root["flag"]:
+            threading.Thread(target=root.__setitem__, args=["flag", True]).start()
+            pso.retry()
+        return pso.current().attempt
+
+    assert pso.or_else(lambda: way(pso.retry), lambda: "the other") == "the other"
+    space.run(lambda: way(look))
+    assert root["flag"] is True
+
+
+def test_a_body_may_ask_for_another_attempt_by_a_group_of_conflicts(space):
+    def body():
+        if pso.current().attempt == 1:
+            raise BaseExceptionGroup("lost", [pso.ConflictError(), BaseExceptionGroup("again", [pso.ConflictError()])])
+        return pso.current().attempt
+
+    assert space.run(body) == 2
+
+
+@pytest.mark.parametrize("other", [KeyboardInterrupt, SystemExit])
+def test_what_passes_all_passes_in_a_group_too(space, other):
+    def body(stop):
+        try:
+            stop()
+        except BaseException as raised:
+            raise BaseExceptionGroup("both", [raised, other()]) from None
+
+    def conflict():
+        raise pso.ConflictError
+
+    space.root["x"] = 0
+    for stop in (conflict, lambda: (space.root["x"], pso.retry())):
+        with pytest.raises(BaseExceptionGroup, match="both"):
+            space.run(body, stop)
+    with pytest.raises(BaseExceptionGroup, match="both"):
+        space.run(pso.or_else, lambda: body(lambda: (space.root["x"], pso.retry())), lambda: None)
+
+
+def test_a_failure_beside_a_conflict_of_the_bodys_own_stays_one(space):
+    def body():
+        raise BaseExceptionGroup("both", [pso.ConflictError(), LookupError()])
+
+    with pytest.raises(BaseExceptionGroup, match="both"):
+        space.run(body)
