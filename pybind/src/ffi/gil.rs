@@ -19,8 +19,14 @@ static FINALIZING: AtomicBool = AtomicBool::new(false);
 /// How often an interpreter has ended: one may come after it in the same process (`Py_Initialize`), with other threads.
 static ENDS: AtomicUsize = AtomicUsize::new(0);
 static RESTORING: AtomicUsize = AtomicUsize::new(0);
-/// Who runs the exit hooks: it gets the lock back until the very end, and hooks that were registered before ours come after it.
+/// Who runs the exit hooks, as [`here`] calls it: it gets the lock back until the very end, and hooks that were registered before ours come after it.
 static FINALIZER: AtomicUsize = AtomicUsize::new(0);
+
+/// What this thread of the system is called: an address of its own. Not its state, for it has one in each interpreter that it runs.
+fn here() -> usize {
+    thread_local!(static HERE: u8 = const { 0 });
+    HERE.with(|here| std::ptr::from_ref(here).addr())
+}
 
 /// Runs `sleep` without the lock, then Python's signal handlers. False: one of them raised, and the exception is set.
 ///
@@ -44,7 +50,7 @@ pub fn pause_without_lock(sleep: &mut dyn FnMut()) {
         // read-modify-write before the other is read.
         // Relaxed: set before the flag, and acquired with it.
         let is_ending = FINALIZING.fetch_or(false, Ordering::AcqRel) || ENDS.load(Ordering::Relaxed) != ends;
-        if is_ending && FINALIZER.load(Ordering::Relaxed) != state as usize {
+        if is_ending && FINALIZER.load(Ordering::Relaxed) != here() {
             RESTORING.fetch_sub(1, Ordering::AcqRel);
             drop(Ended);
         }
@@ -79,8 +85,7 @@ pub fn finalize(_py: Python<'_>) {
     }
     // Relaxed: published with the flag.
     ENDS.fetch_add(1, Ordering::Relaxed);
-    // SAFETY: the lock is held, so there is a thread state.
-    FINALIZER.store(unsafe { c::PyThreadState_Get() } as usize, Ordering::Relaxed);
+    FINALIZER.store(here(), Ordering::Relaxed);
     FINALIZING.fetch_or(true, Ordering::AcqRel);
     for _ in 0..PATIENCE {
         // Acquire: pairs with the read-modify-writes of `sleep_without_lock`.
