@@ -1,6 +1,6 @@
 //! What may be the body of a transaction: what runs when it is called, and not later.
 
-use crate::ffi::{Any, Kind, Python, Raised, Result};
+use crate::ffi::{Any, Kind, Object, Python, Raised, Result};
 use crate::interpreter::Interpreter;
 
 /// `partial`s in one another that are looked into: only those with attributes of their own are not made one.
@@ -20,7 +20,7 @@ pub fn check(py: Python<'_>, interpreter: &Interpreter, function: &Any) -> Resul
 pub fn refuse_coroutine(py: Python<'_>, interpreter: &Interpreter, function: &Any) -> Result<()> {
     let mut function = function.to_object();
     for _ in 0..MOST_PARTIALS {
-        if let Some(code) = function.attribute_if_any(py, c"__code__")? {
+        if let Some(code) = code(py, &function)? {
             return refuse_later(py, &code);
         }
         if !function.is_instance(py, &interpreter.helpers(py)?.partial)? {
@@ -29,9 +29,17 @@ pub fn refuse_coroutine(py: Python<'_>, interpreter: &Interpreter, function: &An
         function = function.attribute(py, c"func")?;
     }
     let call = function.class().attribute_if_any(py, c"__call__")?;
-    match call.map(|call| call.attribute_if_any(py, c"__code__")).transpose()?.flatten() {
+    match call.map(|call| code(py, &call)).transpose()?.flatten() {
         Some(code) => refuse_later(py, &code),
         None => Ok(()),
+    }
+}
+
+/// The code of a function. Objects that have an attribute of any name (`__getattr__`) have none for that.
+fn code(py: Python<'_>, function: &Any) -> Result<Option<Object>> {
+    match function.attribute_if_any(py, c"__code__")? {
+        Some(code) if code.is_code(py)? => Ok(Some(code)),
+        _ => Ok(None),
     }
 }
 

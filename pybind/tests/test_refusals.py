@@ -6,8 +6,10 @@ Each sentence is checked by the words that say what to do, or where.
 import collections
 import datetime
 import enum
+import functools
 import queue
 import threading
+from unittest import mock
 
 import pso
 import pytest
@@ -251,3 +253,24 @@ def test_an_object_that_is_not_committed_is_said_to_be_that(space):
 
     space.run(body)
     assert len(raised) == 1 and raised[0].endswith("is gone, or not committed yet")
+
+
+def test_an_object_with_attributes_of_any_name_is_no_generator_for_that(space):
+    class Remote:
+        def __getattr__(self, name):
+            return Remote()
+
+        def __call__(self):
+            return "called"
+
+    class Later(Remote):
+        def __call__(self):
+            yield
+
+    for function in (Remote(), Remote().method, functools.partial(Remote())):
+        assert space.run(function) == space.transactional(function)() == space.atomically(function) == "called"
+        assert pso.or_else(function) == "called"
+    # What is one all the same is found; and a mock of a coroutine function says that it is one.
+    for function in (Later(), mock.AsyncMock()):
+        with pytest.raises(TypeError, match="would run after it"):
+            space.run(function)

@@ -195,6 +195,12 @@ impl Any {
         // SAFETY: a live object.
         unsafe { Ok(Iterator(Object::from_owned(py, outward::PyObject_GetIter(self.as_ptr()))?)) }
     }
+    /// `isinstance(self, types.CodeType)`
+    pub fn is_code(&self, py: Python<'_>) -> Result<bool> {
+        // SAFETY: a live object, and a static of the interpreter.
+        let status = unsafe { outward::PyObject_IsInstance(self.as_ptr(), (&raw mut c::PyCode_Type).cast()) };
+        Ok(check(py, status)? != 0)
+    }
     /// `isinstance(self, class)`
     pub fn is_instance(&self, py: Python<'_>, class: &Any) -> Result<bool> {
         // SAFETY: live objects.
