@@ -27,9 +27,6 @@ pub fn options<'a>(py: Python<'_>, name: &str, arguments: Arguments<'a>) -> Resu
             return Err(Kind::Type.raise(py, message));
         }
     }
-    if positional.is_empty() && arguments.named_len() == 0 {
-        return Err(Kind::Type.raise(py, format!("{name}() wants a function, or options for one")));
-    }
     Ok((positional.first().copied().filter(|function| !function.is_none()), limits))
 }
 
@@ -46,7 +43,7 @@ pub fn transactional(
     }
 }
 
-/// What `transactional` and `atomically` give for options without a function.
+/// What `transactional` and `atomically` give for options, or none, without a function.
 pub struct Decorator {
     interpreter: Rc<Interpreter>,
     space: Option<Own<Space>>,

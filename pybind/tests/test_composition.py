@@ -442,7 +442,7 @@ def test_decorators_take_the_options_of_run(space):
 
     with pytest.raises(pso.TransactionTimeout):
         waits(root)
-    for wrong in [dict(patience=1), dict(retries=-1), {}]:
+    for wrong in [dict(patience=1), dict(retries=-1)]:
         with pytest.raises((TypeError, ValueError)):
             space.transactional(**wrong)
 

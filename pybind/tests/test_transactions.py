@@ -456,3 +456,21 @@ with pso.create(size="2M") as space:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50)
     assert (done.returncode, done.stdout) == (0, "{'x': 1} []\n"), done
+
+
+def test_a_decorator_may_be_called_without_options(space):
+    @space.transactional()
+    def one():
+        return pso.current().attempt
+
+    @pso.transactional()
+    def two(root):
+        return one() + len(root)
+
+    @space.atomically()
+    def three():
+        return two(space.root) + 2
+
+    assert (one(), two(space.root), three) == (1, 1, 3)
+    with pytest.raises(TypeError):
+        space.transactional()(5)
