@@ -329,11 +329,11 @@ impl Errors {
 
     /// Raises what became of a file, as `open()` does: with the class for its number, and with the path.
     #[cold]
-    pub fn file(&self, py: Python<'_>, error: &std::io::Error, path: &str) -> Raised {
+    pub fn file(&self, py: Python<'_>, error: &std::io::Error, path: &Path) -> Raised {
         let number = error.raw_os_error().unwrap_or(libc_errno::EIO);
         let text = error.to_string();
         let sentence = text.split(" (os error").next().unwrap_or_default();
-        match (py.int(i64::from(number)), py.str(sentence), py.str(path)) {
+        match (py.int(i64::from(number)), py.str(sentence), py.path(path)) {
             (Ok(number), Ok(sentence), Ok(path)) => raise_call(py, &self.os, &[&number, &sentence, &path]),
             (Err(raised), _, _) | (_, Err(raised), _) | (_, _, Err(raised)) => raised,
         }

@@ -1,6 +1,5 @@
 //! The functions of the module: opening spaces, and what the Python part of the package asks of the compiled one.
 
-use std::path::PathBuf;
 use std::rc::Rc;
 
 use pso_engine::arena::ArenaError;
@@ -70,11 +69,11 @@ pub fn location(py: Python<'_>, name: Option<&Any>, dir: Option<&Any>) -> Result
         },
         (false, true) => {
             let Some(dir) = dir else { return Ok(Location::Anonymous) };
-            let path = py.import(c"os")?.call_method(py, c"fspath", &[dir])?.text(py)?;
-            if path.is_empty() {
+            let path = dir.path(py)?;
+            if path.as_os_str().is_empty() {
                 return Err(Kind::Value.raise(py, "the dir of a space cannot be ''"));
             }
-            match std::path::absolute(PathBuf::from(path)) {
+            match std::path::absolute(path) {
                 Ok(path) => Ok(Location::Directory(path)),
                 Err(error) => Err(Kind::Os.raise(py, error.to_string())),
             }

@@ -1,6 +1,6 @@
 //! `pso.Recording`: what `Space.record(path)` gives. The recording itself is in [`crate::recording`].
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
@@ -30,7 +30,7 @@ pub struct Recording {
     /// Not a share of it: a space can be left while a recording of it is open.
     membership: Weak<Membership>,
     recording: Arc<recording::Recording>,
-    path: String,
+    path: PathBuf,
     closed: std::cell::Cell<bool>,
 }
 
@@ -61,8 +61,8 @@ impl Recording {
         membership: Arc<Membership>,
         path: &Any,
     ) -> Result<Own<Self>> {
-        let path = py.import(c"os")?.call_method(py, c"fspath", &[path])?.text(py)?;
-        let begun = membership.recordings().begin(membership.space(), &membership.uuid(), Path::new(&path));
+        let path = path.path(py)?;
+        let begun = membership.recordings().begin(membership.space(), &membership.uuid(), &path);
         let recording = match begun {
             Ok(Some(recording)) => recording,
             Ok(None) => {
@@ -102,7 +102,7 @@ impl Recording {
         Self::close(this, py)
     }
     fn path(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        py.str(&this.path)
+        py.path(&this.path)
     }
     fn transactions(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         py.unsigned(this.recording.transactions())
@@ -112,6 +112,7 @@ impl Recording {
     }
     fn repr(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let closed = if this.closed.get() { ", closed" } else { "" };
-        py.str(&format!("<pso.Recording {:?}, {} transactions{closed}>", this.path, this.recording.transactions()))
+        let path = this.path.display().to_string();
+        py.str(&format!("<pso.Recording {path:?}, {} transactions{closed}>", this.recording.transactions()))
     }
 }

@@ -131,6 +131,38 @@ def test_a_directory_serves_as_well_as_a_name(tmp_path):
         pso.attach(dir=place)
 
 
+def test_a_directory_may_have_a_name_that_is_no_text(tmp_path, monkeypatch):
+    folder = pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b"/not utf-8 \xff"))
+    folder.mkdir()
+    with pso.create(dir=folder / "space", size="2M") as space:
+        assert space.dir == str(folder / "space") and os.path.samefile(space.dir, folder / "space")
+        assert pso.attach(dir=str(folder / "space")) is space
+        space.root["list"] = [1]
+        sent = pickle.dumps(space.root["list"])
+        done = subprocess.run(
+            [sys.executable, "-c", "import pickle, sys; pickle.load(sys.stdin.buffer).append(2)"],
+            input=sent,
+            timeout=20,
+        )
+        assert done.returncode == 0 and space.root["list"] == [1, 2]
+        with space.record(folder / "trace.gz") as recording:
+            assert recording.path == str(folder / "trace.gz") and os.path.exists(recording.path)
+            assert "trace.gz" in repr(recording) and "space" in repr(space)
+        with pytest.raises(FileNotFoundError) as caught:
+            space.record(folder / "missing" / "trace.gz")
+        assert caught.value.filename == str(folder / "missing" / "trace.gz")
+    # Also where a relative path comes to be below it.
+    monkeypatch.chdir(folder)
+    with pso.attach(dir="space") as space:
+        assert space.dir == str(folder / "space") and space.root["list"] == [1, 2]
+    with pytest.raises(FileNotFoundError, match="there is no directory"):
+        pso.attach(dir=folder / "missing")
+    pso.unlink(dir=folder / "space")
+    assert not os.path.exists("space")
+    with pytest.raises(TypeError, match="a str is wanted"):
+        pso.attach(dir=os.fsencode(folder))
+
+
 def test_a_copy_of_a_space_is_another_space(names, tmp_path):
     """It has the same uuid. The danger: whoever attaches the copy beside the original gets that, and writes there."""
     name = names()

@@ -28,6 +28,7 @@ pub mod module;
 pub mod natives;
 pub mod object;
 mod outward;
+mod path;
 pub mod slot;
 pub mod weak;
 

@@ -58,6 +58,9 @@ outward! {
     fn PyImport_ImportModule(name: *const c_char) -> Pointer;
     fn PyNumber_AsSsize_t(object: Pointer, overflow: Pointer) -> c::Py_ssize_t;
     fn PyNumber_Index(object: Pointer) -> Pointer;
+    // The system's encoding may be one that is written in Python.
+    fn PyUnicode_EncodeFSDefault(text: Pointer) -> Pointer;
+    fn PyUnicode_DecodeFSDefaultAndSize(bytes: *const c_char, length: c::Py_ssize_t) -> Pointer;
     fn PyLong_AsUnsignedLongLong(object: Pointer) -> c_ulonglong;
     fn PyFloat_AsDouble(object: Pointer) -> c_double;
     fn PySlice_Unpack(

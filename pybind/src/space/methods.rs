@@ -248,7 +248,7 @@ impl Space {
         let row = match this.location() {
             Location::Name(name) => vec![py.str("name")?, py.bytes(&this.uuid())?, py.str(&name)?],
             Location::Directory(path) => {
-                vec![py.str("dir")?, py.bytes(&this.uuid())?, py.str(&path.to_string_lossy())?]
+                vec![py.str("dir")?, py.bytes(&this.uuid())?, py.path(&path)?]
             }
             Location::Anonymous => {
                 use std::os::fd::AsRawFd;
@@ -280,7 +280,7 @@ impl Space {
     }
     fn dir(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         match this.location() {
-            Location::Directory(path) => py.str(&path.to_string_lossy()),
+            Location::Directory(path) => py.path(&path),
             _ => Ok(py.none()),
         }
     }
