@@ -87,7 +87,7 @@ impl Dict {
 
     /// A proxy, for the space that makes it.
     pub fn new(space: Own<Space>, identity: Identity<u64, Self>, handle: Handle, held: Option<Held>) -> Self {
-        Self(Proxy::new(space, identity, handle, held))
+        Self(Proxy::new(space, identity, handle, held).with_size())
     }
     /// The common part.
     #[inline]

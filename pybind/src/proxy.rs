@@ -18,7 +18,7 @@ use crate::holding::{Held, Keep, Shared};
 use crate::interpreter::Interpreter;
 use crate::plan;
 use crate::space::Space;
-use crate::transaction::Growth;
+use crate::transaction::{Counter, Growth};
 
 /// The common part. Held without a collector's help: a proxy refers to its space, and a space to no proxy.
 pub struct Proxy<T: Class> {
@@ -27,9 +27,9 @@ pub struct Proxy<T: Class> {
     /// Keeps the object. The root needs nobody.
     held: RefCell<Option<Held>>,
     identity: Identity<u64, T>,
-    /// What this interpreter has added and removed in what it has committed, for iterators that began before.
-    size_change: Rc<Cell<i64>>,
-    /// Iterators under way: only they ask for it.
+    /// What this interpreter has added and removed in what it has committed, for iterators that began before. Only those of dicts ask for it.
+    size: Option<Rc<Counter>>,
+    /// Iterators under way.
     iterators: Cell<usize>,
     /// Rises with every change by this interpreter: what an iterator has read ahead is old.
     writes: Cell<u64>,
@@ -39,15 +39,11 @@ impl<T: Class> Proxy<T> {
     /// The part of a proxy of `handle`.
     pub fn new(space: Own<Space>, identity: Identity<u64, T>, handle: Handle, held: Option<Held>) -> Self {
         let held = RefCell::new(held);
-        Self {
-            space,
-            handle,
-            held,
-            identity,
-            size_change: Rc::default(),
-            iterators: Cell::new(0),
-            writes: Cell::new(0),
-        }
+        Self { space, handle, held, identity, size: None, iterators: Cell::new(0), writes: Cell::new(0) }
+    }
+    /// The same with an eye on its size.
+    pub fn with_size(self) -> Self {
+        Self { size: Some(Rc::default()), ..self }
     }
     /// Where it is.
     #[inline]
@@ -79,15 +75,17 @@ impl<T: Class> Proxy<T> {
     #[inline]
     pub fn wrote(&self, py: Python<'_>, size_change: i64) {
         self.writes.set(self.writes.get().wrapping_add(1));
-        if size_change != 0 && self.iterators.get() != 0 {
+        // Who is in a transaction notes it in any case: it counts from the commit on, for iterators that begin before that.
+        if size_change != 0 && (self.iterators.get() != 0 || !self.space.interpreter().is_at_rest()) {
             self.resized(py, size_change);
         }
     }
-    #[cold]
+    #[inline(never)]
     fn resized(&self, py: Python<'_>, size_change: i64) {
+        let Some(size) = &self.size else { return };
         match self.space.interpreter().current(py) {
-            Some(transaction) => transaction.resized(&self.size_change, size_change),
-            None => self.size_change.set(self.size_change.get() + size_change),
+            Some(transaction) => transaction.resized(size, size_change),
+            None => size.resized(size_change),
         }
     }
     /// An iterator begins to ask for [`Proxy::growth`], or (`false`) no longer does.
@@ -98,10 +96,11 @@ impl<T: Class> Proxy<T> {
     /// What was added less what was removed.
     #[inline]
     pub fn growth(&self, py: Python<'_>) -> Growth {
-        let committed = self.size_change.get();
+        let committed = self.size.as_ref().map_or(0, |size| size.committed());
         match self.space.interpreter().current(py) {
             Some(transaction) => {
-                Growth { attempt: transaction.number().0, committed, own: transaction.size_change(&self.size_change) }
+                let own = self.size.as_ref().map_or(0, |size| transaction.size_change(size));
+                Growth { attempt: transaction.number().0, committed, own }
             }
             None => Growth { attempt: 0, committed, own: 0 },
         }

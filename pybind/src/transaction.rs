@@ -27,8 +27,8 @@ mod stopped;
 
 pub use once::Irrevocable;
 use pickles::{Ending, Pickles};
-pub use sizes::Growth;
 use sizes::Sizes;
+pub use sizes::{Counter, Growth};
 pub use stopped::retry;
 
 use crate::body::no_coroutines;

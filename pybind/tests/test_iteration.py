@@ -102,6 +102,97 @@ def test_a_change_of_size_is_met_by_others_once_it_has_committed(space):
         next(iterator)
 
 
+@pytest.mark.parametrize("takes_back", [False, True])
+def test_what_had_changed_before_an_iterator_began_counts_when_it_commits(space, takes_back):
+    """The danger: it was noted only while somebody iterated, so half of it, or nothing."""
+    table = space.Dict(a=1, b=2, c=3)
+    changed, begun = threading.Event(), threading.Event()
+
+    def changes():
+        table["d"] = 4
+        changed.set()
+        assert begun.wait(20)
+        if takes_back:
+            del table["d"]
+
+    thread = threading.Thread(target=space.run, args=(changes,))
+    thread.start()
+    assert changed.wait(20)
+    iterator = iter(table)
+    got = [next(iterator)]
+    begun.set()
+    thread.join(20)
+    if takes_back:
+        assert sorted(got + list(iterator)) == ["a", "b", "c"]
+    else:
+        with pytest.raises(RuntimeError, match="changed size"):
+            next(iterator)
+
+
+def test_sizes_are_counted_through_alternatives_and_by_threads_at_once(space):
+    tables = [space.Dict(a=1, b=2, c=3) for _ in range(3)]
+    iterators = [iter(table) for table in tables]
+    for iterator in iterators:
+        next(iterator)
+
+    def looks_at(table):
+        # Somebody else with changes of its own, who asks for those of this one.
+        space.Dict()["x"] = 1
+        assert len(list(table)) == 3
+
+    def undone():
+        for table in tables:
+            table["undone"] = 1
+            in_a_thread(lambda table=table: space.run(looks_at, table))
+        pso.or_else(lambda: (tables[0].update(deeper=1), pso.retry()), lambda: tables[1].pop("undone"))
+        assert [len(list(table)) for table in tables] == [5, 4, 4]
+        pso.retry()
+
+    def kept():
+        # In each the sum of what it has added and removed is none, but for the last one.
+        tables[0]["mine"] = 1
+        pso.or_else(lambda: tables[0].pop("mine"), lambda: None)
+        pso.or_else(lambda: tables[1].pop("first"), lambda: None)
+        tables[2]["new"] = 1
+
+    def body():
+        tables[0]["first"] = tables[1]["first"] = 1
+        pso.or_else(undone, kept)
+        tables[0].pop("first")
+
+    space.run(body)
+    assert [len(list(iterator)) for iterator in iterators[:2]] == [2, 2]
+    with pytest.raises(RuntimeError, match="changed size"):
+        next(iterators[2])
+
+
+def test_a_transaction_meets_its_own_changes_whoever_looks_meanwhile(space):
+    table = space.Dict(a=1, b=2, c=3)
+    outside = iter(table)
+    next(outside)
+
+    def looks():
+        space.Dict()["x"] = 1
+        assert len(list(table)) == 3
+
+    def body():
+        table["x"] = 1
+        iterator = iter(table)
+        next(iterator)
+        in_a_thread(lambda: space.run(looks))
+        next(iterator)
+        table["y"] = 1
+        in_a_thread(lambda: space.run(looks))
+        with pytest.raises(RuntimeError, match="changed size"):
+            next(iterator)
+        del table["y"]
+        return len(list(iterator))
+
+    assert space.run(body) == 2
+    with pytest.raises(RuntimeError, match="changed size"):
+        next(outside)
+
+
 def test_an_iterator_of_a_transaction_goes_on_after_it(space):
     table = space.Dict(a=1)
 

@@ -59,7 +59,7 @@ impl Transaction {
         // Dropped outside of the borrow: that may run anything.
         let undone = self.hooks.borrow_mut().take_since(mark.hooks);
         drop(undone);
-        self.sizes.roll_back(mark.sizes);
+        self.sizes.roll_back(self.number.get(), mark.sizes);
         self.pickles.roll_back(mark.pickles);
         if self.joined.get() > mark.joined {
             self.undone_blocks.borrow_mut().push(mark.joined + 1..=self.joined.get());

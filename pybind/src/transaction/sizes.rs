@@ -1,4 +1,4 @@
-//! What an attempt has changed of the sizes of dicts that somebody iterates over. Nobody else hears of it before it has committed.
+//! What an attempt has changed of the sizes of dicts, for iterators that begin before its end. Nobody else hears of it before it has committed.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -27,25 +27,76 @@ impl Growth {
     }
 }
 
-/// The changes of one attempt in their order: whose, and by how much.
+/// How much a dict has grown by what this interpreter has committed.
+#[derive(Debug, Default)]
+pub struct Counter {
+    committed: Cell<i64>,
+    /// The attempt that has asked for its own changes last, and where it has noted the last one. Another one looks for it.
+    attempt: Cell<u64>,
+    place: Cell<Option<usize>>,
+}
+
+impl Counter {
+    /// By how much.
+    #[inline]
+    pub fn committed(&self) -> i64 {
+        self.committed.get()
+    }
+    /// Somebody has committed a change of the size.
+    pub fn resized(&self, change: i64) {
+        self.committed.set(self.committed.get().wrapping_add(change));
+    }
+}
+
+/// What an attempt has changed of a size, with what it had changed of it before.
+struct Change {
+    whose: Rc<Counter>,
+    sum: i64,
+    /// Where that was noted, in an alternative around this one.
+    before: Option<usize>,
+}
+
+/// The changes of one attempt, one for each dict and alternative, in their order.
 #[derive(Default)]
 pub struct Sizes {
-    changes: RefCell<Vec<(Rc<Cell<i64>>, i64)>>,
+    changes: RefCell<Vec<Change>>,
     /// So many are from before the alternative under way, and stay as they are if that is undone.
     settled: Cell<usize>,
 }
 
+/// So much room stays for the next transaction.
+const KEPT_CHANGES: usize = 64;
+
 impl Sizes {
-    fn note(&self, counter: &Rc<Cell<i64>>, change: i64) {
+    /// Where the last change of `counter` is. A look through all of them only where another thread's attempt has asked for its own meanwhile, and once in each.
+    fn place(&self, attempt: u64, counter: &Rc<Counter>) -> Option<usize> {
+        if counter.attempt.replace(attempt) != attempt {
+            let changes = self.changes.borrow();
+            counter.place.set(changes.iter().rposition(|change| Rc::ptr_eq(&change.whose, counter)));
+        }
+        counter.place.get()
+    }
+
+    fn note(&self, attempt: u64, counter: &Rc<Counter>, change: i64) {
+        let before = self.place(attempt, counter);
         let mut changes = self.changes.borrow_mut();
-        match changes[self.settled.get()..].last_mut() {
-            Some((last, sum)) if Rc::ptr_eq(last, counter) => *sum += change,
-            _ => changes.push((Rc::clone(counter), change)),
+        let known = before.and_then(|place| changes.get_mut(place));
+        let sum = known.as_ref().map_or(0, |known| known.sum).wrapping_add(change);
+        match known {
+            Some(known) if before >= Some(self.settled.get()) => known.sum = sum,
+            _ => {
+                counter.place.set(Some(changes.len()));
+                changes.push(Change { whose: Rc::clone(counter), sum, before });
+            }
         }
     }
 
-    fn sum(&self, counter: &Rc<Cell<i64>>) -> i64 {
-        self.changes.borrow().iter().filter(|(whose, _)| Rc::ptr_eq(whose, counter)).map(|(_, change)| change).sum()
+    fn sum(&self, attempt: u64, counter: &Rc<Counter>) -> i64 {
+        if self.changes.borrow().is_empty() {
+            return 0;
+        }
+        let place = self.place(attempt, counter);
+        place.and_then(|place| self.changes.borrow().get(place).map(|change| change.sum)).unwrap_or(0)
     }
 
     /// Where an alternative begins.
@@ -55,34 +106,50 @@ impl Sizes {
     }
 
     /// What has been since the mark never was.
-    pub(super) fn roll_back(&self, mark: usize) {
+    pub(super) fn roll_back(&self, attempt: u64, mark: usize) {
+        let mut changes = self.changes.borrow_mut();
         // Somebody may have ended the transaction meanwhile, and then there is nothing.
-        let mark = mark.min(self.changes.borrow().len());
+        let mark = mark.min(changes.len());
         self.settled.set(mark);
-        let undone = self.changes.borrow_mut().split_off(mark);
-        drop(undone);
+        while changes.len() > mark
+            && let Some(Change { whose, before, .. }) = changes.pop()
+        {
+            if whose.attempt.get() == attempt {
+                whose.place.set(before);
+            }
+        }
+    }
+
+    fn settle(&self, done: bool) {
+        self.settled.set(0);
+        let mut changes = self.changes.borrow_mut();
+        // Each sum has those before it in itself: the last one of each is what counts.
+        while let Some(Change { whose, sum, before }) = changes.pop() {
+            let earlier = before.and_then(|place| changes.get(place)).map_or(0, |change| change.sum);
+            if done {
+                whose.resized(sum.wrapping_sub(earlier));
+            }
+            // Nothing of it is here any more, whoever asks.
+            whose.attempt.set(0);
+        }
+        changes.shrink_to(KEPT_CHANGES);
     }
 }
 
 impl Transaction {
     /// Notes that the attempt under way has changed the size that `counter` is of.
-    pub fn resized(&self, counter: &Rc<Cell<i64>>, change: i64) {
-        self.sizes.note(counter, change);
+    pub fn resized(&self, counter: &Rc<Counter>, change: i64) {
+        self.sizes.note(self.number.get(), counter, change);
     }
     /// What it has changed of it so far.
-    pub fn size_change(&self, counter: &Rc<Cell<i64>>) -> i64 {
-        self.sizes.sum(counter)
+    pub fn size_change(&self, counter: &Rc<Counter>) -> i64 {
+        self.sizes.sum(self.number.get(), counter)
     }
     /// The attempt is over: its changes of size are everybody's, or never were.
     pub(super) fn settle_sizes(&self, done: bool) {
+        if !self.sizes.changes.borrow().is_empty() {
+            self.sizes.settle(done);
+        }
         self.sizes.settled.set(0);
-        if self.sizes.changes.borrow().is_empty() {
-            return;
-        }
-        for (counter, change) in self.sizes.changes.take() {
-            if done {
-                counter.set(counter.get() + change);
-            }
-        }
     }
 }
