@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 
+import collecting
 import pso
 import pytest
 
@@ -173,3 +174,39 @@ def test_a_handler_in_a_wait_cannot_take_part(space, deed):
         signal.signal(signal.SIGUSR2, before)
         over.set()
         holder.join(20)
+
+
+def test_a_handler_in_the_pause_of_a_full_space_cannot_take_part(space, start):
+    """The pause is for others, so there has to be one. The danger: the handler is told that the space is full, which it does not want to know."""
+    with pso.create(size="2M") as small:
+        small.root["kept"] = []
+        start(collecting.hold_item, small, "kept").ready()
+        over, told = threading.Event(), []
+
+        def fill():
+            small.root["large"] = [["x" * 10_000] for _ in range(1000)]
+
+        def handler(_, frame):
+            # Not where it comes into the body: there it would take part.
+            if frame.f_code is not fill.__code__ and frame.f_code.co_name != "<listcomp>" and pso.current() is not None:
+                try:
+                    small.root.get("x")
+                except (RuntimeError, pso.Error) as raised:
+                    told.append(type(raised))
+
+        def interrupt():
+            while not over.wait(0.002):
+                os.kill(os.getpid(), signal.SIGUSR2)
+
+        before = signal.signal(signal.SIGUSR2, handler)
+        interrupter = threading.Thread(target=interrupt)
+        interrupter.start()
+        try:
+            for _ in range(3):
+                with pytest.raises(pso.ArenaFull):
+                    small.run(fill)
+        finally:
+            over.set()
+            interrupter.join(20)
+            signal.signal(signal.SIGUSR2, before)
+        assert set(told) == {RuntimeError}

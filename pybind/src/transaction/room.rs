@@ -24,14 +24,18 @@ impl Attempts<'_> {
         };
         // Signal handlers run meanwhile, and none may find an exception that is not its own.
         raised.clear(py);
-        let freed = garbage::collect_with(py, self.space, &mut member);
+        let may_come = match garbage::collect_with(py, self.space, &mut member) {
+            Ok(_) if member.is_foreign() => Ok(false),
+            // Out in the pause for others, too: who comes in would be told of the attempt that is over.
+            Ok(freed) => room.may_come_by_others(self.space, py, freed.bytes > 0),
+            Err(raised) => Err(raised),
+        };
         if member.is_foreign() {
             // A signal handler has forked.
             self.transaction.forked();
-            return Err(freed.err().unwrap_or_else(|| self.space.stopped(py, Stop::Forked)));
+            return Err(may_come.err().unwrap_or_else(|| self.space.stopped(py, Stop::Forked)));
         }
         self.transaction.member.set(Some(member));
-        let freed = freed?.bytes > 0;
-        if room.may_come_by_others(self.space, py, freed)? { Ok(stop) } else { Err(self.space.stopped(py, stop)) }
+        if may_come? { Ok(stop) } else { Err(self.space.stopped(py, stop)) }
     }
 }
