@@ -83,3 +83,49 @@ def test_a_ring_without_those_who_work_or_collect_is_not_waited_for(monkeypatch,
     monkeypatch.setattr(garbage, who, raises)
     with pytest.raises(RuntimeError, match="have ended by themselves"):
         RING(1000, 0.25)
+
+
+def test_who_waits_between_two_rows_is_slower_by_that_and_not_by_processor_time():
+    tenth, us = 100_000_000, 1000
+    well = (100_000, tenth, 9 * us, tenth, 9 * us)
+    waited = (100_000, 9 * tenth, 8 * tenth, tenth, 9 * us)
+    reports = [[well] * 3, [well] * 2]
+    watch = garbage.Watch(reports)
+    reports[0] += [well] * 10
+    reports[1] += [waited, well]
+    numbers = watch.numbers([len(rows) - 1 for rows in reports])
+    assert numbers["operations_per_s"] == pytest.approx(2 * 1_200_000 / 2.0)
+    assert numbers["operations_per_cpu_s"] == pytest.approx(1_000_000)
+    assert (numbers["longest_wall_ms"], numbers["longest_cpu_ms"]) == (800, 0.009)
+
+
+def test_the_row_that_is_under_way_at_the_end_is_waited_for_and_counts():
+    reports = [[], []]
+    watch = garbage.Watch(reports)
+    looks = []
+
+    def look():
+        looks.append(1)
+        reports[len(looks) - 1].append((1, 500_000_000, 1, 1, 1))
+
+    assert watch.end(look)["operations_per_s"] == pytest.approx(4)
+    assert len(looks) == 2
+
+
+def test_a_ring_that_is_collected_is_no_more_in_use():
+    part = RING(50_000, 1.0)
+    assert part["freed_bytes"] >= 100 * 50_000
+    assert part["used_before"] - part["used_after"] >= 100 * 50_000 - garbage.FLUCTUATION
+    assert part["findings"] == 0
+
+
+def test_a_run_whose_ring_stays_fails(monkeypatch):
+    ring = {"objects": 100_000, "freed_bytes": 19, "used_before": 30 << 20, "used_after": 30 << 20, "findings": 0}
+    monkeypatch.setattr(garbage, "ring", lambda objects, share: ring)
+    monkeypatch.setattr(garbage, "churn", lambda seconds, stop: {"findings": 0, "commits": [1, 1]})
+    with pytest.raises(SystemExit) as failed:
+        garbage.main([*SHORT[:2], "--stops", "0"])
+    assert failed.value.code.splitlines() == [
+        "ring: 19 bytes were freed, 10000000 at least were dropped",
+        f"ring: {30 << 20} bytes were in use before, {30 << 20} are after",
+    ]

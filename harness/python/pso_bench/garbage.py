@@ -4,7 +4,8 @@ Run by `pso bench garbage`; by hand: `python -m pso_bench garbage --objects 1000
 Exit code 1 if `fsck` finds something, if somebody ends who should work, or if nothing is committed.
 
 ring    A ring of many lists is dropped, and a process that does nothing else collects it, by a share of a processor, while two others move money. Theirs are:
-        operations per second, per second of processor time, and the most processor time of one operation: before, and meanwhile.
+        operations per second, per second of processor time, and the longest operation, in processor time and by the clock: before, and
+        meanwhile. One who waits or is kept from the processor is slower by the clock alone.
 churn   Four processes replace values, lists and dicts in a shared dict and a shared list; every second one of them, in turn, is killed and
         replaced. Noted every second are the bytes in use, and what has been committed in it.
 deleted A dict with texts of a thousand characters is filled, deleted, and collected. The memory behind the space is what its file system says.
@@ -22,11 +23,22 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 
 import pso
 
 ACCOUNTS = 1000
 WARM_UP_SECONDS = 3
+# A row of those who move money.
+ROW_NS = 100_000_000
+# So long a row of theirs is waited for.
+PATIENCE_SECONDS = 60
+# Of the ring, in a transaction.
+MADE_AT_ONCE = 1000
+# A list with one thing in it takes no less.
+BYTES_OF_A_LIST = 100
+# So much may be in use more than before, by those who work.
+FLUCTUATION = 1 << 20
 STOP_SECONDS = 1
 # So long it is waited for memory to go back.
 GIVEN_BACK_SECONDS = 5
@@ -36,8 +48,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def busy(space: pso.Space, report: pso.List, number: int, seed: int) -> None:
-    """Moves money, and writes every tenth of a second what it has done since: operations, ns of processor time, the longest."""
+def busy(space: pso.Space, rows: pso.List, seed: int) -> None:
+    """Moves money, and adds a row every tenth of a second: operations, ns by the clock, the longest, ns of processor time, the longest.
+
+    A row begins where the last one ended: who stands still for long makes a long row.
+    """
     accounts = space.root["accounts"]
     chance = random.Random(seed)
 
@@ -46,16 +61,19 @@ def busy(space: pso.Space, report: pso.List, number: int, seed: int) -> None:
         accounts[source] -= 1
         accounts[target] += 1
 
-    began, operations, longest = time.monotonic(), 0, 0
-    cpu_began = cpu = time.thread_time_ns()
+    operations, longest, cpu_longest = 0, 0, 0
+    began = last = time.monotonic_ns()
+    cpu_began = cpu_last = time.thread_time_ns()
     while True:
         move(chance.randrange(ACCOUNTS), chance.randrange(ACCOUNTS))
-        now = time.thread_time_ns()
-        operations, longest, cpu = operations + 1, max(longest, now - cpu), now
-        if time.monotonic() - began >= 0.1:
-            report[number] = (operations, now - cpu_began, longest, report[number][3] + 1)
-            began, operations, longest = time.monotonic(), 0, 0
-            cpu_began = cpu = time.thread_time_ns()
+        now, cpu = time.monotonic_ns(), time.thread_time_ns()
+        operations, longest, cpu_longest = operations + 1, max(longest, now - last), max(cpu_longest, cpu - cpu_last)
+        if now - began >= ROW_NS:
+            # Part of the next operation: it is one itself.
+            rows.append((operations, now - began, longest, cpu - cpu_began, cpu_longest))
+            operations, longest, cpu_longest = 0, 0, 0
+            began, cpu_began = now, cpu
+        last, cpu_last = now, cpu
 
 
 def child(function, *arguments) -> int:
@@ -91,37 +109,44 @@ def go_on(processes: list[int]) -> None:
 
 
 class Watch:
-    """What the busy ones report while it is on."""
+    """What the busy ones report from now on: of each the rows that end from its begin on, up to the first that ends after its end."""
 
-    def __init__(self, report: pso.List) -> None:
-        self.report = report
-        self.seen = [row[3] for row in report]
-        self.rows: list[tuple[int, int, int]] = []
+    def __init__(self, reports: list[pso.List]) -> None:
+        self.reports = reports
+        self.first = [len(rows) for rows in reports]
         self.began = time.monotonic()
 
-    def look(self) -> None:
-        for number, row in enumerate(self.report):
-            if row[3] != self.seen[number]:
-                self.seen[number] = row[3]
-                self.rows.append(row[:3])
+    def end(self, look: Callable[[], None]) -> dict[str, float]:
+        """Waits for the row of each that is under way, as somebody may stand still just now. `look` raises if one has ended."""
+        there = [len(rows) for rows in self.reports]
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while any(len(rows) <= before for rows, before in zip(self.reports, there, strict=True)):
+            look()
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"one who moves money has made no row for {PATIENCE_SECONDS} s")
+            time.sleep(0.02)
+        return self.numbers(there)
 
-    def numbers(self) -> dict[str, float]:
-        operations = sum(row[0] for row in self.rows)
-        cpu = sum(row[1] for row in self.rows)
+    def numbers(self, last: list[int]) -> dict[str, float]:
+        spans = zip(self.reports, self.first, last, strict=True)
+        rows = [row for rows, first, end in spans for row in list(rows)[first : end + 1]]
+        operations, wall, longest, cpu, cpu_longest = zip(*rows, strict=True)
         return {
-            "operations_per_s": operations / (0.1 * len(self.rows) / len(self.report)),
-            "operations_per_cpu_s": operations / (cpu / 1e9),
-            "longest_cpu_ms": max(row[2] for row in self.rows) / 1e6,
+            # Of all: each has had the share of the time that its rows cover.
+            "operations_per_s": sum(operations) * len(self.reports) / (sum(wall) / 1e9),
+            "operations_per_cpu_s": sum(operations) / (sum(cpu) / 1e9),
+            "longest_cpu_ms": max(cpu_longest) / 1e6,
+            "longest_wall_ms": max(longest) / 1e6,
         }
 
 
-def collect_at(space: pso.Space, report: pso.List, share: float) -> None:
+def collect_at(space: pso.Space, found: pso.List, share: float) -> None:
     """Collects until it is killed, and says how often and what came of it."""
     space.root["collector"] = 0
     while True:
         began, cpu = time.monotonic(), time.process_time()
         freed = space.collect(share=share)
-        report.append((freed, time.monotonic() - began, time.process_time() - cpu))
+        found.append((freed, time.monotonic() - began, time.process_time() - cpu))
         while space.root["collector"] == 0:
             time.sleep(0.01)
 
@@ -129,39 +154,37 @@ def collect_at(space: pso.Space, report: pso.List, share: float) -> None:
 def ring(objects: int, share: float) -> dict[str, object]:
     with pso.create(size="2G") as space:
         space.root["accounts"] = [100] * ACCOUNTS
-        report = space.List([(0, 0, 0, 0), (0, 0, 0, 0)])
-        found = space.List()
-        workers = [child(busy, space, report, number, number) for number in (0, 1)]
+        reports, found = [space.List(), space.List()], space.List()
+        workers = [child(busy, space, rows, number) for number, rows in enumerate(reports)]
         say(f"ring: {objects} lists are made")
         first = last = space.List()
-        part = 1000
-        for _ in range(objects // part):
+        for made in range(1, objects, MADE_AT_ONCE):
             with space.transaction():
-                for _ in range(part):
+                for _ in range(min(MADE_AT_ONCE, objects - made)):
                     last = space.List([last])
         first.append(last)
         time.sleep(WARM_UP_SECONDS)
-        before = Watch(report)
-        while time.monotonic() - before.began < WARM_UP_SECONDS:
+        watch = Watch(reports)
+        while time.monotonic() - watch.began < WARM_UP_SECONDS:
             time.sleep(0.05)
             go_on(workers)
-            before.look()
+        before = watch.end(lambda: go_on(workers))
         used = space.stats()["used"]
         del first, last
         say("ring: it is dropped, and collected")
-        meanwhile = Watch(report)
+        watch = Watch(reports)
         collector = child(collect_at, space, found, share)
-        # Two rows at least, which may reach a little over the end.
-        while not len(found) or len(meanwhile.rows) < 4:
+        while not len(found):
             time.sleep(0.05)
             go_on([collector, *workers])
-            meanwhile.look()
+        meanwhile = watch.end(lambda: go_on([collector, *workers]))
         end([collector, *workers])
         freed, seconds, cpu_seconds = found[0]
+        # Superblocks that are empty now belong to this process, which made the ring: nobody else gives them back.
+        space.collect()
         after = space.stats()["used"]
         total = sum(space.root["accounts"])
         assert total == 100 * ACCOUNTS, total
-        assert space.fsck() == []
         return {
             "objects": objects,
             "share": share,
@@ -170,8 +193,9 @@ def ring(objects: int, share: float) -> dict[str, object]:
             "collector_cpu_s": cpu_seconds,
             "used_before": used,
             "used_after": after,
-            "before": before.numbers(),
-            "meanwhile": meanwhile.numbers(),
+            "before": before,
+            "meanwhile": meanwhile,
+            "findings": len(space.fsck()),
         }
 
 
@@ -327,7 +351,7 @@ def deleted(mebibytes: int) -> dict[str, object]:
 def wrong(result: dict[str, object]) -> list[str]:
     """What must not be, a sentence each."""
     sentences = []
-    for name in ("deleted", "churn", "churn_stopped", "stops"):
+    for name in ("ring", "deleted", "churn", "churn_stopped", "stops"):
         part = result[name]
         if not part:
             continue
@@ -335,6 +359,12 @@ def wrong(result: dict[str, object]) -> list[str]:
             sentences.append(f"{name}: fsck has {part['findings']} findings")
         if part.get("ended"):
             sentences.append(f"{name}: {part['ended']} ended who had not been killed")
+    if ring := result["ring"]:
+        least = BYTES_OF_A_LIST * ring["objects"]
+        if ring["freed_bytes"] < least:
+            sentences.append(f"ring: {ring['freed_bytes']} bytes were freed, {least} at least were dropped")
+        if ring["used_before"] - ring["used_after"] < least - FLUCTUATION:
+            sentences.append(f"ring: {ring['used_before']} bytes were in use before, {ring['used_after']} are after")
     for name in ("churn", "churn_stopped"):
         commits = result[name]["commits"]
         half = len(commits) // 2

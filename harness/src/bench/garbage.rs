@@ -17,6 +17,9 @@ struct Work {
     operations_per_s: f64,
     operations_per_cpu_s: f64,
     longest_cpu_ms: f64,
+    /// By the clock: with whatever else had the processor. None in files from before it was measured, as are the ring's findings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    longest_wall_ms: Option<f64>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -28,10 +31,13 @@ struct Ring {
     freed_bytes: u64,
     collector_s: f64,
     collector_cpu_s: f64,
+    /// Bytes in use with the ring, and without it. In older files the second holds the empty superblocks that nobody had given back.
     used_before: u64,
     used_after: u64,
     before: Work,
     meanwhile: Work,
+    #[serde(default)]
+    findings: u64,
 }
 
 fn all() -> f64 {
@@ -180,24 +186,24 @@ pub fn run(options: &BenchGarbage) -> Result<(), Failure> {
 impl Numbers {
     fn print(&self) -> Result<(), Failure> {
         let ring = &self.ring;
-        let mut table = Table::new(["two who move money", "1/s", "1/s of processor time", "longest, ms of it"]);
+        let mut table = Table::new([
+            "two who move money",
+            "1/s",
+            "1/s of processor time",
+            "longest, ms of it",
+            "longest, ms by the clock",
+        ]);
         for (name, work) in [("before", ring.before), ("while the ring is collected", ring.meanwhile)] {
             table.row([
                 name.into(),
                 format!("{:.0}", work.operations_per_s),
                 format!("{:.0}", work.operations_per_cpu_s),
                 format!("{:.2}", work.longest_cpu_ms),
+                work.longest_wall_ms.map_or_else(|| "-".into(), |longest| format!("{longest:.2}")),
             ]);
         }
         output::line(format_args!("\n{table}"))?;
-        output::line(format_args!(
-            "{} MB freed in {:.2} s ({:.2} s of processor time, {} of a processor at most); the two kept {:.2} of their rate\n",
-            ring.freed_bytes / 1_000_000,
-            ring.collector_s,
-            ring.collector_cpu_s,
-            ring.share,
-            ring.meanwhile.operations_per_s / ring.before.operations_per_s
-        ))?;
+        output::line(format_args!("{ring}\n"))?;
         if let Some(deleted) = &self.deleted {
             output::line(format_args!("{deleted}\n"))?;
         }
@@ -220,6 +226,21 @@ impl Numbers {
             output::line(format_args!("{}", stops.table()))?;
         }
         Ok(())
+    }
+}
+
+impl std::fmt::Display for Ring {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [before, after] = [self.used_before, self.used_after].map(|bytes| mebibytes(bytes as f64));
+        write!(
+            formatter,
+            "{} MB freed in {:.2} s ({:.2} s of processor time, {} of a processor at most); {before:.1} MiB in use before, {after:.1} after; the two kept {:.2} of their rate",
+            self.freed_bytes / 1_000_000,
+            self.collector_s,
+            self.collector_cpu_s,
+            self.share,
+            self.meanwhile.operations_per_s / self.before.operations_per_s
+        )
     }
 }
 
@@ -274,10 +295,10 @@ pub mod tests {
         Churn { seconds, stopped, used, used_live: 0, commits, ended: 0, findings: 0 }
     }
 
-    /// Made by hand, for tests only: the two churns, MiB by seconds, and no stops.
-    pub fn numbers(nobody: &[u64], one: &[u64]) -> Numbers {
-        let work = Work { operations_per_s: 1.0, operations_per_cpu_s: 1.0, longest_cpu_ms: 1.0 };
-        let ring = Ring {
+    fn ring() -> Ring {
+        let work =
+            Work { operations_per_s: 1.0, operations_per_cpu_s: 1.0, longest_cpu_ms: 1.0, longest_wall_ms: Some(1.0) };
+        Ring {
             objects: 1,
             share: all(),
             freed_bytes: 1,
@@ -287,8 +308,19 @@ pub mod tests {
             used_after: 1,
             before: work,
             meanwhile: work,
-        };
-        Numbers { ring, deleted: None, churn: churn(false, nobody), churn_stopped: churn(true, one), stops: None }
+            findings: 0,
+        }
+    }
+
+    /// Made by hand, for tests only: the two churns, MiB by seconds, and no stops.
+    pub fn numbers(nobody: &[u64], one: &[u64]) -> Numbers {
+        Numbers {
+            ring: ring(),
+            deleted: None,
+            churn: churn(false, nobody),
+            churn_stopped: churn(true, one),
+            stops: None,
+        }
     }
 
     fn stops(rows: &[(u64, u64, u64, f64)]) -> Stops {
@@ -338,6 +370,14 @@ pub mod tests {
         let deleted = Deleted { entries: 7, backed, left, collected_s: 0.5, waited_s: 1.25, findings: 0 };
         let expected = "7 entries, 200 MiB, deleted: collected in 0.50 s, and 95.0 % went back to the system within 1.25 s; 0 findings";
         assert_eq!(deleted.to_string(), expected);
+    }
+
+    #[test]
+    fn a_ring_says_what_was_in_use_and_an_old_one_does_not_know_the_clock() {
+        let said = Ring { used_before: 200 * MIB, used_after: 5 * MIB, ..ring() }.to_string();
+        assert!(said.contains("200.0 MiB in use before, 5.0 after"), "{said}");
+        let older = r#"{"operations_per_s": 1.0, "operations_per_cpu_s": 1.0, "longest_cpu_ms": 1.0}"#;
+        assert!(serde_json::from_str::<Work>(older).unwrap().longest_wall_ms.is_none());
     }
 
     #[test]
