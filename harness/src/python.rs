@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
@@ -80,7 +80,7 @@ pub fn run_to_end(command: Command, who: &str) -> Result<Vec<u8>, Failure> {
 }
 
 /// Runs a command to its end, in a process group of its own. Once `is_unwanted` the group is interrupted, as Ctrl-C would, and killed if it
-/// goes on for longer than `grace`.
+/// goes on for longer than `grace`. Whoever outlives the command is killed: the pipes would stay open for as long as he lives.
 fn output_unless(mut command: Command, is_unwanted: impl Fn() -> bool + Send, grace: Duration) -> io::Result<Output> {
     let child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let group = Pid::from_child(&child);
@@ -88,6 +88,10 @@ fn output_unless(mut command: Command, is_unwanted: impl Fn() -> bool + Send, gr
     thread::scope(|scope| {
         scope.spawn(move || {
             while over.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                if has_ended(group) {
+                    let _ = kill_process_group(group, Signal::KILL);
+                    return;
+                }
                 if is_unwanted() {
                     // In vain if it has just ended.
                     let _ = kill_process_group(group, Signal::INT);
@@ -102,6 +106,12 @@ fn output_unless(mut command: Command, is_unwanted: impl Fn() -> bool + Send, gr
         drop(running);
         output
     })
+}
+
+/// Whether a child has ended, which somebody else is to wait for.
+fn has_ended(child: Pid) -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    waitid(WaitId::Pid(child), options).is_ok_and(|status| status.is_some())
 }
 
 /// The last line that a process has printed, as JSON.
@@ -162,6 +172,14 @@ mod tests {
     fn a_run_that_is_not_wanted_is_interrupted() {
         let output = ends("trap 'echo tidied; exit 4' INT; touch \"$1\"; while :; do sleep 0.01; done", GRACE);
         assert_eq!((output.stdout.as_slice(), output.status.code()), (b"tidied\n".as_slice(), Some(4)));
+    }
+
+    /// One who works for ever, and one who is stopped.
+    #[test]
+    fn a_run_that_has_died_is_not_outlived_by_whoever_it_has_started() {
+        let script = "(while :; do sleep 0.01; done) & sh -c 'kill -STOP $$; sleep 1000' & echo out; exit 5";
+        let output = ends(script, Duration::ZERO);
+        assert_eq!((output.stdout.as_slice(), output.status.code()), (b"out\n".as_slice(), Some(5)));
     }
 
     /// Whoever is left would hold the pipes, and this would not end.

@@ -24,6 +24,7 @@ const FILES: &[(&str, &str)] = scripts![
     "pso_bench/__init__.py",
     "pso_bench/__main__.py",
     "pso_bench/bank.py",
+    "pso_bench/crew.py",
     "pso_bench/garbage.py",
     "pso_bench/manager.py",
     "pso_bench/micro.py",

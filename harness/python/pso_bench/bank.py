@@ -12,6 +12,8 @@ from typing import Any
 
 import pso
 
+from . import crew
+
 BALANCE = 1000
 # Accounts are drawn beforehand: the generator would otherwise be most of what is measured.
 DRAWN = 4096
@@ -24,19 +26,13 @@ def run(accounts: int, processes: int, seconds: float, seed: int) -> dict[str, A
         space.root["bank"] = {account: BALANCE for account in range(accounts)}
         context = multiprocessing.get_context("spawn")
         barrier = context.Barrier(processes)
-        reports = context.SimpleQueue()
-        arguments = [(name, accounts, seconds, seed * 1000 + number, barrier, reports) for number in range(processes)]
-        workers = [context.Process(target=_work, args=each) for each in arguments]
-        for worker in workers:
-            worker.start()
-        counts = [reports.get() for _ in workers]
-        for worker in workers:
-            worker.join()
+        arguments = [(name, accounts, seconds, seed * 1000 + number, barrier) for number in range(processes)]
+        counts = crew.answers(context, _work, arguments)
         bank = space.root["bank"]
         total = space.run(lambda: sum(bank.values()))
         return {
             "rates": [count / spent for count, spent in counts],
-            "sum_kept": total == BALANCE * accounts and all(worker.exitcode == 0 for worker in workers),
+            "sum_kept": total == BALANCE * accounts,
         }
     finally:
         space.close()
@@ -48,7 +44,7 @@ def pairs(accounts: int, seed: int) -> list[tuple[int, int]]:
     return [tuple(draw.sample(range(accounts), 2)) for _ in range(DRAWN)]
 
 
-def _work(name: str, accounts: int, seconds: float, seed: int, barrier: Any, reports: Any) -> None:
+def _work(name: str, accounts: int, seconds: float, seed: int, barrier: Any, report: Any) -> None:
     space = pso.attach(name)
     bank = space.root["bank"]
     drawn = pairs(accounts, seed)
@@ -67,5 +63,5 @@ def _work(name: str, accounts: int, seconds: float, seed: int, barrier: Any, rep
             transfer(debtor, creditor, 1)
         drawn = drawn[64:] + drawn[:64]
         count += 64
-    reports.put((count, time.perf_counter() - started))
+    report.send((count, time.perf_counter() - started))
     space.close()

@@ -76,6 +76,10 @@ def busy(space: pso.Space, rows: pso.List, seed: int) -> None:
         last, cpu_last = now, cpu
 
 
+# Who has been started and not been waited for: nobody works on when this process ends.
+CHILDREN: set[int] = set()
+
+
 def child(function, *arguments) -> int:
     """A process that does this until it is killed. What it raises is told: it ends with it."""
     process = os.fork()
@@ -86,18 +90,22 @@ def child(function, *arguments) -> int:
             traceback.print_exc()
         finally:
             os._exit(1)
+    CHILDREN.add(process)
     return process
 
 
 def alive(processes: list[int]) -> list[int]:
     """Those that have not ended by themselves; the others are no more to be waited for."""
-    return [process for process in processes if os.waitpid(process, os.WNOHANG) == (0, 0)]
+    left = [process for process in processes if os.waitpid(process, os.WNOHANG) == (0, 0)]
+    CHILDREN.difference_update(set(processes).difference(left))
+    return left
 
 
 def end(processes: list[int]) -> None:
     for process in processes:
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
+        CHILDREN.discard(process)
 
 
 def go_on(processes: list[int]) -> None:
@@ -384,13 +392,17 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--stops", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
-    result = {
-        "ring": ring(options.objects, options.share),
-        "deleted": deleted(options.deleted),
-        "churn": churn(options.seconds, stop=False),
-        "churn_stopped": churn(options.seconds, stop=True),
-        "stops": stops(options.stops, options.seed) if options.stops else None,
-    }
+    try:
+        result = {
+            "ring": ring(options.objects, options.share),
+            "deleted": deleted(options.deleted),
+            "churn": churn(options.seconds, stop=False),
+            "churn_stopped": churn(options.seconds, stop=True),
+            "stops": stops(options.stops, options.seed) if options.stops else None,
+        }
+    finally:
+        # A stopped one, too.
+        end(list(CHILDREN))
     print(json.dumps(result), flush=True)
     if sentences := wrong(result):
         sys.exit("\n".join(sentences))

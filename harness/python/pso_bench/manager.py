@@ -4,6 +4,7 @@ import multiprocessing
 import time
 from typing import Any
 
+from . import crew
 from .bank import BALANCE, pairs
 
 
@@ -13,22 +14,13 @@ def run(accounts: int, processes: int, seconds: float, seed: int) -> dict[str, A
         bank = manager.dict({account: BALANCE for account in range(accounts)})
         lock = manager.Lock()
         barrier = context.Barrier(processes)
-        reports = context.SimpleQueue()
-        arguments = [
-            (bank, lock, accounts, seconds, seed * 1000 + number, barrier, reports) for number in range(processes)
-        ]
-        workers = [context.Process(target=_work, args=each) for each in arguments]
-        for worker in workers:
-            worker.start()
-        counts = [reports.get() for _ in workers]
-        for worker in workers:
-            worker.join()
+        arguments = [(bank, lock, accounts, seconds, seed * 1000 + number, barrier) for number in range(processes)]
+        counts = crew.answers(context, _work, arguments)
         total = sum(bank.values())
-    kept = total == BALANCE * accounts and all(worker.exitcode == 0 for worker in workers)
-    return {"rates": [count / spent for count, spent in counts], "sum_kept": kept}
+    return {"rates": [count / spent for count, spent in counts], "sum_kept": total == BALANCE * accounts}
 
 
-def _work(bank: Any, lock: Any, accounts: int, seconds: float, seed: int, barrier: Any, reports: Any) -> None:
+def _work(bank: Any, lock: Any, accounts: int, seconds: float, seed: int, barrier: Any, report: Any) -> None:
     drawn = pairs(accounts, seed)
     barrier.wait()
     started = time.perf_counter()
@@ -40,4 +32,4 @@ def _work(bank: Any, lock: Any, accounts: int, seconds: float, seed: int, barrie
             bank[debtor] -= 1
             bank[creditor] += 1
         count += 1
-    reports.put((count, time.perf_counter() - started))
+    report.send((count, time.perf_counter() - started))

@@ -10,7 +10,10 @@ import json
 import mmap
 import os
 import platform
+import signal
 import time
+import traceback
+from collections.abc import Callable
 
 import pso
 
@@ -56,24 +59,57 @@ class Retries:
         self.turns[side] = turn
 
 
-def round_trip(ball: Futexes | Retries, trips: int, first: int) -> float:
-    """Microseconds of a trip there and back, over `trips` of them."""
-    child = os.fork()
-    if child == 0:
-        for turn in range(first, first + trips):
-            ball.wait(1, turn)
-            ball.pass_on(0, turn)
-        os._exit(0)
-    # The first trip waits for the child to come to life.
-    ball.pass_on(1, first)
-    ball.wait(0, first)
+def answer(ball: Futexes | Retries, turns: range) -> None:
+    """The other side."""
+    for turn in turns:
+        ball.wait(1, turn)
+        ball.pass_on(0, turn)
+
+
+def ask(ball: Futexes | Retries, turns: range, seconds: memoryview) -> None:
+    """The side with the watch."""
+    # The first trip waits for the other side to come to life.
+    ball.pass_on(1, turns[0])
+    ball.wait(0, turns[0])
     begun = time.perf_counter()
-    for turn in range(first + 1, first + trips):
+    for turn in turns[1:]:
         ball.pass_on(1, turn)
         ball.wait(0, turn)
-    seconds = time.perf_counter() - begun
-    os.waitpid(child, 0)
-    return seconds / (trips - 1) * 1e6
+    seconds[0] = time.perf_counter() - begun
+
+
+def side(function: Callable[..., None], *arguments: object) -> int:
+    """A process for it, which ends with it, whatever comes."""
+    process = os.fork()
+    if process == 0:
+        try:
+            function(*arguments)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    return process
+
+
+def round_trip(ball: Futexes | Retries, trips: int, first: int) -> float:
+    """Microseconds of a trip there and back, over `trips` of them. Both sides are processes of their own: whoever waits for one that has died
+    waits for ever, and this one sees to that."""
+    turns, seconds = range(first, first + trips), memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("d")
+    sides = [side(answer, ball, turns), side(ask, ball, turns, seconds)]
+    try:
+        while sides:
+            ended, status = os.wait()
+            # Whoever else it is, he is none of these.
+            if ended in sides:
+                sides.remove(ended)
+                if status != 0:
+                    raise RuntimeError(f"one of two sides has ended with status {status}")
+    finally:
+        for process in sides:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+    return seconds[0] / (trips - 1) * 1e6
 
 
 def main(arguments: list[str]) -> None:
