@@ -108,6 +108,11 @@ pub fn median(numbers: &[f64]) -> f64 {
     }
 }
 
+/// The median of the ratios of what was measured side by side, round for round: a machine may change its speed between two rounds.
+pub fn ratio(numbers: &[f64], of: &[f64]) -> f64 {
+    median(&numbers.iter().zip(of).map(|(number, of)| number / of).collect::<Vec<_>>())
+}
+
 fn commit() -> Option<String> {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).stderr(std::process::Stdio::null()).output().ok()?;
@@ -157,6 +162,12 @@ mod tests {
         assert_eq!(median(&[]), 0.0);
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+    }
+
+    #[test]
+    fn a_ratio_is_the_median_of_those_within_a_round() {
+        assert_eq!(ratio(&[20.0, 150.0, 40.0], &[10.0, 50.0, 10.0]), 3.0);
+        assert_eq!(ratio(&[], &[]), 0.0);
     }
 
     #[test]

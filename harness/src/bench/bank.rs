@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::BenchBank;
 use crate::failure::Failure;
-use crate::machine::{self, median};
+use crate::machine::{self, median, ratio};
 use crate::output;
 use crate::python::Python;
 use crate::table::{Table, thousands};
@@ -38,6 +38,7 @@ struct Numbers {
     seconds: f64,
     /// Transfers a second, each run.
     transfers_per_second: Vec<Contestant>,
+    /// Medians of the ratios within a round.
     two_processes_over_manager: f64,
     two_processes_over_one: f64,
     fairness: Fairness,
@@ -84,8 +85,8 @@ pub fn run(options: &BenchBank) -> Result<(), Failure> {
         accounts: options.accounts,
         rounds: options.rounds,
         seconds: options.seconds,
-        two_processes_over_manager: medians[PSO_2] / medians[MANAGER_2],
-        two_processes_over_one: medians[PSO_2] / medians[PSO_1],
+        two_processes_over_manager: ratio(&runs[PSO_2], &runs[MANAGER_2]),
+        two_processes_over_one: ratio(&runs[PSO_2], &runs[PSO_1]),
         transfers_per_second: CONTESTANTS
             .iter()
             .zip(medians)
