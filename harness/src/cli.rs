@@ -197,7 +197,7 @@ pub struct BenchWake {
 #[derive(Args)]
 pub struct BenchNative {
     /// Accounts.
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(2..=1_000_000))]
     pub accounts: u64,
     /// Processes; each count is a contestant of its own.
     #[arg(long, value_delimiter = ',', default_value = "1,2,4", value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -296,9 +296,12 @@ pub struct TortureWorker {
 
 #[derive(Args)]
 pub struct BankWorker {
-    /// Directory of the space.
+    /// Folder of the run, which holds the space.
     #[arg(long)]
     pub dir: PathBuf,
+    /// Which one.
+    #[arg(long)]
+    pub worker: u32,
     /// Seconds.
     #[arg(long)]
     pub seconds: f64,

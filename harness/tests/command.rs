@@ -287,3 +287,13 @@ fn a_foreign_file_is_refused_and_not_touched() {
     assert!(!said.contains("panicked"), "{said}");
     assert!(std::fs::read(&file).unwrap().iter().all(|byte| *byte == 7));
 }
+
+/// Two accounts, so that a transfer may go only one of two ways.
+#[test]
+fn the_native_bank_finds_every_transfer() {
+    let output =
+        pso(&["bench", "native", "--seconds", "0.1", "--rounds", "1", "--processes", "1,2", "--accounts", "2"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("every transfer found"), "{output:?}");
+    assert_eq!(pso(&["bench", "native", "--accounts", "1"]).status.code(), Some(2));
+}
