@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::cli::Check;
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::machine;
 use crate::table::{Table, thousands};
 
@@ -40,7 +41,8 @@ pub fn run(options: &Check) -> Result<(), Failure> {
     if options.bless {
         command.env(BLESS_VARIABLE, "plays");
     }
-    let passed = command.status().map_err(Failure::system("cannot start cargo nextest"))?.success();
+    let passed = interrupt::run(&mut command).map_err(Failure::system("cannot start cargo nextest"))?.success();
+    interrupt::check()?;
 
     let plays = plays(reports.path())?;
     let before = expected();

@@ -77,8 +77,25 @@ pub fn exit_code(result: Result<(), Failure>) -> ExitCode {
     }
 }
 
+/// Whether a command looks for signals, for it has folders, spaces or processes to clear up. The others a signal ends where they are: a repair
+/// may be killed anywhere.
+fn looks_for_signals(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Plot(_)
+            | Command::Policies(_)
+            | Command::Sim(_)
+            | Command::Calibrate(_)
+            | Command::Trace(_)
+            | Command::Fsck(_)
+            | Command::List(_)
+    )
+}
+
 fn run(command: Command) -> Result<(), Failure> {
-    interrupt::install()?;
+    if looks_for_signals(&command) {
+        interrupt::install()?;
+    }
     match command {
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),

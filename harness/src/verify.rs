@@ -191,8 +191,8 @@ impl Part {
             }
         };
         let began = Instant::now();
-        let status = command.status().map_err(Failure::system(format!("starting {}", self.command)))?;
-        // Ctrl-C goes to the child as well: that it ended badly says nothing then, and the part has not run.
+        let status = interrupt::run(&mut command).map_err(Failure::system(format!("starting {}", self.command)))?;
+        // A signal goes on to the child: that it ended badly says nothing then, and the part has not run.
         interrupt::check()?;
         self.seconds = began.elapsed().as_secs_f64();
         self.figures = figures(&out);

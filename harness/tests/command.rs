@@ -1,5 +1,7 @@
 //! The command as people meet it: exit codes, and sentences that say what to do.
 
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 
 use pso_engine::object::{list, text};
@@ -286,6 +288,19 @@ fn a_foreign_file_is_refused_and_not_touched() {
     let said = complaint_with(2, &pso(&["fsck", "--dir", folder.path().to_str().unwrap()]));
     assert!(!said.contains("panicked"), "{said}");
     assert!(std::fs::read(&file).unwrap().iter().all(|byte| *byte == 7));
+}
+
+/// The danger: a command that never looks for signals takes them, and goes on for minutes.
+#[test]
+fn a_simulation_is_ended_by_a_signal() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
+    command.args(["sim", "--transactions", "1000000", "--cores", "8"]).stdin(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("sim "));
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().signal(), Some(15));
 }
 
 /// Two accounts, so that a transfer may go only one of two ways.

@@ -50,3 +50,25 @@ fn a_part_that_is_interrupted_has_not_run() {
     assert_eq!(verdicts, ["holds", "not_run", "not_run"]);
     assert_eq!(results["numbers"]["holds"], false);
 }
+
+/// The danger: who is told alone to end waits for hours for the part that is under way.
+#[test]
+fn a_signal_to_the_command_alone_ends_the_part_that_is_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("verify.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
+    command
+        .args(["verify", "--without-models", "--kills", "1000000", "--stops", "0", "--seed", "5", "--out"])
+        .arg(&out);
+    let mut child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.by_ref().any(|line| line.unwrap().starts_with("verify: kills: ")));
+    let verify = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(verify, rustix::process::Signal::TERM).unwrap();
+    // To its end: whoever is left would hold the pipe.
+    lines.for_each(drop);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.ends_with("pso: interrupted\n"), "{output:?}");
+    assert!(!out.exists(), "no part has come to its end");
+}

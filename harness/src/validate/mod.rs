@@ -19,7 +19,7 @@ use crate::cli::Validate;
 use crate::failure::Failure;
 use crate::machine::{self, median};
 use crate::table::{Table, thousands};
-use crate::{calibrate, output, plot, replay, simulator};
+use crate::{calibrate, interrupt, output, plot, replay, simulator};
 
 const KINDS: [Kind; 2] = [Kind::Bank1000, Kind::Counter];
 
@@ -36,10 +36,12 @@ pub fn run(options: &Validate) -> Result<(), Failure> {
     ))?;
     for round in 0..options.rounds {
         for (number, case) in cases.iter_mut().enumerate() {
+            interrupt::check()?;
             let profile = calibrate::measure()?;
             case.transfer_ns.push(profile.load_changed.ns[0]);
             let file = folder.path().join(format!("{number}.gz"));
             let real = real(&traces[number], &file)?;
+            interrupt::check()?;
             let setup = simulator::setup(profile.clone(), machine::processors(), options.seed + u64::from(round));
             let played = simulate(&traces[number], setup, Pacing::FLAT_OUT);
             let simulated = played.map_err(|error| Failure::Wrong(format!("sim: {error}")))?.measurement;
