@@ -66,5 +66,6 @@ fn measure(
     trace.header.name = format!("{}-{}", kind.name(), options.contention.name());
     let setup = Setup { policy, budget: options.budget, ..simulator::setup(profile.clone(), cores, options.seed) };
     let played = simulate(&trace, setup, Pacing::AS_WRITTEN);
-    Ok(played.map_err(|error| Failure::Wrong(format!("{} under {policy}: {error}", trace.header.name)))?.measurement)
+    let played = played.map_err(|error| Failure::Wrong(format!("{} under {policy}: {error}", trace.header.name)))?;
+    Ok(Measurement { manner: simulator::manner(cli::Pace::AsWritten), ..played.measurement })
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 use pso_engine::arena::Geometry;
 use pso_sim::fault::{Fault, FaultKind};
 use pso_sim::machine::Profile;
-use pso_sim::measure::{Measurement, Verdict};
+use pso_sim::measure::{Manner, Measurement, Verdict};
 use pso_sim::system::scheduler;
 use pso_sim::trace::generate;
 use pso_sim::{Played, Report, Setup, simulate};
 use serde::Serialize;
 
-use crate::cli::{SchedulerName, Simulate};
+use crate::cli::{Pace, SchedulerName, Simulate};
 use crate::failure::Failure;
 use crate::table::{Table, duration, thousands};
 use crate::{calibrate, fault, machine, output, replay, trace};
@@ -85,7 +85,24 @@ fn play(options: &Simulate) -> Result<Played, Failure> {
         policy: options.policy,
         ..setup(profile, options.cores, options.seed)
     };
-    simulate(&trace, setup, replay::pacing(options.pace)).map_err(|error| Failure::Wrong(format!("sim: {error}")))
+    let played = simulate(&trace, setup, replay::pacing(options.pace));
+    let Played { measurement, report } = played.map_err(|error| Failure::Wrong(format!("sim: {error}")))?;
+    let (scheduler, faults) = (Some(name(options.scheduler).into()), words_of_faults(options));
+    let manner = Manner { scheduler, faults, ..manner(options.pace) };
+    Ok(Played { measurement: Measurement { manner, ..measurement }, report })
+}
+
+/// That of a simulated run that nobody disturbs.
+pub fn manner(pace: Pace) -> Manner {
+    Manner { scheduler: Some(name(SchedulerName::Fair).into()), ..replay::manner(pace) }
+}
+
+/// What is done to whom, as on the command line.
+fn words_of_faults(options: &Simulate) -> Vec<String> {
+    let of = |kind: &'static str, whom: &[String]| -> Vec<String> {
+        whom.iter().map(|text| format!("{kind} {text}")).collect()
+    };
+    [of("kill", &options.kill), of("stop", &options.stop), of("slow", &options.slow)].concat()
 }
 
 /// `cores` of the machine of `profile`, with room for any trace.

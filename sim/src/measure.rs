@@ -32,6 +32,20 @@ pub enum Verdict {
     OutOfBudget,
 }
 
+/// How a run was played: those of one curve alike. Older files do not say it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Manner {
+    /// Which times of the trace were kept, as on the command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<String>,
+    /// Who gave the cores away, of simulated runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<String>,
+    /// Who was killed, stopped or made slow, as on the command line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+}
+
 /// One run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measurement {
@@ -43,6 +57,9 @@ pub struct Measurement {
     pub policy: String,
     /// Machine profile (simulated), or `this machine`.
     pub machine: String,
+    /// How it was played.
+    #[serde(flatten)]
+    pub manner: Manner,
     /// Processors.
     pub cores: u32,
     /// Participants that ran transactions.
@@ -181,6 +198,7 @@ mod tests {
             trace: "t".into(),
             policy: "default".into(),
             machine: "m".into(),
+            manner: Manner::default(),
             cores: 2,
             participants: rates.len() as u32,
             seed: 1,

@@ -2,7 +2,7 @@
 
 use pso_engine::contention::PolicyId;
 use pso_harness::machine::{Provenance, median, processors};
-use pso_sim::measure::{Latencies, Measurement, Verdict, World};
+use pso_sim::measure::{Latencies, Manner, Measurement, Verdict, World};
 use serde::{Deserialize, Serialize};
 
 use crate::run::{Case, Deed};
@@ -81,6 +81,7 @@ fn of_kind(case: &Case, deeds: &[Deed], kind: Kind) -> Option<Figures> {
         trace: case.workload.name().into(),
         policy: PolicyId::default().name().into(),
         machine: "this machine".into(),
+        manner: Manner::default(),
         cores: processors(),
         participants: case.participants,
         seed: case.seed,

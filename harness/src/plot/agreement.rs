@@ -1,4 +1,4 @@
-//! How far simulated numbers are from real ones, where both exist for the same cores, participants and policy.
+//! How far simulated numbers are from real ones, where both exist for the same cores, participants, policy and pace.
 
 use pso_sim::measure::{Measurement, World};
 
@@ -32,9 +32,13 @@ impl Agreement {
 
 /// All comparisons that the measurements of one trace allow, by participants.
 pub fn agreements(measurements: &[&Measurement]) -> Vec<Agreement> {
-    let of = |world: World| measurements.iter().copied().filter(move |each| ended_well(each) && each.world == world);
-    let key = |each: &Measurement| (each.policy.clone(), each.cores, each.participants);
-    let mut keys: Vec<_> = of(World::Simulated).map(|each| (key(each), each.machine.clone())).collect();
+    // No real run was disturbed.
+    let is_undisturbed = |each: &Measurement| ended_well(each) && each.manner.faults.is_empty();
+    let of =
+        |world: World| measurements.iter().copied().filter(move |each| is_undisturbed(each) && each.world == world);
+    let key = |each: &Measurement| (each.policy.clone(), each.cores, each.participants, each.manner.pace.clone());
+    let machine = |each: &Measurement| (each.machine.clone(), each.manner.scheduler.clone());
+    let mut keys: Vec<_> = of(World::Simulated).map(|each| (key(each), machine(each))).collect();
     keys.sort();
     keys.dedup();
     let mut found = Vec::new();
@@ -42,10 +46,11 @@ pub fn agreements(measurements: &[&Measurement]) -> Vec<Agreement> {
         let same = |each: &&Measurement| key(each) == wanted;
         let throughput = |each: &Measurement| Quantity::Throughput.of(each);
         let real = Spread::of(of(World::Real).filter(same).map(throughput));
-        let simulated = of(World::Simulated).filter(same).filter(|each| each.machine == profile);
+        let simulated = of(World::Simulated).filter(same).filter(|each| machine(each) == profile);
         let simulated = Spread::of(simulated.map(throughput));
         if let (Some(real), Some(simulated)) = (real, simulated) {
-            let (policy, cores, participants) = wanted;
+            let (policy, cores, participants, _) = wanted;
+            let profile = profile.0;
             found.push(Agreement { policy, cores, participants, profile, real, simulated });
         }
     }
@@ -69,6 +74,11 @@ mod tests {
             measurement(World::Simulated, "bank", 4, 2, 900.0),
             measurement(World::Simulated, "bank", 2, 4, 900.0),
         ];
+        let mut slowed = measurement(World::Simulated, "bank", 2, 2, 9000.0);
+        slowed.manner.faults.push("slow 1:5:100".into());
+        let mut flat_out = measurement(World::Simulated, "bank", 2, 2, 9000.0);
+        flat_out.manner.pace = Some("flat-out".into());
+        runs.extend([slowed, flat_out]);
         let mut bad = measurement(World::Simulated, "bank", 2, 2, 9000.0);
         bad.verdict = Verdict::Stuck;
         runs.push(bad);

@@ -1,6 +1,6 @@
 //! Measurements made by hand, for tests only: nothing here was measured.
 
-use pso_sim::measure::{Latency, Measurement, Verdict, World};
+use pso_sim::measure::{Latency, Manner, Measurement, Verdict, World};
 
 /// A run that ended well, with `rate` commits a second of all.
 pub fn measurement(world: World, trace: &str, cores: u32, participants: u32, rate: f64) -> Measurement {
@@ -11,6 +11,7 @@ pub fn measurement(world: World, trace: &str, cores: u32, participants: u32, rat
         trace: trace.into(),
         policy: "default".into(),
         machine: if world == World::Real { "this machine".into() } else { "local".into() },
+        manner: Manner::default(),
         cores,
         participants,
         seed: 7,

@@ -1,10 +1,10 @@
-//! Measurements that belong on one curve: same world, same policy, same machine, and either the same number of cores
+//! Measurements that belong on one curve: same world, same policy, same machine, played in the same manner, and either the same number of cores
 //! or a core for each participant.
 //!
 //! Invariant: the name of a group of simulated runs begins with the word `simulated`. It is made in one place,
 //! [`Name::of`], from the world of the runs; there is no other way to get a name, and nothing is drawn without one.
 
-use pso_sim::measure::{Measurement, Verdict, World};
+use pso_sim::measure::{Manner, Measurement, Verdict, World};
 
 use super::input::world_word;
 use super::quantity::Quantity;
@@ -59,6 +59,7 @@ pub struct Group<'a> {
     pub name: Name,
     /// How many cores.
     pub cores: Cores,
+    manner: &'a Manner,
     runs: Vec<&'a Measurement>,
 }
 
@@ -95,9 +96,10 @@ pub fn ended_well(measurement: &Measurement) -> bool {
 /// A fixed number of cores makes a group if it has two counts of participants, or if its runs would else be nowhere.
 pub fn groups<'a>(measurements: &[&'a Measurement]) -> Vec<Group<'a>> {
     let runs: Vec<&Measurement> = measurements.iter().copied().filter(|each| ended_well(each)).collect();
-    let mut kinds: Vec<(World, &str, &str)> = Vec::new();
+    let kind_of = |run: &'a Measurement| (run.world, run.policy.as_str(), run.machine.as_str(), &run.manner);
+    let mut kinds: Vec<KindOfRun> = Vec::new();
     for run in &runs {
-        let kind = (run.world, run.policy.as_str(), run.machine.as_str());
+        let kind = kind_of(run);
         if !kinds.contains(&kind) {
             kinds.push(kind);
         }
@@ -105,13 +107,11 @@ pub fn groups<'a>(measurements: &[&'a Measurement]) -> Vec<Group<'a>> {
     kinds.sort_by_key(|(world, ..)| *world == World::Simulated);
     let told = Told::of(&kinds);
     let mut groups = Vec::new();
-    for (world, policy, machine) in kinds {
-        let same =
-            |run: &&&Measurement| (run.world, run.policy.as_str(), run.machine.as_str()) == (world, policy, machine);
-        let of_kind: Vec<&Measurement> = runs.iter().filter(same).copied().collect();
+    for kind in kinds {
+        let of_kind: Vec<&Measurement> = runs.iter().copied().filter(|run| kind_of(run) == kind).collect();
         for (cores, runs) in by_cores(&of_kind) {
-            let name = Name::of(world, told.detail(cores, policy, machine));
-            groups.push(Group { name, cores, runs });
+            let name = Name::of(kind.0, told.detail(cores, kind));
+            groups.push(Group { name, cores, manner: kind.3, runs });
         }
     }
     groups
@@ -139,34 +139,45 @@ fn by_cores<'a>(runs: &[&'a Measurement]) -> Vec<(Cores, Vec<&'a Measurement>)> 
     found
 }
 
+/// World, policy, machine and manner.
+type KindOfRun<'a> = (World, &'a str, &'a str, &'a Manner);
+
 /// Which details tell the groups apart.
 struct Told {
     policies: bool,
     machines: bool,
+    paces: bool,
+    schedulers: bool,
+    faults: bool,
 }
 
 impl Told {
-    fn of(kinds: &[(World, &str, &str)]) -> Self {
+    fn of(kinds: &[KindOfRun<'_>]) -> Self {
         let simulated = || kinds.iter().filter(|(world, ..)| *world == World::Simulated);
         Self {
-            policies: kinds.iter().any(|(_, policy, _)| *policy != kinds[0].1),
+            policies: kinds.iter().any(|(_, policy, ..)| *policy != kinds[0].1),
             machines: simulated().zip(simulated().skip(1)).any(|(one, other)| one.2 != other.2),
+            paces: kinds.iter().any(|kind| kind.3.pace != kinds[0].3.pace),
+            schedulers: simulated().zip(simulated().skip(1)).any(|(one, other)| one.3.scheduler != other.3.scheduler),
+            faults: kinds.iter().any(|kind| !kind.3.faults.is_empty()),
         }
     }
 
-    fn detail(&self, cores: Cores, policy: &str, machine: &str) -> String {
-        let mut detail = match cores {
+    fn detail(&self, cores: Cores, (world, policy, machine, manner): KindOfRun<'_>) -> String {
+        let cores = match cores {
             Cores::Fixed(1) => "1 core".into(),
             Cores::Fixed(count) => format!("{count} cores"),
             Cores::OneEach => "a core each".into(),
         };
-        if self.policies {
-            detail = format!("{detail}, {policy}");
-        }
-        if self.machines {
-            detail = format!("{detail}, {machine}");
-        }
-        detail
+        let unknown = |what: &str| format!("{what} unknown");
+        let mut details: Vec<String> = vec![cores];
+        details.extend(self.policies.then(|| policy.into()));
+        details.extend(self.machines.then(|| machine.into()));
+        details.extend(self.paces.then(|| manner.pace.clone().unwrap_or_else(|| unknown("pace"))));
+        let has_scheduler = self.schedulers && world == World::Simulated;
+        details.extend(has_scheduler.then(|| manner.scheduler.clone().unwrap_or_else(|| unknown("scheduler"))));
+        details.extend(self.faults.then(|| manner.faults.join(", ")).filter(|faults| !faults.is_empty()));
+        details.join(", ")
     }
 }
 
@@ -174,7 +185,10 @@ impl Told {
 pub fn pair<'g, 'a>(groups: &'g [Group<'a>]) -> (Option<&'g Group<'a>>, Option<&'g Group<'a>>) {
     let of = |world: World| groups.iter().filter(move |group| group.name.world() == world);
     let real = of(World::Real).max_by_key(|group| group.runs.len());
-    let alike = |group: &&&Group<'_>| real.is_some_and(|real| real.cores == group.cores);
+    let alike = |group: &&&Group<'_>| {
+        let is_alike = |real: &Group<'_>| real.cores == group.cores && real.manner.pace == group.manner.pace;
+        real.is_some_and(is_alike) && group.manner.faults.is_empty()
+    };
     let widest = || of(World::Simulated).max_by_key(|group| group.points(Quantity::Throughput).len());
     (real, of(World::Simulated).find(|group| alike(&group)).or_else(widest))
 }
@@ -203,6 +217,26 @@ mod tests {
                 assert_eq!(real, name.text().starts_with("real"), "{}", name.text());
             }
         }
+    }
+
+    /// The danger: a run as written and one flat out are the ends of one line.
+    #[test]
+    fn runs_that_were_played_in_different_manners_are_no_curve() {
+        let mut runs: Vec<Measurement> = (0..4).map(|_| measurement(World::Simulated, "bank", 2, 2, 5.0)).collect();
+        runs[1].manner.pace = Some("flat-out".into());
+        runs[2].manner = Manner { scheduler: Some("adversary".into()), ..runs[1].manner.clone() };
+        runs[3].manner = Manner { faults: vec!["kill 1:20".into()], ..runs[2].manner.clone() };
+        let all: Vec<&Measurement> = runs.iter().collect();
+        let names: Vec<String> = groups(&all).iter().map(|group| group.name.text()).collect();
+        assert_eq!(
+            names,
+            [
+                "simulated, 2 cores, pace unknown, scheduler unknown",
+                "simulated, 2 cores, flat-out, scheduler unknown",
+                "simulated, 2 cores, flat-out, adversary",
+                "simulated, 2 cores, flat-out, adversary, kill 1:20",
+            ]
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use pso_engine::contention::PolicyId;
 use pso_engine::platform::System;
 use pso_engine::platform::native::{Choice, Native, Place};
-use pso_sim::measure::{Measurement, Verdict, World};
+use pso_sim::measure::{Manner, Measurement, Verdict, World};
 use pso_sim::player::{self, Pacing, Part, Run, Script};
 use pso_sim::stage::Stage;
 use pso_sim::trace::{Operation, Trace};
@@ -109,7 +109,7 @@ pub fn play(options: &Replay, trace: &Trace) -> Result<Measurement, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, |count| count.get() as u32);
     let seed = trace.header.seed;
     let run = Run { world: World::Real, policy: options.policy.name(), machine: "this machine", cores, seed };
-    Ok(player::measurement(trace, run, &parts, verdict))
+    Ok(Measurement { manner: manner(options.pace), ..player::measurement(trace, run, &parts, verdict) })
 }
 
 /// The command line of one player.
@@ -161,6 +161,11 @@ impl player::Pace<Native> for Rest {
 /// Which times of a trace are kept.
 pub fn pacing(pace: Pace) -> Pacing {
     match pace {
+/// That of a real run.
+pub fn manner(pace: Pace) -> Manner {
+    Manner { pace: Some(name(pace).into()), ..Manner::default() }
+}
+
         Pace::AsWritten => Pacing::AS_WRITTEN,
         Pace::Think => Pacing { arrivals: false, think: true },
         Pace::FlatOut => Pacing::FLAT_OUT,

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::cli::{Pace, Replay};
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::replay;
+use crate::{replay, simulator};
 
 /// A real run that takes longer is stuck.
 const PATIENCE_S: u64 = 120;
@@ -133,7 +133,7 @@ impl<F: Fn(u32) -> Trace> Duel<F> {
         let setup = Setup { budget: BUDGET, geometry, ..setup };
         let played = simulate(trace, setup, pacing);
         let played = played.map_err(|error| Failure::Wrong(format!("simulating {}: {error}", trace.header.name)))?;
-        self.measurements.push(played.measurement);
+        self.measurements.push(Measurement { manner: simulator::manner(self.pace), ..played.measurement });
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{Latencies, Measurement, Verdict, World};
+use crate::measure::{Latencies, Manner, Measurement, Verdict, World};
 use crate::trace::Trace;
 
 /// What one participant has done so far. Processes send it to each other as JSON.
@@ -107,6 +107,8 @@ pub fn measurement(trace: &Trace, run: Run<'_>, parts: &[Part], verdict: Verdict
         seed: run.seed,
         verdict,
         duration_ns: ended_ns - began_ns,
+        // Whoever has chosen it says it.
+        manner: Manner::default(),
         attempts: parts.iter().map(|part| part.attempts).sum(),
         commits: parts.iter().map(|part| part.commits).collect(),
         rates: parts.iter().map(Part::rate).collect(),

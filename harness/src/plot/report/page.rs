@@ -117,8 +117,7 @@ fn summary_table(rows: &[Row]) -> String {
             (World::Simulated, _) => "simulated bad",
             (World::Real, _) => "bad",
         };
-        let machine = format!("{}, {}", each.world_word(), each.machine);
-        row(&mut body, class, &[&each.trace, &machine, &each.policy], &cells);
+        row(&mut body, class, &[&each.trace, &each.place(), &each.policy], &cells);
     }
     let headings = [
         "cores",

@@ -1,6 +1,6 @@
-//! The summary: one row for each world, policy, machine, cores and participants of a trace, all runs of it together.
+//! The summary: one row for each world, policy, machine, manner, cores and participants of a trace, all runs of it together.
 
-use pso_sim::measure::{Measurement, World};
+use pso_sim::measure::{Manner, Measurement, World};
 
 use crate::plot::group::ended_well;
 use crate::plot::input::{Input, verdict_words, world_word};
@@ -26,6 +26,8 @@ pub struct Row {
     pub world: World,
     /// Machine profile, or this machine.
     pub machine: String,
+    /// How it was played.
+    pub manner: Manner,
     /// Contention policy.
     pub policy: String,
     /// Cores.
@@ -49,12 +51,20 @@ impl Row {
     pub fn world_word(&self) -> &'static str {
         world_word(self.world)
     }
+
+    /// Where and how, as far as it is known: `simulated, chiplet, flat-out, fair`.
+    pub fn place(&self) -> String {
+        let Manner { pace, scheduler, faults } = &self.manner;
+        let manner = pace.iter().chain(scheduler).chain(faults).map(String::as_str);
+        [self.world_word(), &self.machine].into_iter().chain(manner).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// The rows of all measurements: by trace, real before simulated, by cores and participants.
 pub fn rows(input: &Input) -> Vec<Row> {
     let key = |each: &Measurement| {
-        (each.world == World::Simulated, each.policy.clone(), each.machine.clone(), each.cores, each.participants)
+        let place = (each.world == World::Simulated, each.policy.clone(), each.machine.clone());
+        (place, each.manner.clone(), each.cores, each.participants)
     };
     let mut rows = Vec::new();
     for trace in input.traces() {
@@ -64,13 +74,14 @@ pub fn rows(input: &Input) -> Vec<Row> {
         keys.dedup();
         for wanted in keys {
             let runs: Vec<_> = of_trace().filter(|run| key(&run.measurement) == wanted).collect();
-            let (simulated, policy, machine, cores, participants) = wanted;
+            let ((simulated, policy, machine), manner, cores, participants) = wanted;
             let well: Vec<&Measurement> =
                 runs.iter().map(|run| &run.measurement).filter(|each| ended_well(each)).collect();
             rows.push(Row {
                 trace: trace.into(),
                 world: if simulated { World::Simulated } else { World::Real },
                 machine,
+                manner,
                 policy,
                 cores,
                 participants,
@@ -102,6 +113,18 @@ mod tests {
     use crate::plot::fixture::{measurement, sweep};
     use crate::plot::input::Run;
     use pso_sim::measure::Verdict;
+
+    /// The danger: the medians of what is undisturbed and of what is not.
+    #[test]
+    fn runs_in_different_manners_are_rows_of_their_own_that_say_so() {
+        let mut runs: Vec<Measurement> = (0..3).map(|_| measurement(World::Simulated, "bank", 2, 2, 5.0)).collect();
+        runs[1].manner.pace = Some("flat-out".into());
+        runs[2].manner = Manner { faults: vec!["slow 1:5:100".into()], ..runs[1].manner.clone() };
+        let runs = runs.into_iter().map(|measurement| Run { measurement, source: 0 }).collect();
+        let places: Vec<String> = rows(&Input { runs, ..Input::default() }).iter().map(Row::place).collect();
+        let expected = ["", ", flat-out", ", flat-out, slow 1:5:100"].map(|how| format!("simulated, local{how}"));
+        assert_eq!(places, expected);
+    }
 
     #[test]
     fn a_row_holds_the_numbers_of_its_measurements() {
