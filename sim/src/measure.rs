@@ -74,7 +74,7 @@ pub struct Measurement {
     pub attempts: u64,
     /// Commits of each participant.
     pub commits: Vec<u64>,
-    /// Commits a second of each participant until it was through.
+    /// Commits a second, until it was through, of each participant that had something to do.
     pub rates: Vec<f64>,
     /// From a transaction's first attempt to its commit.
     pub latency: Latency,

@@ -188,3 +188,14 @@ fn parts_survive_the_way_between_processes() {
         assert_eq!(part.latency.percentiles(), back.latency.percentiles());
     }
 }
+
+/// The danger: who has nothing to do is the slowest, and fairness is low where all who work are alike.
+#[test]
+fn who_has_no_line_is_neither_slow_nor_served_badly() {
+    let mut trace = generate(Kind::Counter, Contention::High, 2, 200, 1);
+    trace.header.participants = Some(3);
+    let measured = play(trace).measurement();
+    assert_eq!((measured.participants, measured.commits.len(), measured.commits[2]), (3, 3, 0));
+    assert_eq!(measured.rates.len(), 2);
+    assert!(measured.slowest_over_fastest() > 0.0 && measured.jain() <= 1.0);
+}

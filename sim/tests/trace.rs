@@ -229,3 +229,15 @@ fn generated_traces_have_the_participants_that_they_need() {
         }
     }
 }
+
+/// The danger: one of the writers is given those transactions that are the reader's.
+#[test]
+fn every_writer_beside_a_long_reader_has_something_to_do() {
+    for participants in [2, 3, 8, 17, 33, 49] {
+        let trace = generate(Kind::LongReader, Contention::High, participants, 16 * 64, 1);
+        for participant in 0..participants {
+            let lines = trace.transactions.iter().filter(|line| line.participant == participant).count();
+            assert!(lines > 0, "{participant} of {participants}");
+        }
+    }
+}

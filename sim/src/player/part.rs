@@ -1,5 +1,7 @@
 //! What one participant did, and one figure made of all.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Latencies, Manner, Measurement, Verdict, World};
@@ -96,22 +98,25 @@ pub fn measurement(trace: &Trace, run: Run<'_>, parts: &[Part], verdict: Verdict
     parts.iter().for_each(|part| latency.add(&part.latency));
     let busy = || parts.iter().filter(|part| part.commits > 0);
     let began_ns = busy().map(|part| part.began_ns).min().unwrap_or(0);
+    // Who has nothing to do is not slow.
+    let workers: HashSet<u32> = trace.transactions.iter().map(|line| line.participant).collect();
+    let has_lines = |part: &&Part| workers.contains(&part.participant);
     let ended_ns = busy().map(|part| part.ended_ns).max().unwrap_or(0);
     Measurement {
         world: run.world,
         trace: trace.header.name.clone(),
         policy: run.policy.to_owned(),
         machine: run.machine.to_owned(),
+        // Whoever has chosen it says it.
+        manner: Manner::default(),
         cores: run.cores,
         participants: parts.len() as u32,
         seed: run.seed,
         verdict,
         duration_ns: ended_ns - began_ns,
-        // Whoever has chosen it says it.
-        manner: Manner::default(),
         attempts: parts.iter().map(|part| part.attempts).sum(),
         commits: parts.iter().map(|part| part.commits).collect(),
-        rates: parts.iter().map(Part::rate).collect(),
+        rates: parts.iter().filter(has_lines).map(Part::rate).collect(),
         latency: latency.percentiles(),
     }
 }
