@@ -19,6 +19,9 @@ use crate::{calibrate, fault, machine, output, replay, trace};
 /// Memory of the simulated space; taken only as it is touched.
 const SPACE_BYTES: u64 = 256 << 20;
 
+/// A participant that is slower than that would leave the range of the simulated clock.
+const SLOWEST: u64 = 1_000_000;
+
 #[derive(Serialize)]
 struct Numbers<'a> {
     measurement: &'a Measurement,
@@ -55,11 +58,7 @@ pub fn run(options: &Simulate) -> Result<(), Failure> {
 fn play(options: &Simulate) -> Result<Played, Failure> {
     let profile = profile(&options.profile)?;
     let trace = match &options.file {
-        Some(file) => {
-            let trace = trace::load(file)?.dense();
-            let participants = options.participants.unwrap_or(trace.participants()).min(trace.participants());
-            trace.folded(participants.max(1))
-        }
+        Some(file) => trace::dealt(file, options.participants)?,
         None => {
             let participants = options.participants.unwrap_or(options.cores);
             generate(options.kind, options.contention, participants, options.transactions, options.seed)
@@ -138,6 +137,9 @@ fn faults(options: &Simulate, participants: u32) -> Result<Vec<Fault>, Failure> 
     }
     for text in &options.slow {
         let [thread, step, times] = numbers(text)?;
+        if !(1..=SLOWEST).contains(&times) {
+            return Err(Failure::Refused(format!("{text}: a participant is made 1 to {SLOWEST} times as slow")));
+        }
         faults.push(Fault { thread: thread as usize, step, kind: FaultKind::Slow(times) });
     }
     match faults.iter().map(|fault| fault.thread).find(|thread| *thread >= participants as usize) {

@@ -31,6 +31,18 @@ pub fn load(file: &Path) -> Result<Trace, Failure> {
     Ok(trace)
 }
 
+/// The dense trace in a file, dealt to so many, or as it is.
+pub fn dealt(file: &Path, participants: Option<u32>) -> Result<Trace, Failure> {
+    let trace = load(file)?.dense();
+    let most = trace.participants();
+    let participants = participants.unwrap_or(most);
+    if participants > most {
+        let file = file.display();
+        return Err(Failure::Wrong(format!("{file} has {most} participants: it cannot be dealt to {participants}")));
+    }
+    Ok(trace.folded(participants.max(1)))
+}
+
 fn generate(options: &TraceGenerate) -> Result<(), Failure> {
     let participants = options.participants.unwrap_or(options.contention.participants());
     let trace = trace::generate(options.kind, options.contention, participants, options.transactions, options.seed);

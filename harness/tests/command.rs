@@ -290,6 +290,22 @@ fn a_foreign_file_is_refused_and_not_touched() {
     assert!(std::fs::read(&file).unwrap().iter().all(|byte| *byte == 7));
 }
 
+/// The danger: the number in the report is not the one that was asked for; times that are too long for the clock make it run backwards.
+#[test]
+fn a_simulated_run_that_cannot_be_as_asked_for_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("two.gz");
+    let file = file.to_str().unwrap();
+    let made = pso(&["trace", "generate", "counter", "--participants", "2", "--transactions", "20", "-o", file]);
+    assert!(made.status.success(), "{made:?}");
+    assert!(complaint(&pso(&["sim", file, "--participants", "3"])).contains("cannot be dealt to 3"));
+    assert!(pso(&["sim", file, "--participants", "2"]).status.success());
+    for times in ["0:1:0", "0:1:18446744073709551615"] {
+        let said = complaint_with(2, &pso(&["sim", "--transactions", "20", "--cores", "2", "--slow", times]));
+        assert!(said.contains("times as slow"), "{said}");
+    }
+}
+
 /// The danger: a command that never looks for signals takes them, and goes on for minutes.
 #[test]
 fn a_simulation_is_ended_by_a_signal() {

@@ -76,3 +76,12 @@ fn a_slow_process_is_slow_and_nothing_else() {
     assert!((5.0..15.0).contains(&times), "{times:.1} times as long");
     assert!(slow.threads[0].committed_ns < 2 * ordinary.threads[0].committed_ns);
 }
+
+/// The danger: the second of two for one step strikes a step later.
+#[test]
+fn all_that_is_to_happen_before_a_step_happens_before_it() {
+    let bank = Bank { threads: 2, accounts: 2, transfers: 3 };
+    let faults = vec![Fault::slow(1, 50, 3), Fault::slow(1, 50, 2), Fault::kill(1, 50)];
+    let report = bank.run(Setup { faults, ..chiplet(2, 9) });
+    assert_eq!((report.verdict, report.threads[1].steps), (Verdict::Ok, 49));
+}

@@ -46,7 +46,7 @@ const ATTENDED: u64 = 1;
 const ENDED: u64 = 2;
 /// Looks without a yield.
 const SPINS: u32 = 256;
-/// For the other side, between two steps of its.
+/// For the other side, between two steps of its; and beyond the time of a run, for its process to start and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The words of a ring.
@@ -181,6 +181,11 @@ pub fn by_thread(bench: &Bench) -> Result<Option<f64>, Failure> {
     })
 }
 
+/// For the process that frees, from its start: it warms up for an eighth of the time.
+fn patience_s(seconds: f64) -> u64 {
+    PATIENCE.as_secs() + (seconds * 1.125).ceil() as u64
+}
+
 /// The engine: two processes, the ring in a block of the space.
 ///
 /// # Errors
@@ -198,7 +203,8 @@ pub fn by_process(bench: &Bench) -> Result<Option<f64>, Failure> {
     let arguments = |_| -> Vec<OsString> {
         vec![WORKER.into(), "--dir".into(), room.folder().into(), "--ring".into(), first.to_string().into()]
     };
-    let mut crew = Crew::start(room.folder(), "process that frees", 1, PATIENCE.as_secs(), arguments)?;
+    let patience_s = patience_s(bench.seconds);
+    let mut crew = Crew::start(room.folder(), "process that frees", 1, patience_s, arguments)?;
     let mut heap = Pso::new(&tx, false);
     let (ns, made) = produce(&mut heap, &ring, bench.seconds, bench.seed)?;
     let freed: Vec<u64> = crew.finish()?;

@@ -43,18 +43,12 @@ struct Numbers {
 
 /// The subcommand.
 pub fn run(options: &Replay) -> Result<(), Failure> {
-    let trace = trace::load(&options.file)?.dense();
-    let most = trace.participants();
-    let participants = options.participants.unwrap_or(most);
-    if participants > most {
-        let file = options.file.display();
-        return Err(Failure::Wrong(format!("{file} has {most} participants: it cannot be dealt to {participants}")));
-    }
+    let trace = trace::dealt(&options.file, options.participants)?;
+    let participants = trace.participants();
     if participants > crate::cli::REPLAY_PROCESSES_MAX as u32 {
         let most = crate::cli::REPLAY_PROCESSES_MAX;
         return Err(Failure::Wrong(format!("a space has room for {most} players: deal the lines with --participants")));
     }
-    let trace = trace.folded(participants.max(1));
     output::line(format_args!(
         "replay {}: {} transactions by {participants} processes, {} runs, real time",
         trace.header.name,
@@ -161,15 +155,15 @@ impl player::Pace<Native> for Rest {
 /// Which times of a trace are kept.
 pub fn pacing(pace: Pace) -> Pacing {
     match pace {
-/// That of a real run.
-pub fn manner(pace: Pace) -> Manner {
-    Manner { pace: Some(name(pace).into()), ..Manner::default() }
-}
-
         Pace::AsWritten => Pacing::AS_WRITTEN,
         Pace::Think => Pacing { arrivals: false, think: true },
         Pace::FlatOut => Pacing::FLAT_OUT,
     }
+}
+
+/// That of a real run.
+pub fn manner(pace: Pace) -> Manner {
+    Manner { pace: Some(name(pace).into()), ..Manner::default() }
 }
 
 /// As on the command line.

@@ -252,7 +252,7 @@ impl System {
             self.verdict = Some(Verdict::OutOfBudget);
             return Turn::Yield;
         }
-        if let Some(fault) = self.threads[me].take_fault() {
+        while let Some(fault) = self.threads[me].take_fault() {
             self.hash.mix(&[u64::from(b'f'), me as u64, time]);
             match fault {
                 FaultKind::Kill => {
