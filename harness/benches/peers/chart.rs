@@ -35,13 +35,16 @@ const COLOURS: [RGBColor; 8] = [
     palette::FRAME,
 ];
 
+/// Of a run; none of one that does not have it.
+type Figure = fn(&Figures) -> Option<f64>;
+
 /// One pair of axes: which number of whom.
 struct Panel {
     title: &'static str,
     unit: Unit,
     floor: Floor,
     kind: Kind,
-    figure: fn(&Figures) -> f64,
+    figure: Figure,
 }
 
 /// The drawing of one workload.
@@ -68,19 +71,19 @@ pub fn write(sections: &[Section], folder: &Path) -> Result<(), Failure> {
 
 fn panels(workload: Workload) -> Vec<Panel> {
     let panel = |title, unit, floor, kind, figure| Panel { title, unit, floor, kind, figure };
-    let rate: fn(&Figures) -> f64 = |figures| figures.per_second;
-    let p99: fn(&Figures) -> f64 = |figures| figures.p99_ns as f64;
+    let rate: Figure = |figures| Some(figures.per_second);
+    let p99: Figure = |figures| figures.p99_ns.map(|ns| ns as f64);
     let (zero, log) = (Floor::At(0.0), Floor::Logarithmic);
     if workload == Workload::LongReader {
         return vec![
             panel("Sums of 1,000 a second, all readers", Unit::PerSecond, zero, Kind::Reader, rate),
             panel("99 of 100 sums take at most", Unit::Time, log, Kind::Reader, p99),
             panel("Transfers a second of the writer", Unit::PerSecond, zero, Kind::Writer, rate),
-            panel("Longest sum at most", Unit::Time, log, Kind::Reader, |figures| figures.longest_ns as f64),
+            panel("Longest sum at most", Unit::Time, log, Kind::Reader, |figures| Some(figures.longest_ns as f64)),
         ];
     }
-    let attempts: fn(&Figures) -> f64 = |figures| figures.attempts_per_commit;
-    let fair: fn(&Figures) -> f64 = |figures| figures.slowest_over_fastest;
+    let attempts: Figure = |figures| Some(figures.attempts_per_commit);
+    let fair: Figure = |figures| Some(figures.slowest_over_fastest);
     vec![
         panel("Operations a second", Unit::PerSecond, zero, Kind::Alike, rate),
         panel("99 of 100 operations take at most", Unit::Time, log, Kind::Alike, p99),
@@ -93,7 +96,7 @@ impl Panel {
     fn curves<'a>(&self, section: &'a Section) -> Vec<Curve<'a>> {
         let mut curves: Vec<Curve<'a>> = Vec::new();
         for row in section.rows.iter().filter(|row| row.kind == self.kind) {
-            let Some(spread) = Spread::of(row.runs.iter().map(self.figure)) else { continue };
+            let Some(spread) = Spread::of(row.runs.iter().filter_map(self.figure)) else { continue };
             let place = CONTESTANTS.iter().position(|(name, _)| *name == row.contestant).unwrap_or(0);
             let colour = COLOURS[place % COLOURS.len()];
             match curves.iter_mut().find(|curve| curve.name == row.contestant) {

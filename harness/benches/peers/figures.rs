@@ -38,17 +38,23 @@ pub struct Row {
     pub runs: Vec<Figures>,
 }
 
+/// Of fewer operations the slowest hundredth says little but of itself.
+pub const FEWEST: u64 = 1000;
+
 /// One run.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct Figures {
     /// Operations a second of all of the kind.
     pub per_second: f64,
+    /// So many operations were timed by themselves: of sums all that ended in time. Older files do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timed: Option<u64>,
     /// Half of the operations took at most so long.
     pub p50_ns: u64,
-    /// 99 of 100.
-    pub p99_ns: u64,
-    /// 999 of 1,000.
-    pub p999_ns: u64,
+    /// 99 of 100, where at least [`FEWEST`] were timed.
+    pub p99_ns: Option<u64>,
+    /// 999 of 1,000, as well.
+    pub p999_ns: Option<u64>,
     /// No operation took longer.
     pub longest_ns: u64,
     /// 1 where no attempt was in vain.
@@ -94,11 +100,13 @@ fn of_kind(case: &Case, deeds: &[Deed], kind: Kind) -> Option<Figures> {
     };
     let operations: u64 = measured.commits.iter().sum();
     let woken: Option<u64> = deeds.iter().map(|deed| deed.woken).sum();
+    let of_many = |ns: u64| (latencies.count() >= FEWEST).then_some(ns);
     Some(Figures {
         per_second: measured.throughput(),
+        timed: Some(latencies.count()),
         p50_ns: measured.latency.p50,
-        p99_ns: measured.latency.p99,
-        p999_ns: measured.latency.p999,
+        p99_ns: of_many(measured.latency.p99),
+        p999_ns: of_many(measured.latency.p999),
         longest_ns: deeds.iter().map(|deed| deed.longest_ns).max()?,
         attempts_per_commit: measured.attempts_per_commit(),
         woken_per_commit: woken.map(|woken| woken as f64 / operations.max(1) as f64),
@@ -127,7 +135,26 @@ impl Section {
     }
 }
 
+impl Figures {
+    /// The p99 is no less: of few operations their median, and of none the one that has not come to its end.
+    pub fn p99_at_least(&self) -> f64 {
+        let of_few = if self.p50_ns > 0 { self.p50_ns } else { self.longest_ns };
+        self.p99_ns.unwrap_or(of_few) as f64
+    }
+
+    /// And no more.
+    pub fn p99_at_most(&self) -> f64 {
+        self.p99_ns.unwrap_or(self.longest_ns) as f64
+    }
+}
+
 impl Row {
+    /// The median of a figure that every run has; none if one has not.
+    pub fn median_of_all(&self, figure: impl Fn(&Figures) -> Option<u64>) -> Option<f64> {
+        let figures: Option<Vec<f64>> = self.runs.iter().map(|run| figure(run).map(|figure| figure as f64)).collect();
+        figures.map(|figures| median(&figures))
+    }
+
     /// The median of one figure.
     pub fn median(&self, figure: impl Fn(&Figures) -> f64) -> f64 {
         median(&self.runs.iter().map(figure).collect::<Vec<_>>())

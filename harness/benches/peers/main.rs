@@ -225,7 +225,9 @@ fn table(section: &Section) -> Table {
         "slowest/fastest",
     ]);
     for row in &section.rows {
-        let time = |figure: fn(&Figures) -> u64| duration(row.median(|run| figure(run) as f64).round() as u64);
+        let time = |figure: fn(&Figures) -> Option<u64>| {
+            row.median_of_all(figure).map_or_else(|| "-".into(), |ns| duration(ns.round() as u64))
+        };
         let woken = row.runs.first().and_then(|run| run.woken_per_commit);
         let participants = match row.kind {
             Kind::Alike => row.participants.to_string(),
@@ -236,10 +238,10 @@ fn table(section: &Section) -> Table {
             row.contestant.clone(),
             participants,
             thousands(row.median(|run| run.per_second).round() as u64),
-            time(|run| run.p50_ns),
+            time(|run| Some(run.p50_ns)),
             time(|run| run.p99_ns),
             time(|run| run.p999_ns),
-            time(|run| run.longest_ns),
+            time(|run| Some(run.longest_ns)),
             format!("{:.3}", row.median(|run| run.attempts_per_commit)),
             woken.map_or_else(
                 || "-".into(),

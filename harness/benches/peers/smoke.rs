@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use pso_harness::failure::Failure;
@@ -11,19 +12,20 @@ use pso_harness::smoke::{self, Test, expect};
 
 use crate::contestant::{Actor, World};
 use crate::figures::{self, Figures, Section};
-use crate::run::{self, Case};
+use crate::run::{self, Case, Deed};
 use crate::workload::{Kind, Workload};
 use crate::{CONTESTANTS, ENGINE_PROCESSES, FAST_STM, Options, chart, ledger, store, targets};
 
 /// Long enough for every contestant to commit something.
 const SECONDS: f64 = 0.05;
 
-const TESTS: [Test; 6] = [
+const TESTS: [Test; 7] = [
     ("every_contestant_does_every_workload_and_keeps_what_must_hold", everybody_everything),
     ("a_contestant_that_loses_updates_is_caught", a_loser_is_caught),
     ("a_contestant_that_does_nothing_is_caught", an_idler_is_caught),
     ("a_variable_that_holds_anything_else_is_found", other_values_are_found),
     ("a_promise_that_is_not_kept_is_said", a_broken_promise_is_said),
+    ("a_sum_that_ends_too_late_is_none_and_few_have_no_p99", late_sums_and_few_sums),
     ("a_filter_that_matches_nothing_keeps_the_file", a_filter_of_nothing_is_refused),
 ];
 
@@ -129,6 +131,46 @@ impl Actor for &Loser {
     }
     fn sum(&mut self) -> Result<i64, Failure> {
         Ok(self.0.iter().map(|value| value.load(Relaxed)).sum())
+    }
+    fn attempts(&self) -> u64 {
+        0
+    }
+}
+
+/// The danger: a starved reader's only sum, which ended long after the run, is its rate and its p99.
+fn late_sums_and_few_sums() -> Result<(), Failure> {
+    let case = Case { workload: Workload::LongReader, participants: 2, seconds: SECONDS, seed: 1 };
+    let begin = Instant::now();
+    let deed = run::work(&Late, &mut case.workload.role(1, 2, 1), begin, SECONDS)?;
+    let is_none = deed.operations == 0 && deed.latencies.count() == 0;
+    expect(is_none && deed.longest_ns as f64 > SECONDS * 1e9, format!("{deed:?}"))?;
+    let with = |sums: u64| {
+        let mut deed = Deed { operations: sums, ..deed.clone() };
+        (0..sums).for_each(|_| deed.latencies.record(1000));
+        let reader = figures::of_run(&case, &[deed.clone(), deed]).into_iter().find(|(kind, _)| *kind == Kind::Reader);
+        reader.map(|(_, figures)| (figures.timed, figures.p99_ns.is_some()))
+    };
+    let said = [0, 999, 1000].map(with);
+    let expected = [(0, false), (999, false), (1000, true)].map(|(timed, has)| Some((Some(timed), has)));
+    expect(said == expected, format!("{said:?}"))
+}
+
+/// Whose sums last longer than the run.
+struct Late;
+
+impl Actor for &Late {
+    fn add(&mut self, _: &[usize]) -> Result<(), Failure> {
+        Ok(())
+    }
+    fn transfer(&mut self, _: usize, _: usize) -> Result<(), Failure> {
+        Ok(())
+    }
+    fn read(&mut self, _: usize) -> Result<i64, Failure> {
+        Ok(0)
+    }
+    fn sum(&mut self) -> Result<i64, Failure> {
+        std::thread::sleep(Duration::from_secs_f64(2.0 * SECONDS));
+        Ok(0)
     }
     fn attempts(&self) -> u64 {
         0
@@ -251,8 +293,9 @@ fn figures(per_second: f64) -> Figures {
     Figures {
         per_second,
         p50_ns: 1,
-        p99_ns: 2,
-        p999_ns: 3,
+        timed: Some(1000),
+        p99_ns: Some(2),
+        p999_ns: Some(3),
         longest_ns: 4,
         attempts_per_commit: 1.0,
         woken_per_commit: Some(0.0),
