@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# python.sh [PYTHON]: prints the interpreter to build with: the given one, else the newest of those known to work.
+# python.sh [PYTHON]: prints the interpreter to build with: the given one, else the first of those that work, in the order of the list below.
 set -euo pipefail
 
 if [ -n "${1:-}" ]; then

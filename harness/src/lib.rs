@@ -1,8 +1,8 @@
 //! What the command `pso` is made of: shows, measures, torments and inspects shared spaces.
 //!
 //! Each subcommand is a folder or file of its own; this file chooses among them and turns failures into exit codes:
-//! 0 all is well, 1 something that should hold does not or cannot be done, 2 the command line makes no sense, or `fsck
-//! --repair` cannot repair the space.
+//! 0 all is well, 1 something that should hold does not or cannot be done, 2 the command line makes no sense, or `fsck` could not look at the
+//! space, or `fsck --repair` not repair it. A command that has nothing to clear up is ended by the signal itself.
 //!
 //! Public are the rooms that the benchmarks of this crate (`benches/`) work in as well: a space and a crew of processes on
 //! it, what stands beside a number, promises, tables, the ground that charts are drawn on, and what makes a test of a benchmark.
