@@ -401,7 +401,7 @@ mod tests {
         let refused = [
             "bench native --processes 0",
             "bench native --processes 1,0",
-            "bench native --accounts 0",
+            "bench native --accounts 1",
             "bench native --seconds NaN",
             "bench native --seconds 0",
             "bench native --seconds -1",
@@ -415,7 +415,7 @@ mod tests {
         for line in refused {
             assert!(parse(line).is_err(), "{line}");
         }
-        assert!(parse("bench native --accounts 1 --processes 1,64 --seconds 0.01").is_ok());
+        assert!(parse("bench native --accounts 2 --processes 1,64 --seconds 0.01").is_ok());
         assert!(parse("bench bank --accounts 2 --seconds 1 --fairness-seconds 0.5").is_ok());
         assert!(parse("validate --processes 1,2").is_ok());
     }
