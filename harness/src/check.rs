@@ -41,7 +41,9 @@ pub fn run(options: &Check) -> Result<(), Failure> {
     if options.bless {
         command.env(BLESS_VARIABLE, "plays");
     }
-    let passed = interrupt::run(&mut command).map_err(Failure::system("cannot start cargo nextest"))?.success();
+    let passed = interrupt::run(&mut command, interrupt::OF_NEXTEST)
+        .map_err(Failure::system("cannot start cargo nextest"))?
+        .success();
     interrupt::check()?;
 
     let plays = plays(reports.path())?;

@@ -2,18 +2,21 @@
 //! nothing to clear up, leave signals to the system: it ends them.
 
 use std::io;
-use std::process::{Child, Command, ExitStatus};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::failure::Failure;
 
 /// How often is looked whether a child has ended, or a signal has come.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long a child that is to end may take to clear up: nextest gives its tests 10 s.
-const GRACE: Duration = Duration::from_secs(20);
+/// How long nextest may take to clear up: it gives its tests 10 s.
+pub const OF_NEXTEST: Duration = Duration::from_secs(20);
+/// And a command of ours that may wait for one.
+pub const OF_OURS: Duration = Duration::from_secs(30);
 
 // Relaxed everywhere: the flag publishes nothing but itself.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -33,30 +36,33 @@ pub fn check() -> Result<(), Failure> {
     if requested() { Err(Failure::Interrupted) } else { Ok(()) }
 }
 
-/// Runs a command to its end. Once a signal has come it is to end, too: whoever sent it may mean this process alone.
-pub fn run(command: &mut Command) -> io::Result<ExitStatus> {
-    let mut child = command.spawn()?;
+/// Runs a command to its end, in a group of its own: it hears of a signal once, from here, whether that came from the terminal or was meant for this
+/// process alone; and so does what it has started. After `grace` it is killed.
+pub fn run(command: &mut Command, grace: Duration) -> io::Result<ExitStatus> {
+    // Whoever is not in the terminal's group may not read from it.
+    let mut child = command.process_group(0).stdin(Stdio::null()).spawn()?;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
         if requested() {
-            return end(&mut child);
+            return end(&mut child, grace);
         }
         std::thread::sleep(LOOK);
     }
 }
 
-fn end(child: &mut Child) -> io::Result<ExitStatus> {
+fn end(child: &mut Child, grace: Duration) -> io::Result<ExitStatus> {
     // It is not waited for: the number is its own.
-    let _ = kill_process(Pid::from_child(child), Signal::TERM);
+    let group = Pid::from_child(child);
+    let _ = kill_process_group(group, Signal::TERM);
     let since = Instant::now();
-    while since.elapsed() < GRACE {
+    while since.elapsed() < grace {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
         std::thread::sleep(LOOK);
     }
-    child.kill()?;
+    kill_process_group(group, Signal::KILL)?;
     child.wait()
 }

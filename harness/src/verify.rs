@@ -191,7 +191,8 @@ impl Part {
             }
         };
         let began = Instant::now();
-        let status = interrupt::run(&mut command).map_err(Failure::system(format!("starting {}", self.command)))?;
+        let status = interrupt::run(&mut command, interrupt::OF_OURS)
+            .map_err(Failure::system(format!("starting {}", self.command)))?;
         // A signal goes on to the child: that it ended badly says nothing then, and the part has not run.
         interrupt::check()?;
         self.seconds = began.elapsed().as_secs_f64();

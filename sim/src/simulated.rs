@@ -274,7 +274,7 @@ impl Pace<Simulated> for Pass {
         if let Some(ns) = until_ns.saturating_sub(platform.at_ns()).checked_sub(player::SPIN_NS) {
             platform.rest(ns.saturating_mul(1000));
         }
-        platform.pass(until_ns.saturating_sub(platform.at_ns()).saturating_mul(1000));
+        platform.spin(until_ns.saturating_sub(platform.at_ns()).saturating_mul(1000));
     }
 }
 
@@ -295,6 +295,11 @@ impl Simulated {
         if self.step(|system| system.rest(ps)) == Some(true) {
             fiber::suspend();
         }
+    }
+
+    /// The calling thread looks at the clock for `ps`, however slow it is.
+    fn spin(&self, ps: u64) {
+        self.step(|system| system.let_pass(ps));
     }
 
     fn at_ns(&self) -> u64 {

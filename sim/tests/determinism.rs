@@ -64,20 +64,20 @@ fn every_build_gives_the_golden_runs() {
 
 /// Kind of trace, memory operations, fingerprint of all of them in their order.
 const GOLDEN: [&str; 6] = [
-    "counter 17417 233d6beeefeee618",
-    "bank-1000 22407 6e04e655493cc2a6",
-    "bank-4 24331 2eb328ef35e51175",
-    "long-reader 79127 2a67d33e93351ee1",
-    "crossing-pairs 71969 d2d688908f760f24",
-    "queue 20717 b64f86ce86a7fea8",
+    "counter 17315 10fe34547c60b2ea",
+    "bank-1000 22413 47a2b6735a23c6eb",
+    "bank-4 24932 1c3b1c1836544b40",
+    "long-reader 85954 d22d5c52d4ff4be1",
+    "crossing-pairs 71743 61dc9d00af56bf24",
+    "queue 21009 d720b04db5a1dfa6",
 ];
 
 /// The same on the machine with differing transfers.
 const GOLDEN_CALIBRATED: [&str; 6] = [
-    "counter 17461 3d83f2d179b9bcb8",
-    "bank-1000 22407 20c5f6371813e5ee",
-    "bank-4 24639 aab00b1879eb6d15",
-    "long-reader 80157 d47e9343385c1374",
-    "crossing-pairs 69798 b13bda05b9fc11ff",
-    "queue 20745 ceb9fa6ac4c5cd4b",
+    "counter 17401 8c0dd9bce80b553e",
+    "bank-1000 22413 a518386e3b11c7e4",
+    "bank-4 24671 08a7493d97eb089b",
+    "long-reader 80235 283e05031eee6722",
+    "crossing-pairs 70985 36e634ea2d1b2ac0",
+    "queue 21064 cdc24621de41440d",
 ];

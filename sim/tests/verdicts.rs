@@ -15,6 +15,8 @@ use pso_engine::word::{LockWord, ProcessSlotId, Value, WordAddress};
 use pso_model::scenario;
 use pso_sim::fiber::Bound;
 use pso_sim::measure::Verdict;
+use pso_sim::player::Pace;
+use pso_sim::simulated::Pass;
 use pso_sim::{Report, Setup, Simulated, Simulation};
 
 use support::{Bank, chiplet};
@@ -224,6 +226,19 @@ fn bodies_that_never_commit_are_livelocked() {
     // With somebody beside it who commits, nothing is livelocked until that one is through.
     let report = two(Setup { patience_ns: 20_000_000, ..chiplet(2, 1) }, |platform| platform, [never, change_late]);
     assert_eq!((report.verdict, report.threads[1].commits), (Verdict::Livelocked, 1));
+}
+
+/// The danger: a trace with a pause is said to hang. The other one commits meanwhile, and is through long before the pause is.
+#[test]
+fn who_rests_for_longer_than_anybody_is_patient_hangs_nobody() {
+    fn rests(tx: &mut Participant<Simulated>, bank: scenario::Bank) -> Result<(), Stop> {
+        let platform = tx.arena().platform().clone();
+        Pass.rest(&platform, platform.now_ns() + 200_000_000);
+        tx.run(|tx| bank.transfer_in(tx, 0, 1, 1))
+    }
+    let report = two(Setup { patience_ns: 20_000_000, ..chiplet(2, 1) }, |platform| platform, [rests, change_late]);
+    assert_eq!(report.verdict, Verdict::Ok);
+    assert!(report.threads.iter().all(|thread| thread.commits == 1));
 }
 
 /// A compare-exchange that says yes and does nothing: two hold one cell, and one of the updates is lost.

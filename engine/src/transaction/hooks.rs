@@ -85,11 +85,11 @@ impl<P: Platform> Participant<P> {
     #[cold]
     #[inline(never)]
     pub(super) fn run_hooks(&mut self, committed: bool) {
-        let hooks = std::mem::take(&mut self.hooks);
-        if self.is_foreign() {
-            return;
-        }
-        for hook in hooks.of(committed) {
+        for hook in std::mem::take(&mut self.hooks).of(committed) {
+            // Each time: the one before may have forked.
+            if self.is_foreign() {
+                return;
+            }
             hook();
         }
     }

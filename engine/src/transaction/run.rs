@@ -212,7 +212,7 @@ impl<P: Platform> Participant<P> {
         self.set_deadline(deadline_ns);
         let bell = Bell::look(self.arena(), self.slot);
         self.platform().store(self.slot.waiting_for(), WaitingFor::Change as u64, Release);
-        self.reads().for_each(|(cell, _)| waiting::announce(self.arena(), cell, self.id));
+        waiting::announce_all(self.arena(), self.reads().map(|(cell, _)| cell), self.id);
         // F4. With the fence after IDLE in `commit`: either we see the change, or the committer sees our bit (W1).
         self.platform().fence(SeqCst);
         // The locks must go before the sleep, the log must stay: it says what to wait for.
@@ -262,7 +262,7 @@ impl<P: Platform> Participant<P> {
             bell = Bell::look(self.arena(), self.slot);
             self.reads = reads;
             // A ringer that was killed or stopped may have taken a bit for good. F4, as before the first sleep.
-            self.reads().for_each(|(cell, _)| waiting::announce(self.arena(), cell, self.id));
+            waiting::announce_all(self.arena(), self.reads().map(|(cell, _)| cell), self.id);
             self.platform().fence(SeqCst);
             let changed = self.any_read_changed();
             self.reads = 0;

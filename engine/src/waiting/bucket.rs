@@ -36,6 +36,19 @@ pub fn announce<P: Platform>(arena: &Arena<P>, cell: CellAddress, id: Participan
     arena.platform().fetch_or(summary, summary_bit, AcqRel);
 }
 
+/// Makes `id` findable through all of `cells`: each bucket once, however many of them are in it.
+pub fn announce_all<P: Platform>(arena: &Arena<P>, cells: impl Iterator<Item = CellAddress>, id: ParticipantId) {
+    let mut done = vec![0_u64; arena.layout().geometry().wait_buckets.div_ceil(64) as usize];
+    for cell in cells {
+        let bucket = arena.layout().wait_bucket_of(cell);
+        let (word, bit) = (&mut done[bucket as usize / 64], 1 << (bucket % 64));
+        if *word & bit == 0 {
+            *word |= bit;
+            announce(arena, cell, id);
+        }
+    }
+}
+
 /// Takes the bit back. Returns whether it still was there: if not, somebody rang for it.
 pub fn withdraw<P: Platform>(arena: &Arena<P>, cell: CellAddress, id: ParticipantId) -> bool {
     let (word, bit) = bit_of(arena, arena.layout().wait_bucket_of(cell), id);

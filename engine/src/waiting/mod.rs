@@ -12,4 +12,4 @@ mod bell;
 mod bucket;
 
 pub use bell::{Bell, reset, ring};
-pub use bucket::{announce, ring_cell, ring_changes, ring_younger, withdraw};
+pub use bucket::{announce, announce_all, ring_cell, ring_changes, ring_younger, withdraw};

@@ -49,15 +49,15 @@ pub struct Figures {
     /// So many operations were timed by themselves: of sums all that ended in time. Older files do not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timed: Option<u64>,
-    /// Half of the operations took at most so long.
-    pub p50_ns: u64,
+    /// Half of the operations took at most so long, if there were any.
+    pub p50_ns: Option<u64>,
     /// 99 of 100, where at least [`FEWEST`] were timed.
     pub p99_ns: Option<u64>,
     /// 999 of 1,000, as well.
     pub p999_ns: Option<u64>,
     /// No operation took longer.
     pub longest_ns: u64,
-    /// 1 where no attempt was in vain.
+    /// 1 where no attempt was in vain, 0 where nothing was committed in time.
     pub attempts_per_commit: f64,
     /// Sleepers woken; unknown of those who do not count them.
     pub woken_per_commit: Option<f64>,
@@ -104,7 +104,7 @@ fn of_kind(case: &Case, deeds: &[Deed], kind: Kind) -> Option<Figures> {
     Some(Figures {
         per_second: measured.throughput(),
         timed: Some(latencies.count()),
-        p50_ns: measured.latency.p50,
+        p50_ns: (latencies.count() > 0).then_some(measured.latency.p50),
         p99_ns: of_many(measured.latency.p99),
         p999_ns: of_many(measured.latency.p999),
         longest_ns: deeds.iter().map(|deed| deed.longest_ns).max()?,
@@ -138,8 +138,7 @@ impl Section {
 impl Figures {
     /// The p99 is no less: of few operations their median, and of none the one that has not come to its end.
     pub fn p99_at_least(&self) -> f64 {
-        let of_few = if self.p50_ns > 0 { self.p50_ns } else { self.longest_ns };
-        self.p99_ns.unwrap_or(of_few) as f64
+        self.p99_ns.or(self.p50_ns).unwrap_or(self.longest_ns) as f64
     }
 
     /// And no more.

@@ -238,7 +238,7 @@ fn table(section: &Section) -> Table {
             row.contestant.clone(),
             participants,
             thousands(row.median(|run| run.per_second).round() as u64),
-            time(|run| Some(run.p50_ns)),
+            time(|run| run.p50_ns),
             time(|run| run.p99_ns),
             time(|run| run.p999_ns),
             time(|run| Some(run.longest_ns)),

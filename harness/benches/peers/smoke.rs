@@ -292,7 +292,7 @@ fn empty(workload: Workload) -> Section {
 fn figures(per_second: f64) -> Figures {
     Figures {
         per_second,
-        p50_ns: 1,
+        p50_ns: Some(1),
         timed: Some(1000),
         p99_ns: Some(2),
         p999_ns: Some(3),

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use super::{Actor, Play, Scene, Setting, World};
+use super::{Actor, LARGEST_SMALL, Play, Scene, Setting, World};
 use pso_engine::allocator::{self, BlockCache};
+use pso_engine::arena::Arena;
 use pso_engine::error::Stop;
 use pso_engine::transaction::Participant;
 use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, ParticipantId, Value, WordAddress};
@@ -227,13 +228,22 @@ fn adopted_beside_a_leave<W: World>(setting: &Setting<W>) -> Play {
     Play { actors, epilogue }
 }
 
+/// A large block, with no other one of its size at hand: what is freed next is allocated next. The others that were are PRIVATE.
+pub(super) fn alone_at_hand<W: World>(cache: &mut BlockCache, arena: &Arena<W>, owner: ParticipantId) -> Handle {
+    let mut allocate = || cache.allocate(arena, owner, BlockKind::Bytes, LARGEST_SMALL).expect("there is room");
+    let block = allocate();
+    // Four share a superblock.
+    (1..4).for_each(|_| drop(allocate()));
+    block
+}
+
 /// **Two who free the same block**, one of whom owns its superblock and allocates again at once. The danger: both free it, and the
 /// second time it is somebody else's block.
 fn two_who_free<W: World>(setting: &Setting<W>) -> Play {
     let (owner, other) = (setting.join(), setting.join());
     let (me, him) = (ParticipantId(3), ParticipantId(4));
     let mut cache = BlockCache::default();
-    let block = cache.allocate(owner.arena(), me, BlockKind::Bytes, WORDS).expect("there is room");
+    let block = alone_at_hand(&mut cache, owner.arena(), me);
     allocator::publish(owner.arena(), block);
     let freed = Arc::new(AtomicU64::new(0));
     let (mine, his) = (Arc::clone(&freed), Arc::clone(&freed));
@@ -241,8 +251,10 @@ fn two_who_free<W: World>(setting: &Setting<W>) -> Play {
     let actors: Vec<Actor> = vec![
         Box::new(move || {
             let arena = owner.arena();
-            mine.fetch_add(u64::from(cache.free(arena, me, block)), Relaxed);
-            let again = cache.allocate(arena, me, BlockKind::Bytes, WORDS).expect("there is room");
+            let is_mine = cache.free(arena, me, block);
+            mine.fetch_add(u64::from(is_mine), Relaxed);
+            let again = cache.allocate(arena, me, BlockKind::Bytes, LARGEST_SMALL).expect("there is room");
+            assert!(!is_mine || again.block() == block.block(), "what is freed is used again");
             assert_ne!(again, block, "an old handle names a new block");
             allocator::publish(arena, again);
             assert!(allocator::check_fully(arena, again).is_ok(), "freed by somebody who has an old handle");

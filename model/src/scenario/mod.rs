@@ -36,7 +36,7 @@ use pso_engine::fsck::fsck;
 use pso_engine::platform::{Ordering::Relaxed, Platform};
 use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
-use pso_engine::word::ProcessSlotId;
+use pso_engine::word::{BLOCK_HEADER_WORDS, ProcessSlotId};
 
 /// A platform on which scenes can be played: several processes on one memory, whose ends the test decides about.
 pub trait World: Platform + Clone {
@@ -165,6 +165,11 @@ impl<W: World> Setting<W> {
     }
 }
 
+/// Words of a superblock.
+const SUPERBLOCK_WORDS: u64 = 256;
+/// Payload words of the largest blocks that share a superblock, four of them: what is freed is soon used again.
+const LARGEST_SMALL: u64 = SUPERBLOCK_WORDS / 4 - BLOCK_HEADER_WORDS;
+
 /// The smallest sizes that hold every scene: tables for six processes and five participants, one wait bucket for all cells (so that
 /// sleepers of different cells meet), superblocks that hold a record ring of eight units in one block.
 pub fn small_geometry() -> Geometry {
@@ -173,13 +178,13 @@ pub fn small_geometry() -> Geometry {
         process_slots: 6,
         participants: 5,
         wait_buckets: 1,
-        superblock_words: 256,
+        superblock_words: SUPERBLOCK_WORDS,
         region_superblocks: 16,
         commit_superblocks: 1,
         log_base: 8,
     };
     let tables = Layout::new(Geometry { space_words: 1 << 20, ..geometry }).map_or(0, |layout| layout.tables_words());
-    Geometry { space_words: tables + 16 * 256, ..geometry }
+    Geometry { space_words: tables + 16 * SUPERBLOCK_WORDS, ..geometry }
 }
 
 /// All scenes.

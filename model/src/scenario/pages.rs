@@ -1,7 +1,8 @@
 //! Scenes of memory on its way back to the system, beside those who have a handle to what was there. In every world an access to a page
 //! that has gone back is a failure.
 
-use super::{Actor, Play, Scene, Setting, World};
+use super::memory::alone_at_hand;
+use super::{Actor, LARGEST_SMALL, Play, Scene, Setting, World};
 use pso_engine::allocator::{self, BlockCache};
 use pso_engine::arena::Arena;
 use pso_engine::word::{BlockKind, Handle, ParticipantId};
@@ -15,7 +16,6 @@ pub(super) fn scenes<W: World>() -> [Scene<W>; 3] {
     ]
 }
 
-const WORDS: u64 = 2;
 /// How often a block is used, before and after its memory has gone back.
 const USES: usize = 4;
 
@@ -24,12 +24,12 @@ fn left_empty<W: World>(setting: &Setting<W>) -> Vec<Handle> {
     let (stage, dead, other) = (setting.stage(), ParticipantId(3), ParticipantId(4));
     let arena = stage.arena();
     let mut cache = BlockCache::default();
-    let mut handles = Vec::new();
+    let mut handles = vec![alone_at_hand(&mut cache, arena, dead)];
+    allocator::publish(arena, handles[0]);
     while handles.len() < USES {
-        if let Some(before) = handles.last() {
-            assert!(cache.free(arena, dead, *before), "it was LIVE");
-        }
-        let handle = cache.allocate(arena, dead, BlockKind::Bytes, WORDS).expect("there is room");
+        assert!(cache.free(arena, dead, handles[handles.len() - 1]), "it was LIVE");
+        let handle = cache.allocate(arena, dead, BlockKind::Bytes, LARGEST_SMALL).expect("there is room");
+        assert_eq!(handle.block(), handles[0].block(), "what is freed is used again");
         allocator::publish(arena, handle);
         handles.push(handle);
     }
@@ -90,11 +90,13 @@ fn used_again_after_a_punch<W: World>(setting: &Setting<W>) -> Play {
         Box::new(move || {
             giver.give_back_pages();
             let mut cache = BlockCache::default();
+            let mut again = alone_at_hand(&mut cache, user.arena(), me);
+            assert_eq!(again.block(), old[0].block(), "its memory is used again");
             for _ in 0..USES {
-                let again = cache.allocate(user.arena(), me, BlockKind::Bytes, WORDS).expect("there is room");
                 assert!(!old.contains(&again), "an old handle names a new block");
                 allocator::publish(user.arena(), again);
                 assert!(cache.free(user.arena(), me, again), "it was LIVE");
+                again = cache.allocate(user.arena(), me, BlockKind::Bytes, LARGEST_SMALL).expect("there is room");
             }
         }),
         Box::new(move || looker.look(|| all_are_stale(looker.arena(), &handles))),

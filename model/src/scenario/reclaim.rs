@@ -1,7 +1,7 @@
 //! Scenes of blocks that a commit takes out of the space: their memory is written anew, and nobody who may still read them sees
 //! that (see `reclamation` in the engine).
 
-use super::{Actor, Play, Scene, Setting, World};
+use super::{Actor, LARGEST_SMALL, Play, Scene, Setting, World};
 use pso_engine::allocator;
 use pso_engine::error::Stop;
 use pso_engine::transaction::Participant;
@@ -19,15 +19,17 @@ pub(super) fn scenes<W: World>() -> [Scene<W>; 6] {
     ]
 }
 
-/// Payload words of the blocks here.
+/// Payload words of the blocks here that something is in.
 const WORDS: u64 = 2;
+/// What is freed is used again behind the last of these allocations: whoever makes as many has none left of the four that share a superblock.
+const USES_ALL: usize = 3;
 /// What stands in the first block, in the one that replaces it, and in what is made of freed memory.
 const FIRST: u64 = 1;
 const SECOND: u64 = 11;
 const ANEW: u64 = 101;
 
 fn make<W: World>(tx: &mut Participant<W>, content: u64) -> Result<Handle, Stop> {
-    let block = tx.allocate(BlockKind::Bytes, WORDS)?;
+    let block = tx.allocate(BlockKind::Bytes, LARGEST_SMALL)?;
     let first = tx.open(block, BlockKind::Bytes)?;
     (0..WORDS).for_each(|word| tx.arena().platform().store_plain(first.offset(word), content));
     Ok(block)
@@ -74,7 +76,7 @@ fn replaces_and_writes_anew<W: World>(mut writer: Participant<W>) -> Actor {
         // In an attempt, as where a space is full: no fence comes between the look at the readers and the writing.
         writer.begin().expect("it begins");
         writer.collect();
-        make(&mut writer, ANEW).expect("there is room");
+        (0..USES_ALL).for_each(|_| drop(make(&mut writer, ANEW).expect("there is room")));
         writer.abort();
     })
 }
@@ -166,7 +168,7 @@ fn followed_beside_an_end<W: World>(setting: &Setting<W>) -> Play {
     let mut taker = setting.participant();
     let in_tuple = taker.run(|tx| {
         let part = make(tx, FIRST)?;
-        let whole = tx.allocate(BlockKind::Tuple, WORDS)?;
+        let whole = tx.allocate(BlockKind::Tuple, LARGEST_SMALL)?;
         let first = tx.open(whole, BlockKind::Tuple)?;
         tx.arena().platform().store_plain(first, 1);
         tx.arena().platform().store_plain(first.offset(1), Value::handle(part).raw());
@@ -191,9 +193,7 @@ fn followed_beside_an_end<W: World>(setting: &Setting<W>) -> Play {
             reader.abort();
             taker.begin().expect("it begins");
             taker.collect();
-            for _ in 0..2 {
-                make(&mut taker, ANEW).expect("there is room");
-            }
+            (0..USES_ALL).for_each(|_| drop(make(&mut taker, ANEW).expect("there is room")));
             taker.abort();
         }),
         Box::new(move || {

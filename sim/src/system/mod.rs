@@ -100,6 +100,8 @@ pub struct System {
     budget: u64,
     patience: u64,
     patience_ends: u64,
+    /// Up to when somebody has gone to rest.
+    rests_until: u64,
     last_commit: u64,
     /// Processor time of those that have left their core since the last commit, from that commit on.
     busy_since_commit: u64,
@@ -134,6 +136,7 @@ impl System {
             budget: start.budget,
             patience: start.patience,
             patience_ends: u64::MAX,
+            rests_until: 0,
             last_commit: 0,
             busy_since_commit: 0,
             rings_since_commit: 0,
@@ -321,7 +324,7 @@ impl System {
 
     fn note_commit(&mut self, time: u64) {
         self.last_commit = time;
-        self.patience_ends = time.saturating_add(self.patience);
+        self.patience_ends = time.max(self.rests_until).saturating_add(self.patience);
         self.busy_since_commit = 0;
         self.rings_since_commit = 0;
     }
@@ -342,6 +345,14 @@ impl System {
             Some(me) => self.threads[me].pass(cost),
             // Outside there are no prices, but a loop that waits must end.
             None => self.now += cost,
+        }
+    }
+
+    /// Time passes that is nobody's work: it does not take longer for whoever is slow.
+    pub fn let_pass(&mut self, ps: u64) {
+        match self.current {
+            Some(me) => self.threads[me].time = self.threads[me].time.saturating_add(ps),
+            None => self.now += ps,
         }
     }
 

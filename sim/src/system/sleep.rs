@@ -35,6 +35,7 @@ impl System {
             return false;
         };
         let until = self.threads[me].time.saturating_add(ps);
+        self.rests_until = self.rests_until.max(until);
         self.patience_ends = self.patience_ends.max(until.saturating_add(self.patience));
         self.leave_core(me, Activity::Resting, until);
         true

@@ -121,6 +121,6 @@ impl Thread {
     /// `cost` as it is for this thread.
     #[inline]
     pub(super) fn pass(&mut self, cost: u64) {
-        self.time += cost * self.slowness;
+        self.time = self.time.saturating_add(cost.saturating_mul(self.slowness));
     }
 }
