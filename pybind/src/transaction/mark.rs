@@ -4,13 +4,14 @@ use pso_engine::error::Stop;
 use pso_engine::transaction::{HooksMark, Savepoint};
 
 use super::Transaction;
+use super::sizes::SizesMark;
 use crate::ffi::{Python, Result};
 use crate::space::Space;
 
 /// Where a transaction stood before an alternative.
 pub struct Mark {
     point: Savepoint,
-    sizes: usize,
+    sizes: SizesMark,
     hooks: HooksMark,
     /// Blocks that had joined.
     joined: u64,
@@ -25,7 +26,7 @@ impl Transaction {
         self.alternatives.set(self.alternatives.get() + 1);
         Ok(Mark {
             point,
-            sizes: self.sizes.mark(),
+            sizes: self.sizes.mark(self.number.get()),
             hooks: self.hooks.borrow().mark(),
             joined: self.joined.get(),
             pickles: self.pickles.mark(),
@@ -47,6 +48,7 @@ impl Transaction {
     /// The alternative is a part of the attempt.
     pub fn keep(&self, mark: &Mark) {
         self.alternatives.set(self.alternatives.get().saturating_sub(1));
+        self.sizes.keep(mark.sizes);
         // Taken out, it is at work for nobody who gets here; forked, it is gone.
         if let Some(mut member) = self.member.take() {
             member.participant.keep(mark.point);

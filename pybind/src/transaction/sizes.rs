@@ -62,22 +62,65 @@ pub struct Sizes {
     changes: RefCell<Vec<Change>>,
     /// So many are from before the alternative under way, and stay as they are if that is undone.
     settled: Cell<usize>,
+    /// Looks through all of them, for tests (`pybind/tests/sizes.rs`).
+    #[cfg(test)]
+    looks: Cell<usize>,
+}
+
+/// Where an alternative began, and so what is before the one around it.
+#[derive(Clone, Copy)]
+pub(super) struct SizesMark {
+    begin: usize,
+    around: usize,
 }
 
 /// So much room stays for the next transaction.
 const KEPT_CHANGES: usize = 64;
 
 impl Sizes {
-    /// Where the last change of `counter` is. A look through all of them only where another thread's attempt has asked for its own meanwhile, and once in each.
+    /// Where the last change of `counter` is. A look through all of them only where another thread's attempt has noted some of the same dict.
     fn place(&self, attempt: u64, counter: &Rc<Counter>) -> Option<usize> {
         if counter.attempt.replace(attempt) != attempt {
-            let changes = self.changes.borrow();
-            counter.place.set(changes.iter().rposition(|change| Rc::ptr_eq(&change.whose, counter)));
+            // Only its dict has it: there is no note of it anywhere.
+            let is_noted = Rc::strong_count(counter) > 1;
+            counter.place.set(if is_noted { self.look_for(counter) } else { None });
         }
         counter.place.get()
     }
 
+    #[cold]
+    fn look_for(&self, counter: &Rc<Counter>) -> Option<usize> {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
+        self.changes.borrow().iter().rposition(|change| Rc::ptr_eq(&change.whose, counter))
+    }
+
+    /// Takes away the last notes that nobody needs: of dicts that are not in hand any more, for nobody can ask for them, and second ones of a dict, from an
+    /// alternative that stays. What may be rolled back to stays where it is.
+    fn tidy(&self, attempt: u64) {
+        let mut changes = self.changes.borrow_mut();
+        let settled = self.settled.get();
+        while changes.len() > settled
+            && let Some(Change { whose, sum, before }) = changes.pop()
+        {
+            match before.filter(|place| *place >= settled) {
+                _ if Rc::strong_count(&whose) == 1 => {}
+                Some(place) if let Some(earlier) = changes.get_mut(place) => {
+                    earlier.sum = sum;
+                    if whose.attempt.get() == attempt {
+                        whose.place.set(Some(place));
+                    }
+                }
+                _ => {
+                    changes.push(Change { whose, sum, before });
+                    break;
+                }
+            }
+        }
+    }
+
     fn note(&self, attempt: u64, counter: &Rc<Counter>, change: i64) {
+        self.tidy(attempt);
         let before = self.place(attempt, counter);
         let mut changes = self.changes.borrow_mut();
         let known = before.and_then(|place| changes.get_mut(place));
@@ -100,24 +143,30 @@ impl Sizes {
     }
 
     /// Where an alternative begins.
-    pub(super) fn mark(&self) -> usize {
-        self.settled.set(self.changes.borrow().len());
-        self.settled.get()
+    pub(super) fn mark(&self, attempt: u64) -> SizesMark {
+        self.tidy(attempt);
+        let begin = self.changes.borrow().len();
+        SizesMark { begin, around: self.settled.replace(begin) }
+    }
+
+    /// The alternative stays: what was noted in it may be undone with the one around it only.
+    pub(super) fn keep(&self, mark: SizesMark) {
+        // Somebody may have ended the transaction meanwhile, and then there is nothing.
+        self.settled.set(self.settled.get().min(mark.around));
     }
 
     /// What has been since the mark never was.
-    pub(super) fn roll_back(&self, attempt: u64, mark: usize) {
+    pub(super) fn roll_back(&self, attempt: u64, mark: SizesMark) {
         let mut changes = self.changes.borrow_mut();
-        // Somebody may have ended the transaction meanwhile, and then there is nothing.
-        let mark = mark.min(changes.len());
-        self.settled.set(mark);
-        while changes.len() > mark
+        while changes.len() > mark.begin
             && let Some(Change { whose, before, .. }) = changes.pop()
         {
             if whose.attempt.get() == attempt {
                 whose.place.set(before);
             }
         }
+        drop(changes);
+        self.keep(mark);
     }
 
     fn settle(&self, done: bool) {
@@ -151,5 +200,17 @@ impl Transaction {
             self.sizes.settle(done);
         }
         self.sizes.settled.set(0);
+    }
+}
+
+#[cfg(test)]
+impl Sizes {
+    /// How many notes there are.
+    pub fn noted(&self) -> usize {
+        self.changes.borrow().len()
+    }
+    /// How often all of them were looked through.
+    pub fn looks(&self) -> usize {
+        self.looks.get()
     }
 }
