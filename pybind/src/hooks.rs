@@ -3,12 +3,37 @@
 //! They run when the thread is in no transaction any more. What is decided stays so: an exception of theirs is reported, as
 //! one of a `__del__` is, and does not pass for a transaction that failed. What is no `Exception` (Ctrl-C, an exit) passes, when all have run.
 
+use std::cell::Cell;
+
 use crate::ffi::error::taken;
 use crate::ffi::{Object, Python, Raised, Result};
 use crate::interpreter::Interpreter;
 
-/// Levels that have to be left for a hook: what it raises is reported by a function of Python's, which calls others.
+/// Levels that have to be left for a hook in a hook: what it raises is reported by a function of Python's, which calls others.
 const ROOM: u32 = 50;
+
+thread_local! {
+    /// Hooks of this thread under way, one in the other.
+    static UNDER_WAY: Cell<u32> = const { Cell::new(0) };
+}
+
+/// One of them.
+struct UnderWay;
+
+impl UnderWay {
+    /// Gives also whether it is in another one.
+    fn begin() -> (Self, bool) {
+        let others = UNDER_WAY.get();
+        UNDER_WAY.set(others + 1);
+        (Self, others != 0)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        UNDER_WAY.set(UNDER_WAY.get().saturating_sub(1));
+    }
+}
 
 /// Runs all hooks of a transaction that ended with `result`, and gives it on.
 #[cold]
@@ -71,7 +96,10 @@ fn call(py: Python<'_>, interpreter: &Interpreter, hook: &Object) -> Result<()> 
     }
 }
 
-/// Counted: a hook may be a decorated function, which runs a transaction that has it as a hook, and so on, without a frame of Python's.
+/// Counted: a hook may be a decorated function, which runs a transaction that has it as a hook, and so on, without a frame of Python's. One by itself needs
+/// no more than any call: its transaction has committed, and it is not called again.
 fn enter(py: Python<'_>, hook: &Object) -> Result<Object> {
-    py.deeper_with_room(c" in a hook of a transaction", ROOM, || hook.call(py, &[]))
+    let (_under_way, is_inner) = UnderWay::begin();
+    let room = if is_inner { ROOM } else { 0 };
+    py.deeper_with_room(c" in a hook of a transaction", room, || hook.call(py, &[]))
 }

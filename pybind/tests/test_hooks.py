@@ -204,6 +204,25 @@ def test_hooks_of_hooks_end_before_the_stack_does(space, monkeypatch, way):
     assert pso.current() is None
 
 
+def test_a_hook_is_called_where_few_levels_are_left(space):
+    notes = []
+
+    def leave(levels):
+        if levels:
+            leave(levels - 1)
+
+    def descend():
+        try:
+            leave(20)
+        except RecursionError:
+            space.run(lambda: pso.current().on_commit(lambda: notes.append("called")))
+        else:
+            descend()
+
+    descend()
+    assert notes == ["called"]
+
+
 def test_a_transaction_object_is_good_in_its_transaction_only(space):
     kept = []
 
