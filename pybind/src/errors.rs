@@ -14,6 +14,9 @@ use crate::ffi::{Any, Kind, Object, Python, Raised, Result, Visitor};
 /// No region of a space is longer.
 const MOST_BYTES: u64 = 64 << 20;
 
+/// So many exceptions of a group are looked at: with more it is the body's failure, whatever they are.
+const MOST_IN_A_GROUP: usize = 100_000;
+
 /// The exception classes of one interpreter.
 pub struct Errors {
     /// `pso.Error`
@@ -163,10 +166,10 @@ impl Errors {
             return (raised, false);
         }
         match raised.take(py) {
-            // It is dropped, or goes on as it is: what fails while it is looked at is nobody's.
+            // It is dropped, or goes on as it is: what fails while it is looked at is nobody's, but for a Ctrl-C.
             Some(group) => {
                 let all = self.consists_of(py, &group, classes).unwrap_or_else(|failed| {
-                    failed.clear(py);
+                    failed.put_off(py);
                     false
                 });
                 (Raised::again(py, &group), all)
@@ -174,9 +177,10 @@ impl Errors {
             None => (Kind::System.raise(py, "an exception without a value"), false),
         }
     }
-    /// A loop, for groups may stand in one another to any depth.
+    /// A loop, for groups may stand in one another to any depth; but not without end, as one of a class of the user's may that has itself in it.
     fn consists_of(&self, py: Python<'_>, group: &Any, classes: &[&Object]) -> Result<bool> {
         let mut left = vec![group.to_object()];
+        let mut found = 0;
         while let Some(exception) = left.pop() {
             let mut is_one = false;
             for class in classes {
@@ -192,7 +196,12 @@ impl Errors {
             if inner.native() != Native::Tuple {
                 return Ok(false);
             }
-            left.extend(inner.tuple_items(py)?);
+            let inner = inner.tuple_items(py)?;
+            found += inner.len();
+            if found > MOST_IN_A_GROUP {
+                return Ok(false);
+            }
+            left.extend(inner);
         }
         Ok(true)
     }

@@ -2,6 +2,7 @@
 failure of the body."""
 
 import asyncio
+import contextlib
 import threading
 
 import pso
@@ -108,3 +109,41 @@ def test_a_failure_beside_a_conflict_of_the_bodys_own_stays_one(space):
 
     with pytest.raises(BaseExceptionGroup, match="both"):
         space.run(body)
+
+
+class Odd(BaseExceptionGroup):
+    """Whose exceptions are what `look` gives."""
+
+    @property
+    def exceptions(self):
+        return self.look()
+
+
+def test_a_group_without_end_is_a_failure(space):
+    def body(width):
+        group = Odd("of itself", [LookupError()])
+        group.look = lambda: (group,) * width
+        raise group
+
+    for width in (1, 1000):
+        with pytest.raises(BaseExceptionGroup, match="of itself"):
+            space.run(body, width)
+
+
+def test_a_ctrl_c_while_a_group_is_looked_at_is_not_lost(space):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    def body():
+        group = Odd("looked at", [LookupError()])
+        group.look = interrupted
+        raise group
+
+    def call():
+        with contextlib.suppress(Odd):
+            space.run(body)
+        for _ in range(100_000):
+            pass
+
+    with pytest.raises(KeyboardInterrupt):
+        call()
