@@ -141,6 +141,8 @@ def test_errors_are_those_of_files_and_name_the_path(space, tmp_path):
     with pytest.raises(IsADirectoryError) as raised:
         space.record(tmp_path)
     assert raised.value.filename == str(tmp_path)
+    with pytest.raises(ValueError, match="embedded null byte"):
+        space.record("a\0b")
     with pytest.raises(TypeError):
         space.record(7)
     with pytest.raises(TypeError):

@@ -95,6 +95,8 @@ def test_names_and_places_that_can_be_none_are_value_errors(call):
             call(name)
     with pytest.raises(ValueError, match="cannot be ''"):
         call(dir="")
+    with pytest.raises(ValueError, match="embedded null byte"):
+        call(dir="a\0b")
 
 
 # --- Keys that compare by themselves ---------------------------------------------------------------------------------

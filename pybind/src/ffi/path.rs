@@ -10,7 +10,7 @@ use super::natives::Native;
 use super::{Any, Kind, Object, Python, Result, outward};
 
 impl Any {
-    /// `os.fspath(self)`, which has to be a str. Runs Python code.
+    /// `os.fspath(self)`, which has to be a str, and one that can name a file. Runs Python code.
     pub fn path(&self, py: Python<'_>) -> Result<PathBuf> {
         let path = py.import(c"os")?.call_method(py, c"fspath", &[self])?;
         if path.native_base() != Native::Str {
@@ -18,6 +18,9 @@ impl Any {
         }
         // SAFETY: a live str; the result is a new reference or NULL with an exception set.
         let bytes = unsafe { Object::from_owned(py, outward::PyUnicode_EncodeFSDefault(path.as_ptr()))? };
+        if bytes.bytes().contains(&0) {
+            return Err(Kind::Value.raise(py, "embedded null byte"));
+        }
         Ok(Path::new(OsStr::from_bytes(bytes.bytes())).to_path_buf())
     }
 }
