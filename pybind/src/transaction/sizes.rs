@@ -204,6 +204,7 @@ impl Transaction {
 }
 
 #[cfg(test)]
+#[allow(dead_code, reason = "the tests have a copy of this file: the extension cannot be linked into them")]
 impl Sizes {
     /// How many notes there are.
     pub fn noted(&self) -> usize {
