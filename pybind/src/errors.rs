@@ -157,6 +157,10 @@ impl Errors {
     pub fn is_conflict(&self, py: Python<'_>, raised: Raised) -> (Raised, bool) {
         self.is_of(py, raised, &[&self.conflict])
     }
+    /// Whether it says that the space is full.
+    pub fn is_full(&self, py: Python<'_>, raised: Raised) -> (Raised, bool) {
+        self.is_of(py, raised, &[&self.full])
+    }
     /// Whether the exception is of one of `classes`; a group (`except*` and `TaskGroup` make them): whether all that it is made of are.
     fn is_of(&self, py: Python<'_>, raised: Raised, classes: &[&Object]) -> (Raised, bool) {
         if classes.iter().any(|class| raised.matches(py, class)) {

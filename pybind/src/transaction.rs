@@ -299,7 +299,7 @@ impl Attempts<'_> {
         // Each turn is an attempt; the protocol bounds them, and `limits` does.
         loop {
             let outcome = self.attempt(py, deadline, limits.readonly, &body);
-            let is_full = matches!(&outcome, Outcome::Failed(raised) if self.is_full(py, raised));
+            let (outcome, is_full) = self.is_full(py, outcome);
             if !is_full {
                 self.transaction.settle(Ending::from(&outcome));
             }

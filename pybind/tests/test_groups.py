@@ -111,6 +111,24 @@ def test_a_failure_beside_a_conflict_of_the_bodys_own_stays_one(space):
         space.run(body)
 
 
+@pytest.mark.parametrize("way", WAYS[:2])
+def test_a_full_space_in_a_group_is_run_again(way):
+    with pso.create(size="2M") as small:
+        small.collect()  # else one by the way might come first
+
+        def replace():
+            small.root["large"] = [["x" * 10_000] for _ in range(15)]
+
+        def body():
+            way(replace)
+            return pso.current().attempt
+
+        assert max(small.run(body) for _ in range(30)) == 2
+        with pytest.raises(pso.ArenaFull):
+            small.run(way, lambda: small.root.update(larger=[["x" * 10_000] for _ in range(1000)]))
+        assert small.root.keys() == {"large"}
+
+
 class Odd(BaseExceptionGroup):
     """Whose exceptions are what `look` gives."""
 

@@ -2,16 +2,21 @@
 
 use pso_engine::error::Stop;
 
-use super::Attempts;
+use super::{Attempts, Outcome};
 use crate::ffi::{Python, Raised, Result};
 use crate::garbage;
 use crate::space::Room;
 
 impl Attempts<'_> {
     /// Whether that is why the attempt ended.
-    pub(super) fn is_full(&self, py: Python<'_>, raised: &Raised) -> bool {
-        self.transaction.stop().is_some_and(|stop| stop.wants_room())
-            && raised.matches(py, &self.space.interpreter().errors.full)
+    pub(super) fn is_full(&self, py: Python<'_>, outcome: Outcome) -> (Outcome, bool) {
+        match outcome {
+            Outcome::Failed(raised) if self.transaction.stop().is_some_and(|stop| stop.wants_room()) => {
+                let (raised, is_full) = self.space.interpreter().errors.is_full(py, raised);
+                (Outcome::Failed(raised), is_full)
+            }
+            outcome => (outcome, false),
+        }
     }
 
     /// Frees what nothing names, by the participant that is there: another one would need room for itself. Gives what the space had no room for.
