@@ -233,7 +233,9 @@ pub(super) fn alone_at_hand<W: World>(cache: &mut BlockCache, arena: &Arena<W>, 
     let mut allocate = || cache.allocate(arena, owner, BlockKind::Bytes, LARGEST_SMALL).expect("there is room");
     let block = allocate();
     // Four share a superblock.
-    (1..4).for_each(|_| drop(allocate()));
+    for _ in 1..4 {
+        allocate();
+    }
     block
 }
 

@@ -76,7 +76,9 @@ fn replaces_and_writes_anew<W: World>(mut writer: Participant<W>) -> Actor {
         // In an attempt, as where a space is full: no fence comes between the look at the readers and the writing.
         writer.begin().expect("it begins");
         writer.collect();
-        (0..USES_ALL).for_each(|_| drop(make(&mut writer, ANEW).expect("there is room")));
+        for _ in 0..USES_ALL {
+            make(&mut writer, ANEW).expect("there is room");
+        }
         writer.abort();
     })
 }
@@ -193,7 +195,9 @@ fn followed_beside_an_end<W: World>(setting: &Setting<W>) -> Play {
             reader.abort();
             taker.begin().expect("it begins");
             taker.collect();
-            (0..USES_ALL).for_each(|_| drop(make(&mut taker, ANEW).expect("there is room")));
+            for _ in 0..USES_ALL {
+                make(&mut taker, ANEW).expect("there is room");
+            }
             taker.abort();
         }),
         Box::new(move || {
