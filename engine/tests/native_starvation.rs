@@ -22,9 +22,10 @@ const WRITERS: usize = 7;
 const SUMS: usize = 40;
 /// The same, if none of them lost an attempt.
 const MOST_SUMS: usize = 1000 * SUMS;
-/// Attempts with the token: one in a lull, one that holds what it reads.
-const WITH_THE_TOKEN: u64 = 2;
-/// After those in vain: the two, and those in which somebody else had the token, each of which costs one more.
+/// Attempts with the token: one in a lull, one that holds what it reads; and those in which somebody in the way has lost the processor while he writes
+/// back what he has committed, which is waited for only so long, whoever waits.
+const WITH_THE_TOKEN: u64 = 5;
+/// After those in vain: these, and those in which somebody else had the token, each of which costs one more.
 const MORE_ATTEMPTS: u64 = 8;
 
 fn integer(value: i64) -> Value {
