@@ -5,7 +5,8 @@ Exit code 1 if `fsck` finds something, if somebody ends who should work, or if n
 
 ring    A ring of many lists is dropped, and a process that does nothing else collects it, by a share of a processor, while two others move money. Theirs are:
         operations per second, per second of processor time, and the longest operation, in processor time and by the clock: before, and
-        meanwhile. One who waits or is kept from the processor is slower by the clock alone.
+        meanwhile. One who waits or is kept from the processor is slower by the clock alone. Then as much other memory is touched, beside the same two:
+        what a page costs that was touched just now, and one that was not for a while.
 churn   Four processes replace values, lists and dicts in a shared dict and a shared list; every second one of them, in turn, is killed and
         replaced. Noted every second are the bytes in use, and what has been committed in it.
 deleted A dict with texts of a thousand characters is filled, deleted, and collected. The memory behind the space is what its file system says.
@@ -19,6 +20,7 @@ import mmap
 import os
 import random
 import signal
+import statistics
 import sys
 import tempfile
 import time
@@ -35,6 +37,9 @@ ROW_NS = 100_000_000
 PATIENCE_SECONDS = 60
 # Of the ring, in a transaction.
 MADE_AT_ONCE = 1000
+# How often pages are touched again, and after a while: of a collection's length.
+TOUCHES = 3
+RESTED_SECONDS = 1
 # A list with one thing in it takes no less.
 BYTES_OF_A_LIST = 100
 # So much may be in use more than before, by those who work.
@@ -159,6 +164,31 @@ def collect_at(space: pso.Space, found: pso.List, share: float) -> None:
             time.sleep(0.01)
 
 
+def touch(memory: memoryview) -> float:
+    """Writes a byte of each page: ns of processor time for each."""
+    began = time.process_time_ns()
+    memory[:: mmap.PAGESIZE] = bytes(len(memory) // mmap.PAGESIZE)
+    return (time.process_time_ns() - began) / (len(memory) / mmap.PAGESIZE)
+
+
+def touch_pages(size: int, found: pso.List) -> None:
+    """What a page of so much memory costs that was touched just now, and one that nobody has touched for a while: medians.
+
+    A peer of the collection, in which no engine has a part. In a while others take the caches, and a virtual machine's host may take pages out of its tables.
+    """
+    memory = memoryview(mmap.mmap(-1, max(1, -(-size // mmap.PAGESIZE)) * mmap.PAGESIZE))
+    again, rested = [], []
+    for _ in range(TOUCHES):
+        # The pages are there then.
+        touch(memory)
+        again.append(touch(memory))
+        time.sleep(RESTED_SECONDS)
+        rested.append(touch(memory))
+    found.append((statistics.median(again), statistics.median(rested)))
+    # Whoever started it ends it.
+    signal.pause()
+
+
 def ring(objects: int, share: float) -> dict[str, object]:
     with pso.create(size="2G") as space:
         space.root["accounts"] = [100] * ACCOUNTS
@@ -186,8 +216,16 @@ def ring(objects: int, share: float) -> dict[str, object]:
             time.sleep(0.05)
             go_on([collector, *workers])
         meanwhile = watch.end(lambda: go_on([collector, *workers]))
-        end([collector, *workers])
+        end([collector])
+        say("ring: as much memory is touched")
         freed, seconds, cpu_seconds = found[0]
+        touched = space.List()
+        toucher = child(touch_pages, freed, touched)
+        while not len(touched):
+            time.sleep(0.05)
+            go_on([toucher, *workers])
+        end([toucher, *workers])
+        again_ns, rested_ns = touched[0]
         # Superblocks that are empty now belong to this process, which made the ring: nobody else gives them back.
         space.collect()
         after = space.stats()["used"]
@@ -203,6 +241,7 @@ def ring(objects: int, share: float) -> dict[str, object]:
             "used_after": after,
             "before": before,
             "meanwhile": meanwhile,
+            "touched": {"bytes": freed, "again_ns": again_ns, "rested_s": RESTED_SECONDS, "rested_ns": rested_ns},
             "findings": len(space.fsck()),
         }
 

@@ -36,8 +36,21 @@ struct Ring {
     used_after: u64,
     before: Work,
     meanwhile: Work,
+    /// None in files from before it was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    touched: Option<Touched>,
     #[serde(default)]
     findings: u64,
+}
+
+/// What a page of as much other memory costs a process that does nothing but touch them, in processor time: touched just now, and not for a while. A peer, in which no
+/// engine has a part.
+#[derive(Clone, Copy, Deserialize, Serialize)]
+struct Touched {
+    bytes: u64,
+    again_ns: f64,
+    rested_s: f64,
+    rested_ns: f64,
 }
 
 fn all() -> f64 {
@@ -240,7 +253,15 @@ impl std::fmt::Display for Ring {
             self.collector_cpu_s,
             self.share,
             self.meanwhile.operations_per_s / self.before.operations_per_s
-        )
+        )?;
+        self.touched.map_or(Ok(()), |touched| {
+            let Touched { bytes, again_ns, rested_s, rested_ns } = touched;
+            let megabytes = bytes / 1_000_000;
+            write!(
+                formatter,
+                "; to touch a page of other {megabytes} MB takes {again_ns:.0} ns of processor time, {rested_ns:.0} after {rested_s} s"
+            )
+        })
     }
 }
 
@@ -308,6 +329,7 @@ pub mod tests {
             used_after: 1,
             before: work,
             meanwhile: work,
+            touched: None,
             findings: 0,
         }
     }
@@ -375,7 +397,10 @@ pub mod tests {
     #[test]
     fn a_ring_says_what_was_in_use_and_an_old_one_does_not_know_the_clock() {
         let said = Ring { used_before: 200 * MIB, used_after: 5 * MIB, ..ring() }.to_string();
-        assert!(said.contains("200.0 MiB in use before, 5.0 after"), "{said}");
+        assert!(said.contains("200.0 MiB in use before, 5.0 after") && !said.contains("page"), "{said}");
+        let touched = Touched { bytes: 7_500_000, again_ns: 50.2, rested_s: 1.0, rested_ns: 9000.0 };
+        let said = Ring { touched: Some(touched), ..ring() }.to_string();
+        assert!(said.contains("a page of other 7 MB takes 50 ns of processor time, 9000 after 1 s"), "{said}");
         let older = r#"{"operations_per_s": 1.0, "operations_per_cpu_s": 1.0, "longest_cpu_ms": 1.0}"#;
         assert!(serde_json::from_str::<Work>(older).unwrap().longest_wall_ms.is_none());
     }
