@@ -22,8 +22,8 @@ const WRITERS: usize = 7;
 const SUMS: usize = 40;
 /// The same, if none of them lost an attempt.
 const MOST_SUMS: usize = 1000 * SUMS;
-/// Attempts with the token: one in a lull, one that holds what it reads; and those in which somebody in the way has lost the processor while he writes
-/// back what he has committed, which is waited for only so long, whoever waits.
+/// Attempts with the token: one in a lull, one that holds what it reads; and those that have passed a cell of somebody who had lost the processor while he wrote
+/// back what he had committed: a reader waits for him as long as a wake-up takes, and the cell may be overwritten before its end.
 const WITH_THE_TOKEN: u64 = 5;
 /// After those in vain: these, and those in which somebody else had the token, each of which costs one more.
 const MORE_ATTEMPTS: u64 = 8;
