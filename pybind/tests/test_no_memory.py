@@ -69,7 +69,7 @@ def test_what_a_message_or_a_key_needs_is_an_error_too(tmp_path):
     said = alone(
         """
         space = pso.create(size="64M", dir=sys.argv[1] + "/space")
-        items, table, size = space.List([1]), space.Dict(a=1), 1 << 20
+        items, table, size = space.List([1]), space.Dict(a=1), 1 << 19
         text, key, named = "x" * (64 * size), tuple(range(size)), {f"name {number}": number for number in range(size)}
         calls = {
             "index": lambda: items.index(text),

@@ -93,13 +93,18 @@ impl Magazine {
         has_room
     }
 
+    /// Where there is nothing to take: what was freed is to take from here on.
+    #[inline(always)]
+    fn turn(&mut self) {
+        (self.length, self.freed) = (MAGAZINE_BLOCKS - self.freed, MAGAZINE_BLOCKS);
+        self.turned ^= MAGAZINE_BLOCKS - 1;
+    }
+
     /// Takes one out.
     #[inline(always)]
     pub fn pop<P: Platform>(&mut self, arena: &Arena<P>) -> Option<WordAddress> {
         if self.length == 0 {
-            // What was freed is to take from here on.
-            (self.length, self.freed) = (MAGAZINE_BLOCKS - self.freed, MAGAZINE_BLOCKS);
-            self.turned ^= MAGAZINE_BLOCKS - 1;
+            self.turn();
         }
         self.length = self.length.checked_sub(1)?;
         let block = *self.at(self.length);
@@ -199,5 +204,75 @@ impl Magazine {
                 self.push(superblock.block(class, fresh + (first + index) % count));
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::{Geometry, Layout};
+
+    const WORDS: u64 = 8192;
+
+    /// The two sides as they are to be taken: of each the first one last.
+    fn sides(magazine: &mut Magazine) -> [Vec<u64>; 2] {
+        let (length, freed) = (magazine.length, magazine.freed);
+        [(0..length).collect::<Vec<_>>(), (freed..MAGAZINE_BLOCKS).rev().collect()]
+            .map(|places| places.into_iter().map(|place| magazine.at(place).index()).collect())
+    }
+
+    fn superblock(number: u64) -> Superblock {
+        let layout = Layout::new(Geometry::for_bytes(4 << 20).unwrap()).unwrap();
+        Superblock::at(&layout, number).unwrap()
+    }
+
+    /// `taken` blocks of two superblocks by turns on the one side, `freed` on the other. Turned, or not.
+    fn filled(taken: u64, freed: u64, turned: bool) -> (Magazine, [Superblock; 2]) {
+        let superblocks = [5, 6].map(superblock);
+        let block = |number: u64| superblocks[number as usize % 2].first.offset(4 * number);
+        let mut magazine = Magazine::default();
+        if turned {
+            magazine.turn();
+        }
+        (0..taken).for_each(|number| assert!(magazine.push(block(number))));
+        (taken..taken + freed).for_each(|number| magazine.room().unwrap().enter(block(number)));
+        (magazine, superblocks)
+    }
+
+    #[test]
+    fn what_is_struck_is_gone_from_both_sides_and_the_rest_keeps_its_order() {
+        for (taken, freed, turned) in [(9, 7, false), (9, 7, true), (0, 12, true), (12, 0, false), (16, 16, true)] {
+            let (mut magazine, [struck, kept]) = filled(taken, freed, turned);
+            (magazine.current, magazine.place) = (Some(struck.number), 3);
+            let there = sides(&mut magazine);
+            let memory = struck.first.index()..struck.first.index() + WORDS;
+            let expected =
+                there.clone().map(|side| side.into_iter().filter(|at| !memory.contains(at)).collect::<Vec<_>>());
+            let gone = there.concat().len() - expected.concat().len();
+            assert_eq!(magazine.strike(&struck, WORDS), gone);
+            assert_eq!(sides(&mut magazine), expected);
+            assert_eq!(magazine.length(), expected.concat().len());
+            assert_eq!((magazine.current, magazine.strike(&struck, WORDS)), (None, 0));
+            magazine.current = Some(kept.number);
+            magazine.strike(&struck, WORDS);
+            assert_eq!(magazine.current, Some(kept.number));
+        }
+    }
+
+    #[test]
+    fn both_sides_together_hold_so_many_and_no_more() {
+        for (taken, freed) in [(32, 0), (0, 32), (20, 12)] {
+            let (mut magazine, [one, _]) = filled(taken, freed, false);
+            assert!(magazine.room().is_none() && !magazine.push(one.first));
+            assert_eq!(magazine.length(), MAGAZINE_BLOCKS);
+        }
+    }
+
+    #[test]
+    fn what_was_freed_is_taken_once_nothing_else_is_there() {
+        let (mut magazine, _) = filled(0, 3, false);
+        let [_, freed] = sides(&mut magazine);
+        magazine.turn();
+        assert_eq!(sides(&mut magazine), [freed, vec![]]);
     }
 }
