@@ -18,7 +18,7 @@ use crate::key::{Purpose, with_key};
 use crate::plan;
 use crate::proxy::{self, Proxy};
 use crate::snapshot;
-use crate::source::Source;
+use crate::source::{self, Source};
 use crate::space::{Space, Tx};
 use crate::transaction::{self, Limits};
 
@@ -56,10 +56,10 @@ static METHODS: [Method<Dict>; 24] = [
     Method::END,
 ];
 
-/// Whether it is a dict of this space.
-fn is_dict_of(space: &Instance<Space>, object: Option<&Any>) -> bool {
-    let shared = object.and_then(|object| space.interpreter().types.dict.cast(object));
-    shared.is_some_and(|dict| dict.space().as_any().is(space.as_any()))
+/// Whether the first of the arguments is read as a whole in this space.
+fn reads_beside(py: Python<'_>, space: &Instance<Space>, arguments: Arguments<'_>) -> Result<bool> {
+    let first = arguments.positional().first();
+    first.map_or(Ok(false), |first| source::is_beside(py, space, first))
 }
 
 impl Dict {
@@ -112,7 +112,7 @@ impl Dict {
         }
         // Read and made in one transaction, if the source is in the same space.
         let interpreter = space.interpreter();
-        if !is_dict_of(space, arguments.positional().first().copied()) {
+        if !reads_beside(py, space, arguments)? {
             return Self::make_from(py, space, Source::take(py, interpreter, arguments)?);
         }
         transaction::run(py, space, Limits::default(), |py| {
@@ -305,10 +305,10 @@ impl Dict {
         Ok(py.none())
     }
 
-    /// Adds all that the arguments hold, in one transaction. If another dict of the space is read for it, in the same one.
+    /// Adds all that the arguments hold, in one transaction. If something of the space is read for it, in the same one.
     pub(crate) fn take_over(&self, py: Python<'_>, arguments: Arguments<'_>) -> Result<()> {
         let interpreter = self.space().interpreter();
-        if !is_dict_of(self.space(), arguments.positional().first().copied()) {
+        if !reads_beside(py, self.space(), arguments)? {
             return self.add_all(py, Source::take(py, interpreter, arguments)?);
         }
         transaction::run(py, self.space(), Limits::default(), |py| {

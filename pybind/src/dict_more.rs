@@ -5,16 +5,17 @@ use pso_engine::object::{self, dict};
 use pso_engine::word::BlockKind;
 
 use crate::dict::Dict;
-use crate::fetch::Look;
+use crate::fetch::{Fetched, Look};
 use crate::ffi::class::Receiver;
 use crate::ffi::method::Signature;
 use crate::ffi::natives::Native;
 use crate::ffi::slot::Comparison;
 use crate::ffi::{Any, Arguments, Instance, Object, Own, Python, Result};
+use crate::iterate::Part;
 use crate::key;
 use crate::memory;
 use crate::snapshot;
-use crate::source::Source;
+use crate::source::{Source, Whole};
 use crate::space::Space;
 use crate::transaction::{self, Limits};
 
@@ -57,13 +58,33 @@ impl Dict {
         let [keys, value] = arguments.take(py, &FROMKEYS)?;
         let none = py.none();
         let (Some(keys), value) = (keys, value.unwrap_or(&none)) else { return Ok(none) };
+        let space = crate::MODULE.state_of_class(py, &class)?.default_space(py)?;
+        let read = match Whole::of(py, space.interpreter(), keys)? {
+            Some(whole) => Some(py.list(whole.objects(py)?)?),
+            None => None,
+        };
         let plain = py.dict()?;
-        let iterator = keys.iterate(py)?;
+        let iterator = read.as_deref().unwrap_or(keys).iterate(py)?;
         while let Some(key) = iterator.next(py)? {
             py.set_item(&plain, &key, value)?;
         }
-        let space = crate::MODULE.state_of_class(py, &class)?.default_space(py)?;
         Self::make_from(py, &space, Source { pairs: plain.dict_items(py)? })
+    }
+
+    /// What iterating gives, live, of one moment.
+    pub(crate) fn objects(&self, py: Python<'_>, part: Part) -> Result<Vec<Object>> {
+        let (space, handle) = (self.space(), self.proxy().handle());
+        let entries = space.operate(py, |tx| {
+            let (mut entries, mut look, mut place) = (Vec::new(), Look::new(space), 0);
+            while let Some((next, key, value)) = dict::next(tx, handle, place)? {
+                let key = if part == Part::Values { Fetched::None } else { look.fetch(py, tx, key)? };
+                let value = if part == Part::Keys { Fetched::None } else { look.fetch(py, tx, value)? };
+                memory::push(py, &mut entries, (key, value))?;
+                place = next;
+            }
+            Ok(entries)
+        })?;
+        memory::collect(py, entries.into_iter().map(|entry| part.of(py, space, entry)))
     }
 
     pub(crate) fn snapshot(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {

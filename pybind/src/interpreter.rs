@@ -14,7 +14,7 @@ use crate::ffi::module::State;
 use crate::ffi::weak::WeakTable;
 use crate::ffi::{Any, Instance, Object, Own, Python, Raised, Result, Type, Visitor};
 use crate::hooks;
-use crate::iterate::{DictIterator, ListIterator};
+use crate::iterate::{DictIterator, ListIterator, Part};
 use crate::list::List;
 use crate::queue::Queue;
 use crate::record::Recording;
@@ -222,6 +222,15 @@ impl Interpreter {
         };
         // The imports may have let somebody else come first: his will do.
         Ok(self.helpers.get_or_init(|| helpers))
+    }
+
+    /// Which part of a dict an object is the view of, if it is a view of ours and of no subclass.
+    pub fn part_of_view(&self, object: &Any) -> Option<Part> {
+        // Before their first use there are no views.
+        let helpers = self.helpers.get()?;
+        let class = object.class();
+        let views = [(&helpers.keys, Part::Keys), (&helpers.values, Part::Values), (&helpers.items, Part::Items)];
+        views.into_iter().find(|(view, _)| class.is(view)).map(|(_, part)| part)
     }
 
     /// The space in which `pso.List()` and its like live.

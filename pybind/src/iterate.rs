@@ -15,6 +15,8 @@ use crate::fetch::{Fetched, fetch};
 use crate::ffi::slot::Slot;
 use crate::ffi::{Any, Class, Instance, Kind, Method, NoExtra, Object, Own, Python, Result, Type};
 use crate::list::List;
+use crate::snapshot::Entry;
+use crate::space::Space;
 use crate::transaction::Growth;
 
 /// Entries read ahead.
@@ -29,6 +31,17 @@ pub enum Part {
     Values,
     /// Pairs.
     Items,
+}
+
+impl Part {
+    /// What it gives of an entry.
+    pub fn of(self, py: Python<'_>, space: &Instance<Space>, (key, value): Entry) -> Result<Object> {
+        match self {
+            Self::Keys => key.into_object(py, space),
+            Self::Values => value.into_object(py, space),
+            Self::Items => py.tuple(vec![key.into_object(py, space)?, value.into_object(py, space)?]),
+        }
+    }
 }
 
 /// What that which was read ahead holds for: changes by this interpreter so far; the attempt, and what was undone in it.
@@ -145,12 +158,7 @@ impl DictIterator {
         };
         this.place.set(place);
         this.given.set(this.given.get() + 1);
-        let space = proxy.space();
-        Ok(Some(match this.part {
-            Part::Keys => key.into_object(py, space)?,
-            Part::Values => value.into_object(py, space)?,
-            Part::Items => py.tuple(vec![key.into_object(py, space)?, value.into_object(py, space)?])?,
-        }))
+        this.part.of(py, proxy.space(), (key, value)).map(Some)
     }
 
     fn length_hint(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {

@@ -114,7 +114,7 @@ impl List {
         const MAKE: Signature<1> = Signature { function: "List", names: [""], required: 0, positional: 1 };
         let [source] = arguments.take(py, &MAKE)?;
         let items = match source {
-            Some(source) => Self::collect(py, source)?,
+            Some(source) => Self::collect(py, space, source)?,
             None => Vec::new(),
         };
         Self::make_from(py, space, &items)

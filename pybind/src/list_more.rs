@@ -15,6 +15,7 @@ use crate::list::List;
 use crate::memory;
 use crate::plan::{self, Draft, Plan};
 use crate::snapshot;
+use crate::source::{self, Whole};
 use crate::space::{Space, Tx};
 use crate::transaction::{self, Limits};
 
@@ -66,17 +67,15 @@ fn encode_all(py: Python<'_>, tx: &mut Tx, plan: &Plan, drafts: &[Draft]) -> Res
 }
 
 impl List {
-    /// The items of any iterable. Runs Python code, but for lists and tuples; a shared list is read at one moment.
-    pub(crate) fn collect(py: Python<'_>, source: &Any) -> Result<Vec<Object>> {
+    /// The items of any iterable. Runs Python code, but for lists and tuples; what is shared is read at one moment.
+    pub(crate) fn collect(py: Python<'_>, space: &Space, source: &Any) -> Result<Vec<Object>> {
         match source.native() {
             Native::List => return source.list_items(py),
             Native::Tuple => return source.tuple_items(py),
             _ => {}
         }
-        if let Some(core) = crate::MODULE.state_behind(py, source)
-            && let Some(shared) = core.types.list.cast(source)
-        {
-            return shared.objects(py);
+        if let Some(whole) = Whole::of(py, space.interpreter(), source)? {
+            return whole.objects(py);
         }
         let mut items = Vec::new();
         let iterator = source.iterate(py)?;
@@ -86,22 +85,17 @@ impl List {
         Ok(items)
     }
 
-    /// Runs `body` as one transaction if `source` is a list of the same space (it is read in the same one), else as it is.
+    /// Runs `body` as one transaction if `source` is read as a whole in the same space, and in the same one, else as it is.
     fn with_source(&self, py: Python<'_>, source: &Any, body: impl Fn(Vec<Object>) -> Result<()>) -> Result<()> {
-        if !self.is_beside(source) {
-            return body(Self::collect(py, source)?);
+        let space = self.space();
+        if !source::is_beside(py, space, source)? {
+            return body(Self::collect(py, space, source)?);
         }
-        transaction::run(py, self.space(), Limits::default(), |py| {
-            body(Self::collect(py, source)?)?;
+        transaction::run(py, space, Limits::default(), |py| {
+            body(Self::collect(py, space, source)?)?;
             Ok(py.none())
         })
         .map(drop)
-    }
-
-    /// Whether it is a list of the same space.
-    fn is_beside(&self, other: &Any) -> bool {
-        let other = self.space().interpreter().types.list.cast(other);
-        other.is_some_and(|other| other.space().as_any().is(self.space().as_any()))
     }
 
     /// A new shared list.
@@ -364,17 +358,21 @@ impl List {
     }
 
     pub(crate) fn concat(this: &Instance<Self>, py: Python<'_>, other: &Any) -> Result<Object> {
-        let is_shared = this.space().interpreter().types.list.is_instance(other);
+        let space = this.space();
+        let is_shared = space.interpreter().types.list.is_instance(other);
         if !is_shared && other.native_base() != Native::List {
             let message = format!("can only concatenate list (not \"{}\") to list", other.class_name());
             return Err(Kind::Type.raise(py, message));
         }
         let both = || {
             let mut items = this.objects(py)?;
-            memory::extend(py, &mut items, Self::collect(py, other)?)?;
+            memory::extend(py, &mut items, Self::collect(py, space, other)?)?;
             py.list(items)
         };
-        if this.is_beside(other) { transaction::run(py, this.space(), Limits::default(), |_| both()) } else { both() }
+        match source::is_beside(py, space, other)? {
+            true => transaction::run(py, space, Limits::default(), |_| both()),
+            false => both(),
+        }
     }
 
     pub(crate) fn inplace_concat(this: &Instance<Self>, py: Python<'_>, other: &Any) -> Result<Object> {

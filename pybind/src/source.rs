@@ -1,16 +1,69 @@
-//! What a dict is made or updated from: the arguments of `dict(...)` and `update(...)`.
+//! What containers are made or filled from: containers of a space and views of them, read at one moment; the arguments of
+//! `dict(...)` and `update(...)`.
 
 use pso_engine::error::Stop;
 use pso_engine::object::key::Key;
 use pso_engine::word::Handle;
 
-use crate::dict::put;
-use crate::ffi::{Arguments, Instance, Object, Python, Result};
+use crate::dict::{Dict, put};
+use crate::ffi::{Any, Arguments, Instance, Object, Own, Python, Result};
 use crate::interpreter::Interpreter;
+use crate::iterate::Part;
 use crate::key::{self, OwnedKey};
+use crate::list::List;
 use crate::memory;
 use crate::plan::{self, Draft, Plan};
 use crate::space::Space;
+
+/// What can be read as a whole, at one moment.
+pub enum Whole<'a> {
+    /// A list.
+    List(&'a Instance<List>),
+    /// A dict.
+    Dict(&'a Instance<Dict>),
+    /// What `keys()`, `values()` or `items()` of a dict gave.
+    View(Own<Dict>, Part),
+}
+
+impl<'a> Whole<'a> {
+    /// `None`: it is something else, which is iterated.
+    pub fn of(py: Python<'_>, interpreter: &Interpreter, object: &'a Any) -> Result<Option<Self>> {
+        let types = &interpreter.types;
+        if let Some(list) = types.list.cast(object) {
+            return Ok(Some(Self::List(list)));
+        }
+        if let Some(dict) = types.dict.cast(object) {
+            return Ok(Some(Self::Dict(dict)));
+        }
+        // A subclass may iterate in a manner of its own.
+        let Some(part) = interpreter.part_of_view(object) else { return Ok(None) };
+        let dict = object.attribute_if_any(py, c"_mapping")?.and_then(|dict| types.dict.cast_object(dict));
+        Ok(dict.map(|dict| Self::View(dict, part)))
+    }
+
+    fn space(&self) -> &Instance<Space> {
+        match self {
+            Self::List(list) => list.space(),
+            Self::Dict(dict) => dict.space(),
+            Self::View(dict, _) => dict.space(),
+        }
+    }
+
+    /// What iterating gives, live.
+    pub fn objects(&self, py: Python<'_>) -> Result<Vec<Object>> {
+        match self {
+            Self::List(list) => list.objects(py),
+            Self::Dict(dict) => dict.objects(py, Part::Keys),
+            Self::View(dict, part) => dict.objects(py, *part),
+        }
+    }
+}
+
+/// Whether it can be read as a whole in a transaction of this space.
+pub fn is_beside(py: Python<'_>, space: &Instance<Space>, object: &Any) -> Result<bool> {
+    let whole = Whole::of(py, space.interpreter(), object)?;
+    Ok(whole.is_some_and(|whole| whole.space().as_any().is(space.as_any())))
+}
 
 /// Pairs of Python objects.
 pub struct Source {
@@ -30,14 +83,14 @@ impl Source {
     pub fn take(py: Python<'_>, interpreter: &Interpreter, arguments: Arguments<'_>) -> Result<Self> {
         let plain = py.dict()?;
         let mut positional = arguments.positional().to_vec();
-        let snapshot = match positional.first() {
-            Some(source) if interpreter.types.dict.is_instance(source) => {
-                Some(source.call_method(py, c"_snapshot", &[])?)
-            }
-            _ => None,
+        let whole = positional.first().map(|source| Whole::of(py, interpreter, source)).transpose()?.flatten();
+        let read = match whole {
+            Some(Whole::Dict(dict)) => Some(Dict::snapshot(dict, py)?),
+            Some(whole) => Some(py.list(whole.objects(py)?)?),
+            None => None,
         };
-        if let (Some(first), Some(snapshot)) = (positional.first_mut(), &snapshot) {
-            *first = snapshot;
+        if let (Some(first), Some(read)) = (positional.first_mut(), &read) {
+            *first = read;
         }
         plain.attribute(py, c"update")?.call_like(py, &positional, &arguments)?;
         Ok(Self { pairs: plain.dict_items(py)? })
