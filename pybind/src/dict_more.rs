@@ -124,32 +124,18 @@ impl Dict {
         Self::to_python(this, py)?.compare(py, other, comparison)
     }
 
-    /// A plain dict: what is not stored in a space needs no room there.
+    /// What a plain dict gives in the place of a shared one: what is not stored in a space needs no room there.
     pub(crate) fn or(left: &Any, py: Python<'_>, right: &Any) -> Result<Object> {
         let dict = |side| crate::MODULE.state_behind(py, side).and_then(|core| core.types.dict.cast(side));
         if let (Some(left), Some(right)) = (dict(left), dict(right))
             && left.space().as_any().is(right.space().as_any())
         {
             // Of one moment.
-            let both = || Self::merged(py, left.as_any(), right.as_any());
+            let both = || Self::snapshot(left, py)?.or(py, &*Self::snapshot(right, py)?);
             return transaction::run(py, left.space(), Limits::default(), |_| both());
         }
-        Self::merged(py, left, right)
-    }
-
-    fn merged(py: Python<'_>, left: &Any, right: &Any) -> Result<Object> {
-        let plain = py.dict()?;
-        for side in [left, right] {
-            let shared = crate::MODULE.state_behind(py, side).is_some_and(|core| core.types.dict.is_instance(side));
-            if shared {
-                plain.call_method(py, c"update", &[&*side.call_method(py, c"_snapshot", &[])?])?;
-            } else if side.native_base() == Native::Dict {
-                plain.call_method(py, c"update", &[side])?;
-            } else {
-                return Ok(py.not_implemented());
-            }
-        }
-        Ok(plain)
+        let plain = |side| dict(side).map_or_else(|| Ok(side.to_object()), |dict| Self::snapshot(dict, py));
+        plain(left)?.or(py, &*plain(right)?)
     }
 
     pub(crate) fn inplace_or(this: &Instance<Self>, py: Python<'_>, other: &Any) -> Result<Object> {

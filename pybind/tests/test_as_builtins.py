@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import types
 
 import pso
 import pytest
@@ -101,6 +102,75 @@ while True:
         seen = [a | b for _ in range(3000)]
         mover.kill()
     assert all(one == {"k": 1} for one in seen)
+
+
+class Plain(dict):
+    pass
+
+
+class Union(dict):
+    def __or__(self, other):
+        return ("or", {**self, **other}) if isinstance(other, dict) else NotImplemented
+
+    def __ror__(self, other):
+        return ("ror", {**other, **self}) if isinstance(other, dict) else NotImplemented
+
+
+class Right:
+    def __ror__(self, other):
+        return ("ror", type(other))
+
+
+class Picky:
+    def __or__(self, other):
+        raise TypeError("not with me")
+
+    __ror__ = __or__
+
+
+OTHER_SIDES = [
+    {"a": 1, "x": 2},
+    collections.defaultdict(list, x=[1]),
+    collections.OrderedDict(x=1),
+    collections.UserDict(x=1),
+    collections.Counter(x=1),
+    collections.ChainMap({"x": 1}, {"a": 2}),
+    types.MappingProxyType({"x": 1}),
+    Plain(x=1),
+    Union(x=1),
+    Right(),
+    Picky(),
+    {"x": 1}.keys(),
+    {"x"},
+    [("x", 1)],
+    3,
+    None,
+]
+
+
+@pytest.mark.parametrize("other", OTHER_SIDES, ids=lambda other: type(other).__name__)
+def test_a_union_with_any_type_is_that_of_a_builtin(space, other):
+    def outcome(left, right):
+        try:
+            union = left | right
+        except TypeError as error:
+            return str(error).replace("pso.Dict", "dict")
+        return type(union), union, list(union), getattr(union, "default_factory", None)
+
+    plain = {"a": 1, "b": 2}
+    shared = space.Dict(plain)
+    assert outcome(shared, other) == outcome(plain, other)
+    assert outcome(other, shared) == outcome(other, plain)
+    assert shared == plain
+
+
+def test_a_union_holds_live_objects_and_leaves_both_sides_alone(space):
+    shared = space.Dict(a=[1])
+    lists = collections.defaultdict(list, x=[1])
+    union = lists | shared
+    assert union["a"] is shared["a"] and union["x"] is lists["x"]
+    union["new"].append(1)
+    assert shared == {"a": [1]} and lists == {"x": [1]}
 
 
 def test_a_stale_pickle_opens_no_other_space(names):

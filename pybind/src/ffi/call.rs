@@ -145,6 +145,28 @@ impl Any {
             Object::from_owned(py, result)
         }
     }
+    /// `self | other`, or `NotImplemented` where neither side knows the other: as CPython asks them, which raises then.
+    pub fn or(&self, py: Python<'_>, other: &Any) -> Result<Object> {
+        let (left, right) = (self.as_ptr(), other.as_ptr());
+        // SAFETY: reads slots of the types of live objects, and calls them with these.
+        unsafe {
+            let (class, other_class) = (c::Py_TYPE(left), c::Py_TYPE(right));
+            let slot = |class: *mut c::PyTypeObject| (*class).tp_as_number.as_ref().and_then(|slots| slots.nb_or);
+            let address = |slot: Option<c::binaryfunc>| slot.map(|slot| slot as usize);
+            let (own, others) = (slot(class), slot(other_class));
+            let others = others.filter(|_| address(own) != address(others));
+            // A subclass knows better than its base.
+            let others_first = others.is_some() && c::PyType_IsSubtype(other_class, class) != 0;
+            let order = if others_first { [others, own] } else { [own, others] };
+            for slot in order.into_iter().flatten() {
+                let result = Object::from_owned(py, outward::binary(slot, left, right))?;
+                if result.as_ptr() != c::Py_NotImplemented() {
+                    return Ok(result);
+                }
+            }
+        }
+        Ok(py.not_implemented())
+    }
     /// `self is other or self == other`, as containers compare items.
     pub fn equals(&self, py: Python<'_>, other: &Any) -> Result<bool> {
         // SAFETY: live objects, kept by whoever lent them to us.

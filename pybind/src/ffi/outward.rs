@@ -87,6 +87,17 @@ outward! {
     fn Py_GenericAlias(origin: Pointer, arguments: Pointer) -> Pointer;
 }
 
+/// Calls the slot of a type for an operator between two objects.
+///
+/// # Safety
+/// The slot is that of the type of one of them, both are live, and the calling thread holds the lock.
+pub(super) unsafe fn binary(slot: c::binaryfunc, left: Pointer, right: Pointer) -> Pointer {
+    // SAFETY: the same function, that may be unwound.
+    let slot: unsafe extern "C-unwind" fn(Pointer, Pointer) -> Pointer = unsafe { std::mem::transmute(slot) };
+    // SAFETY: the caller's promise.
+    run(|| unsafe { slot(left, right) })
+}
+
 /// Gives a count back.
 ///
 /// # Safety
