@@ -274,13 +274,31 @@ pub fn not_shareable(py: Python<'_>, space: &Space, object: &Any, path: &str, ac
         Native::Dict => "dict",
         Native::None | Native::Bool | Native::Other => "",
     };
-    let message = match base {
-        "" => format!("cannot share {path}: objects of the class '{class}' are not supported; {accepted}"),
-        base => format!(
-            "cannot share {path}: '{class}' is a subclass of {base}, and would come back as {base}; {base}(x) can be shared"
-        ),
+    let message = if base.is_empty() {
+        format!("cannot share {path}: objects of the class '{class}' are not supported; {accepted}")
+    } else {
+        let cure = match is_named_value(py, object) {
+            Ok(true) => "x.value".to_owned(),
+            // The class's own may give anything.
+            Ok(false) if base == "str" => "str.__str__(x)".to_owned(),
+            Ok(false) => format!("{base}(x)"),
+            Err(raised) => return raised,
+        };
+        format!(
+            "cannot share {path}: '{class}' is a subclass of {base}, and would come back as {base}; {cure} can be shared"
+        )
     };
     Raised::with(py, &space.interpreter().errors.not_shareable, message)
+}
+
+/// Whether it is a member of an `Enum` with a base that its value is one of.
+fn is_named_value(py: Python<'_>, object: &Any) -> Result<bool> {
+    let class = py.import(c"enum")?.attribute(py, c"Enum")?;
+    if !object.is_instance(py, &class)? {
+        return Ok(false);
+    }
+    let value = object.attribute_if_any(py, c"_value_")?;
+    Ok(value.is_some_and(|value| value.native() == object.native_base()))
 }
 
 /// A new shared object from a plain copy, noted in the memo of `copy.deepcopy`.

@@ -194,7 +194,7 @@ def test_what_is_not_hashable_is_no_key_whatever_it_is_made_of(space):
         (
             lambda root: root.update({(1, Number.ONE): 1}),
             "the key (1, <Number.ONE: 1>) of root: 'Number' is a subclass of int, and would come back as int; "
-            "int(x) can be shared",
+            "x.value can be shared",
         ),
         (
             lambda root: root.__setitem__("day", datetime.date(2026, 1, 2)),
@@ -216,6 +216,46 @@ def test_a_refusal_names_the_place_and_the_cure(space, act, sentence):
     with pytest.raises(pso.NotShareableError) as caught:
         act(space.root)
     assert sentence in str(caught.value)
+
+
+# Its str() is the name.
+Color = enum.Enum("Color", {"RED": "red"}, type=str)
+
+
+class Loud(str):
+    def __str__(self):
+        return self.upper()
+
+
+class Coded(int, enum.Enum):
+    """What is shown as the value is none of the base."""
+
+    ONE = (1, object())
+
+    def __new__(cls, number, code):
+        member = int.__new__(cls, number)
+        member._value_ = code
+        return member
+
+
+@pytest.mark.parametrize(
+    ("x", "value", "cure"),
+    [
+        (Color.RED, "red", "x.value"),
+        (Loud("quiet"), "quiet", "str.__str__(x)"),
+        (Number.ONE, 1, "x.value"),
+        (enum.IntFlag("Flags", "A B")(3), 3, "x.value"),
+        (Coded.ONE, 1, "int(x)"),
+        (Point(1, 2), (1, 2), "tuple(x)"),
+        (collections.OrderedDict(a=1), {"a": 1}, "dict(x)"),
+    ],
+)
+def test_the_cure_of_a_refusal_gives_what_the_base_would(space, x, value, cure):
+    with pytest.raises(pso.NotShareableError) as caught:
+        space.root["x"] = x
+    assert str(caught.value).endswith(f"; {cure} can be shared")
+    space.root["x"] = eval(cure, {"x": x})
+    assert space.root["x"] == value
 
 
 def test_what_no_space_can_take_is_too_large_in_a_small_one(space):
