@@ -11,6 +11,7 @@ use pso_engine::word::ProcessSlotId;
 use crate::alternatives;
 use crate::current::Current;
 use crate::decorate;
+use crate::exports::Sent;
 use crate::ffi::method::{OfModule, Signature};
 use crate::ffi::natives::{Integer, Native};
 use crate::ffi::{Any, Arguments, Instance, Kind, Method, Object, Own, Python, Raised, Result};
@@ -332,21 +333,26 @@ fn open_object(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result
     let kind = kind.map(|kind| kind.index(py)).transpose()?.unwrap_or(-1);
     // Handles use all 64 bits; they are pickled as decimal text of the unsigned number.
     let handle = handle.map(|handle| handle.text(py)).transpose()?.and_then(|text| text.parse().ok()).unwrap_or(0);
-    let export = export.filter(|export| !export.is_none()).map(|export| export_of(py, export)).transpose()?;
-    proxy::from_outside(py, space, kind as i64, handle, export)
+    let sent = export.filter(|export| !export.is_none()).map(|export| export_of(py, export)).transpose()?;
+    proxy::from_outside(py, space, kind as i64, handle, sent)
 }
 
-/// The three numbers of an export.
-fn export_of(py: Python<'_>, export: &Any) -> Result<Export> {
+/// The three numbers of an export; behind those of one that lasts stands that it does.
+fn export_of(py: Python<'_>, export: &Any) -> Result<Sent> {
     let wrong = || Kind::Value.raise(py, "not an export");
     if export.native() != Native::Tuple {
         return Err(wrong());
     }
     let items = export.tuple_items(py)?;
-    let [process, index, ticket] = &items[..] else { return Err(wrong()) };
+    let (process, index, ticket, lasts) = match &items[..] {
+        [process, index, ticket] => (process, index, ticket, false),
+        [process, index, ticket, lasts] => (process, index, ticket, lasts.is_true(py)?),
+        _ => return Err(wrong()),
+    };
     let process = u16::try_from(process.index(py)?).map(ProcessSlotId).map_err(|_| wrong())?;
     let index = u32::try_from(index.index(py)?).map_err(|_| wrong())?;
-    Ok(Export { process, index, ticket: ticket.unsigned(py)? })
+    let export = Export { process, index, ticket: ticket.unsigned(py)? };
+    Ok(Sent { export, lasts })
 }
 
 fn attach_descriptor(module: &Any, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {

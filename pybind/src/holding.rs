@@ -59,6 +59,13 @@ impl Keeper {
             let _ = membership.space().adopt(export);
         }
     }
+    /// Whether this process holds something by `export`, and nobody has taken it out.
+    pub fn is_out(&self, export: Export) -> bool {
+        self.0.borrow().as_ref().is_some_and(|membership| {
+            let space = membership.space();
+            export.process == space.process() && space.is_exported(export)
+        })
+    }
 }
 
 /// An object is held as long as this lives.

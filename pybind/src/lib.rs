@@ -5,7 +5,8 @@
 //! - [`interpreter`]: what one interpreter has: types, exceptions, open spaces, transactions under way.
 //! - [`space`], [`member`], [`transaction`]: who runs operations, alone or as part of a body. [`body`], [`decorate`],
 //!   [`alternatives`], [`current`], [`hooks`]: what may be one, and what can be said in it.
-//! - [`key`], [`plan`], [`fetch`]: values on their way in and out. [`holding`]: what keeps objects that Python code can name.
+//! - [`key`], [`plan`], [`fetch`]: values on their way in and out. [`holding`], [`exports`]: what keeps objects that
+//!   Python code, or a pickle, can name.
 //! - [`dict`], [`list`], [`queue`], [`iterate`]: the proxies. [`record`]: the Python side of a recording.
 //!
 //! Two rules keep Python out of the engine:
@@ -25,6 +26,7 @@ mod decorate;
 mod dict;
 mod dict_more;
 mod errors;
+mod exports;
 mod fetch;
 mod functions;
 mod garbage;

@@ -8,6 +8,7 @@ use pso_engine::error::{Stale, Stop};
 use pso_engine::holding::Export;
 use pso_engine::word::{BlockKind, Handle};
 
+use crate::exports::Sent;
 use crate::ffi::class::Receiver;
 use crate::ffi::method::Signature;
 use crate::ffi::natives::Native;
@@ -138,27 +139,38 @@ impl<T: Class> Proxy<T> {
         let handle = py.unsigned(self.handle.raw())?;
         let kind = py.int(kind as i64)?;
         let export = match self.export(py)? {
-            Some(export) => py.tuple(vec![
-                py.unsigned(export.process.0.into())?,
-                py.unsigned(export.index.into())?,
-                py.unsigned(export.ticket)?,
-            ])?,
+            Some(Sent { export, lasts }) => {
+                let mut items = vec![
+                    py.unsigned(export.process.0.into())?,
+                    py.unsigned(export.index.into())?,
+                    py.unsigned(export.ticket)?,
+                ];
+                items.extend(lasts.then(|| py.bool(true)));
+                py.tuple(items)?
+            }
             None => py.none(),
         };
         helper.call(py, &[self.space.as_any(), &kind, &handle, &export, this])
     }
     /// Holds the object for whoever will load it. Nobody needs to for the root.
-    fn export(&self, py: Python<'_>) -> Result<Option<Export>> {
+    fn export(&self, py: Python<'_>) -> Result<Option<Sent>> {
         if self.space.is_root(self.handle) || self.space.is_closed() {
             return Ok(None);
         }
-        // Whether it is there is asked of whoever loads it.
+        // Whether it is there is asked of whoever loads it. First: the child of a fork finds its place by this.
         let held = self.space.operate(py, |tx| self.space.hold(tx, self.handle))?;
-        let export = held.export();
-        if let (Some(export), Some(transaction)) = (export, self.space.interpreter().current(py)) {
-            transaction.pickled(self.space.keeper(), export);
+        let keeper = self.space.keeper();
+        let is_out = |export| keeper.is_out(export);
+        if let Some(export) = self.space.exports.borrow().lasting(self.handle, is_out) {
+            return Ok(Some(Sent { export, lasts: true }));
         }
-        Ok(export)
+        let Some(export) = held.export() else { return Ok(None) };
+        let lasts = self.space.exports.borrow_mut().note(self.handle, export, is_out);
+        // A transaction lets go of what its lost attempts have made: not of this, which others name.
+        if !lasts && let Some(transaction) = self.space.interpreter().current(py) {
+            transaction.pickled(keeper, export);
+        }
+        Ok(Some(Sent { export, lasts }))
     }
 }
 
@@ -191,7 +203,7 @@ pub fn from_outside(
     space: &Instance<Space>,
     kind: i64,
     raw: u64,
-    export: Option<Export>,
+    sent: Option<Sent>,
 ) -> Result<Object> {
     let Some(handle) = Handle::from_raw(raw) else {
         return Err(Kind::Value.raise(py, "not a handle"));
@@ -199,9 +211,9 @@ pub fn from_outside(
     let Some(kind) = usize::try_from(kind).ok().and_then(|kind| BlockKind::ALL.get(kind).copied()) else {
         return Err(Kind::Value.raise(py, "not a kind of object"));
     };
-    let keep = take_up(py, space, kind, handle, export)?;
+    let keep = take_up(py, space, kind, handle, sent.map(|sent| sent.export))?;
     let proxy = Space::proxy(space, py, Shared { kind, handle, keep })?;
-    if let Some(export) = export {
+    if let Some(Sent { export, lasts: false }) = sent {
         match space.interpreter().current(py) {
             Some(transaction) => transaction.loaded(space.keeper(), export),
             None => space.keeper().adopt(export),

@@ -19,6 +19,7 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{BlockKind, Handle, Value};
 
 use crate::dict::Dict;
+use crate::exports::Exports;
 use crate::ffi::weak::{Identity, WeakTable};
 use crate::ffi::{Any, Class, Instance, Kind, Object, Own, Python, Raised, Result};
 use crate::garbage::Garbage;
@@ -58,6 +59,8 @@ pub struct Space {
     incarnation: Cell<u64>,
     /// What the guards of held objects release to.
     keeper: RefCell<Rc<Keeper>>,
+    /// By what pickles that were made here hold their objects.
+    pub exports: RefCell<Exports>,
     /// For those who sleep: they stop and say so.
     closed: Arc<AtomicBool>,
     /// The same for us.
@@ -124,6 +127,7 @@ impl Space {
             policy: membership.space().arena().policy(),
             hashes: Box::new(Hashes::new()),
             keeper: RefCell::new(Keeper::new(Arc::clone(&membership))),
+            exports: RefCell::default(),
             incarnation: Cell::new(membership.native().incarnation()),
             membership: RefCell::new(Some(membership)),
             closed: Arc::new(AtomicBool::new(false)),

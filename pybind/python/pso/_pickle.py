@@ -29,7 +29,8 @@ def open_space(address):
 def open_object(address, kind, handle, export=None):
     """The proxy of a pickled object. Raises StaleHandleError if the object is gone.
 
-    The sender holds the object, by its export, until somebody has loaded it or the sender ends.
+    The sender holds the object, by its export, until somebody has loaded it or the sender ends; until the sender ends, where many pickles of
+    the object were on their way.
     """
     return _core._open_object(open_space(address), kind, handle, export)
 
