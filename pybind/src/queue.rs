@@ -33,7 +33,7 @@ impl Class for Queue {
 static METHODS: [Method<Queue>; 10] = [
     Method::many(c"put", Queue::put, c"put($self, item, block=True, timeout=None)\n--\n\nPut an item in, waiting for room if need be.\n\nRaises queue.Full if there is none at once (block=False) or in timeout seconds; those of a transaction count from its first such wait. RuntimeError at once, instead of a wait, in a with block of space.transaction(), where nobody could make room."),
     Method::many(c"get", Queue::get, c"get($self, block=True, timeout=None)\n--\n\nTake the oldest item out, waiting for one if need be.\n\nRaises queue.Empty if there is none at once (block=False) or in timeout seconds; those of a transaction count from its first such wait. RuntimeError at once, instead of a wait, in a with block of space.transaction(), where nobody could put one in."),
-    Method::one(c"put_nowait", Queue::put_nowait, c"put_nowait($self, item, /)\n--\n\nput(item, block=False)"),
+    Method::many(c"put_nowait", Queue::put_nowait, c"put_nowait($self, item)\n--\n\nput(item, block=False)"),
     Method::plain(c"get_nowait", Queue::get_nowait, c"get_nowait($self, /)\n--\n\nget(block=False)"),
     Method::plain(c"qsize", Queue::qsize, c"qsize($self, /)\n--\n\nNumber of items at this moment."),
     Method::plain(c"empty", Queue::empty, c"empty($self, /)\n--\n\nWhether there is no item at this moment."),
@@ -160,8 +160,12 @@ impl Queue {
         let none = py.none();
         this.put_item(py, item.unwrap_or(&none), this.patience(py, block, timeout)?)
     }
-    fn put_nowait(this: &Instance<Self>, py: Python<'_>, item: &Any) -> Result<Object> {
-        this.put_item(py, item, Patience::No)
+    fn put_nowait(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        const PUT_NOWAIT: Signature<1> =
+            Signature { function: "put_nowait", names: ["item"], required: 1, positional: 1 };
+        let [item] = arguments.take(py, &PUT_NOWAIT)?;
+        let none = py.none();
+        this.put_item(py, item.unwrap_or(&none), Patience::No)
     }
     fn put_item(&self, py: Python<'_>, item: &Any, patience: Patience) -> Result<Object> {
         let (space, handle) = (self.0.space(), self.0.handle());

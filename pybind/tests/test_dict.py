@@ -229,6 +229,17 @@ def test_and_does_it_inside_a_transaction(space, operation):
     space.run(body)
 
 
+def test_the_mapping_of_a_view_is_to_be_read(space):
+    shared = space.Dict(a=1)
+    for view in shared.keys(), shared.values(), shared.items():
+        mapping = view.mapping
+        assert mapping["a"] == 1 and mapping == {"a": 1} and type(mapping) is type({}.keys().mapping)
+        with pytest.raises(TypeError):
+            mapping["b"] = 2
+    shared["b"] = 2
+    assert list(mapping) == ["a", "b"]
+
+
 def test_match_takes_it_for_a_mapping(space):
     match space.Dict(kind="tea", cups=2):
         case {"kind": kind, **rest}:

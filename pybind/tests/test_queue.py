@@ -51,6 +51,7 @@ def test_full_and_empty_raise_what_the_standard_library_raises(space):
     shared.put("only")
     for give in [
         lambda: shared.put_nowait(1),
+        lambda: shared.put_nowait(item=1),
         lambda: shared.put(1, block=False),
         lambda: shared.put(1, False),
         lambda: shared.put(1, timeout=0),
@@ -58,6 +59,8 @@ def test_full_and_empty_raise_what_the_standard_library_raises(space):
         with pytest.raises(queue.Full):
             give()
     assert shared.get() == "only" and shared.empty()
+    shared.put_nowait(item="named")
+    assert shared.get() == "named"
 
 
 def test_a_timeout_is_kept_neither_early_nor_long_after(space):

@@ -60,6 +60,16 @@ def test_types_are_followed_through_containers_and_transactions(tmp_path):
             def count(name: str) -> int:
                 return counts[name]
 
+            reveal_type(list(reversed(counts.keys())))
+            reveal_type(list(reversed(counts.items())))
+            reveal_type(list(reversed(counts.values())))
+            reveal_type(dict(counts.keys().mapping))
+            reveal_type(counts | {"b": 2})
+            reveal_type({"b": 2} | counts)
+            reveal_type(counts | counts)
+            reveal_type(counts | {1: "b"})
+            tasks.put_nowait(item="a")
+
             reveal_type(total)
             reveal_type(count("a"))
             add(5)
@@ -80,10 +90,18 @@ def test_types_are_followed_through_containers_and_transactions(tmp_path):
         "str",
         "list[str]",
         "str",
+        "list[str]",
+        "list[tuple[str, int]]",
+        "list[int]",
+        "dict[str, int]",
+        "dict[str, int]",
+        "dict[str, int]",
+        "dict[str, int]",
+        "dict[str | int, int | str]",
         "float",
         "int",
     ], said
     errors = [line for line in said.splitlines() if "error:" in line]
     assert len(errors) == 4 and all(
-        f"use.py:{line}:" in error for line, error in zip((39, 40, 41, 42), errors, strict=True)
+        f"use.py:{line}:" in error for line, error in zip((49, 50, 51, 52), errors, strict=True)
     ), said

@@ -1,6 +1,7 @@
 """Views of a shared dict: as ``dict.keys()``, ``dict.values()`` and ``dict.items()`` are of a builtin one."""
 
 from collections.abc import ItemsView, KeysView, Set, ValuesView
+from types import MappingProxyType
 
 
 class _View:
@@ -24,8 +25,8 @@ class _View:
 
     @property
     def mapping(self):
-        """The dict."""
-        return self._mapping
+        """The dict, to be read."""
+        return MappingProxyType(self._mapping)
 
 
 class _SetView(_View):
