@@ -92,7 +92,18 @@ pub fn dismantle<P: Platform>(arena: &Arena<P>, head: &Superblock, state: Superb
 
 /// True if the tail belongs to a run whose head is complete.
 pub fn has_head<P: Platform>(arena: &Arena<P>, tail: u64, distance: u64) -> bool {
-    let head = tail.checked_sub(distance).and_then(|number| Superblock::at(arena.layout(), number));
-    let state = head.and_then(|head| head.state(arena));
-    state.is_some_and(|state| matches!(state.used_for, Use::LargeHead { superblocks } if superblocks > distance))
+    head_of(arena, tail, distance).is_some_and(|head| is_head_of(head, distance))
+}
+
+/// True if what stands where the tail's head should is none of it. Not of one that cannot be read: who builds a run, or takes one apart, leaves a head that can.
+pub fn is_headless<P: Platform>(arena: &Arena<P>, tail: u64, distance: u64) -> bool {
+    head_of(arena, tail, distance).is_some_and(|head| !is_head_of(head, distance))
+}
+
+fn head_of<P: Platform>(arena: &Arena<P>, tail: u64, distance: u64) -> Option<SuperblockState> {
+    Superblock::at(arena.layout(), tail.checked_sub(distance)?)?.state(arena)
+}
+
+fn is_head_of(head: SuperblockState, distance: u64) -> bool {
+    matches!(head.used_for, Use::LargeHead { superblocks } if superblocks > distance)
 }

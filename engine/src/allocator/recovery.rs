@@ -46,7 +46,7 @@ pub fn recover_while<P: Platform>(arena: &Arena<P>, dead: ParticipantId, still_d
             Use::Unused(pages) if of_the_dead => give_back(arena, &superblock, state, pages, &still_dead),
             // The tail was read first: had its run been taken apart and its head used anew since, the tail would have been
             // given back before, and the compare-exchange fails.
-            Use::LargeTail { distance } if of_the_dead && !large::has_head(arena, number, distance) => {
+            Use::LargeTail { distance } if of_the_dead && large::is_headless(arena, number, distance) => {
                 give_back(arena, &superblock, state, Pages::Backed, &still_dead);
             }
             Use::LargeHead { .. } if of_the_dead && still_dead() => large::dismantle(arena, &superblock, state, dead),

@@ -74,3 +74,17 @@ fn every_kind_of_damage_is_found() {
         assert!(sentences.iter().any(|sentence| sentence.contains(expected)), "{expected}: {sentences:?}");
     }
 }
+
+/// Who leaves, or is recovered, may have built a run long ago. The danger: one damaged word, and what the run's owner can still reach without it is given to others.
+#[test]
+fn a_run_whose_head_cannot_be_read_keeps_its_tails() {
+    let (_, arena) = arena(tiny());
+    let large = BlockCache::default().allocate(&arena, OTHER, BlockKind::Cells, 170).unwrap();
+    allocator::publish(&arena, large);
+    let head = arena.layout().superblock_of(large.block()).unwrap();
+    let word = |number: u64| arena.platform().load(arena.layout().superblock_header(head + number), Relaxed);
+    let tails = [1, 2].map(word);
+    arena.platform().store(arena.layout().superblock_header(head), 0xff << 2 | 1, Relaxed);
+    allocator::recover(&arena, OTHER);
+    assert_eq!([1, 2].map(word), tails);
+}
