@@ -223,7 +223,10 @@ pub struct Usage {
 /// Words of the space that have memory behind them. Reads every header.
 pub fn backed_words<P: Platform>(arena: &Arena<P>) -> u64 {
     let layout = arena.layout();
-    layout.tables_words() + (supply::committed(arena) - usage(arena).punched) * layout.geometry().superblock_words
+    let punched = usage(arena).punched;
+    // Loaded behind them: others go on meanwhile, and what they punch they have committed before.
+    let backed = supply::committed(arena).saturating_sub(punched);
+    layout.tables_words() + backed * layout.geometry().superblock_words
 }
 
 /// Words of the superblocks that hold blocks, or are somebody's to make some. Reads every header.
@@ -274,6 +277,15 @@ pub(crate) fn is_backed<P: Platform>(arena: &Arena<P>, number: u64) -> bool {
     let state = || Superblock::at(arena.layout(), number).map(|superblock| superblock.state(arena));
     let has_none = |state: SuperblockState| matches!(state.used_for, Use::Unused(Pages::Punched | Pages::Unsure));
     number < supply::committed(arena) && state().is_some_and(|state| !state.is_some_and(has_none))
+}
+
+/// Whether a word is in memory that holds blocks, or is the space's own. Else its page may be gone: for who looks at what nothing need keep. (Of a header that cannot be
+/// read it is taken to be.)
+pub(crate) fn is_of_use<P: Platform>(arena: &Arena<P>, word: WordAddress) -> bool {
+    let Some(number) = arena.layout().superblock_of(word) else { return true };
+    let is_unused = |state: SuperblockState| matches!(state.used_for, Use::Unused(_));
+    let state = || Superblock::at(arena.layout(), number).and_then(|superblock| superblock.state(arena));
+    number < supply::committed(arena) && !state().is_some_and(is_unused)
 }
 
 /// The superblock of a block and its place there; `None` where no block starts.

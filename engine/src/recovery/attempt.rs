@@ -264,6 +264,10 @@ impl Leftover {
         cell: CellAddress,
         entry: Entry,
     ) -> Option<Held> {
+        // Who was killed in his last steps, his start taken back, holds nothing: what he wrote may be out of the space by now, and its pages with the system.
+        if !allocator::is_of_use(arena, cell.lock_word()) {
+            return None;
+        }
         // Acquire: the lock's compare-exchange released the entry.
         let word = arena.platform().load(cell.lock_word(), Acquire);
         (word == self.lock_word(number)).then_some(Held { number, kind, cell, entry })

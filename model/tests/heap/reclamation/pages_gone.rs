@@ -173,3 +173,41 @@ fn who_leaves_looks_at_no_page_that_is_gone() {
     }
     assert!(gone > 0, "nothing was ever adopted and given back");
 }
+
+/// Who is killed in the last steps of an attempt has no lock any more, and nobody waits for him: what he wrote may be taken out, freed and given back before
+/// anybody recovers him. The danger: who recovers looks at the cells for his locks.
+#[test]
+fn who_recovers_looks_at_no_page_that_is_gone() {
+    for commits in [true, false] {
+        let mut given_back = 0;
+        for step in 0.. {
+            let (heap, space) = space_with_pages_watched();
+            let mut survivor = space.participant().unwrap();
+            let cell = *crate::support::cells(&mut survivor, 50_000).last().unwrap();
+            let before = heap.committed_words();
+            let work = |tx: &mut Tx| {
+                tx.begin().unwrap();
+                tx.write(cell, Value::int(1).unwrap()).unwrap();
+                if commits { tx.commit().unwrap() } else { tx.abort() }
+            };
+            let through = crate::support::dies_at(&heap, &space, step, |_| (), work);
+            survivor
+                .run(|tx| {
+                    let root = tx.arena().root();
+                    let old = tx.read(root)?.as_handle().unwrap();
+                    tx.discard(old)?;
+                    tx.write(root, Value::int(0).unwrap())
+                })
+                .unwrap();
+            survivor.collect();
+            survivor.give_back_pages();
+            given_back += u64::from(heap.committed_words() < before);
+            space.recover_dead();
+            assert_eq!(fsck_at_rest(&space), vec![], "killed at step {step}");
+            if through {
+                break;
+            }
+        }
+        assert!(given_back > 1, "nothing was given back before he was recovered");
+    }
+}
