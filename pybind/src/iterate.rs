@@ -4,11 +4,17 @@
 //! has read ahead, and so does the begin and the end of a transaction: what was read in one is of no other. Changes of size
 //! by this interpreter raise as the builtin does; those by others are met or missed, and never torn. Inside a transaction
 //! nothing changes but by the body itself.
+//!
+//! Others may move what is left of a dict, too, so an iterator over one remembers what it has given, and goes on behind the last of it that is still there: a key that
+//! was there all the time is given once.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
+use pso_engine::error::Stop;
+use pso_engine::object::dict::Met;
 use pso_engine::object::{dict, list};
+use pso_engine::word::Handle;
 
 use crate::dict::Dict;
 use crate::fetch::{Fetched, fetch};
@@ -17,10 +23,14 @@ use crate::ffi::{Any, Class, Instance, Kind, Method, NoExtra, Object, Own, Pytho
 use crate::list::List;
 use crate::snapshot::Entry;
 use crate::space::Space;
+use crate::space::Tx;
 use crate::transaction::Growth;
 
 /// Entries read ahead.
 const BATCH: usize = 32;
+/// Of so many entries it is remembered that they were given, the last ones: 96 KiB. If others take all of them out between two batches, and move the rest, some of the rest may
+/// be missed.
+const REMEMBERED: usize = 4096;
 
 /// What an iterator over a dict gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +108,9 @@ pub struct DictIterator {
     reverse: bool,
     place: Cell<u64>,
     given: Cell<u64>,
-    ahead: Ahead<(u64, Fetched, Fetched)>,
+    /// The last ones that were given, the very last one first.
+    met: RefCell<VecDeque<Met>>,
+    ahead: Ahead<(Met, Fetched, Fetched)>,
     growth: Growth,
 }
 
@@ -132,6 +144,7 @@ impl DictIterator {
             reverse,
             place: Cell::new(if reverse { u64::MAX } else { 0 }),
             given: Cell::new(0),
+            met: RefCell::default(),
             ahead: Ahead::new(dict.proxy().writes()),
             growth: dict.proxy().growth(py),
         };
@@ -148,7 +161,7 @@ impl DictIterator {
             false => Err(Kind::Runtime.raise(py, "dictionary changed size during iteration")),
         };
         let next = this.ahead.next(&this.place, now, |place| this.read_ahead(py, &dict, place))?;
-        let Some((place, key, value)) = next else {
+        let Some((met, key, value)) = next else {
             // Once, though another thread may have come to the end meanwhile.
             let exhausted = this.dict.take();
             if exhausted.is_some() {
@@ -156,8 +169,7 @@ impl DictIterator {
             }
             return Ok(None);
         };
-        this.place.set(place);
-        this.given.set(this.given.get() + 1);
+        this.remember(met);
         this.part.of(py, proxy.space(), (key, value)).map(Some)
     }
 
@@ -166,22 +178,49 @@ impl DictIterator {
         py.unsigned(dict.length(py)?.saturating_sub(this.given.get()))
     }
 
-    fn read_ahead(&self, py: Python<'_>, dict: &Dict, start: u64) -> Result<Vec<(u64, Fetched, Fetched)>> {
+    fn remember(&self, met: Met) {
+        self.place.set(if self.reverse { met.place() } else { met.place() + 1 });
+        self.given.set(self.given.get() + 1);
+        let mut remembered = self.met.borrow_mut();
+        remembered.truncate(REMEMBERED - 1);
+        // Where there is no memory for one more, the oldest is forgotten.
+        if remembered.try_reserve(1).is_err() && remembered.pop_back().is_none() {
+            return;
+        }
+        remembered.push_front(met);
+    }
+
+    fn read_ahead(&self, py: Python<'_>, dict: &Dict, start: u64) -> Result<Vec<(Met, Fetched, Fetched)>> {
         let (reverse, part) = (self.reverse, self.part);
         let handle = dict.proxy().handle();
         let space = dict.proxy().space();
         space.operate(py, |tx| {
             let mut batch = Vec::with_capacity(BATCH);
-            let mut place = start;
+            let mut place = self.goes_on_from(tx, handle, start)?;
             while batch.len() < BATCH {
-                let found = if reverse { dict::previous(tx, handle, place)? } else { dict::next(tx, handle, place)? };
-                let Some((next, key, value)) = found else { break };
+                let found =
+                    if reverse { dict::meet_previous(tx, handle, place)? } else { dict::meet_next(tx, handle, place)? };
+                let Some((met, key, value)) = found else { break };
                 let key = if part == Part::Values { Fetched::None } else { fetch(py, space, tx, key)? };
                 let value = if part == Part::Keys { Fetched::None } else { fetch(py, space, tx, value)? };
-                batch.push((next, key, value));
-                place = next;
+                place = if reverse { met.place() } else { met.place() + 1 };
+                batch.push((met, key, value));
             }
             Ok(batch)
+        })
+    }
+
+    /// Where those begin that were not given. `start`: where they began when the last one was.
+    fn goes_on_from(&self, tx: &mut Tx, handle: Handle, start: u64) -> std::result::Result<u64, Stop> {
+        // One at a time: whoever reads may sleep, and another thread go on with this iterator.
+        let met = (0..).map_while(|number| self.met.borrow().get(number).copied());
+        Ok(match dict::place_of_met(tx, handle, met)? {
+            Some(place) if self.reverse => place,
+            Some(place) => place + 1,
+            // All that was ever given is gone.
+            None if !self.reverse && self.given.get() <= self.met.borrow().len() as u64 => 0,
+            // What moves down is not missed by who goes down; who goes up may miss what has moved past.
+            None => start,
         })
     }
 }

@@ -1,5 +1,6 @@
 """What an iterator has read ahead. The danger: it outlives the moment it is of, and shows what never was, or what no longer is."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -232,3 +233,36 @@ def test_threads_that_share_an_iterator_get_each_item_once(space, kind):
     for taker in takers:
         taker.join()
     assert sorted(sum(got, [])) == list(numbers)
+
+
+def elsewhere(change):
+    """Another process makes a change, and ends."""
+    process = os.fork()
+    if process == 0:
+        code = 1
+        try:
+            change()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(process, 0)[1] == 0
+
+
+@pytest.mark.parametrize(("back", "turns"), [(False, 1300), (True, 400), (False, 40), (True, 40)])
+def test_what_others_move_is_met_once(space, back, turns):
+    """The danger: much is taken out, what is left moves down as more is put in, and who goes on from where he was misses it, or meets it again."""
+    table, seen = space.Dict((number, number) for number in range(2000)), []
+
+    def change():
+        for number in range(1500):
+            table.pop(number)
+        for number in range(400):
+            table[-1 - number] = 0
+
+    for key in reversed(table) if back else table:
+        seen.append(key)
+        if len(seen) == turns:
+            elsewhere(change)
+    stays = list(range(1999, 1499, -1) if back else range(1500, 2000))
+    assert [key for key in seen if key >= 1500] == stays
+    assert len(set(seen)) == len(seen)

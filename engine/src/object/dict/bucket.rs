@@ -167,6 +167,17 @@ fn pairs<P: Platform>(tx: &mut Participant<P>, cell: CellAddress, bucket: Value)
     Ok(pairs)
 }
 
+/// Whether a bucket of `dict` names an entry.
+pub(super) fn names<P: Platform>(
+    tx: &mut Participant<P>,
+    dict: Dict,
+    bucket: Value,
+    entry: Handle,
+) -> Result<bool, Stop> {
+    let pairs = pairs(tx, dict.bucket_count_cell(), bucket)?;
+    Ok(pairs.iter().any(|pair| pair.entry == entry))
+}
+
 /// What a bucket cell holds for these entries.
 fn value_of<P: Platform>(tx: &mut Participant<P>, pairs: &[Pair]) -> Result<Value, Stop> {
     match pairs {

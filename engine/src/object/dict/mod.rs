@@ -25,9 +25,11 @@
 
 mod bucket;
 mod entry;
+mod met;
 mod places;
 
 use self::entry::Entry;
+pub use self::met::{Met, place_of_met};
 use super::block::{allocate, corrupt, fill_absent, open_container, read_count, write_count};
 use super::key::Key;
 use super::vector::{MOST_PLACES, Vector};
@@ -193,16 +195,13 @@ pub fn clear<P: Platform>(tx: &mut Participant<P>, handle: Handle) -> Result<(),
 }
 
 /// The first key at or behind `place`, in the order of insertion, with its value and the place to go on from. Start with
-/// place 0. Between two transactions entries may move down: none is met twice, and one that moved past is not met.
+/// place 0. Between two transactions entries may move down: [`place_of_met`] says where to go on.
 pub fn next<P: Platform>(
     tx: &mut Participant<P>,
     handle: Handle,
     place: u64,
 ) -> Result<Option<(u64, Value, Value)>, Stop> {
-    match Dict::open(tx, handle)?.occupied_from(tx, place)? {
-        Some((place, entry)) => Ok(Some((place + 1, entry.key(tx)?, entry.value(tx)?))),
-        None => Ok(None),
-    }
+    Ok(meet_next(tx, handle, place)?.map(|(met, key, value)| (met.place() + 1, key, value)))
 }
 
 /// The last key below `place`, with its value and its place, from which to go on. Start with `u64::MAX`.
@@ -211,10 +210,27 @@ pub fn previous<P: Platform>(
     handle: Handle,
     place: u64,
 ) -> Result<Option<(u64, Value, Value)>, Stop> {
-    match Dict::open(tx, handle)?.occupied_below(tx, place)? {
-        Some((place, entry)) => Ok(Some((place, entry.key(tx)?, entry.value(tx)?))),
-        None => Ok(None),
-    }
+    Ok(meet_previous(tx, handle, place)?.map(|(met, key, value)| (met.place(), key, value)))
+}
+
+/// As [`next`], for who goes on in another transaction.
+pub fn meet_next<P: Platform>(
+    tx: &mut Participant<P>,
+    handle: Handle,
+    place: u64,
+) -> Result<Option<(Met, Value, Value)>, Stop> {
+    let found = Dict::open(tx, handle)?.occupied_from(tx, place)?;
+    found.map(|(place, entry)| Ok((Met::of(tx, place, entry), entry.key(tx)?, entry.value(tx)?))).transpose()
+}
+
+/// As [`previous`], for who goes on in another transaction.
+pub fn meet_previous<P: Platform>(
+    tx: &mut Participant<P>,
+    handle: Handle,
+    place: u64,
+) -> Result<Option<(Met, Value, Value)>, Stop> {
+    let found = Dict::open(tx, handle)?.occupied_below(tx, place)?;
+    found.map(|(place, entry)| Ok((Met::of(tx, place, entry), entry.key(tx)?, entry.value(tx)?))).transpose()
 }
 
 /// The key that was inserted last, with its value.

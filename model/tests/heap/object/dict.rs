@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use pso_engine::error::Stop;
-use pso_engine::object::dict;
+use pso_engine::object::dict::{self, Met};
 use pso_engine::object::key::{Key, KeyView};
 use pso_engine::word::{Handle, Value};
 
@@ -320,4 +320,82 @@ fn what_was_aborted_never_was() {
     two.run(|tx| TestKey::Int(5).with(tx, |tx, key| dict::set(tx, dict, key, integer(1)))).unwrap();
     aborted(&mut one, |tx| dict::clear(tx, dict));
     one.run(|tx| compare(tx, dict, &vec![(TestKey::Int(5), 1)])).unwrap();
+}
+
+/// What it takes to go through a dict in transactions of a few entries each while others change it.
+struct Walk {
+    forwards: bool,
+    /// The very last one first.
+    met: Vec<Met>,
+    keys: Vec<i64>,
+}
+
+impl Walk {
+    /// Up to `count` entries more. False: there is none.
+    fn go_on(&mut self, tx: &mut Tx, dict: Handle, count: usize) -> bool {
+        let Self { forwards, met, keys } = self;
+        let found = tx.run(|tx| {
+            let stands = dict::place_of_met(tx, dict, met.iter().copied())?;
+            let mut place = match (stands, *forwards) {
+                (Some(place), true) => place + 1,
+                (Some(place), false) => place,
+                (None, true) => 0,
+                (None, false) => met.first().map_or(u64::MAX, Met::place),
+            };
+            let mut found = vec![];
+            while found.len() < count {
+                let next =
+                    if *forwards { dict::meet_next(tx, dict, place)? } else { dict::meet_previous(tx, dict, place)? };
+                let Some((met, key, _)) = next else { break };
+                place = if *forwards { met.place() + 1 } else { met.place() };
+                found.push((met, key.as_int().unwrap()));
+            }
+            Ok(found)
+        });
+        let found = found.unwrap();
+        for (entry, key) in &found {
+            met.insert(0, *entry);
+            keys.push(*key);
+        }
+        !found.is_empty()
+    }
+}
+
+/// The danger: what is left moves down while others take much out and put some in, and who goes on from where he was misses what has moved past him, or, backwards,
+/// meets again what has moved below.
+#[test]
+fn who_goes_through_in_pieces_meets_once_what_is_there_all_the_time() {
+    let mut moved = 0;
+    for (round, forwards) in (0..200).map(|round| (round, round % 2 == 0)) {
+        let mut tx = one(4 * MIB);
+        let dict = tx.run(dict::create).unwrap();
+        let set = |tx: &mut Tx, number: i64| {
+            tx.run(|tx| TestKey::Int(number).with(tx, |tx, key| dict::set(tx, dict, key, integer(0)))).unwrap();
+        };
+        (0..120).for_each(|number| set(&mut tx, number));
+        let mut walk = Walk { forwards, met: vec![], keys: vec![] };
+        let (mut there, mut random) = ((0..120).collect::<Vec<i64>>(), round as u64 + 1);
+        let mut fresh = 1000;
+        while walk.go_on(&mut tx, dict, 1 + round % 9) {
+            // Of those that have been met mostly, and a third as many new ones.
+            for _ in 0..(round % 23) {
+                random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+                let at = (random >> 33) as usize % there.len().max(1);
+                if there.len() > 20 {
+                    let gone = there.remove(at);
+                    tx.run(|tx| TestKey::Int(gone).with(tx, |tx, key| dict::remove(tx, dict, key))).unwrap();
+                }
+                if random % 3 == 0 && fresh < 1300 {
+                    set(&mut tx, fresh);
+                    fresh += 1;
+                }
+            }
+        }
+        for number in there {
+            let times = walk.keys.iter().filter(|met| **met == number).count();
+            assert_eq!(times, 1, "round {round}: {number}, forwards: {forwards}");
+        }
+        moved += u64::from(walk.met.iter().any(|met| met.place() < 20) && fresh > 1000);
+    }
+    assert!(moved > 0);
 }
