@@ -5,8 +5,9 @@
 //! by this interpreter raise as the builtin does; those by others are met or missed, and never torn. Inside a transaction
 //! nothing changes but by the body itself.
 //!
-//! Others may move what is left of a dict, too, so an iterator over one remembers what it has given, and goes on behind the last of it that is still there: a key that
-//! was there all the time is given once.
+//! Others may move what is left of a dict, too, so an iterator over one remembers which entry comes next, and the last that it has given. It goes on with the first that is still
+//! there, and gives no more entries than there were when it began: what was inserted since comes behind all of those. So it gives once what is there all the time, and has
+//! an end.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -28,9 +29,9 @@ use crate::transaction::Growth;
 
 /// Entries read ahead.
 const BATCH: usize = 32;
-/// Of so many entries it is remembered that they were given, the last ones: 96 KiB. If others take all of them out between two batches, and move the rest, some of the rest may
-/// be missed.
-const REMEMBERED: usize = 4096;
+/// Of so many entries it is remembered that they were given, the last ones. If others take all of them out between two batches, and the one that comes next, and move the rest,
+/// it begins anew: what is left of those that were given before is given twice, and as much is left out at the end. (Or, if what stood last is gone, too, goes on at its place.)
+const REMEMBERED: usize = 512;
 
 /// What an iterator over a dict gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +69,10 @@ impl<T> Ahead<T> {
         Self { items: RefCell::default(), seen: Cell::new((writes, (0, 0))) }
     }
 
-    /// The next item. `now`: what is read holds for that. `read`: reads from `place` on.
+    /// The next item. `given`: another number after each. `now`: what is read holds for that. `read`: reads what comes next.
     fn next(
         &self,
-        place: &Cell<u64>,
+        given: &Cell<u64>,
         now: impl Fn() -> Result<Seen>,
         read: impl Fn(u64) -> Result<Vec<T>>,
     ) -> Result<Option<T>> {
@@ -86,10 +87,10 @@ impl<T> Ahead<T> {
             if next.is_some() {
                 return Ok(next);
             }
-            let from = place.get();
-            let batch = read(from)?;
+            let before = given.get();
+            let batch = read(before)?;
             // It may have slept: another thread, or the handler of a signal, may have gone on from there.
-            if now()? != seen || place.get() != from || !self.items.borrow().is_empty() {
+            if now()? != seen || given.get() != before || !self.items.borrow().is_empty() {
                 continue;
             }
             if batch.is_empty() {
@@ -100,6 +101,15 @@ impl<T> Ahead<T> {
     }
 }
 
+/// An entry that was read.
+struct Item {
+    met: Met,
+    /// The one behind it.
+    coming: Option<Met>,
+    key: Fetched,
+    value: Fetched,
+}
+
 /// An iterator over a dict.
 pub struct DictIterator {
     /// `None` once it is exhausted.
@@ -108,9 +118,15 @@ pub struct DictIterator {
     reverse: bool,
     place: Cell<u64>,
     given: Cell<u64>,
+    /// So many are given at most: as there were when it began. Known with the first batch.
+    most: Cell<u64>,
+    /// What stood last then, for who goes forwards and has more than a batch before him.
+    end: Cell<Option<Met>>,
+    /// What came next when the last one was read.
+    coming: Cell<Option<Met>>,
     /// The last ones that were given, the very last one first.
     met: RefCell<VecDeque<Met>>,
-    ahead: Ahead<(Met, Fetched, Fetched)>,
+    ahead: Ahead<Item>,
     growth: Growth,
 }
 
@@ -144,6 +160,9 @@ impl DictIterator {
             reverse,
             place: Cell::new(if reverse { u64::MAX } else { 0 }),
             given: Cell::new(0),
+            most: Cell::new(u64::MAX),
+            end: Cell::new(None),
+            coming: Cell::new(None),
             met: RefCell::default(),
             ahead: Ahead::new(dict.proxy().writes()),
             growth: dict.proxy().growth(py),
@@ -160,16 +179,20 @@ impl DictIterator {
             true => Ok((proxy.writes(), proxy.space().interpreter().attempt(py))),
             false => Err(Kind::Runtime.raise(py, "dictionary changed size during iteration")),
         };
-        let next = this.ahead.next(&this.place, now, |place| this.read_ahead(py, &dict, place))?;
-        let Some((met, key, value)) = next else {
+        let next = match this.given.get() < this.most.get() {
+            true => this.ahead.next(&this.given, now, |_| this.read_ahead(py, &dict))?,
+            false => now().map(|_| None)?,
+        };
+        let Some(Item { met, coming, key, value }) = next else {
             // Once, though another thread may have come to the end meanwhile.
             let exhausted = this.dict.take();
+            this.met.take();
             if exhausted.is_some() {
                 dict.proxy().iterated(false);
             }
             return Ok(None);
         };
-        this.remember(met);
+        this.remember(met, coming);
         this.part.of(py, proxy.space(), (key, value)).map(Some)
     }
 
@@ -178,9 +201,11 @@ impl DictIterator {
         py.unsigned(dict.length(py)?.saturating_sub(this.given.get()))
     }
 
-    fn remember(&self, met: Met) {
-        self.place.set(if self.reverse { met.place() } else { met.place() + 1 });
+    /// One is given.
+    fn remember(&self, met: Met, coming: Option<Met>) {
+        self.place.set(self.behind_of(&met));
         self.given.set(self.given.get() + 1);
+        self.coming.set(coming);
         let mut remembered = self.met.borrow_mut();
         remembered.truncate(REMEMBERED - 1);
         // Where there is no memory for one more, the oldest is forgotten.
@@ -190,37 +215,62 @@ impl DictIterator {
         remembered.push_front(met);
     }
 
-    fn read_ahead(&self, py: Python<'_>, dict: &Dict, start: u64) -> Result<Vec<(Met, Fetched, Fetched)>> {
+    /// Where to look for the one behind an entry.
+    fn behind_of(&self, met: &Met) -> u64 {
+        if self.reverse { met.place() } else { met.place() + 1 }
+    }
+
+    fn read_ahead(&self, py: Python<'_>, dict: &Dict) -> Result<Vec<Item>> {
         let (reverse, part) = (self.reverse, self.part);
         let handle = dict.proxy().handle();
         let space = dict.proxy().space();
-        space.operate(py, |tx| {
-            let mut batch = Vec::with_capacity(BATCH);
-            let mut place = self.goes_on_from(tx, handle, start)?;
-            while batch.len() < BATCH {
+        let (batch, most, end) = space.operate(py, |tx| {
+            let mut batch: Vec<Item> = Vec::with_capacity(BATCH);
+            let mut place = self.goes_on_from(tx, handle)?;
+            let (mut most, mut end) = (self.most.get(), self.end.get());
+            if most == u64::MAX {
+                most = dict::len(tx, handle)?;
+                if !reverse && most > BATCH as u64 {
+                    end = dict::meet_previous(tx, handle, u64::MAX)?.map(|(met, ..)| met);
+                }
+            }
+            loop {
                 let found =
                     if reverse { dict::meet_previous(tx, handle, place)? } else { dict::meet_next(tx, handle, place)? };
                 let Some((met, key, value)) = found else { break };
+                if let Some(last) = batch.last_mut() {
+                    last.coming = Some(met);
+                }
+                if batch.len() == BATCH {
+                    break;
+                }
                 let key = if part == Part::Values { Fetched::None } else { fetch(py, space, tx, key)? };
                 let value = if part == Part::Keys { Fetched::None } else { fetch(py, space, tx, value)? };
-                place = if reverse { met.place() } else { met.place() + 1 };
-                batch.push((met, key, value));
+                place = self.behind_of(&met);
+                batch.push(Item { met, coming: None, key, value });
             }
-            Ok(batch)
-        })
+            Ok((batch, most, end))
+        })?;
+        self.most.set(most);
+        self.end.set(end);
+        Ok(batch)
     }
 
-    /// Where those begin that were not given. `start`: where they began when the last one was.
-    fn goes_on_from(&self, tx: &mut Tx, handle: Handle, start: u64) -> std::result::Result<u64, Stop> {
+    /// Where those begin that were not given.
+    fn goes_on_from(&self, tx: &mut Tx, handle: Handle) -> std::result::Result<u64, Stop> {
+        if let Some(place) = dict::place_of_met(tx, handle, self.coming.get())? {
+            return Ok(if self.reverse { place + 1 } else { place });
+        }
         // One at a time: whoever reads may sleep, and another thread go on with this iterator.
         let met = (0..).map_while(|number| self.met.borrow().get(number).copied());
         Ok(match dict::place_of_met(tx, handle, met)? {
             Some(place) if self.reverse => place,
             Some(place) => place + 1,
-            // All that was ever given is gone.
-            None if !self.reverse && self.given.get() <= self.met.borrow().len() as u64 => 0,
+            // What was given is gone, as far as that is remembered, and not all that there was: nothing that is left was given, unless much was, and what was given first
+            // has outlived what was given last.
+            None if dict::place_of_met(tx, handle, self.end.get())?.is_some() => 0,
             // What moves down is not missed by who goes down; who goes up may miss what has moved past.
-            None => start,
+            None => self.place.get(),
         })
     }
 }

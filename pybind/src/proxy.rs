@@ -289,12 +289,20 @@ pub fn not_shareable(py: Python<'_>, space: &Space, object: &Any, path: &str, ac
     let message = if base.is_empty() {
         format!("cannot share {path}: objects of the class '{class}' are not supported; {accepted}")
     } else {
-        let cure = match is_named_value(py, object) {
-            Ok(true) => "x.value".to_owned(),
-            // The class's own may give anything.
-            Ok(false) if base == "str" => "str.__str__(x)".to_owned(),
-            Ok(false) => format!("{base}(x)"),
+        let is_named = match is_named_value(py, object) {
+            // Whoever asks for the class, or the value, may be asking the user's own code. It was to be a hint.
+            Err(raised) if raised.matches(py, &space.interpreter().errors.exception) => {
+                raised.clear(py);
+                false
+            }
             Err(raised) => return raised,
+            Ok(is_named) => is_named,
+        };
+        let cure = match base {
+            _ if is_named => "x.value".to_owned(),
+            // The class's own may give anything.
+            "str" => "str.__str__(x)".to_owned(),
+            base => format!("{base}(x)"),
         };
         format!(
             "cannot share {path}: '{class}' is a subclass of {base}, and would come back as {base}; {cure} can be shared"

@@ -248,13 +248,16 @@ def elsewhere(change):
     assert os.waitpid(process, 0)[1] == 0
 
 
-@pytest.mark.parametrize(("back", "turns"), [(False, 1300), (True, 400), (False, 40), (True, 40)])
-def test_what_others_move_is_met_once(space, back, turns):
+@pytest.mark.parametrize(
+    ("back", "turns", "gone"),
+    [(False, 1300, 1200), (False, 1300, 1310), (True, 400, 1500), (False, 40, 1500), (True, 40, 1500)],
+)
+def test_what_others_move_is_met_once(space, back, turns, gone):
     """The danger: much is taken out, what is left moves down as more is put in, and who goes on from where he was misses it, or meets it again."""
     table, seen = space.Dict((number, number) for number in range(2000)), []
 
     def change():
-        for number in range(1500):
+        for number in range(gone):
             table.pop(number)
         for number in range(400):
             table[-1 - number] = 0
@@ -263,6 +266,64 @@ def test_what_others_move_is_met_once(space, back, turns):
         seen.append(key)
         if len(seen) == turns:
             elsewhere(change)
-    stays = list(range(1999, 1499, -1) if back else range(1500, 2000))
-    assert [key for key in seen if key >= 1500] == stays
+    stays = list(range(1999, gone - 1, -1) if back else range(gone, 2000))
+    assert [key for key in seen if key >= gone] == stays
     assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_who_goes_through_what_is_made_anew_again_and_again_has_an_end(space, by_itself):
+    """The danger: what was inserted since is taken for what was not given yet."""
+    table, seen = space.Dict((number, number) for number in range(100)), []
+
+    def anew():
+        with space.transaction():
+            plain = table.to_python()
+            table.clear()
+            table.update(plain)
+
+    for key in table:
+        seen.append(key)
+        anew() if by_itself else elsewhere(anew)
+        assert len(seen) <= 100
+    assert seen
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_who_goes_through_what_is_put_last_again_and_again_has_an_end(space, back):
+    table, seen = space.Dict((number, number) for number in range(300)), []
+
+    def touch():
+        for number in range(250):
+            table[number] = table.pop(number)
+
+    for key in reversed(table) if back else table:
+        seen.append(key)
+        if len(seen) % 20 == 0:
+            elsewhere(touch)
+        assert len(seen) <= 300
+    # Those that nobody has touched.
+    assert sorted(key for key in seen if key >= 250) == list(range(250, 300))
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_what_was_given_may_go_and_what_is_there_is_still_met(space, back):
+    """Who takes out what was given leaves nothing to begin behind: the one that comes next is known."""
+    table, seen = space.Dict((number, number) for number in range(1000)), []
+
+    def change(first, last):
+        for number in range(first, last, -1 if back else 1):
+            table.pop(number)
+        for number in range(60):
+            table[-1 - last * 1000 - number] = 0
+            table.pop(-1 - last * 1000 - number)
+
+    done = 999 if back else 0
+    for key in reversed(table) if back else table:
+        if key < 0:
+            continue
+        seen.append(key)
+        if len(seen) % 150 == 0:
+            elsewhere(lambda done=done, key=key: change(done, key - 1 if back else key + 1))
+            done = key - 1 if back else key + 1
+    assert seen == list(range(999, -1, -1) if back else range(1000))
