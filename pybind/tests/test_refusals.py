@@ -227,6 +227,14 @@ class Loud(str):
         return self.upper()
 
 
+class Evil(str):
+    """Whoever asks for its class hears something else."""
+
+    @property
+    def __class__(self):
+        raise ZeroDivisionError
+
+
 class Coded(int, enum.Enum):
     """What is shown as the value is none of the base."""
 
@@ -256,6 +264,13 @@ def test_the_cure_of_a_refusal_gives_what_the_base_would(space, x, value, cure):
     assert str(caught.value).endswith(f"; {cure} can be shared")
     space.root["x"] = eval(cure, {"x": x})
     assert space.root["x"] == value
+
+
+def test_a_class_that_raises_where_it_is_asked_for_is_refused_all_the_same(space):
+    with pytest.raises(pso.NotShareableError, match=r"; str.__str__\(x\) can be shared"):
+        space.root["x"] = Evil("x")
+    with pytest.raises(pso.NotShareableError):
+        space.root[Evil("x")] = 1
 
 
 def test_what_no_space_can_take_is_too_large_in_a_small_one(space):
