@@ -23,8 +23,7 @@ use crate::ffi::slot::Slot;
 use crate::ffi::{Any, Class, Instance, Kind, Method, NoExtra, Object, Own, Python, Result, Type};
 use crate::list::List;
 use crate::snapshot::Entry;
-use crate::space::Space;
-use crate::space::Tx;
+use crate::space::{Space, Tx};
 use crate::transaction::Growth;
 
 /// Entries read ahead.
@@ -251,7 +250,11 @@ impl DictIterator {
             }
             Ok((batch, most, end))
         })?;
-        self.most.set(most);
+        // Of two threads that have begun at once the one may have seen less than the other: then nothing is left out.
+        self.most.set(match self.most.get() {
+            u64::MAX => most,
+            known => known.max(most),
+        });
         self.end.set(end);
         Ok(batch)
     }
