@@ -117,6 +117,8 @@ def test_a_ring_that_is_collected_is_no_more_in_use():
     assert part["freed_bytes"] >= 100 * 50_000
     assert part["used_before"] - part["used_after"] >= 100 * 50_000 - garbage.FLUCTUATION
     assert part["findings"] == 0
+    touched = part["touched"]
+    assert touched["bytes"] == part["freed_bytes"] and min(touched["again_ns"], touched["rested_ns"]) > 0
 
 
 def test_a_run_whose_ring_stays_fails(monkeypatch):

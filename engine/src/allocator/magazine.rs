@@ -212,8 +212,6 @@ mod tests {
     use super::*;
     use crate::arena::{Geometry, Layout};
 
-    const WORDS: u64 = 8192;
-
     /// The two sides as they are to be taken: of each the first one last.
     fn sides(magazine: &mut Magazine) -> [Vec<u64>; 2] {
         let (length, freed) = (magazine.length, magazine.freed);
@@ -245,16 +243,19 @@ mod tests {
             let (mut magazine, [struck, kept]) = filled(taken, freed, turned);
             (magazine.current, magazine.place) = (Some(struck.number), 3);
             let there = sides(&mut magazine);
-            let memory = struck.first.index()..struck.first.index() + WORDS;
+            // They are neighbours.
+            let words = kept.first.index() - struck.first.index();
+            let memory = struck.first.index()..kept.first.index();
             let expected =
                 there.clone().map(|side| side.into_iter().filter(|at| !memory.contains(at)).collect::<Vec<_>>());
             let gone = there.concat().len() - expected.concat().len();
-            assert_eq!(magazine.strike(&struck, WORDS), gone);
+            assert_eq!(gone, there.concat().len() / 2, "every other one");
+            assert_eq!(magazine.strike(&struck, words), gone);
             assert_eq!(sides(&mut magazine), expected);
             assert_eq!(magazine.length(), expected.concat().len());
-            assert_eq!((magazine.current, magazine.strike(&struck, WORDS)), (None, 0));
+            assert_eq!((magazine.current, magazine.strike(&struck, words)), (None, 0));
             magazine.current = Some(kept.number);
-            magazine.strike(&struck, WORDS);
+            magazine.strike(&struck, words);
             assert_eq!(magazine.current, Some(kept.number));
         }
     }
