@@ -38,8 +38,8 @@ pub struct Row {
     pub runs: Vec<Figures>,
 }
 
-/// Of fewer operations the slowest hundredth says little but of itself.
-pub const FEWEST: u64 = 1000;
+/// A percentile is told where at least so many operations lie beyond it: fewer say little but of themselves. (The median of a section's runs is taken besides.)
+pub const BEYOND: u64 = 5;
 
 /// One run.
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ pub struct Figures {
     pub timed: Option<u64>,
     /// Half of the operations took at most so long, if there were any.
     pub p50_ns: Option<u64>,
-    /// 99 of 100, where at least [`FEWEST`] were timed.
+    /// 99 of 100 took at most so long, where at least [`BEYOND`] took longer.
     pub p99_ns: Option<u64>,
     /// 999 of 1,000, as well.
     pub p999_ns: Option<u64>,
@@ -100,13 +100,14 @@ fn of_kind(case: &Case, deeds: &[Deed], kind: Kind) -> Option<Figures> {
     };
     let operations: u64 = measured.commits.iter().sum();
     let woken: Option<u64> = deeds.iter().map(|deed| deed.woken).sum();
-    let of_many = |ns: u64| (latencies.count() >= FEWEST).then_some(ns);
+    // One operation in so many lies beyond.
+    let if_told = |one_in: u64, ns: u64| (latencies.count() >= BEYOND * one_in).then_some(ns);
     Some(Figures {
         per_second: measured.throughput(),
         timed: Some(latencies.count()),
         p50_ns: (latencies.count() > 0).then_some(measured.latency.p50),
-        p99_ns: of_many(measured.latency.p99),
-        p999_ns: of_many(measured.latency.p999),
+        p99_ns: if_told(100, measured.latency.p99),
+        p999_ns: if_told(1000, measured.latency.p999),
         longest_ns: deeds.iter().map(|deed| deed.longest_ns).max()?,
         attempts_per_commit: measured.attempts_per_commit(),
         woken_per_commit: woken.map(|woken| woken as f64 / operations.max(1) as f64),
