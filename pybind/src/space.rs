@@ -59,6 +59,8 @@ pub struct Space {
     incarnation: Cell<u64>,
     /// What the guards of held objects release to.
     keeper: RefCell<Rc<Keeper>>,
+    /// Whether proxies may hold nothing: see `anew`.
+    names_in_doubt: Cell<bool>,
     /// By what pickles that were made here hold their objects.
     pub exports: RefCell<Exports>,
     /// For those who sleep: they stop and say so.
@@ -128,6 +130,7 @@ impl Space {
             hashes: Box::new(Hashes::new()),
             keeper: RefCell::new(Keeper::new(Arc::clone(&membership))),
             exports: RefCell::default(),
+            names_in_doubt: Cell::new(false),
             incarnation: Cell::new(membership.native().incarnation()),
             membership: RefCell::new(Some(membership)),
             closed: Arc::new(AtomicBool::new(false)),
@@ -252,6 +255,7 @@ impl Space {
         if !matches!(inherits, Ok(true)) {
             // What the proxies of before hold is void. After an error, too: the process may have a place by now, and nothing in its table.
             self.keeper.replace(Keeper::new(membership)).close();
+            self.set_names_in_doubt(true);
         }
         match (inherits, self.interpreter.spaces.get(py, &which)) {
             (Ok(false), Some(this)) => Self::hold_anew(&this, py),

@@ -1,6 +1,9 @@
 """Memory that nothing needs goes back to the system: whoever used it, whoever deletes, whoever dies."""
 
 import os
+import pickle
+import subprocess
+import sys
 import tempfile
 
 import children
@@ -104,3 +107,30 @@ def test_a_process_that_stands_still_keeps_it_from_nobody(space, start):
     child.kill()
     space.collect()
     assert backed(space) < 10 * MIB
+
+
+REMOVE = "import pso, sys\nspace = pso.attach(dir=sys.argv[1])\nspace.root.clear()\nspace.collect()"
+
+
+def test_who_comes_back_gets_no_memory_for_what_is_gone(space):
+    """On a full file system it would be a signal, in the middle of a look."""
+    space.root["parts"] = [[{"number": number}] for number in range(20_000)]
+    lists = list(space.root["parts"])
+    proxies = lists + [part[0] for part in lists]
+    folder = space.dir
+    space.close()
+    subprocess.run([sys.executable, "-c", REMOVE, folder], check=True, timeout=50)
+    assert pso.attach(dir=folder) is space
+    before = backed(space)
+    for proxy in proxies:
+        with pytest.raises(pso.StaleHandleError):
+            len(proxy)
+        assert "gone" in repr(proxy)
+    for proxy in proxies[::100]:
+        for use in (lambda gone: space.root.update(gone=gone), lambda gone: pickle.loads(pickle.dumps(gone)), list):
+            with pytest.raises(pso.StaleHandleError):
+                use(proxy)
+    assert backed(space) - before < MIB / 2
+    # Others' objects are what they were.
+    space.root["parts"] = [1, {"two": 2}]
+    assert space.root["parts"] == [1, {"two": 2}]

@@ -59,7 +59,7 @@ pub(super) fn open_container<P: Platform>(
     words: u64,
 ) -> Result<WordAddress, Stop> {
     tx.name(handle)?;
-    if !allocator::is_small_live(tx.arena(), handle, kind, words) {
+    if tx.has_names_in_doubt() || !allocator::is_small_live(tx.arena(), handle, kind, words) {
         open_unpublished(tx, handle, kind, words)?;
     }
     Ok(handle.block().offset(BLOCK_HEADER_WORDS))

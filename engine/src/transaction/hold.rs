@@ -30,6 +30,26 @@ impl<P: Platform> Participant<P> {
         Ok(hold)
     }
 
+    /// Whether the names that it is handed from here on may be of what is gone, its memory too: those of a process that held the objects once, and was
+    /// away. Then the superblock is asked before the block. At first they are not.
+    ///
+    /// Cost: while it is on, some more loads for each container that is opened.
+    pub fn set_names_in_doubt(&mut self, doubt: bool) {
+        self.names_in_doubt = doubt;
+    }
+    /// What was said by [`Self::set_names_in_doubt`].
+    #[inline]
+    pub(crate) fn has_names_in_doubt(&self) -> bool {
+        self.names_in_doubt
+    }
+    fn check_block(&self, handle: Handle) -> Result<BlockState, Stop> {
+        if self.names_in_doubt {
+            allocator::check_fully(self.arena(), handle)
+        } else {
+            allocator::check(self.arena(), handle)
+        }
+    }
+
     /// The state of the block behind `handle`, for whoever was handed its name. An object that was made by an attempt which has not committed is that
     /// attempt's alone: it may never exist, and its memory be another object's by the time the caller writes there.
     ///
@@ -39,7 +59,7 @@ impl<P: Platform> Participant<P> {
     /// `Stale`: nobody has it any more, or not yet; or it was taken out of the space, and is about to be freed.
     pub fn check_named(&self, handle: Handle) -> Result<BlockState, Stop> {
         loop {
-            let state = allocator::check(self.arena(), handle)?;
+            let state = self.check_block(handle)?;
             if state.phase == BlockPhase::Retired {
                 return Err(Stale { handle }.into());
             }
@@ -49,7 +69,7 @@ impl<P: Platform> Participant<P> {
             let Some(slot) = Slot::of(self.arena(), state.owner) else { return Err(Stale { handle }.into()) };
             let status = status_of(self.arena(), slot)?;
             // If it is PRIVATE still, it is of the attempt whose status this was: those before have published or freed what they made.
-            if allocator::check(self.arena(), handle)? == state {
+            if self.check_block(handle)? == state {
                 return if status.state == State::Committed { Ok(state) } else { Err(Stale { handle }.into()) };
             }
         }

@@ -184,6 +184,8 @@ pub struct Participant<P: Platform> {
     read_only: bool,
     /// Whether the attempt under way is irrevocable.
     standing: Standing,
+    /// Whether names that it is handed may be of what is gone, its memory too.
+    names_in_doubt: bool,
 }
 
 /// What to wait for before the next attempt, holding nothing.
@@ -287,6 +289,7 @@ impl<P: Platform> Participant<P> {
             had_lull: false,
             read_only: false,
             standing: Standing::default(),
+            names_in_doubt: false,
             arena: arena.clone(),
             space,
         };

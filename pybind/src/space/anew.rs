@@ -1,40 +1,56 @@
 //! A space that was closed in this interpreter and is open again, or a child of a fork that does not hold what its parent did: what the proxies of
 //! before hold.
 
-use pso_engine::word::{BlockKind, Handle};
+use pso_engine::word::BlockKind;
 
 use super::Space;
-use crate::ffi::{Instance, Python, Result};
-use crate::holding::{Held, Keep};
-use crate::proxy;
+use crate::ffi::{Class, Instance, Python, Result};
+use crate::holding::Keep;
+use crate::proxy::{self, Proxy};
 
 impl Space {
     /// The proxies of before hold their objects anew, as far as those are there.
     pub(super) fn hold_anew(this: &Instance<Self>, py: Python<'_>) -> Result<()> {
+        this.set_names_in_doubt(true);
+        let mut all_held = true;
         for dict in this.dicts.all(py) {
-            dict.proxy().keep(hold(this, py, BlockKind::Dict, dict.proxy().handle())?);
+            all_held &= hold(this, py, BlockKind::Dict, dict.proxy())?;
         }
         for list in this.lists.all(py) {
-            list.proxy().keep(hold(this, py, BlockKind::List, list.proxy().handle())?);
+            all_held &= hold(this, py, BlockKind::List, list.proxy())?;
         }
         for queue in this.queues.all(py) {
-            queue.proxy().keep(hold(this, py, BlockKind::Queue, queue.proxy().handle())?);
+            all_held &= hold(this, py, BlockKind::Queue, queue.proxy())?;
         }
+        this.set_names_in_doubt(!all_held);
         Ok(())
+    }
+
+    /// Whether there may be proxies that hold nothing: who works with them asks whether there is memory behind their names.
+    pub(super) fn set_names_in_doubt(&self, doubt: bool) {
+        self.names_in_doubt.set(doubt);
+        let spare = self.spare.take().map(|mut member| {
+            member.participant.set_names_in_doubt(doubt);
+            member
+        });
+        self.spare.set(spare);
+        self.others.borrow_mut().iter_mut().for_each(|member| member.participant.set_names_in_doubt(doubt));
     }
 }
 
-/// `None`: it is gone, and whoever uses the proxy hears of it; or it is the root, which needs nobody.
-fn hold(space: &Instance<Space>, py: Python<'_>, kind: BlockKind, handle: Handle) -> Result<Option<Held>> {
+/// Whether the proxy holds its object, or needs to hold nothing (the root). False: it is gone, and whoever uses the proxy hears of it.
+fn hold<T: Class>(space: &Instance<Space>, py: Python<'_>, kind: BlockKind, proxy: &Proxy<T>) -> Result<bool> {
     let errors = &space.interpreter().errors;
-    match proxy::take_up(py, space, kind, handle, None) {
-        Ok(Keep::Held(held)) => Ok(Some(held)),
-        Ok(_) => Ok(None),
+    match proxy::take_up(py, space, kind, proxy.handle(), None) {
+        Ok(Keep::Held(held)) => proxy.keep(Some(held)),
+        // Its own, or the root.
+        Ok(_) => {}
         // What is said of the object. All else is said of whoever asks (Ctrl-C, no place, no room), and passes.
         Err(raised) if raised.matches(py, &errors.stale) || raised.matches(py, &errors.corrupt) => {
             raised.clear(py);
-            Ok(None)
+            return Ok(false);
         }
-        Err(raised) => Err(raised),
+        Err(raised) => return Err(raised),
     }
+    Ok(true)
 }

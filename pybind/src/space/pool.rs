@@ -28,7 +28,8 @@ impl Space {
             match Member::join(&membership, &self.closed) {
                 Err(JoinError::Full(_)) if room.may_come_by_others(self, py, false)? => {}
                 Err(error) => return Err(self.interpreter.errors.not_joined(py, &error)),
-                Ok(member) => {
+                Ok(mut member) => {
+                    member.participant.set_names_in_doubt(self.names_in_doubt.get());
                     // The next one may come when the space is full.
                     membership.space().keep_place_ready();
                     return Ok(member);

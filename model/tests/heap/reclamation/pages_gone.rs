@@ -211,3 +211,31 @@ fn who_recovers_looks_at_no_page_that_is_gone() {
         assert!(given_back > 1, "nothing was given back before he was recovered");
     }
 }
+
+/// A process may name what it held once, was away, and holds no more: all of it may be gone. Who says so is told, and goes on.
+#[test]
+fn who_names_what_it_held_once_looks_at_no_page_that_is_gone() {
+    let (heap, space) = space_with_pages_watched();
+    let mut tx = space.participant().unwrap();
+    let there = texts(&mut tx, 1);
+    let full = heap.committed_words();
+    tx.begin().unwrap();
+    let made = make_lists(&mut tx);
+    tx.abort();
+    assert!(tx.give_back_pages());
+    assert!(heap.committed_words() < full + 8 * 8192);
+    tx.set_names_in_doubt(true);
+    for list in &made {
+        let asked = [
+            tx.run(|tx| list::len(tx, *list).map(drop)),
+            tx.run(|tx| object::dict::len(tx, *list).map(drop)),
+            tx.run(|tx| object::queue::len(tx, *list).map(drop)),
+            tx.run(|tx| tx.check_named(*list).map(drop)),
+        ];
+        assert!(asked.iter().all(|told| matches!(told, Err(Stop::Stale(_)))), "{asked:?}");
+    }
+    assert_eq!(tx.run(|tx| list::len(tx, there)), Ok(1));
+    let (wanted, found) = (BlockKind::Dict, BlockKind::List);
+    assert_eq!(tx.run(|tx| object::dict::len(tx, there)), Err(Stop::WrongKind { wanted, found }));
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
