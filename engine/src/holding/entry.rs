@@ -16,7 +16,8 @@ pub const ENTRY_WORDS: u64 = 2;
 const TAG_MASK: u64 = 15;
 const PUT_OFF_TAG: u64 = 8;
 const EXPORT_TAG: u64 = 12;
-const _: () = assert!(Handle::TAG != PUT_OFF_TAG && Handle::TAG != EXPORT_TAG);
+const LEAVING_TAG: u64 = 14;
+const _: () = assert!(Handle::TAG != PUT_OFF_TAG && Handle::TAG != EXPORT_TAG && Handle::TAG != LEAVING_TAG);
 
 /// What the first word of an entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum Content {
     Empty,
     /// Held.
     Held(Handle),
+    /// Being released: who does it asks next whether a child has to copy it. Nobody else changes it.
+    Leaving(Handle),
     /// Released, but a child of a fork has still to copy it.
     PutOff(Handle),
     /// Pickled; void once its ticket is 0.
@@ -41,6 +44,7 @@ impl Content {
         match word & TAG_MASK {
             _ if word == 0 => Self::Empty,
             Handle::TAG => Self::Held(handle),
+            LEAVING_TAG => Self::Leaving(handle),
             PUT_OFF_TAG => Self::PutOff(handle),
             EXPORT_TAG => Self::Exported(handle),
             _ => Self::Damaged(word),
@@ -53,6 +57,7 @@ impl Content {
         match self {
             Self::Empty => 0,
             Self::Held(handle) => handle.raw(),
+            Self::Leaving(handle) => handle.raw() & !TAG_MASK | LEAVING_TAG,
             Self::PutOff(handle) => handle.raw() & !TAG_MASK | PUT_OFF_TAG,
             Self::Exported(handle) => handle.raw() & !TAG_MASK | EXPORT_TAG,
             Self::Damaged(word) => word,
@@ -112,7 +117,7 @@ impl Entry {
     /// The same for whoever must know of all.
     fn read<P: Platform>(self, arena: &Arena<P>) -> Result<Option<Handle>, Corrupt> {
         match self.content(arena) {
-            Content::Held(handle) | Content::PutOff(handle) => Ok(Some(handle)),
+            Content::Held(handle) | Content::Leaving(handle) | Content::PutOff(handle) => Ok(Some(handle)),
             // Acquire: pairs with the compare-exchange of whoever took it out, and who held the object before.
             Content::Exported(handle) => Ok((arena.platform().load(self.ticket(), Acquire) != 0).then_some(handle)),
             Content::Empty => Ok(None),
@@ -255,14 +260,15 @@ mod tests {
         #[test]
         fn what_an_entry_says_survives_packing(block in 0u64..1 << 36, generation in 0u64..1 << 24) {
             let handle = Handle::new(WordAddress::new(block * 2), generation);
-            for content in [Content::Held(handle), Content::PutOff(handle), Content::Exported(handle), Content::Empty] {
+            for content in [Content::Held, Content::Leaving, Content::PutOff, Content::Exported].map(|of| of(handle)) {
                 prop_assert_eq!(Content::of(content.word()), content);
             }
+            prop_assert_eq!(Content::of(Content::Empty.word()), Content::Empty);
         }
 
         #[test]
         fn a_word_with_another_tag_is_damage(word: u64) {
-            let known = [0, Handle::TAG, PUT_OFF_TAG, EXPORT_TAG].contains(&(word & TAG_MASK));
+            let known = [0, Handle::TAG, PUT_OFF_TAG, EXPORT_TAG, LEAVING_TAG].contains(&(word & TAG_MASK));
             prop_assert_eq!(matches!(Content::of(word), Content::Damaged(_)), !known || word != 0 && word & TAG_MASK == 0);
             prop_assert_eq!(Content::of(word).word(), word);
         }

@@ -15,7 +15,7 @@ impl<P: Platform> Space<P> {
     /// The process no longer holds this. Any thread, any time but after [`Space::leave`]; in the child of a fork that has not joined it
     /// does nothing.
     ///
-    /// Cost: a store, and a compare-exchange in process memory. `Participant::release` does without the second.
+    /// Cost: two stores, and a compare-exchange in process memory. `Participant::release` does without the second.
     pub fn release(&self, hold: Hold) {
         if self.let_go(hold) {
             self.note_free(hold);
@@ -58,6 +58,9 @@ impl<P: Platform> Space<P> {
     fn void(&self, hold: Hold, clear: impl FnOnce(Entry)) -> bool {
         let Some((slot, entry)) = self.entry_of(hold) else { return false };
         let arena = self.arena();
+        entry.set(arena, Content::Leaving(hold.handle));
+        // Pairs with the heavy fence in `before_fork`: the child is seen here, or this is not noted for it.
+        arena.platform().light_fence();
         if slot.children_to_come(arena) != 0 {
             entry.set(arena, Content::PutOff(hold.handle));
             self.held().note_put_off();
@@ -124,6 +127,8 @@ impl<P: Platform> Space<P> {
         if let Some(slot) = ProcessSlot::of(arena, self.process()) {
             // The fork orders it before all that the child does.
             arena.platform().fetch_add(slot.copies(), 1, AcqRel);
+            // Pairs with the light fence in `void`. False: what is noted may be on its way out; then the child is told that it holds nothing.
+            let _ = arena.platform().heavy_fence();
             self.held().note_held_at_fork(arena, slot);
         }
     }

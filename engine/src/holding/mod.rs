@@ -8,7 +8,7 @@
 //! process slot   4 copies: generation:40 | children to come:24       5 tickets so far       16..40 handles of the pieces
 //! piece          a block of kind `Holds`: entries of two words. Piece 0 has 2 x log_base of them, each further one as many as
 //!                all before it together, so an entry has one index for ever and never moves
-//! entry          word     0, or a handle whose tag says what it is: held, put off, exported
+//! entry          word     0, or a handle whose tag says what it is: held, leaving, put off, exported
 //!                ticket   of an export that nobody has taken out; 0 in all other entries
 //! ```
 //!
@@ -17,8 +17,9 @@
 //! 1. *Hold* (`Participant::hold`), inside an attempt that has found the handle: an entry goes from 0 to the handle by
 //!    compare-exchange; then `collection::note_held` is told. As long as the attempt runs its log holds what it has read. So the object is
 //!    held before the attempt ends, and there is no moment between.
-//! 2. *Release* ([`Space::release`]): `collection::note_released` is told, and the entry goes to 0. The token names the
-//!    entry; whoever has it is the only one who writes the entry, so that is a store.
+//! 2. *Release* ([`Space::release`]): the entry says that it is on its way out, then whether a child has to copy it is looked at; if none has,
+//!    `collection::note_released` is told, and the entry goes to 0. The token names the entry; whoever has it is the only one who writes the entry, so
+//!    those are stores.
 //! 3. *Export* ([`Space::export`]): a hold becomes an export. First the ticket, then the word. The ticket is a number that this
 //!    process slot gives once, in all its lives.
 //! 4. *Adopt* ([`Space::adopt`]), by whoever has loaded the object and holds it himself by then: the ticket goes to 0 by a
@@ -48,6 +49,9 @@
 //! or looks for free entries, empties what was put off. A child without a note (a fork that nobody announced, or one in the middle of another
 //! thread's note), and one whose parent does not hold all of that any more behind the copy (it has been killed, and its table was emptied), holds nothing and is told so:
 //! its tokens are void, and whoever has them takes the objects up anew.
+//! - What another thread lets go of at the moment of the fork: its entry says so before the count is looked at, and the count is raised before the entries are
+//!   noted, with a fence between each two. So the count is seen, and the entry stays as one that is put off; or the entry is not noted, and the child, which
+//!   has no thread with that token, does not ask for it.
 //! - Not emptied wrongly: one thread at a time does it (the lock of the hints, only ever tried for), and it looks at the count after
 //!   it has seen that an entry is put off. Count 0 then says that all children before have copied, and a later one was forked after the
 //!   token was gone.

@@ -173,8 +173,8 @@ impl Table {
     #[cold]
     fn empty_all_put_off<P: Platform>(&self, arena: &Arena<P>, slot: ProcessSlot) {
         let Some(_lock) = self.hints.try_lock(arena.platform().incarnation()) else { return };
-        // First: what is put off from now on says so again.
-        self.put_off.store(false, Relaxed);
+        // An exchange, and first: who has said so by now has his entry seen below (Acquire), and who comes later says so again. A store could pass a later one's.
+        self.put_off.swap(false, Acquire);
         entry::for_each_entry(arena, slot, |_, entry| {
             if !reclaim(arena, slot, entry) && matches!(entry.content(arena), Content::PutOff(_)) {
                 self.note_put_off();
@@ -182,8 +182,8 @@ impl Table {
         });
     }
 
-    /// Finds free entries for `spare`: those that are known, else by looking. Gives whether they are scarce.
-    fn refill<P: Platform>(&self, arena: &Arena<P>, slot: ProcessSlot, spare: &mut Spare) -> bool {
+    /// Finds free entries for `spare`: those that are known, else by looking. Where they are scarce, gives how many pieces it has looked at.
+    fn refill<P: Platform>(&self, arena: &Arena<P>, slot: ProcessSlot, spare: &mut Spare) -> Option<u64> {
         let lock = self.hints.try_lock(arena.platform().incarnation());
         while spare.indices.len() < SPARE
             && let Some(index) = lock.as_ref().and_then(Lock::pop)
@@ -191,11 +191,11 @@ impl Table {
             spare.indices.push(index);
         }
         if !spare.indices.is_empty() {
-            return false;
+            return None;
         }
         let pieces = self.pieces(arena, slot);
         if pieces == 0 {
-            return true;
+            return Some(0);
         }
         let capacity = capacity(base(arena), pieces);
         let mut place = self.place.load(Relaxed);
@@ -220,10 +220,10 @@ impl Table {
         }
         self.place.store(place, Relaxed);
         turn.store(self);
-        scarce || spare.indices.is_empty()
+        (scarce || spare.indices.is_empty()).then_some(pieces)
     }
 
-    /// Adds a piece, or sees that somebody has; its first entries are for `spare`.
+    /// Adds a piece, or sees that somebody has since the caller looked at `piece` of them: several that find nothing at once want one, not one each.
     #[cold]
     fn grow<P: Platform>(
         &self,
@@ -231,8 +231,11 @@ impl Table {
         slot: ProcessSlot,
         cache: &mut BlockCache,
         owner: ParticipantId,
+        piece: u64,
     ) -> Result<(), Full> {
-        let piece = self.pieces(arena, slot);
+        if self.pieces(arena, slot) != piece {
+            return Ok(());
+        }
         let words = piece_entries(arena, piece) * ENTRY_WORDS;
         if piece == PIECES {
             return Err(Full::TooMany { what: Counted::Holds, most: capacity(base(arena), piece) });
@@ -320,9 +323,8 @@ fn hold_slowly<P: Platform>(
     let (arena, table) = (space.arena(), space.held());
     let slot = ProcessSlot::of(arena, space.process()).ok_or_else(|| no_table(0))?;
     for _ in 0..TRIES {
-        let scarce = table.refill(arena, slot, spare);
-        if scarce {
-            let grown = table.grow(arena, slot, cache, owner);
+        if let Some(seen) = table.refill(arena, slot, spare) {
+            let grown = table.grow(arena, slot, cache, owner, seen);
             if spare.indices.is_empty() {
                 grown?;
                 table.refill(arena, slot, spare);
@@ -350,7 +352,7 @@ pub(crate) fn hold_at<P: Platform>(
             entry.set(arena, Content::Held(hold.handle));
             return Ok(());
         }
-        table.grow(arena, slot, cache, owner)?;
+        table.grow(arena, slot, cache, owner, table.pieces(arena, slot))?;
     }
     Err(no_table(slot.holds_piece(0).byte_offset()))
 }

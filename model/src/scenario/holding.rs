@@ -5,15 +5,16 @@ use std::sync::{Arc, Mutex};
 use super::collect::{PATIENCE_NS, cell_of, content, found, make, read, treasure, treasure_is_first};
 use super::{Actor, Bank, Play, Scene, Setting, World};
 use pso_engine::error::Stop;
-use pso_engine::holding::Hold;
+use pso_engine::holding::{Hold, for_each_held};
 use pso_engine::transaction::Participant;
 use pso_engine::word::{CellAddress, Handle, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 3] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 4] {
     [
         Scene { name: "exported_beside_a_collection", write: exported_beside_a_collection },
         Scene { name: "released_beside_a_child", write: released_beside_a_child },
+        Scene { name: "released_beside_a_fork", write: released_beside_a_fork },
         Scene { name: "released_beside_a_collection", write: released_beside_a_collection },
     ]
 }
@@ -88,6 +89,42 @@ fn released_beside_a_child<W: World>(setting: &Setting<W>) -> Play {
         }),
     ];
     Play { actors, epilogue: treasure_is_first(setting, &bank) }
+}
+
+/// **One thread lets go of what another notes for the child that it is about to fork.** The danger: neither sees the other. Then the child finds that its parent
+/// does not hold what it has tokens of, and holds nothing.
+fn released_beside_a_fork<W: World>(setting: &Setting<W>) -> Play {
+    let bank = found(setting);
+    let (mut parent, hold) = holder(setting, &bank);
+    // Without one that stays the child has nothing to copy, and looks at no entry.
+    let stays = parent.run(|tx| tx.hold(hold.handle())).expect("there is room");
+    let space = Arc::clone(parent.space());
+    let child = setting.join();
+    let heir = Arc::clone(&child);
+    let has_token = Arc::new(Mutex::new(false));
+    let noted_it = Arc::clone(&has_token);
+    let actors: Vec<Actor> = vec![
+        Box::new(move || parent.release(hold)),
+        Box::new(move || {
+            space.before_fork();
+            let noted = space.held_at_fork().expect("a note");
+            assert!(heir.take_over_held(space.claim(), &noted).expect("there is room"));
+            *noted_it.lock().unwrap() = noted.contains(&hold);
+            // For loom, which orders words that two processes have to do with: as whoever looks for what is held.
+            for_each_held(heir.arena(), &mut |_| {}).expect("nothing is damaged");
+        }),
+    ];
+    let (mut last, treasure) = (setting.participant_of(&child), treasure_is_first(setting, &bank));
+    let epilogue = Box::new(move || {
+        assert_eq!(name_again(&mut last, hold.handle(), bank.account(0)), Ok(()));
+        last.release(stays);
+        if *has_token.lock().unwrap() {
+            last.release(hold);
+        }
+        last.leave();
+        treasure();
+    });
+    Play { actors, epilogue }
 }
 
 /// **The name of the treasure moves from an object that is only held to the root, and the object is let go of**, while a collector is between the two. The

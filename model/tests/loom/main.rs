@@ -133,6 +133,7 @@ plays!(yields, YIELD, {
     used_again_after_a_punch: 1,
     exported_beside_a_collection: 3,
     released_beside_a_child: 1,
+    released_beside_a_fork: 3,
     released_beside_a_collection: 2,
     two_who_join: 0,
     leave_and_claim: 3,

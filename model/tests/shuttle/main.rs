@@ -179,6 +179,7 @@ plays! {
     used_again_after_a_punch,
     exported_beside_a_collection,
     released_beside_a_child,
+    released_beside_a_fork,
     released_beside_a_collection,
     fenced_and_alive,
     two_who_join,

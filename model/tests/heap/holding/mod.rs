@@ -15,6 +15,7 @@ use pso_engine::space::Space;
 use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, Handle, Value};
 use pso_model::heap::Heap;
 
+mod beside;
 mod kills;
 mod slots;
 

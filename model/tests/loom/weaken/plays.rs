@@ -6,7 +6,7 @@ use crate::world::Loom;
 
 /// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
 /// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-pub const PLAYS: [(&str, u64); 84] = [
+pub const PLAYS: [(&str, u64); 85] = [
     ("recovered_beside_a_waiter sleep 2", 2_000),
     ("arms_beside_a_ring_nearby sleep 3", 4_000),
     ("commits_beside_a_ring_nearby sleep 2", 12_000),
@@ -77,6 +77,7 @@ pub const PLAYS: [(&str, u64); 84] = [
     ("used_again_after_a_punch yields 1", 2_000),
     ("exported_beside_a_collection yields 3", 100),
     ("released_beside_a_child yields 1", 1_500),
+    ("released_beside_a_fork yields 3", 300),
     ("released_beside_a_collection yields 2", 2_000),
     ("retry_after_a_killed_sleeper sleep 2", 1_500),
     ("arms_again_beside_a_ring_nearby sleep 2", 4_000),
