@@ -24,6 +24,8 @@ use super::{large, supply};
 
 /// Empty superblocks that are written down at most, before they are punched and the sweep goes on: 64 MiB.
 const MOST_EMPTY: usize = 1024;
+/// Neighbours that are punched by one system call: 1 MiB. Nobody else can have them until they are given back, however long whoever punches stands still.
+const TOGETHER: u64 = 16;
 /// Empty superblocks that stay backed for what comes next: 1 MiB (of a small space less), or an eighth of what is in use.
 const KEPT: u64 = 16;
 const KEPT_OF_ALL: u64 = 64;
@@ -115,14 +117,14 @@ impl Sweep {
     /// Gives the memory of up to `most` of those back that were not used since, the last ones first. True: none is left. The caller has waited for
     /// all who may touch them.
     ///
-    /// Cost: a system call for each run of neighbours, some 10 us for each superblock of 64 KiB.
+    /// Cost: a system call for each run of up to 16 neighbours, some 10 us for each superblock of 64 KiB.
     pub fn punch<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, most: u64) -> bool {
         let words = arena.layout().geometry().superblock_words;
         let mut left = most;
         while left > 0 {
             let (mut first, mut count) = (0, 0);
             while let Some(empty) = self.empty.last().filter(|empty| count == 0 || empty.number + 1 == first) {
-                if count == left || !claim(arena, owner, empty) {
+                if count == left.min(TOGETHER) || !claim(arena, owner, empty) {
                     break;
                 }
                 (first, count) = (empty.number, count + 1);

@@ -305,3 +305,31 @@ fn who_is_killed_while_a_large_block_is_refused_loses_nothing() {
         }
     }
 }
+
+/// Whoever stands still while he gives memory back keeps little of it from others, however much he gives.
+#[test]
+fn who_stands_still_while_memory_goes_back_keeps_little_of_it() {
+    use pso_model::interpose::Interposed;
+
+    let mut most = 0;
+    for step in (0..).map(|step| step * 101) {
+        let (heap, layout) = Heap::space(Geometry::for_bytes(32 * MIB).unwrap());
+        let space = Space::join(Interposed::new(heap.clone()), layout).unwrap();
+        let mut tx = space.participant().unwrap();
+        tx.run(|tx| tx.allocate(BlockKind::Bytes, 30 << 17).and_then(|made| tx.discard(made))).unwrap();
+        let mut other = Space::join(heap.process(), layout).unwrap().participant().unwrap();
+        space.arena().platform().at(step, move || {
+            let made = other.run(|tx| tx.allocate(BlockKind::Bytes, 12 << 17).and_then(|made| tx.discard(made)));
+            assert!(made.is_ok(), "access {step}: {made:?}");
+        });
+        tx.collect();
+        assert!(tx.give_back_pages());
+        if space.arena().platform().forget() {
+            let usage = allocator::usage(space.arena());
+            assert!(usage.punched > 460, "{usage:?}");
+            break;
+        }
+        most = step;
+    }
+    assert!(most > 2000, "{most} accesses");
+}
