@@ -65,3 +65,68 @@ fn what_is_taken_up_has_lost_nothing_to_a_collection() {
     }
     assert!(taken > 10 && refused > 10, "{taken} were taken up, {refused} were not");
 }
+
+/// Who had it exported lets go of it at an access of whoever loads it, as one does who asked for a collection before there was one: nobody shades it. The
+/// collection goes on by some steps at that moment, and through behind it.
+#[test]
+fn what_was_exported_a_moment_ago_is_taken_up_whole_or_not_at_all() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let (mut taken, mut refused) = (0, 0);
+    for first in 0.. {
+        let mut through = false;
+        for steps in 0.. {
+            let (heap, layout) = Heap::space(Geometry::for_bytes(2 * MIB).unwrap());
+            let space = Space::join(heap.clone(), layout).unwrap();
+            let others = Space::join(Interposed::new(heap.process()), layout).unwrap();
+            let mut collector = space.participant().unwrap();
+            let object = collector
+                .run(|tx| {
+                    let inner = list_of(tx, &[integer(42)])?;
+                    list_of(tx, &[Value::handle(inner)])
+                })
+                .unwrap();
+            let mut loader = others.participant().unwrap();
+            loader.begin().unwrap();
+            let under_way = collector.open_collection(Patience::IN_A_HURRY).unwrap();
+            let place = Arc::new(Mutex::new((collector, under_way, false)));
+            let (place_of, is_kept) = (Arc::clone(&place), Arc::new(AtomicBool::new(true)));
+            let kept = Arc::clone(&is_kept);
+            others.arena().platform().at(first, move || {
+                kept.store(false, Ordering::Relaxed);
+                let mut place = place_of.lock().unwrap();
+                let (collector, collection, over) = &mut *place;
+                *over = (0..steps).any(|_| matches!(collector.collection_step(collection), Step::Over(_)));
+            });
+            let hold = loader.take_up(object, || is_kept.load(Ordering::Relaxed)).unwrap();
+            through = others.arena().platform().forget();
+            loader.abort();
+            let mut place = place.lock().unwrap();
+            let (collector, collection, over) = &mut *place;
+            while !*over && !matches!(collector.collection_step(collection), Step::Over(_)) {}
+            collector.collect();
+            if let Some(hold) = hold {
+                taken += 1;
+                let inner = loader.run(|tx| {
+                    let inner = item(tx, object, 0)?;
+                    list::get(tx, inner, 0)
+                });
+                assert_eq!(inner, Ok(Some(integer(42))), "access {first}, {steps} steps of the collection");
+                loader.release(hold);
+            } else {
+                refused += 1;
+            }
+            drop(loader);
+            collected(collector);
+            nothing_waits(&space);
+            assert_eq!(fsck_at_rest(&space), vec![], "access {first}, {steps} steps of the collection");
+            if *over || through {
+                break;
+            }
+        }
+        if through {
+            break;
+        }
+    }
+    assert!(taken > 3 && refused > 3, "{taken} were taken up, {refused} were not");
+}
