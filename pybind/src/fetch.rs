@@ -259,7 +259,7 @@ impl Fetched {
     }
 
     /// Whether it is a live object, or holds one.
-    fn names_live_object(&self) -> bool {
+    pub fn names_live_object(&self) -> bool {
         match self {
             Self::Shared(_) => true,
             Self::Tuple(items) => items.iter().any(Self::names_live_object),

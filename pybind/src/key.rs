@@ -164,7 +164,7 @@ impl OwnedKey {
             (native, _) => return Self::of_native(py, space, object, native, purpose, whole, depth),
         };
         // First: what is not hashable finds nothing, whatever it is made of.
-        let own = object.compares_by_itself(native);
+        let own = !matches!(native, Native::List | Native::Dict) && object.compares_by_itself(native);
         let hash = if own { object.hash(py)? } else { 0 };
         let key = Self::of_native(py, space, object, native, purpose, whole, depth)?;
         match &key {

@@ -5,7 +5,7 @@
 //! - [`interpreter`]: what one interpreter has: types, exceptions, open spaces, transactions under way.
 //! - [`space`], [`member`], [`transaction`]: who runs operations, alone or as part of a body. [`body`], [`decorate`],
 //!   [`alternatives`], [`current`], [`hooks`]: what may be one, and what can be said in it.
-//! - [`key`], [`plan`], [`fetch`]: values on their way in and out. [`holding`], [`exports`]: what keeps objects that
+//! - [`key`], [`plan`], [`fetch`]: values on their way in and out. [`equal`]: comparing them in the space. [`holding`], [`exports`]: what keeps objects that
 //!   Python code, or a pickle, can name.
 //! - [`dict`], [`list`], [`queue`], [`iterate`]: the proxies. [`record`]: the Python side of a recording.
 //!
@@ -25,6 +25,7 @@ mod current;
 mod decorate;
 mod dict;
 mod dict_more;
+mod equal;
 mod errors;
 mod exports;
 mod fetch;
@@ -37,6 +38,7 @@ mod iterate;
 mod key;
 mod list;
 mod list_more;
+mod list_search;
 mod member;
 mod memory;
 mod plan;

@@ -1,4 +1,4 @@
-//! `pso.List`: the proxy of a shared list. Each operation is atomic by itself. What is longer stands in `list_more`.
+//! `pso.List`: the proxy of a shared list. Each operation is atomic by itself. What is longer stands in `list_more` and `list_search`.
 
 use pso_engine::object::{self, list};
 use pso_engine::word::{BlockKind, Handle};

@@ -4,12 +4,11 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use pso_engine::error::Stop;
 use pso_engine::object::{self, list};
-use pso_engine::word::{BlockKind, Handle, Value};
+use pso_engine::word::{Handle, Value};
 
 use crate::fetch::{Fetched, Look};
-use crate::ffi::method::Signature;
-use crate::ffi::natives::{Native, Range};
-use crate::ffi::slot::Comparison;
+use crate::ffi::natives::Native;
+use crate::ffi::slice::Range;
 use crate::ffi::{Any, Arguments, Instance, Kind, Object, Own, Python, Result};
 use crate::list::List;
 use crate::memory;
@@ -21,9 +20,14 @@ use crate::transaction::{self, Limits};
 
 /// The words of all items.
 fn words(py: Python<'_>, tx: &mut Tx, handle: Handle) -> Result<Vec<Value>, Stop> {
+    words_from(py, tx, handle, 0)
+}
+
+/// The words of the items from `start` on.
+fn words_from(py: Python<'_>, tx: &mut Tx, handle: Handle, start: u64) -> Result<Vec<Value>, Stop> {
     let mut words = Vec::new();
     // Bound: an item behind the last is absent, and each that is not has memory.
-    while let Some(value) = list::get(tx, handle, words.len() as u64)? {
+    while let Some(value) = list::get(tx, handle, start + words.len() as u64)? {
         memory::push(py, &mut words, value)?;
     }
     Ok(words)
@@ -31,20 +35,37 @@ fn words(py: Python<'_>, tx: &mut Tx, handle: Handle) -> Result<Vec<Value>, Stop
 
 /// Makes the items those: writes what differs, appends or takes away what is behind, and discards what is there no more.
 fn replace(py: Python<'_>, tx: &mut Tx, handle: Handle, before: &[Value], after: &[Value]) -> Result<(), Stop> {
+    replace_from(py, tx, handle, 0, before, after)
+}
+
+/// The same for the items from `start` on.
+fn replace_from(
+    py: Python<'_>,
+    tx: &mut Tx,
+    handle: Handle,
+    start: u64,
+    before: &[Value],
+    after: &[Value],
+) -> Result<(), Stop> {
     let mut taken = Vec::new();
     for place in (after.len()..before.len()).rev() {
-        let item = list::remove(tx, handle, place as u64)?;
+        let item = list::remove(tx, handle, start + place as u64)?;
         memory::extend(py, &mut taken, item)?;
     }
-    for (place, (old, new)) in before.iter().zip(after).enumerate() {
+    for (place, (old, new)) in (start..).zip(before.iter().zip(after)) {
         if old != new {
-            let item = list::exchange(tx, handle, place as u64, *new)?;
+            let item = list::exchange(tx, handle, place, *new)?;
             memory::extend(py, &mut taken, item)?;
         }
     }
     for value in after.iter().skip(before.len()) {
         list::push(tx, handle, *value)?;
     }
+    discard_taken(py, tx, taken, after)
+}
+
+/// Discards what was taken out and does not stay.
+fn discard_taken(py: Python<'_>, tx: &mut Tx, mut taken: Vec<Value>, after: &[Value]) -> Result<(), Stop> {
     taken.retain(|value| value.as_handle().is_some());
     if taken.is_empty() {
         return Ok(());
@@ -54,6 +75,18 @@ fn replace(py: Python<'_>, tx: &mut Tx, handle: Handle, before: &[Value], after:
         memory::insert(py, &mut stay, value.raw())?;
     }
     taken.into_iter().filter(|value| !stay.contains(&value.raw())).try_for_each(|value| object::discard(tx, value))
+}
+
+/// Gives the items of a slice other values, as many as there are places. Reads and writes nothing else.
+fn replace_each(py: Python<'_>, tx: &mut Tx, handle: Handle, range: Range, values: &[Value]) -> Result<(), Stop> {
+    let mut taken = Vec::new();
+    for (place, value) in range.places().zip(values) {
+        if list::get(tx, handle, place)? != Some(*value) {
+            let item = list::exchange(tx, handle, place, *value)?;
+            memory::extend(py, &mut taken, item)?;
+        }
+    }
+    discard_taken(py, tx, taken, values)
 }
 
 /// Copies of items, for other places.
@@ -176,22 +209,22 @@ impl List {
             let (plan, drafts) = plan::drafts(py, self.space(), &items, &|number| self.new_item(number))?;
             let handle = self.handle();
             let (range, change) = self.space().operate(py, |tx| {
-                let before = words(py, tx, handle)?;
-                let range = slice.of(before.len());
+                let range = slice.of(list::len(tx, handle)? as usize);
                 if range.step != 1 && range.count != drafts.len() {
                     return Ok((range, None));
                 }
                 let values = encode_all(py, tx, &plan, &drafts)?;
-                let mut after = memory::copy(py, &before)?;
-                if range.step == 1 {
-                    let start = range.start.unsigned_abs();
-                    memory::reserve(py, &mut after, values.len())?;
-                    after.splice(start..start + range.count, values);
+                if range.count == values.len() {
+                    replace_each(py, tx, handle, range, &values)?;
                 } else {
-                    range.places().zip(values).for_each(|(place, value)| after[place as usize] = value);
+                    // What is behind moves, and nothing before.
+                    let start = range.start.unsigned_abs() as u64;
+                    let before = words_from(py, tx, handle, start)?;
+                    let mut after = values;
+                    memory::extend(py, &mut after, before.iter().skip(range.count).copied())?;
+                    replace_from(py, tx, handle, start, &before, &after)?;
                 }
-                replace(py, tx, handle, &before, &after)?;
-                Ok((range, Some(after.len() as i64 - before.len() as i64)))
+                Ok((range, Some(drafts.len() as i64 - range.count as i64)))
             })?;
             match change {
                 Some(change) => self.proxy().wrote(py, change),
@@ -210,81 +243,25 @@ impl List {
         let slice = index.slice(py)?;
         let handle = self.handle();
         let removed = self.space().operate(py, |tx| {
-            let before = words(py, tx, handle)?;
-            let range: Range = slice.of(before.len());
+            let range = slice.of(list::len(tx, handle)? as usize);
+            // What is behind the first of them moves, and nothing before.
+            let mut places = range.places();
+            let ends = places.next().into_iter().chain(places.next_back());
+            let Some(start) = ends.min() else { return Ok(0) };
+            let before = words_from(py, tx, handle, start)?;
             let mut after = memory::copy(py, &before)?;
-            // A word that no item is.
-            range.places().for_each(|place| after[place as usize] = Value::ABSENT);
+            for place in range.places() {
+                if let Some(word) = after.get_mut((place - start) as usize) {
+                    // A word that no item is.
+                    *word = Value::ABSENT;
+                }
+            }
             after.retain(|word| !word.is_absent());
-            replace(py, tx, handle, &before, &after)?;
+            replace_from(py, tx, handle, start, &before, &after)?;
             Ok(range.count)
         })?;
         self.proxy().wrote(py, -(removed as i64));
         Ok(())
-    }
-
-    /// The place of the first item in `start..stop` that equals `value`.
-    fn find(&self, py: Python<'_>, value: &Any, start: usize, stop: usize) -> Result<Option<usize>> {
-        let items = self.fetched(py)?;
-        for (place, item) in items.into_iter().enumerate().take(stop).skip(start) {
-            if item.into_object(py, self.space())?.equals(py, value)? {
-                return Ok(Some(place));
-            }
-        }
-        Ok(None)
-    }
-
-    pub(crate) fn contains(this: &Instance<Self>, py: Python<'_>, value: &Any) -> Result<bool> {
-        Ok(this.find(py, value, 0, usize::MAX)?.is_some())
-    }
-
-    pub(crate) fn count(this: &Instance<Self>, py: Python<'_>, value: &Any) -> Result<Object> {
-        let mut count = 0;
-        for item in this.objects(py)? {
-            count += i64::from(item.equals(py, value)?);
-        }
-        py.int(count)
-    }
-
-    pub(crate) fn index(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
-        const INDEX: Signature<3> = Signature { function: "index", names: ["", "", ""], required: 1, positional: 3 };
-        let [value, start, stop] = arguments.take(py, &INDEX)?;
-        let Some(value) = value else { return Ok(py.none()) };
-        let bound = |bound: &Any| match bound.is_index() {
-            true => bound.clipped_index(py),
-            false => Err(Kind::Type.raise(py, "slice indices must be integers or have an __index__ method")),
-        };
-        let start = start.map(bound).transpose()?.unwrap_or(0);
-        let stop = stop.map(bound).transpose()?.unwrap_or(isize::MAX);
-        let items = this.objects(py)?;
-        let clip = |index: isize| {
-            let index = if index < 0 { index.saturating_add_unsigned(items.len()) } else { index };
-            index.clamp(0, isize::MAX).unsigned_abs()
-        };
-        for (place, item) in items.iter().enumerate().take(clip(stop)).skip(clip(start)) {
-            if item.equals(py, value)? {
-                return py.unsigned(place as u64);
-            }
-        }
-        Err(Kind::Value.raise(py, format!("{} is not in list", value.repr_text(py))))
-    }
-
-    pub(crate) fn remove(this: &Instance<Self>, py: Python<'_>, value: &Any) -> Result<Object> {
-        let handle = this.handle();
-        // Comparing runs Python code, so finding and removing are two operations of one transaction.
-        let removed = transaction::run(py, this.space(), Limits::default(), |py| {
-            let Some(place) = this.find(py, value, 0, usize::MAX)? else { return Ok(py.bool(false)) };
-            this.space().operate(py, |tx| match list::remove(tx, handle, place as u64)? {
-                Some(item) => object::discard(tx, item),
-                None => Ok(()),
-            })?;
-            Ok(py.bool(true))
-        })?;
-        if !removed.is_true_constant() {
-            return Err(Kind::Value.raise(py, "list.remove(x): x not in list"));
-        }
-        this.proxy().wrote(py, -1);
-        Ok(py.none())
     }
 
     pub(crate) fn reverse(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
@@ -397,13 +374,17 @@ impl List {
         if length.checked_mul(times).is_none_or(|total| total > isize::MAX as usize / 16) {
             return Err(Kind::Memory.raise(py, "the list would be too large"));
         }
+        if times == 1 {
+            return Ok(this.as_any().to_object());
+        }
         let handle = this.handle();
         let change = this.space().operate(py, |tx| {
-            let before = words(py, tx, handle)?;
             if times == 0 {
+                let length = list::len(tx, handle)?;
                 list::truncate(tx, handle, 0)?;
-                return Ok(-(before.len() as i64));
+                return Ok(-(length as i64));
             }
+            let before = words(py, tx, handle)?;
             if before.is_empty() {
                 return Ok(0);
             }
@@ -418,27 +399,5 @@ impl List {
         })?;
         this.proxy().wrote(py, change);
         Ok(this.as_any().to_object())
-    }
-
-    pub(crate) fn compare(
-        this: &Instance<Self>,
-        py: Python<'_>,
-        other: &Any,
-        comparison: Comparison,
-    ) -> Result<Object> {
-        let space = this.space();
-        if let Some(other) = space.interpreter().types.list.cast(other) {
-            if other.space().as_any().is(space.as_any()) {
-                let both = [(BlockKind::List, this.handle()), (BlockKind::List, other.handle())];
-                let copies = snapshot::plain(py, space, &both)?;
-                return copies[0].compare(py, &copies[1], comparison);
-            }
-            let there = snapshot::plain_one(py, other.space(), BlockKind::List, other.handle())?;
-            return snapshot::plain_one(py, space, BlockKind::List, this.handle())?.compare(py, &there, comparison);
-        }
-        if other.native_base() != Native::List {
-            return Ok(py.not_implemented());
-        }
-        snapshot::plain_one(py, space, BlockKind::List, this.handle())?.compare(py, other, comparison)
     }
 }

@@ -191,16 +191,9 @@ impl Any {
     }
     /// Whether an instance of a subclass of `base` has a hash or a comparison of its own.
     pub fn compares_by_itself(&self, base: Native) -> bool {
-        // SAFETY: takes addresses of the interpreter's statics, and reads slots of them and of the type of a live object.
+        let Some(base) = type_of(base) else { return false };
+        // SAFETY: reads slots of a static of the interpreter and of the type of a live object.
         unsafe {
-            let base = match base {
-                Native::Str => &raw mut c::PyUnicode_Type,
-                Native::Int => &raw mut c::PyLong_Type,
-                Native::Float => &raw mut c::PyFloat_Type,
-                Native::Bytes => &raw mut c::PyBytes_Type,
-                Native::Tuple => &raw mut c::PyTuple_Type,
-                _ => return false,
-            };
             let class = c::Py_TYPE(self.as_ptr());
             let hash = |class: *mut c::PyTypeObject| (*class).tp_hash.map(|slot| slot as usize);
             let compare = |class: *mut c::PyTypeObject| (*class).tp_richcompare.map(|slot| slot as usize);
@@ -265,6 +258,20 @@ impl Python<'_> {
         unsafe { c::Py_LeaveRecursiveCall() };
         result
     }
+}
+
+/// The interpreter's own type of values that have a hash, and of lists and dicts, which have none.
+fn type_of(native: Native) -> Option<*mut c::PyTypeObject> {
+    Some(match native {
+        Native::Str => &raw mut c::PyUnicode_Type,
+        Native::Int => &raw mut c::PyLong_Type,
+        Native::Float => &raw mut c::PyFloat_Type,
+        Native::Bytes => &raw mut c::PyBytes_Type,
+        Native::Tuple => &raw mut c::PyTuple_Type,
+        Native::List => &raw mut c::PyList_Type,
+        Native::Dict => &raw mut c::PyDict_Type,
+        Native::None | Native::Bool | Native::Other => return None,
+    })
 }
 
 fn c_int_from(value: bool) -> std::ffi::c_int {

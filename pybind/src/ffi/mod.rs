@@ -29,6 +29,7 @@ pub mod natives;
 pub mod object;
 mod outward;
 mod path;
+pub mod slice;
 pub mod slot;
 pub mod weak;
 

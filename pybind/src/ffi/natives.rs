@@ -136,16 +136,24 @@ impl Any {
         // SAFETY: callers have seen that it is a float.
         unsafe { c::PyFloat_AS_DOUBLE(self.as_ptr()) }
     }
+    /// The characters of a str that is ASCII, which are its UTF-8. Allocates and raises nothing.
+    #[inline]
+    pub fn ascii(&self) -> Option<&str> {
+        // SAFETY: callers have seen that it is a str. The characters of a compact ASCII one do not move.
+        unsafe {
+            if c::PyUnicode_IS_COMPACT_ASCII(self.as_ptr()) == 0 {
+                return None;
+            }
+            let length = c::PyUnicode_GET_LENGTH(self.as_ptr()) as usize;
+            let data = c::PyUnicode_DATA(self.as_ptr()).cast::<u8>();
+            Some(std::str::from_utf8_unchecked(std::slice::from_raw_parts(data, length)))
+        }
+    }
     /// The UTF-8 of a str. Raises for lone surrogates.
     #[inline]
     pub fn utf8(&self, py: Python<'_>) -> Result<&str> {
-        // SAFETY: callers have seen that it is a str. Of a compact ASCII one, its characters are its UTF-8; they do not move.
-        unsafe {
-            if c::PyUnicode_IS_COMPACT_ASCII(self.as_ptr()) != 0 {
-                let length = c::PyUnicode_GET_LENGTH(self.as_ptr()) as usize;
-                let data = c::PyUnicode_DATA(self.as_ptr()).cast::<u8>();
-                return Ok(std::str::from_utf8_unchecked(std::slice::from_raw_parts(data, length)));
-            }
+        if let Some(text) = self.ascii() {
+            return Ok(text);
         }
         let mut length = 0;
         // SAFETY: callers have seen that it is a str. CPython keeps the UTF-8 form as long as the str, and it is valid.
@@ -217,6 +225,19 @@ impl Any {
             items.extend((0..count).map(|place| Object::from_borrowed(c::PyList_GET_ITEM(self.as_ptr(), place))));
             Ok(items)
         }
+    }
+    /// How many items a list has.
+    pub fn list_len(&self) -> usize {
+        // SAFETY: callers have seen that it is a list.
+        unsafe { c::PyList_GET_SIZE(self.as_ptr()).unsigned_abs() }
+    }
+    /// One item of a list, counted; `None` behind the last.
+    pub fn list_item(&self, place: usize) -> Option<Object> {
+        if place >= self.list_len() {
+            return None;
+        }
+        // SAFETY: callers have seen that it is a list; nothing runs between the reads of its size and item.
+        unsafe { Some(Object::from_borrowed(c::PyList_GET_ITEM(self.as_ptr(), place as c::Py_ssize_t))) }
     }
     /// The entries of a dict, counted.
     pub fn dict_items(&self, py: Python<'_>) -> Result<Vec<(Object, Object)>> {
@@ -297,21 +318,6 @@ impl Any {
         }
         Ok(value)
     }
-    /// Whether it is a slice.
-    pub fn is_slice(&self) -> bool {
-        // SAFETY: a live object.
-        unsafe { c::PySlice_Check(self.as_ptr()) != 0 }
-    }
-    /// Start, stop and step of a slice, before anybody's length. Runs `__index__`.
-    pub fn slice(&self, py: Python<'_>) -> Result<Slice> {
-        let mut slice = Slice { start: 0, stop: 0, step: 1 };
-        // SAFETY: callers have seen that it is a slice.
-        let status = unsafe {
-            outward::PySlice_Unpack(self.as_ptr(), &raw mut slice.start, &raw mut slice.stop, &raw mut slice.step)
-        };
-        super::error::check(py, status)?;
-        Ok(slice)
-    }
     /// Sets an attribute of a module.
     pub fn add_to_module(&self, py: Python<'_>, name: &CStr, value: &Any) -> Result<()> {
         // SAFETY: a module, a C string and a live object.
@@ -341,43 +347,6 @@ impl Any {
     pub fn to_text(&self, py: Python<'_>) -> Result<Text> {
         let text = self.utf8(py)?;
         Ok(Text { _object: self.to_object(), data: text.as_ptr(), length: text.len() })
-    }
-}
-
-/// The three numbers of a slice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slice {
-    start: isize,
-    stop: isize,
-    /// Never 0.
-    pub step: isize,
-}
-
-/// A slice of something of a known length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    /// First place.
-    pub start: isize,
-    /// Distance of places.
-    pub step: isize,
-    /// How many.
-    pub count: usize,
-}
-
-impl Slice {
-    /// The places that it names among `length`.
-    pub fn of(mut self, length: usize) -> Range {
-        let length = isize::try_from(length).unwrap_or(isize::MAX);
-        // SAFETY: out parameters of ours; arithmetic only.
-        let count = unsafe { c::PySlice_AdjustIndices(length, &raw mut self.start, &raw mut self.stop, self.step) };
-        Range { start: self.start, step: self.step, count: count.unsigned_abs() }
-    }
-}
-
-impl Range {
-    /// The places, in the order of the slice.
-    pub fn places(self) -> impl DoubleEndedIterator<Item = u64> + ExactSizeIterator {
-        (0..self.count).map(move |step| (self.start + step as isize * self.step) as u64)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each constructor takes a plain function; the trampoline that CPython calls is generic over it and finds it again by
 //! its type (`entry::conjure`), so nothing is stored and nothing is looked up.
 
+use std::cmp::Ordering;
 use std::ffi::{CStr, c_int, c_void};
 use std::marker::PhantomData;
 
@@ -130,6 +131,22 @@ impl Comparison {
             c::Py_NE => Self::NotEqual,
             c::Py_GT => Self::Greater,
             _ => Self::GreaterOrEqual,
+        }
+    }
+    /// Whether it asks for equality only.
+    #[inline]
+    pub fn is_by_equality(self) -> bool {
+        matches!(self, Self::Equal | Self::NotEqual)
+    }
+    /// Whether it holds between what stands in this order.
+    pub fn holds(self, order: Ordering) -> bool {
+        match self {
+            Self::Less => order.is_lt(),
+            Self::LessOrEqual => order.is_le(),
+            Self::Equal => order.is_eq(),
+            Self::NotEqual => order.is_ne(),
+            Self::Greater => order.is_gt(),
+            Self::GreaterOrEqual => order.is_ge(),
         }
     }
     pub(super) fn into_raw(self) -> c_int {
