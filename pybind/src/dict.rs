@@ -29,7 +29,7 @@ impl Class for Dict {
     type Extra = WeakExtra;
 }
 
-static METHODS: [Method<Dict>; 24] = [
+static METHODS: [Method<Dict>; 25] = [
     Method::slotted(c"__getitem__", Dict::subscript, c"__getitem__($self, key, /)\n--\n\nReturn self[key]."),
     Method::positional(c"get", Dict::get, c"get($self, key, default=None, /)\n--\n\nReturn the value for key if key is in the dictionary, else default."),
     Method::positional(c"setdefault", Dict::setdefault, c"setdefault($self, key, default=None, /)\n--\n\nInsert key with a value of default if key is not in the dictionary.\n\nReturn the value for key if key is in the dictionary, else default, as a live object."),
@@ -46,6 +46,7 @@ static METHODS: [Method<Dict>; 24] = [
     Method::plain(c"__reversed__", Dict::reversed, c"__reversed__($self, /)\n--\n\nReturn a reverse iterator over the dict keys."),
     Method::positional(c"_iterate", Dict::iterate_part, c"_iterate($self, part, reverse, /)\n--\n\nAn iterator over keys (0), values (1) or items (2)."),
     Method::one(c"_contains_item", Dict::contains_item, c"_contains_item($self, item, /)\n--\n\nWhether the pair is in the dict."),
+    Method::positional(c"_common", Dict::common, c"_common($self, part, objects, /)\n--\n\nThose of a list of objects that are keys (0) or items (2), or None."),
     Method::plain(c"_snapshot", Dict::snapshot, c"_snapshot($self, /)\n--\n\nThe items at one moment, as a plain dict of live values."),
     Method::plain(c"__copy__", Dict::copy, c"__copy__($self, /)\n--\n\nA new shared dict in the same space with the same items."),
     Method::one(c"__deepcopy__", Dict::deepcopy, c"__deepcopy__($self, memo, /)\n--\n\nA new shared dict in the same space with copies of everything in it."),

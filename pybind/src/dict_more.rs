@@ -12,7 +12,7 @@ use crate::ffi::natives::Native;
 use crate::ffi::slot::Comparison;
 use crate::ffi::{Any, Arguments, Instance, Object, Own, Python, Result};
 use crate::iterate::Part;
-use crate::key;
+use crate::key::{self, MOST_NESTED_TUPLES, Purpose};
 use crate::memory;
 use crate::snapshot;
 use crate::source::{Source, Whole};
@@ -114,14 +114,70 @@ impl Dict {
                 let copies = (Self::to_python(this, py)?, Self::to_python(other, py)?);
                 return copies.0.compare(py, &copies.1, comparison);
             }
-            let both = [(BlockKind::Dict, handle), (BlockKind::Dict, other.proxy().handle())];
+            let others = other.proxy().handle();
+            if space.operate(py, |tx| Ok(dict::len(tx, handle)? != dict::len(tx, others)?))? {
+                return Ok(py.bool(comparison == Comparison::NotEqual));
+            }
+            let both = [(BlockKind::Dict, handle), (BlockKind::Dict, others)];
             let copies = snapshot::plain(py, space, &both)?;
             return copies[0].compare(py, &copies[1], comparison);
         }
         if other.native() != Native::Dict && other.native_base() != Native::Dict {
             return Ok(py.not_implemented());
         }
+        // A subclass may compare in a manner of its own.
+        if !other.compares_by_itself(Native::Dict) && this.length(py)? != other.dict_len() as u64 {
+            return Ok(py.bool(comparison == Comparison::NotEqual));
+        }
         Self::to_python(this, py)?.compare(py, other, comparison)
+    }
+
+    /// Those of the objects in a list that are among the keys (0) or the items (2), told at one moment. `None`: what is in it may have an `==`
+    /// or a hash of its own, so that no look-up finds all that it equals.
+    pub(crate) fn common(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
+        const COMMON: Signature<2> = Signature { function: "_common", names: ["", ""], required: 2, positional: 2 };
+        let [part, objects] = arguments.take(py, &COMMON)?;
+        let (Some(part), Some(objects)) = (part, objects) else { return Ok(py.none()) };
+        let items = part.index(py)? == 2;
+        let (space, handle, hash_key) = (this.space(), this.proxy().handle(), this.space().hash_key());
+        // Each with its key and what its value has to be.
+        let mut wanted = Vec::new();
+        for object in objects.list_items(py)? {
+            let (key, value) = match items {
+                false => (object.clone(), None),
+                true if object.native_base() != Native::Tuple => continue,
+                true => match &object.tuple_items(py)?[..] {
+                    [key, value] => (key.clone(), Some(value.clone())),
+                    _ => continue,
+                },
+            };
+            if !is_known_by_content(&key, 0) {
+                return Ok(py.none());
+            }
+            // What cannot be hashed raises, as in a builtin; of what no dict can hold there is no key.
+            if let Some(key) = key::owned(py, space, &key, Purpose::Lookup)? {
+                memory::push(py, &mut wanted, (object, key, value))?;
+            }
+        }
+        let found = space.operate(py, |tx| {
+            let mut look = Look::new(space);
+            let keys = wanted.iter().map(|(_, key, _)| {
+                let key = Key::new(hash_key, key.view(py)?);
+                if !items {
+                    return Ok(dict::contains(tx, handle, &key)?.then_some(Fetched::None));
+                }
+                dict::get(tx, handle, &key)?.map(|value| look.fetch(py, tx, value)).transpose()
+            });
+            memory::collect(py, keys)
+        })?;
+        let mut common = Vec::new();
+        for ((object, _, value), found) in wanted.into_iter().zip(found) {
+            let Some(found) = found else { continue };
+            if value.map_or(Ok(true), |value| found.into_object(py, space)?.equals(py, &value))? {
+                memory::push(py, &mut common, object)?;
+            }
+        }
+        py.list(common)
     }
 
     /// What a plain dict gives in the place of a shared one: what is not stored in a space needs no room there.
@@ -141,5 +197,16 @@ impl Dict {
     pub(crate) fn inplace_or(this: &Instance<Self>, py: Python<'_>, other: &Any) -> Result<Object> {
         this.take_over(py, Arguments::one(&other))?;
         Ok(this.as_any().to_object())
+    }
+}
+
+/// Whether an object is equal to what has the same content, and to nothing else.
+fn is_known_by_content(object: &Any, depth: usize) -> bool {
+    match object.native() {
+        Native::Other => false,
+        Native::Tuple => {
+            depth < MOST_NESTED_TUPLES && object.tuple_refs().all(|item| is_known_by_content(item, depth + 1))
+        }
+        _ => true,
     }
 }

@@ -1,6 +1,6 @@
 """Views of a shared dict: as ``dict.keys()``, ``dict.values()`` and ``dict.items()`` are of a builtin one."""
 
-from collections.abc import ItemsView, KeysView, Set, ValuesView
+from collections.abc import ItemsView, KeysView, Set, Sized, ValuesView
 from types import MappingProxyType
 
 
@@ -35,7 +35,15 @@ class _SetView(_View):
     __slots__ = ()
 
     def __and__(self, other):
-        return set(self).intersection(other)
+        if not isinstance(other, Sized):
+            other = list(other)
+        # As the builtin: what is less is gone through, and looked up in the rest.
+        if len(other) < len(self):
+            other = list(other)
+            common = self._mapping._common(self._part, other)
+            if common is not None:
+                return set(common)
+        return self._intersection(other)
 
     def __or__(self, other):
         return set(self).union(other)
@@ -60,6 +68,9 @@ class DictKeys(_SetView, KeysView):
     __slots__ = ()
     _name = "dict_keys"
     _part = 0
+
+    def _intersection(self, other):
+        return set(self).intersection(other)
 
     @classmethod
     def _from_iterable(cls, iterable):
@@ -87,11 +98,9 @@ class DictItems(_SetView, ItemsView):
     _name = "dict_items"
     _part = 2
 
-    def __and__(self, other):
+    def _intersection(self, other):
         # The builtin view goes through the other: what cannot be hashed here is in no set.
         return dict(self).items() & other
-
-    __rand__ = __and__
 
     @classmethod
     def _from_iterable(cls, iterable):

@@ -233,16 +233,18 @@ impl Any {
     }
     /// One item of a list, counted; `None` behind the last.
     pub fn list_item(&self, place: usize) -> Option<Object> {
-        if place >= self.list_len() {
-            return None;
-        }
         // SAFETY: callers have seen that it is a list; nothing runs between the reads of its size and item.
-        unsafe { Some(Object::from_borrowed(c::PyList_GET_ITEM(self.as_ptr(), place as c::Py_ssize_t))) }
+        let item = || unsafe { Object::from_borrowed(c::PyList_GET_ITEM(self.as_ptr(), place as c::Py_ssize_t)) };
+        (place < self.list_len()).then(item)
+    }
+    /// How many entries a dict has.
+    pub fn dict_len(&self) -> usize {
+        // SAFETY: callers have seen that it is a dict.
+        unsafe { c::PyDict_Size(self.as_ptr()) }.unsigned_abs()
     }
     /// The entries of a dict, counted.
     pub fn dict_items(&self, py: Python<'_>) -> Result<Vec<(Object, Object)>> {
-        // SAFETY: callers have seen that it is a dict.
-        let mut items = room_for(py, unsafe { c::PyDict_Size(self.as_ptr()) } as usize)?;
+        let mut items = room_for(py, self.dict_len())?;
         let (mut place, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: callers have seen that it is a dict; counting runs no code, so the dict stays as it is.
         unsafe {
