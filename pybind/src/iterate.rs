@@ -117,7 +117,7 @@ pub struct DictIterator {
     reverse: bool,
     place: Cell<u64>,
     given: Cell<u64>,
-    /// So many are given at most: as there were when it began. Known with the first batch.
+    /// So many are given at most: as there were when it began. Known with the first batch, or at once by who goes backwards.
     most: Cell<u64>,
     /// What stood last then, for who goes forwards and has more than a batch before him.
     end: Cell<Option<Met>>,
@@ -153,22 +153,37 @@ impl DictIterator {
 
     /// A new one, at the start (or the end).
     pub fn start(py: Python<'_>, dict: &Instance<Dict>, part: Part, reverse: bool) -> Result<Object> {
+        // Before the end is looked up: what changes after is noticed.
+        let growth = dict.proxy().growth(py);
+        let (last, most) = match reverse {
+            true => Self::end_of(py, dict)?,
+            false => (None, u64::MAX),
+        };
         let value = Self {
             dict: RefCell::new(Some(dict.own())),
             part,
             reverse,
-            place: Cell::new(if reverse { u64::MAX } else { 0 }),
+            place: Cell::new(last.map_or(0, |last| last.place() + 1)),
             given: Cell::new(0),
-            most: Cell::new(u64::MAX),
+            most: Cell::new(most),
             end: Cell::new(None),
-            coming: Cell::new(None),
+            coming: Cell::new(last),
             met: RefCell::default(),
             ahead: Ahead::new(dict.proxy().writes()),
-            growth: dict.proxy().growth(py),
+            growth,
         };
         dict.proxy().iterated(true);
         let types = &dict.proxy().space().interpreter().types;
         Ok(types.dict_iterator.create(py, value)?.into_object())
+    }
+
+    /// The last entry, from which to go backwards, and how many there are.
+    fn end_of(py: Python<'_>, dict: &Instance<Dict>) -> Result<(Option<Met>, u64)> {
+        let handle = dict.proxy().handle();
+        dict.proxy().space().operate(py, |tx| {
+            let last = dict::meet_previous(tx, handle, u64::MAX)?.map(|(met, ..)| met);
+            Ok((last, dict::len(tx, handle)?))
+        })
     }
 
     fn next(this: &Instance<Self>, py: Python<'_>) -> Result<Option<Object>> {
@@ -229,7 +244,7 @@ impl DictIterator {
             let (mut most, mut end) = (self.most.get(), self.end.get());
             if most == u64::MAX {
                 most = dict::len(tx, handle)?;
-                if !reverse && most > BATCH as u64 {
+                if most > BATCH as u64 {
                     end = dict::meet_previous(tx, handle, u64::MAX)?.map(|(met, ..)| met);
                 }
             }

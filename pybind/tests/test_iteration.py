@@ -327,3 +327,28 @@ def test_what_was_given_may_go_and_what_is_there_is_still_met(space, back):
             elsewhere(lambda done=done, key=key: change(done, key - 1 if back else key + 1))
             done = key - 1 if back else key + 1
     assert seen == list(range(999, -1, -1) if back else range(1000))
+
+
+@pytest.mark.parametrize("gone", [10, 900, 999])
+def test_who_goes_backwards_begins_at_the_end_of_his_beginning(space, gone):
+    """Others move what is left before the first step: it is met once, and what was put behind it is not."""
+    table = space.Dict((number, number) for number in range(1000))
+    iterators = reversed(table), reversed(table.keys()), reversed(table.values()), reversed(table.items())
+
+    def change():
+        for number in range(gone):
+            table.pop(number)
+        for number in range(gone + 400):
+            table[-1 - number] = 0
+
+    elsewhere(change)
+    for seen in iterators:
+        seen = [item if isinstance(item, int) else item[0] for item in seen]
+        assert seen[: 1000 - gone] == list(range(999, gone - 1, -1)) and len(seen) <= 1000
+
+
+def test_what_others_put_behind_the_end_is_not_met_backwards(space):
+    full, empty = space.Dict(a=1), space.Dict()
+    iterators = reversed(full), reversed(empty)
+    elsewhere(lambda: (full.update(b=1), empty.update(b=1)))
+    assert [list(iterator) for iterator in iterators] == [["a"], []]
