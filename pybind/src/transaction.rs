@@ -109,7 +109,7 @@ impl Drop for Work<'_> {
 pub struct Limits {
     /// Seconds.
     pub timeout: Option<f64>,
-    /// Attempts after the first.
+    /// Attempts after the first, but for those after a wait by `pso.retry()`.
     pub retries: Option<u64>,
     /// Whether it must not write.
     pub readonly: bool,

@@ -282,6 +282,21 @@ def test_retries_are_counted(space):
         space.run(body, retries=-1)
 
 
+def test_waits_are_no_retries(space):
+    root = space.root
+    root["x"] = 0
+
+    def body():
+        if root["x"] < 3:
+            commit_elsewhere(lambda: root.update(x=root["x"] + 1))
+            pso.retry()
+        return root["x"]
+
+    assert space.run(body, retries=0) == 3
+    for function in (pso.Space.run, pso.Space.transactional, pso.Space.atomically):
+        assert "pso.retry()" in function.__doc__ or "options of run()" in function.__doc__
+
+
 # --- Waiting ---------------------------------------------------------------------------------------------------------
 
 

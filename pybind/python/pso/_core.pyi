@@ -46,6 +46,7 @@ class Space:
     @property
     def root(self) -> Dict[Any, Any]: ...
     def close(self, /) -> None: ...
+    # `retries`: attempts after the first, where others have overtaken one or it found the space full. Waits by `retry()` do not count.
     def run(
         self,
         function: Callable[..., _R],
