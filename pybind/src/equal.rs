@@ -115,9 +115,11 @@ impl Comparer<'_> {
             (View::Float(value), Native::Float) => (value == object.float()).into(),
             (View::Float(float), Native::Int) => match object.small_int() {
                 Some(int) => is_same_number(int, float).into(),
-                None => self.as_objects(tx, value, object)?,
+                None => Verdict::Unknown,
             },
-            (View::LargeInt(_), Native::Int | Native::Float) => self.as_objects(tx, value, object)?,
+            // CPython compares integers again for these, and a recursion that is too deep by then raises.
+            (View::LargeInt(_), Native::Float) => Verdict::Unknown,
+            (View::LargeInt(_), Native::Int) => self.as_objects(tx, value, object)?,
             (View::ShortText(short), Native::Str) => match object.ascii() {
                 Some(other) => (other.as_bytes() == short.as_slice()).into(),
                 None => self.as_objects(tx, value, object)?,
@@ -184,11 +186,11 @@ impl Comparer<'_> {
         })
     }
 
-    /// By objects of builtin numbers and strs: making and comparing these runs nobody's code. (To ask a str for its UTF-8 may raise, and an
-    /// exception that is made may set off a collection, which runs anybody's.)
+    /// By objects, two strs or two ints: making and comparing these runs nobody's code. (To ask a str for its UTF-8 may raise, and so does `==` in a
+    /// recursion that is too deep; an exception that is made may set off a collection, which runs anybody's.)
     fn as_objects(self, tx: &mut Tx, value: Value, object: &Any) -> Result<Verdict, Stop> {
         let value = self.object(tx, value)?;
-        value.equals(self.py, object).map(Verdict::from).map_err(|_raised| Stop::Interrupted)
+        Ok(value.equals_plainly(self.py, object).map_or(Verdict::Unknown, Verdict::from))
     }
 
     /// What is no tuple and no container.

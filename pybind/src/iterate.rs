@@ -240,8 +240,12 @@ impl DictIterator {
         let space = dict.proxy().space();
         let (batch, most, end) = space.operate(py, |tx| {
             let mut batch: Vec<Item> = Vec::with_capacity(BATCH);
-            let mut place = self.goes_on_from(tx, handle)?;
+            let anew = reverse && self.begins_anew(tx, handle)?;
+            let mut place = if anew { u64::MAX } else { self.goes_on_from(tx, handle)? };
             let (mut most, mut end) = (self.most.get(), self.end.get());
+            if anew {
+                most = dict::len(tx, handle)?;
+            }
             if most == u64::MAX {
                 most = dict::len(tx, handle)?;
                 if most > BATCH as u64 {
@@ -272,6 +276,13 @@ impl DictIterator {
         });
         self.end.set(end);
         Ok(batch)
+    }
+
+    /// Whether what stood last when somebody began to go backwards was taken out before his first step: then nothing tells him where it stood, and what stands last by now is
+    /// where he begins.
+    fn begins_anew(&self, tx: &mut Tx, handle: Handle) -> std::result::Result<bool, Stop> {
+        let first = self.coming.get().filter(|_| self.given.get() == 0);
+        Ok(first.is_some() && dict::place_of_met(tx, handle, first)?.is_none())
     }
 
     /// Where those begin that were not given.

@@ -189,20 +189,20 @@ impl List {
         snapshot::plain_one(py, space, BlockKind::List, this.handle())?.compare(py, other, comparison)
     }
 
-    /// With a plain list, of which the items that were looked at are kept.
+    /// With a plain list. The items that were looked at are kept, for whoever lets go of one may run its finalizer: until the attempt is over.
     fn meet_plain(&self, py: Python<'_>, other: &Any, others: &mut Vec<Object>, comparison: Comparison) -> Result<Met> {
         let (space, handle) = (self.space(), self.handle());
         space.operate(py, |tx| {
             if comparison.is_by_equality() && list::len(tx, handle)? != other.list_len() as u64 {
                 return Ok(Met::Differ);
             }
+            // An attempt that runs again looks at all items again: the list may be another one by then.
+            let base = others.len();
             // Bound: an item behind the last is absent, and each that is not has memory.
             for place in 0.. {
                 let item = list::get(tx, handle, place as u64)?;
-                if place == others.len() {
-                    memory::extend(py, others, other.list_item(place))?;
-                }
-                let (item, object) = match (item, others.get(place)) {
+                memory::extend(py, others, other.list_item(place))?;
+                let (item, object) = match (item, others.get(base + place)) {
                     (Some(item), Some(object)) => (item, object),
                     (item, object) => return Ok(Met::Lengths(item.is_some().cmp(&object.is_some()))),
                 };
@@ -212,7 +212,7 @@ impl List {
                     Verdict::Differs if comparison.is_by_equality() => return Ok(Met::Differ),
                     Verdict::Differs => {
                         let item = self.plain_item(py, tx, item)?;
-                        return Ok(item.map_or(Met::Unknown, |item| Met::Items(item, Other::Place(place))));
+                        return Ok(item.map_or(Met::Unknown, |item| Met::Items(item, Other::Place(base + place))));
                     }
                 }
             }

@@ -352,3 +352,20 @@ def test_what_others_put_behind_the_end_is_not_met_backwards(space):
     iterators = reversed(full), reversed(empty)
     elsewhere(lambda: (full.update(b=1), empty.update(b=1)))
     assert [list(iterator) for iterator in iterators] == [["a"], []]
+
+
+@pytest.mark.parametrize("length, gone, put", [(100, 50, 60), (2000, 1500, 3000), (40, 30, 40), (100, 90, 30)])
+def test_where_the_last_goes_before_the_first_step_back_all_that_stay_are_met(space, length, gone, put):
+    table = space.Dict((number, number) for number in range(length))
+    for number in range(gone):
+        del table[number]
+    iterator = reversed(table)
+
+    def change():
+        del table[length - 1]
+        for number in range(put):
+            table[-1 - number] = 0
+
+    elsewhere(change)
+    seen = list(iterator)
+    assert [key for key in seen if key >= 0] == list(range(length - 2, gone - 1, -1)) and len(seen) == len(set(seen))

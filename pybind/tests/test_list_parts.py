@@ -273,3 +273,33 @@ def test_a_slice_is_given_what_reads_the_list(space):
         del target[-3:]
         target *= 1
     assert shared == builtin
+
+
+@pytest.mark.parametrize(
+    "held, sought", [("é" * 10, "é" * 9 + "x"), (2**80, 2**80 + 1), (2**80, 1e10), (1e300, 10**299)]
+)
+def test_a_recursion_that_is_too_deep_is_no_end_of_a_transaction(space, held, sought):
+    """Where a comparison has no room left, what it raises is raised behind the look: who catches it goes on."""
+    shared = space.List([held])
+    seek = shared.__contains__
+
+    def body():
+        caught = []
+
+        def deeper():
+            try:
+                seek(sought)
+            except RecursionError:
+                caught.append(1)
+                return
+            deeper()
+
+        try:
+            deeper()
+        except RecursionError:
+            caught.append(0)
+        shared.append(1)
+        return caught
+
+    assert len(space.run(body)) == 1 and len(shared) == 2
+    assert held in shared and sought not in shared

@@ -1,7 +1,10 @@
 """Views of a shared dict: as ``dict.keys()``, ``dict.values()`` and ``dict.items()`` are of a builtin one."""
 
-from collections.abc import ItemsView, KeysView, Set, Sized, ValuesView
+from collections.abc import ItemsView, KeysView, Set, ValuesView
 from types import MappingProxyType
+
+# What tells its length at once, and runs nobody's code when it is gone through.
+_PLAIN = frozenset({set, frozenset, dict, list, tuple, type({}.keys()), type({}.values()), type({}.items())})
 
 
 class _View:
@@ -35,12 +38,9 @@ class _SetView(_View):
     __slots__ = ()
 
     def __and__(self, other):
-        if not isinstance(other, Sized):
-            other = list(other)
-        # As the builtin: what is less is gone through, and looked up in the rest.
-        if len(other) < len(self):
-            other = list(other)
-            common = self._mapping._common(self._part, other)
+        # As the builtin: what is less is gone through, and looked up in the rest. Four that are read here cost as much as one that is looked up.
+        if (type(other) in _PLAIN or isinstance(other, _View)) and 4 * len(other) < len(self):
+            common = self._mapping._common(self._part, list(other))
             if common is not None:
                 return set(common)
         return self._intersection(other)
