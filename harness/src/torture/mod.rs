@@ -6,7 +6,7 @@
 //! 3. Every survivor must commit again within a bound; who waited for the dead is told apart and timed (`watch`). A consistent
 //!    read must find all invariants; the dead writer's count in the space must be what it noted, or one more (it died between
 //!    commit and note); `fsck` must find nothing.
-//! 4. The dead are replaced. A space that has grown is exchanged for a new one: replaced blocks are not reclaimed yet.
+//! 4. The dead are replaced. A space that has grown is exchanged for a new one: `fsck` walks all of it after each kill.
 //! 5. Or one of them gets SIGSTOP and, later, SIGCONT, while others read, write and preempt it (`stop`).
 //! 6. At the end of each space the writers leave by themselves and all is checked once more, at rest.
 
