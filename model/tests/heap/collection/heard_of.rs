@@ -1,6 +1,60 @@
 //! An object whose name comes from an old pickle: it is taken up whole, or not at all.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
+use pso_engine::holding::Hold;
+
+type Watched = Interposed<Heap>;
+
+/// A list in a list that nothing names; who may collect it, and who loads it.
+struct Scene {
+    space: Arc<Space<Heap>>,
+    others: Arc<Space<Watched>>,
+    collector: Tx,
+    loader: Participant<Watched>,
+    object: Handle,
+}
+
+fn scene() -> Scene {
+    let (heap, layout) = Heap::space(Geometry::for_bytes(2 * MIB).unwrap());
+    let space = Space::join(heap.clone(), layout).unwrap();
+    let others = Space::join(Interposed::new(heap.process()), layout).unwrap();
+    let mut collector = space.participant().unwrap();
+    let object = collector
+        .run(|tx| {
+            let inner = list_of(tx, &[integer(42)])?;
+            list_of(tx, &[Value::handle(inner)])
+        })
+        .unwrap();
+    let mut loader = others.participant().unwrap();
+    loader.begin().unwrap();
+    Scene { space, others, collector, loader, object }
+}
+
+/// Behind the collection: who has taken the object up finds all of it. Gives whether he has.
+fn is_taken(
+    space: &Arc<Space<Heap>>,
+    collector: &mut Tx,
+    mut loader: Participant<Watched>,
+    (object, hold): (Handle, Option<Hold>),
+    at: &str,
+) -> bool {
+    collector.collect();
+    if let Some(hold) = hold {
+        let inner = loader.run(|tx| {
+            let inner = item(tx, object, 0)?;
+            list::get(tx, inner, 0)
+        });
+        assert_eq!(inner, Ok(Some(integer(42))), "{at}");
+        loader.release(hold);
+    }
+    drop(loader);
+    collected(collector);
+    nothing_waits(space);
+    assert_eq!(fsck_at_rest(space), vec![], "{at}");
+    hold.is_some()
+}
 
 /// Somebody takes up a list that nothing names, and at an access of his another begins to collect and goes some steps, whatever access and however many.
 #[test]
@@ -9,18 +63,7 @@ fn what_is_taken_up_has_lost_nothing_to_a_collection() {
     for first in 0.. {
         let mut through = false;
         for steps in 0.. {
-            let (heap, layout) = Heap::space(Geometry::for_bytes(2 * MIB).unwrap());
-            let space = Space::join(heap.clone(), layout).unwrap();
-            let others = Space::join(Interposed::new(heap.process()), layout).unwrap();
-            let mut collector = space.participant().unwrap();
-            let object = collector
-                .run(|tx| {
-                    let inner = list_of(tx, &[integer(42)])?;
-                    list_of(tx, &[Value::handle(inner)])
-                })
-                .unwrap();
-            let mut loader = others.participant().unwrap();
-            loader.begin().unwrap();
+            let Scene { space, others, collector, mut loader, object } = scene();
             let place = Arc::new(Mutex::new((collector, None, false)));
             let place_of = Arc::clone(&place);
             others.arena().platform().at(first, move || {
@@ -39,22 +82,11 @@ fn what_is_taken_up_has_lost_nothing_to_a_collection() {
             if let Some(collection) = under_way {
                 while !over && !matches!(collector.collection_step(collection), Step::Over(_)) {}
             }
-            collector.collect();
-            if let Some(hold) = hold {
-                taken += 1;
-                let inner = loader.run(|tx| {
-                    let inner = item(tx, object, 0)?;
-                    list::get(tx, inner, 0)
-                });
-                assert_eq!(inner, Ok(Some(integer(42))), "access {first}, {steps} steps of the collection");
-                loader.release(hold);
-            } else {
-                refused += 1;
+            let at = format!("access {first}, {steps} steps of the collection");
+            match is_taken(&space, collector, loader, (object, hold), &at) {
+                true => taken += 1,
+                false => refused += 1,
             }
-            drop(loader);
-            collected(collector);
-            nothing_waits(&space);
-            assert_eq!(fsck_at_rest(&space), vec![], "access {first}, {steps} steps of the collection");
             if over {
                 break;
             }
@@ -70,24 +102,11 @@ fn what_is_taken_up_has_lost_nothing_to_a_collection() {
 /// collection goes on by some steps at that moment, and through behind it.
 #[test]
 fn what_was_exported_a_moment_ago_is_taken_up_whole_or_not_at_all() {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     let (mut taken, mut refused) = (0, 0);
     for first in 0.. {
         let mut through = false;
         for steps in 0.. {
-            let (heap, layout) = Heap::space(Geometry::for_bytes(2 * MIB).unwrap());
-            let space = Space::join(heap.clone(), layout).unwrap();
-            let others = Space::join(Interposed::new(heap.process()), layout).unwrap();
-            let mut collector = space.participant().unwrap();
-            let object = collector
-                .run(|tx| {
-                    let inner = list_of(tx, &[integer(42)])?;
-                    list_of(tx, &[Value::handle(inner)])
-                })
-                .unwrap();
-            let mut loader = others.participant().unwrap();
-            loader.begin().unwrap();
+            let Scene { space, others, mut collector, mut loader, object } = scene();
             let under_way = collector.open_collection(Patience::IN_A_HURRY).unwrap();
             let place = Arc::new(Mutex::new((collector, under_way, false)));
             let (place_of, is_kept) = (Arc::clone(&place), Arc::new(AtomicBool::new(true)));
@@ -104,22 +123,11 @@ fn what_was_exported_a_moment_ago_is_taken_up_whole_or_not_at_all() {
             let mut place = place.lock().unwrap();
             let (collector, collection, over) = &mut *place;
             while !*over && !matches!(collector.collection_step(collection), Step::Over(_)) {}
-            collector.collect();
-            if let Some(hold) = hold {
-                taken += 1;
-                let inner = loader.run(|tx| {
-                    let inner = item(tx, object, 0)?;
-                    list::get(tx, inner, 0)
-                });
-                assert_eq!(inner, Ok(Some(integer(42))), "access {first}, {steps} steps of the collection");
-                loader.release(hold);
-            } else {
-                refused += 1;
+            let at = format!("access {first}, {steps} steps of the collection");
+            match is_taken(&space, collector, loader, (object, hold), &at) {
+                true => taken += 1,
+                false => refused += 1,
             }
-            drop(loader);
-            collected(collector);
-            nothing_waits(&space);
-            assert_eq!(fsck_at_rest(&space), vec![], "access {first}, {steps} steps of the collection");
             if *over || through {
                 break;
             }

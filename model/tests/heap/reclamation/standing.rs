@@ -293,6 +293,7 @@ fn an_heir_killed_while_it_takes_over_forgets_nothing() {
     let mut survivor = space.participant().unwrap();
     let mut reader = another(&heap, &space).participant().unwrap();
     let list = texts(&mut survivor, 8);
+    let mut hung = 0;
     // Steps of the collection at which a run hangs in one list, in two, and in the other.
     for first in (10..120).step_by(3) {
         for second in 0.. {
@@ -305,6 +306,7 @@ fn an_heir_killed_while_it_takes_over_forgets_nothing() {
                 victim.collect();
             });
             space.recover_dead();
+            hung += u64::from(in_phase(&space, BlockPhase::Retired) > 0);
             let through = joins_and_dies_at(&heap, &space, second);
             space.recover_dead();
             reader.abort();
@@ -316,6 +318,7 @@ fn an_heir_killed_while_it_takes_over_forgets_nothing() {
             }
         }
     }
+    assert!(hung > 100, "there was something to take over {hung} times");
 }
 
 /// A process that dies at its access number `step` while it takes a slot.
