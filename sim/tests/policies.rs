@@ -33,14 +33,17 @@ fn a_crowded_bank_keeps_its_sum_under_each_policy() {
 #[test]
 fn the_dead_stop_nobody_under_any_policy() {
     for policy in PolicyId::ALL {
+        let mut killed = 0;
         for step in (400..4_000).step_by(97) {
             let mut setup = under(policy, 4, step);
             setup.faults = vec![Fault::kill(1, step)];
             let report = BANK.run(setup);
             assert_eq!(report.verdict, Verdict::Ok, "{policy}, killed before step {step}");
             let through = report.threads.iter().filter(|thread| thread.through).count();
+            killed += u32::from(!report.threads[1].through);
             assert!(through >= 5, "{policy}, killed before step {step}: {through} are through");
         }
+        assert!(killed > 5, "{policy}: {killed} were killed");
     }
 }
 
