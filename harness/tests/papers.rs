@@ -112,10 +112,14 @@ fn no_promise_of_the_allocator_is_left_out() {
         .flat_map(|line| line.split(['|', ',']))
         .map(|cell| cell.trim_matches([' ', '*']))
         .collect();
-    for promise in json("results/allocator.json")["numbers"]["promises"].as_array().unwrap() {
-        let measured = promise["measured"].as_f64().unwrap();
-        let quoted = [format!("{measured:.1}"), format!("{measured:.2}")];
-        assert!(quoted.iter().any(|ratio| cells.contains(&ratio.as_str())), "papers/memory.md leaves out {promise}");
+    for file in ["allocator", "allocator-intel"] {
+        for promise in json(&format!("results/{file}.json"))["numbers"]["promises"].as_array().unwrap() {
+            let measured = promise["measured"].as_f64().unwrap();
+            // Below 0: what two runs differ by, and more.
+            let quoted = [format!("{measured:.1}"), format!("{measured:.2}"), format!("{measured:.2}: noise")];
+            let is_quoted = quoted.iter().any(|ratio| cells.contains(&ratio.as_str()));
+            assert!(is_quoted, "papers/memory.md leaves out {promise}");
+        }
     }
 }
 

@@ -61,9 +61,12 @@ pub enum Found {
 
 impl Found {
     fn of(holdings: Option<&Holdings>) -> Self {
-        let Some(Holdings { state, standing, cells, .. }) = holdings else { return Self::Nothing };
+        holdings.map_or(Self::Nothing, |holdings| Self::in_state(holdings.state, holdings.standing, holdings.cells))
+    }
+
+    fn in_state(state: State, standing: Standing, cells: u64) -> Self {
         match (state, standing) {
-            _ if *cells == 0 => Self::Nothing,
+            _ if cells == 0 => Self::Nothing,
             (State::Aborted, _) => Self::Nothing,
             (State::Committed, _) => Self::Committed,
             // Between attempts it can hold nothing but the token, for the one to come.
@@ -311,6 +314,21 @@ mod tests {
             assert!(sight(found).judge(true, false, &[2]).is_ok(), "by design");
         }
         assert!(sight(Found::Nothing).judge(true, false, &[2]).is_err());
+    }
+
+    /// The danger: all are found with nothing, and nothing is judged.
+    #[test]
+    fn what_it_holds_and_how_says_what_was_stopped() {
+        let states = [State::Active, State::Waiting, State::Prepared, State::Committed, State::Idle, State::Aborted];
+        let found = |standing| states.map(|state| Found::in_state(state, standing, 3));
+        let committed = Found::Committed;
+        let (once, first) = (Found::Irrevocable, Found::Privileged);
+        let usual = [Found::Active, Found::Waiting, Found::Prepared, committed, once, Found::Nothing];
+        assert_eq!([found(Standing::Ordinary), found(Standing::Starving)], [usual, usual]);
+        assert_eq!(found(Standing::Irrevocable), [once, once, once, committed, once, Found::Nothing]);
+        assert_eq!(found(Standing::Privileged), [first, first, first, committed, once, Found::Nothing]);
+        assert!(states.iter().all(|state| Found::in_state(*state, Standing::Ordinary, 0) == Found::Nothing));
+        assert_eq!(Found::of(None), Found::Nothing);
     }
 
     #[test]
