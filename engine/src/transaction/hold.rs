@@ -94,7 +94,7 @@ impl<P: Platform> Participant<P> {
             self.platform().fence(SeqCst);
         }
         // Whoever has begun to collect since may have been through the tables before the entry stood there. What he has found white must stay white:
-        // he is about to free what it names. Who had kept it may have let go meanwhile, and what he has kept said nothing of it.
+        // he is about to free what it names. Who had kept it may have let go meanwhile, without a word to a collection that he had not seen begin.
         if !is_kept() && (collection::known(&self.arena) != known || !collection::is_beyond_doubt(&self.arena, handle))
         {
             self.space.take_back(hold);
