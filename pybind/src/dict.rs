@@ -88,7 +88,7 @@ impl Dict {
 
     /// A proxy, for the space that makes it.
     pub fn new(space: Own<Space>, identity: Identity<u64, Self>, handle: Handle, held: Option<Held>) -> Self {
-        Self(Proxy::new(space, identity, handle, held).with_size())
+        Self(Proxy::new(BlockKind::Dict, space, identity, handle, held).with_size())
     }
     /// The common part.
     #[inline]
@@ -137,7 +137,7 @@ impl Dict {
     /// What is found goes straight to its place: moving large results through several returns costs as much as the look-up.
     #[inline]
     fn look_up_into(&self, py: Python<'_>, key: &Key<'_>, found: &mut Found) -> Result<()> {
-        let handle = self.0.handle();
+        let handle = self.0.object(py)?;
         self.space().operate(py, |tx| {
             *found = match dict::get(tx, handle, key)? {
                 Some(value) => Found::look(py, self.space(), tx, value)?,
@@ -154,7 +154,7 @@ impl Dict {
     fn assign(this: &Instance<Self>, py: Python<'_>, object: &Any, value: Option<&Any>) -> Result<()> {
         let Some(value) = value else { return this.delete(py, object) };
         let space = this.space();
-        let handle = this.0.handle();
+        let handle = this.0.object(py)?;
         let container = || this.0.name("dict");
         with_key(py, space, object, Purpose::Store(&container), |key| {
             let Some(key) = key else { return Ok(()) };
@@ -170,7 +170,7 @@ impl Dict {
     /// The same for a value that does not fit a word. True: the key is new.
     #[inline(never)]
     fn assign_planned(&self, py: Python<'_>, key: &Key<'_>, object: &Any, value: &Any) -> Result<bool> {
-        let handle = self.0.handle();
+        let handle = self.0.object(py)?;
         let (plan, draft) = plan::draft(py, self.space(), value, &|| self.path(py, object))?;
         self.space().operate(py, |tx| {
             let value = plan.carry_out(py, tx)?.value(tx, &draft)?;
@@ -179,7 +179,7 @@ impl Dict {
     }
 
     fn delete(&self, py: Python<'_>, object: &Any) -> Result<()> {
-        let handle = self.0.handle();
+        let handle = self.0.object(py)?;
         let removed = with_key(py, self.space(), object, Purpose::Lookup, |key| match key {
             Some(key) => self.space().operate(py, |tx| match dict::remove(tx, handle, key)? {
                 Some((key, value)) => discard_both(tx, key, value).map(|()| true),
@@ -196,7 +196,7 @@ impl Dict {
 
     /// Number of keys.
     pub fn length(&self, py: Python<'_>) -> Result<u64> {
-        let handle = self.0.handle();
+        let handle = self.0.object(py)?;
         self.space().operate(py, |tx| dict::len(tx, handle))
     }
     fn len(this: &Instance<Self>, py: Python<'_>) -> Result<usize> {
@@ -204,7 +204,7 @@ impl Dict {
     }
 
     fn contains(this: &Instance<Self>, py: Python<'_>, object: &Any) -> Result<bool> {
-        let handle = this.0.handle();
+        let handle = this.0.object(py)?;
         with_key(py, this.space(), object, Purpose::Lookup, |key| match key {
             Some(key) => this.space().operate(py, |tx| dict::contains(tx, handle, key)),
             None => Ok(false),
@@ -230,7 +230,7 @@ impl Dict {
         let [object, default] = arguments.take(py, &SETDEFAULT)?;
         let none = py.none();
         let (Some(object), default) = (object, default.unwrap_or(&none)) else { return Ok(none) };
-        let (space, handle) = (this.space(), this.0.handle());
+        let (space, handle) = (this.space(), this.0.object(py)?);
         let container = || this.0.name("dict");
         let (fetched, added) = with_key(py, space, object, Purpose::Store(&container), |key| {
             let Some(key) = key else { return Ok((Fetched::None, false)) };
@@ -262,7 +262,7 @@ impl Dict {
         const POP: Signature<2> = Signature { function: "pop", names: ["", ""], required: 1, positional: 2 };
         let [object, default] = arguments.take(py, &POP)?;
         let Some(object) = object else { return Ok(py.none()) };
-        let handle = this.0.handle();
+        let handle = this.0.object(py)?;
         let removed = with_key(py, this.space(), object, Purpose::Lookup, |key| match key {
             Some(key) => this.space().operate(py, |tx| match dict::remove(tx, handle, key)? {
                 Some((key, value)) => {
@@ -285,7 +285,7 @@ impl Dict {
     }
 
     fn popitem(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        let (space, handle) = (this.space(), this.0.handle());
+        let (space, handle) = (this.space(), this.0.object(py)?);
         let popped = space.operate(py, |tx| match dict::pop_last(tx, handle)? {
             Some((key, value)) => {
                 let fetched = (fetch_to_remove(py, space, tx, key)?, fetch_to_remove(py, space, tx, value)?);
@@ -321,14 +321,14 @@ impl Dict {
 
     fn add_all(&self, py: Python<'_>, source: Source) -> Result<()> {
         let drafts = source.into_drafts(py, self.space(), &self.0.name("dict"))?;
-        let handle = self.0.handle();
+        let handle = self.0.object(py)?;
         let added = self.space().operate(py, |tx| drafts.write(py, tx, handle))?;
         self.0.wrote(py, added);
         Ok(())
     }
 
     fn clear(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        let handle = this.0.handle();
+        let handle = this.0.object(py)?;
         let removed = this.space().operate(py, |tx| {
             let length = dict::len(tx, handle)?;
             dict::clear(tx, handle)?;
@@ -366,7 +366,7 @@ impl Dict {
     }
 
     pub(crate) fn to_python(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        snapshot::plain_one(py, this.space(), BlockKind::Dict, this.0.handle())
+        snapshot::plain_one(py, this.space(), BlockKind::Dict, this.0.object(py)?)
     }
 
     fn iter(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {

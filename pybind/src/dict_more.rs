@@ -21,7 +21,7 @@ use crate::transaction::{self, Limits};
 
 impl Dict {
     pub(crate) fn copy(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        let (space, handle) = (this.space(), this.proxy().handle());
+        let (space, handle) = (this.space(), this.proxy().object(py)?);
         let hash_key = space.hash_key();
         // Keys are hashed anew from what is read, outside the engine; so the copy is a transaction of two operations.
         let copied = transaction::run(py, space, Limits::default(), |py| {
@@ -73,7 +73,7 @@ impl Dict {
 
     /// What iterating gives, live, of one moment.
     pub(crate) fn objects(&self, py: Python<'_>, part: Part) -> Result<Vec<Object>> {
-        let (space, handle) = (self.space(), self.proxy().handle());
+        let (space, handle) = (self.space(), self.proxy().object(py)?);
         let entries = space.operate(py, |tx| {
             let (mut entries, mut look, mut place) = (Vec::new(), Look::new(space), 0);
             while let Some((next, key, value)) = dict::next(tx, handle, place)? {
@@ -88,7 +88,7 @@ impl Dict {
     }
 
     pub(crate) fn snapshot(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        let (space, handle) = (this.space(), this.proxy().handle());
+        let (space, handle) = (this.space(), this.proxy().object(py)?);
         let entries = space.operate(py, |tx| snapshot::dict_entries(py, &mut Look::new(space), tx, handle))?;
         let plain = py.dict()?;
         for (key, value) in entries {
@@ -106,7 +106,7 @@ impl Dict {
         if !matches!(comparison, Comparison::Equal | Comparison::NotEqual) {
             return Ok(py.not_implemented());
         }
-        let (space, handle) = (this.space(), this.proxy().handle());
+        let space = this.space();
         let types = &space.interpreter().types;
         if let Some(other) = types.dict.cast(other) {
             let there = other.space();
@@ -114,7 +114,7 @@ impl Dict {
                 let copies = (Self::to_python(this, py)?, Self::to_python(other, py)?);
                 return copies.0.compare(py, &copies.1, comparison);
             }
-            let others = other.proxy().handle();
+            let (handle, others) = (this.proxy().object(py)?, other.proxy().object(py)?);
             if space.operate(py, |tx| Ok(dict::len(tx, handle)? != dict::len(tx, others)?))? {
                 return Ok(py.bool(comparison == Comparison::NotEqual));
             }
@@ -139,7 +139,7 @@ impl Dict {
         let [part, objects] = arguments.take(py, &COMMON)?;
         let (Some(part), Some(objects)) = (part, objects) else { return Ok(py.none()) };
         let items = part.index(py)? == 2;
-        let (space, handle, hash_key) = (this.space(), this.proxy().handle(), this.space().hash_key());
+        let (space, handle, hash_key) = (this.space(), this.proxy().object(py)?, this.space().hash_key());
         // Each with its key and what its value has to be.
         let mut wanted = Vec::new();
         for object in objects.list_items(py)? {

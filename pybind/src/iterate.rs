@@ -179,7 +179,7 @@ impl DictIterator {
 
     /// The last entry, from which to go backwards, and how many there are.
     fn end_of(py: Python<'_>, dict: &Instance<Dict>) -> Result<(Option<Met>, u64)> {
-        let handle = dict.proxy().handle();
+        let handle = dict.proxy().object(py)?;
         dict.proxy().space().operate(py, |tx| {
             let last = dict::meet_previous(tx, handle, u64::MAX)?.map(|(met, ..)| met);
             Ok((last, dict::len(tx, handle)?))
@@ -236,7 +236,7 @@ impl DictIterator {
 
     fn read_ahead(&self, py: Python<'_>, dict: &Dict) -> Result<Vec<Item>> {
         let (reverse, part) = (self.reverse, self.part);
-        let handle = dict.proxy().handle();
+        let handle = dict.proxy().object(py)?;
         let space = dict.proxy().space();
         let (batch, most, end) = space.operate(py, |tx| {
             let mut batch: Vec<Item> = Vec::with_capacity(BATCH);
@@ -353,7 +353,7 @@ impl ListIterator {
 
     fn read_ahead(&self, py: Python<'_>, list: &List, start: u64) -> Result<Vec<Fetched>> {
         let reverse = self.reverse;
-        let handle = list.proxy().handle();
+        let handle = list.proxy().object(py)?;
         let space = list.proxy().space();
         space.operate(py, |tx| {
             let mut batch = Vec::with_capacity(BATCH);

@@ -85,7 +85,7 @@ impl List {
 
     /// A proxy, for the space that makes it.
     pub fn new(space: Own<Space>, identity: Identity<u64, Self>, handle: Handle, held: Option<Held>) -> Self {
-        Self(Proxy::new(space, identity, handle, held))
+        Self(Proxy::new(BlockKind::List, space, identity, handle, held))
     }
     /// The common part.
     #[inline]
@@ -97,8 +97,8 @@ impl List {
         self.0.space()
     }
     #[inline]
-    pub(crate) fn handle(&self) -> Handle {
-        self.0.handle()
+    pub(crate) fn object(&self, py: Python<'_>) -> Result<Handle> {
+        self.0.object(py)
     }
 
     fn construct(class: Receiver<'_>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {
@@ -123,7 +123,7 @@ impl List {
     /// Item `index`, for positive and negative ones. Reads the length only for the latter.
     #[inline]
     fn find_at(&self, py: Python<'_>, index: isize, found: &mut Found) -> Result<()> {
-        let handle = self.handle();
+        let handle = self.object(py)?;
         self.space().operate(py, |tx| {
             let place = if index >= 0 {
                 index as u64
@@ -184,7 +184,7 @@ impl List {
             && let Some(place) = index.small_int().and_then(|index| u64::try_from(index).ok())
             && let Some(value) = value.and_then(|value| plan::quick(py, value))
         {
-            let handle = this.handle();
+            let handle = this.object(py)?;
             let done = this.space().operate(py, |tx| list::set(tx, handle, place, value))?;
             return this.assigned(py, done);
         }
@@ -200,7 +200,7 @@ impl List {
         let index = index.index(py)?;
         let Some(value) = value else { return this.delete(py, index) };
         let (plan, draft) = plan::draft(py, this.space(), value, &|| this.path(index))?;
-        let handle = this.handle();
+        let handle = this.object(py)?;
         let done = this.space().operate(py, |tx| {
             let place = if index >= 0 {
                 index as u64
@@ -234,7 +234,7 @@ impl List {
     }
 
     fn delete(&self, py: Python<'_>, index: isize) -> Result<()> {
-        let handle = self.handle();
+        let handle = self.object(py)?;
         let removed = self.space().operate(py, |tx| match place_of(index, list::len(tx, handle)?) {
             Some(place) => match list::remove(tx, handle, place)? {
                 Some(item) => object::discard(tx, item).map(|()| true),
@@ -251,7 +251,7 @@ impl List {
 
     /// Number of items.
     pub fn length(&self, py: Python<'_>) -> Result<u64> {
-        let handle = self.handle();
+        let handle = self.object(py)?;
         self.space().operate(py, |tx| list::len(tx, handle))
     }
     fn len(this: &Instance<Self>, py: Python<'_>) -> Result<usize> {
@@ -260,7 +260,7 @@ impl List {
 
     fn append(this: &Instance<Self>, py: Python<'_>, object: &Any) -> Result<Object> {
         let (plan, draft) = plan::draft(py, this.space(), object, &|| this.path("-1"))?;
-        let handle = this.handle();
+        let handle = this.object(py)?;
         this.space().operate(py, |tx| {
             let value = plan.carry_out(py, tx)?.value(tx, &draft)?;
             list::push(tx, handle, value)
@@ -275,7 +275,7 @@ impl List {
         let (Some(index), Some(object)) = (index, object) else { return Ok(py.none()) };
         let index = index.machine_int(py)?;
         let (plan, draft) = plan::draft(py, this.space(), object, &|| this.path(index))?;
-        let handle = this.handle();
+        let handle = this.object(py)?;
         this.space().operate(py, |tx| {
             let length = list::len(tx, handle)?;
             let place = place_of(index, length).unwrap_or(if index < 0 { 0 } else { length });
@@ -290,7 +290,7 @@ impl List {
         const POP: Signature<1> = Signature { function: "pop", names: [""], required: 0, positional: 1 };
         let [index] = arguments.take(py, &POP)?;
         let index = index.map(|index| index.machine_int(py)).transpose()?.unwrap_or(-1);
-        let handle = this.handle();
+        let handle = this.object(py)?;
         let (empty, popped) = this.space().operate(py, |tx| {
             let length = list::len(tx, handle)?;
             let Some(place) = place_of(index, length) else { return Ok((length == 0, None)) };
@@ -314,14 +314,14 @@ impl List {
     }
 
     fn clear(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        let handle = this.handle();
+        let handle = this.object(py)?;
         this.space().operate(py, |tx| list::truncate(tx, handle, 0))?;
         this.0.wrote(py, 0);
         Ok(py.none())
     }
 
     fn to_python(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        snapshot::plain_one(py, this.space(), BlockKind::List, this.handle())
+        snapshot::plain_one(py, this.space(), BlockKind::List, this.object(py)?)
     }
     fn repr(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
         let shown = Self::to_python(this, py).and_then(|plain| plain.repr(py));

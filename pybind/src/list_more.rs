@@ -149,7 +149,7 @@ impl List {
     }
 
     fn fetched(&self, py: Python<'_>) -> Result<Vec<Fetched>> {
-        let handle = self.handle();
+        let handle = self.object(py)?;
         self.space().operate(py, |tx| snapshot::list_items(py, &mut Look::new(self.space()), tx, handle))
     }
     fn as_objects(&self, py: Python<'_>, items: Vec<Fetched>) -> Result<Vec<Object>> {
@@ -164,7 +164,7 @@ impl List {
     pub(crate) fn extend(this: &Instance<Self>, py: Python<'_>, source: &Any) -> Result<Object> {
         this.with_source(py, source, |items| {
             let (plan, drafts) = plan::drafts(py, this.space(), &items, &|number| this.new_item(number))?;
-            let handle = this.handle();
+            let handle = this.object(py)?;
             this.space().operate(py, |tx| {
                 for value in encode_all(py, tx, &plan, &drafts)? {
                     list::push(tx, handle, value)?;
@@ -179,7 +179,7 @@ impl List {
 
     pub(crate) fn get_slice(this: &Instance<Self>, py: Python<'_>, slice: &Any) -> Result<Object> {
         let slice = slice.slice(py)?;
-        let handle = this.handle();
+        let handle = this.object(py)?;
         let items = this.space().operate(py, |tx| {
             let length = list::len(tx, handle)?;
             let (mut items, mut look) = (Vec::new(), Look::new(this.space()));
@@ -207,7 +207,7 @@ impl List {
         }
         self.with_source(py, value, |items| {
             let (plan, drafts) = plan::drafts(py, self.space(), &items, &|number| self.new_item(number))?;
-            let handle = self.handle();
+            let handle = self.object(py)?;
             let (range, change) = self.space().operate(py, |tx| {
                 let range = slice.of(list::len(tx, handle)? as usize);
                 if range.step != 1 && range.count != drafts.len() {
@@ -241,7 +241,7 @@ impl List {
 
     pub(crate) fn delete_slice(&self, py: Python<'_>, index: &Any) -> Result<()> {
         let slice = index.slice(py)?;
-        let handle = self.handle();
+        let handle = self.object(py)?;
         let removed = self.space().operate(py, |tx| {
             let range = slice.of(list::len(tx, handle)? as usize);
             // What is behind the first of them moves, and nothing before.
@@ -270,7 +270,7 @@ impl List {
     }
 
     fn rearrange(&self, py: Python<'_>, arrange: impl Fn(&mut [Value])) -> Result<()> {
-        let handle = self.handle();
+        let handle = self.object(py)?;
         let change = self.space().operate(py, |tx| {
             let before = words(py, tx, handle)?;
             let mut after = memory::copy(py, &before)?;
@@ -286,7 +286,7 @@ impl List {
         if !arguments.positional().is_empty() {
             return Err(Kind::Type.raise(py, "sort() takes no positional arguments"));
         }
-        let handle = this.handle();
+        let handle = this.object(py)?;
         transaction::run(py, this.space(), Limits::default(), |py| {
             let (before, items) = this.space().operate(py, |tx| {
                 let (before, mut look) = (words(py, tx, handle)?, Look::new(this.space()));
@@ -323,7 +323,7 @@ impl List {
     }
 
     pub(crate) fn copy(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        let handle = this.handle();
+        let handle = this.object(py)?;
         let made = this.space().operate(py, |tx| {
             let items = words(py, tx, handle)?;
             let items = copies(py, tx, &items)?;
@@ -377,7 +377,7 @@ impl List {
         if times == 1 {
             return Ok(this.as_any().to_object());
         }
-        let handle = this.handle();
+        let handle = this.object(py)?;
         let change = this.space().operate(py, |tx| {
             if times == 0 {
                 let length = list::len(tx, handle)?;

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use pso_engine::error::Stop;
 use pso_engine::object::{self, list};
-use pso_engine::word::{BlockKind, Value};
+use pso_engine::word::{BlockKind, Handle, Value};
 
 use crate::equal::{self, Verdict};
 use crate::fetch::{Fetched, Look, fetch};
@@ -47,14 +47,15 @@ impl List {
         if named.is_none() && value.native() == Native::Other {
             return self.find_by_asking(py, value, start, stop);
         }
+        let handle = self.object(py)?;
         // Those before what was found that may equal it, too.
         let mut doubtful: Vec<(u64, Fetched)> = Vec::new();
         let found = space.operate(py, |tx| {
             doubtful.clear();
             let mut look = Look::new(space);
             // Bound: an item behind the last is absent, and each that is not has memory.
-            for place in self.places(tx, start, stop)? {
-                let Some(item) = list::get(tx, self.handle(), place)? else { break };
+            for place in Self::places(tx, handle, start, stop)? {
+                let Some(item) = list::get(tx, handle, place)? else { break };
                 let verdict = match named {
                     None => equal::with_object(py, space, tx, item, value)?,
                     Some(named) => equal::with_proxy(tx, item, named)?,
@@ -79,13 +80,13 @@ impl List {
     }
 
     fn find_by_asking(&self, py: Python<'_>, value: &Any, start: isize, stop: isize) -> Result<Option<u64>> {
-        let space = self.space();
+        let (space, handle) = (self.space(), self.object(py)?);
         let (first, items) = space.operate(py, |tx| {
-            let places = self.places(tx, start, stop)?;
+            let places = Self::places(tx, handle, start, stop)?;
             let (first, mut items, mut look) = (places.start, Vec::new(), Look::new(space));
             // Bound: as above.
             for place in places {
-                let Some(item) = list::get(tx, self.handle(), place)? else { break };
+                let Some(item) = list::get(tx, handle, place)? else { break };
                 let item = look.fetch(py, tx, item)?;
                 memory::push(py, &mut items, item)?;
             }
@@ -100,8 +101,8 @@ impl List {
     }
 
     /// The places between two bounds. Negative ones count from the end; what is behind that is among the places.
-    fn places(&self, tx: &mut Tx, start: isize, stop: isize) -> Result<Range<u64>, Stop> {
-        let length = if start < 0 || stop < 0 { list::len(tx, self.handle())? } else { 0 };
+    fn places(tx: &mut Tx, handle: Handle, start: isize, stop: isize) -> Result<Range<u64>, Stop> {
+        let length = if start < 0 || stop < 0 { list::len(tx, handle)? } else { 0 };
         let clip = |bound: isize| match bound {
             ..0 => length.saturating_sub(bound.unsigned_abs() as u64),
             _ => bound as u64,
@@ -138,7 +139,7 @@ impl List {
     }
 
     pub(crate) fn remove(this: &Instance<Self>, py: Python<'_>, value: &Any) -> Result<Object> {
-        let handle = this.handle();
+        let handle = this.object(py)?;
         // Comparing may run Python code, so finding and removing are two operations of one transaction.
         let removed = transaction::run(py, this.space(), Limits::default(), |py| {
             let Some(place) = this.find(py, value, 0, isize::MAX)? else { return Ok(py.bool(false)) };
@@ -168,12 +169,12 @@ impl List {
                 if let Some(result) = this.decide(py, met, &[], comparison)? {
                     return Ok(result);
                 }
-                let both = [(BlockKind::List, this.handle()), (BlockKind::List, other.handle())];
+                let both = [(BlockKind::List, this.object(py)?), (BlockKind::List, other.object(py)?)];
                 let copies = snapshot::plain(py, space, &both)?;
                 return copies[0].compare(py, &copies[1], comparison);
             }
-            let there = snapshot::plain_one(py, other.space(), BlockKind::List, other.handle())?;
-            return snapshot::plain_one(py, space, BlockKind::List, this.handle())?.compare(py, &there, comparison);
+            let there = snapshot::plain_one(py, other.space(), BlockKind::List, other.object(py)?)?;
+            return snapshot::plain_one(py, space, BlockKind::List, this.object(py)?)?.compare(py, &there, comparison);
         }
         if other.native_base() != Native::List {
             return Ok(py.not_implemented());
@@ -186,12 +187,12 @@ impl List {
                 return Ok(result);
             }
         }
-        snapshot::plain_one(py, space, BlockKind::List, this.handle())?.compare(py, other, comparison)
+        snapshot::plain_one(py, space, BlockKind::List, this.object(py)?)?.compare(py, other, comparison)
     }
 
     /// With a plain list. The items that were looked at are kept, for whoever lets go of one may run its finalizer: until the attempt is over.
     fn meet_plain(&self, py: Python<'_>, other: &Any, others: &mut Vec<Object>, comparison: Comparison) -> Result<Met> {
-        let (space, handle) = (self.space(), self.handle());
+        let (space, handle) = (self.space(), self.object(py)?);
         space.operate(py, |tx| {
             if comparison.is_by_equality() && list::len(tx, handle)? != other.list_len() as u64 {
                 return Ok(Met::Differ);
@@ -222,7 +223,7 @@ impl List {
 
     /// With a list of the same space.
     fn meet_list(&self, py: Python<'_>, other: &Self, comparison: Comparison) -> Result<Met> {
-        let (space, one, two) = (self.space(), self.handle(), other.handle());
+        let (space, one, two) = (self.space(), self.object(py)?, other.object(py)?);
         space.operate(py, |tx| {
             if one == two || comparison.is_by_equality() {
                 let order = list::len(tx, one)?.cmp(&list::len(tx, two)?);

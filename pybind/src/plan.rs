@@ -11,7 +11,7 @@
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
-use pso_engine::error::{Stale, Stop};
+use pso_engine::error::Stop;
 use pso_engine::object::key::Key;
 use pso_engine::object::{bytes, dict, float, int, list, text, tuple};
 use pso_engine::word::{Handle, Value};
@@ -297,13 +297,9 @@ impl<'a> Maker<'a> {
 
     fn add_proxy(&self, py: Python<'_>, object: &Any, place: Option<usize>) -> Result<Draft> {
         match proxy::of(self.space.interpreter(), object) {
-            // From before the space was closed and opened again, and gone by then: its memory may be there, and go any time.
-            Some((space, handle))
-                if space.as_any().is(self.space.as_any()) && !proxy::is_held(self.space.interpreter(), object) =>
-            {
-                Err(self.space.stopped(py, Stop::Stale(Stale { handle })))
-            }
             Some((space, handle)) if space.as_any().is(self.space.as_any()) => {
+                // From before the space was closed and opened again: it may be gone, and if its memory is there that may go any time.
+                proxy::hold_anew(py, self.space.interpreter(), object)?;
                 Ok(Draft::Shared { handle, _proxy: object.to_object() })
             }
             Some(_) => {

@@ -23,6 +23,7 @@ use crate::transaction::{Counter, Growth};
 
 /// The common part. Held without a collector's help: a proxy refers to its space, and a space to no proxy.
 pub struct Proxy<T: Class> {
+    kind: BlockKind,
     space: Own<Space>,
     handle: Handle,
     /// Keeps the object. The root needs nobody.
@@ -38,9 +39,15 @@ pub struct Proxy<T: Class> {
 
 impl<T: Class> Proxy<T> {
     /// The part of a proxy of `handle`.
-    pub fn new(space: Own<Space>, identity: Identity<u64, T>, handle: Handle, held: Option<Held>) -> Self {
+    pub fn new(
+        kind: BlockKind,
+        space: Own<Space>,
+        identity: Identity<u64, T>,
+        handle: Handle,
+        held: Option<Held>,
+    ) -> Self {
         let held = RefCell::new(held);
-        Self { space, handle, held, identity, size: None, iterators: Cell::new(0), writes: Cell::new(0) }
+        Self { kind, space, handle, held, identity, size: None, iterators: Cell::new(0), writes: Cell::new(0) }
     }
     /// The same with an eye on its size.
     pub fn with_size(self) -> Self {
@@ -51,10 +58,36 @@ impl<T: Class> Proxy<T> {
     pub fn space(&self) -> &Instance<Space> {
         &self.space
     }
-    /// What it names.
+    /// What it names, there or not: to compare, or to say.
     #[inline]
     pub fn handle(&self) -> Handle {
         self.handle
+    }
+    /// The same, to work with it: it is held by now. (Where the space was closed and opened again, or a child of a fork has not come to hold what its parent did, the proxies of before may hold nothing; and
+    /// what is taken out of an object that may be garbage may be freed, whoever takes hold of it.)
+    #[inline]
+    pub fn object(&self, py: Python<'_>) -> Result<Handle> {
+        if self.space.has_names_in_doubt() {
+            self.hold_anew(py)?;
+        }
+        Ok(self.handle)
+    }
+    /// Holds what it names, unless it does, or needs not to (the root).
+    #[inline]
+    pub fn hold_anew(&self, py: Python<'_>) -> Result<()> {
+        if self.is_held() || self.space.is_root(self.handle) {
+            return Ok(());
+        }
+        self.take_up_anew(py)
+    }
+    #[cold]
+    #[inline(never)]
+    fn take_up_anew(&self, py: Python<'_>) -> Result<()> {
+        // Another thread of the interpreter may have been faster.
+        if let Keep::Held(held) = take_up(py, &self.space, self.kind, self.handle, None)? {
+            self.keep(Some(held));
+        }
+        Ok(())
     }
     /// Whether it holds its object.
     #[inline]
@@ -158,7 +191,8 @@ impl<T: Class> Proxy<T> {
             return Ok(None);
         }
         // Whether it is there is asked of whoever loads it. First: the child of a fork finds its place by this.
-        let held = self.space.operate(py, |tx| self.space.hold(tx, self.handle))?;
+        let handle = self.object(py)?;
+        let held = self.space.operate(py, |tx| self.space.hold(tx, handle))?;
         let keeper = self.space.keeper();
         let is_out = |export| keeper.is_out(export);
         if let Some(export) = self.space.exports.borrow().lasting(self.handle, is_out) {
@@ -267,6 +301,18 @@ pub fn is_held(interpreter: &Interpreter, object: &Any) -> bool {
         return list.proxy().is_held();
     }
     types.queue.cast(object).is_some_and(|queue| queue.proxy().is_held())
+}
+
+/// Has a proxy of this interpreter hold its object, unless it does.
+pub fn hold_anew(py: Python<'_>, interpreter: &Interpreter, object: &Any) -> Result<()> {
+    let types = &interpreter.types;
+    if let Some(dict) = types.dict.cast(object) {
+        return dict.proxy().hold_anew(py);
+    }
+    if let Some(list) = types.list.cast(object) {
+        return list.proxy().hold_anew(py);
+    }
+    types.queue.cast(object).map_or(Ok(()), |queue| queue.proxy().hold_anew(py))
 }
 
 /// What can be shared, for messages.

@@ -72,7 +72,7 @@ impl Queue {
 
     /// A proxy, for the space that makes it.
     pub fn new(space: Own<Space>, identity: Identity<u64, Self>, handle: Handle, held: Option<Held>) -> Self {
-        Self(Proxy::new(space, identity, handle, held))
+        Self(Proxy::new(BlockKind::Queue, space, identity, handle, held))
     }
     /// The common part.
     #[inline]
@@ -168,7 +168,7 @@ impl Queue {
         this.put_item(py, item.unwrap_or(&none), Patience::No)
     }
     fn put_item(&self, py: Python<'_>, item: &Any, patience: Patience) -> Result<Object> {
-        let (space, handle) = (self.0.space(), self.0.handle());
+        let (space, handle) = (self.0.space(), self.0.object(py)?);
         let (plan, draft) = plan::draft(py, space, item, &|| "item of a queue".to_owned())?;
         let done = self.wait(py, patience, |tx| {
             // Room first: what is made for an item that does not go in would be garbage.
@@ -194,7 +194,7 @@ impl Queue {
         this.get_item(py, Patience::No)
     }
     fn get_item(&self, py: Python<'_>, patience: Patience) -> Result<Object> {
-        let handle = self.0.handle();
+        let handle = self.0.object(py)?;
         let got: Option<Fetched> = self.wait(py, patience, |tx| match queue::try_get(tx, handle)? {
             Some(value) => {
                 let fetched = fetch_to_remove(py, self.0.space(), tx, value)?;
@@ -219,7 +219,7 @@ impl Queue {
     }
 
     fn size_and_room(&self, py: Python<'_>) -> Result<(u64, u64)> {
-        let handle = self.0.handle();
+        let handle = self.0.object(py)?;
         self.0.space().operate(py, |tx| Ok((queue::len(tx, handle)?, queue::capacity(tx, handle)?)))
     }
     fn qsize(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {

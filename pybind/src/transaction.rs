@@ -415,11 +415,15 @@ impl Attempts<'_> {
         }
     }
 
-    /// The body raised by itself: nothing of the attempt stays, and the exception goes on.
+    /// The body raised by itself: nothing of the attempt stays, and the exception goes on; or the body is run again with its age.
     fn fail(&self, py: Python<'_>, raised: Raised) -> Outcome {
         let (raised, conflict) = self.space.interpreter().errors.is_conflict(py, raised);
         if let Some(mut member) = self.transaction.member.take() {
-            member.participant.abort();
+            if conflict {
+                member.participant.abandon();
+            } else {
+                member.participant.abort();
+            }
             self.transaction.member.set(Some(member));
         }
         self.transaction.set_stop(Stop::Conflict);

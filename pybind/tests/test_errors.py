@@ -450,3 +450,27 @@ def test_what_is_closed_or_gone_can_be_named_in_messages(names):
         assert re.fullmatch(rf"<pso\.{name} 0x[0-9a-f]+ of a closed space>", f"{proxy}"), repr(proxy)
         with pytest.raises(pso.SpaceClosedError):
             proxy.to_python() if name != "Queue" else proxy.qsize()
+
+
+def test_a_body_that_raises_conflict_error_keeps_what_it_has_lost(space):
+    """The danger: it begins anew each time, and others, who are faster, overtake it for ever."""
+    root, attempts = space.root, []
+    root["x"] = 0
+
+    def overtake():
+        # It waits where the other one has what it has read.
+        with contextlib.suppress(pso.TransactionTimeout):
+            space.run(lambda: root.update(x=root["x"] + 1), timeout=0.05)
+
+    def body():
+        seen = root["x"]
+        attempts.append(seen)
+        if len(attempts) % 2:
+            raise pso.ConflictError
+        thread = threading.Thread(target=overtake)
+        thread.start()
+        thread.join(10)
+        root["y"] = seen
+
+    space.run(body, retries=100)
+    assert 20 <= len(attempts) < 50 and space.fsck() == []

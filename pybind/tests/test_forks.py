@@ -182,3 +182,45 @@ def test_a_child_that_no_handler_has_told_collects_and_closes_by_itself(space):
     assert in_child_without_handlers(space.close) == 0
     loop(space)
     assert space.collect() > 0
+
+
+def test_a_child_that_could_not_hold_what_its_parent_did_holds_what_it_works_with():
+    """The danger: its proxies hold nothing for good, and what it takes out of an object that its parent has dropped is freed under its hands."""
+    space = pso.create(size="4M")
+    kept, filling = [space.List([space.List([1])])], space.List()
+    (told, tell), (heard, say) = os.pipe(), os.pipe()
+
+    def wait_for_the_other(write, read):
+        assert os.write(write, b"1") and os.read(read, 1)
+
+    def fork():
+        pid = os.fork()
+        if pid:
+            assert os.read(told, 1)
+            filling.clear()
+            space.collect()
+            wait_for_the_other(say, told)
+            kept.clear()
+            gc.collect()
+            space.collect()
+            os.write(say, b"1")
+        return pid
+
+    def child():
+        with pytest.raises(pso.ArenaFull):
+            len(kept[0])
+        wait_for_the_other(tell, heard)
+        assert len(kept[0]) == 1
+        wait_for_the_other(tell, heard)
+        inner = kept[0][0]
+        space.root["inner"] = inner
+        assert inner == [1] and kept == [[[1]]] and space.fsck() == []
+
+    # There is no room for what the child needs to come.
+    with pytest.raises(pso.ArenaFull):
+        while True:
+            filling.append(bytes(50_000))
+    assert children.in_child(child, fork) == 0
+    space.collect()
+    assert space.root == {"inner": [1]} and space.fsck() == []
+    space.close()

@@ -299,8 +299,13 @@ pub fn give_back_if_empty<P: Platform>(
     state: SuperblockState,
     class: SizeClass,
 ) -> bool {
-    let newest = superblock.newest_if_all_free(arena, class, state.generation);
-    let given = newest.is_some_and(|newest| superblock.release(arena, state, newest));
+    let carved = superblock.carved(arena);
+    // More than half a turn: one of the two words is damaged, and what comes next could be a generation that was given out before.
+    if state.generation.wrapping_sub(carved) & Handle::GENERATION_MASK > Handle::GENERATION_MASK / 2 {
+        return false;
+    }
+    let newest = superblock.newest_if_all_free(arena, class, carved);
+    let given = newest.is_some_and(|newest| superblock.release(arena, state, carved, newest));
     if given {
         supply::note_returned(arena, superblock.number);
     }
@@ -383,13 +388,16 @@ fn full<P: Platform>(arena: &Arena<P>, payload_words: u64) -> Full {
 fn carve<P: Platform>(arena: &Arena<P>, owner: ParticipantId, class: SizeClass, number: u64) -> Option<()> {
     let superblock = Superblock::at(arena.layout(), number)?;
     let claimed = superblock.state(arena)?;
+    // Untouched, its memory is zero.
+    let generation = if claimed.is_untouched() { 0 } else { claimed.generation };
     for index in 0..class.blocks(arena.layout().geometry()) {
         arena.platform().retype(superblock.block(class, index), BLOCK_HEADER_WORDS, WordKind::Atomic);
         if !claimed.is_untouched() {
             // Relaxed: the AcqRel of the change below publishes them; until then nobody looks into the superblock.
-            arena.platform().store(superblock.block(class, index), free_word(claimed.generation), Relaxed);
+            arena.platform().store(superblock.block(class, index), free_word(generation), Relaxed);
         }
     }
+    superblock.set_carved(arena, generation);
     superblock.set_fresh(arena, 0);
     superblock.forget_many_names(arena);
     superblock.take_hints(arena);

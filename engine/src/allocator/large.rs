@@ -85,9 +85,15 @@ pub fn dismantle<P: Platform>(arena: &Arena<P>, head: &Superblock, state: Superb
             supply::note_returned(arena, tail.number);
         }
     }
-    if head.release(arena, taken, generation) {
+    if head.release(arena, taken, begun(generation), generation) {
         supply::note_returned(arena, head.number);
     }
+}
+
+/// From where on generations of a run are told apart whose block is FREE in `generation`. It was used once, so that of its head is near; half a turn tells which is the later one
+/// also where damage has changed the head's.
+pub fn begun(generation: u64) -> u64 {
+    generation.wrapping_sub(Handle::GENERATION_MASK / 2) & Handle::GENERATION_MASK
 }
 
 /// True if the tail belongs to a run whose head is complete.

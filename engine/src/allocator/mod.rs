@@ -127,10 +127,13 @@ fn is_small_inside<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
 
 /// The full check, for handles that come from outside: also that a block starts there.
 pub fn check_fully<P: Platform>(arena: &Arena<P>, handle: Handle) -> Result<BlockState, Stop> {
-    match locate(arena, handle.block()) {
-        Some(_) => check_state(arena, handle),
-        None => Err(Stale { handle }.into()),
-    }
+    let Some((superblock, seen, _)) = locate(arena, handle.block()) else { return Err(Stale { handle }.into()) };
+    check_state(arena, handle).map_err(|stop| {
+        // Nobody may hold the block, and the superblock be another one by now: then it was no state that was read.
+        arena.platform().fence(Acquire);
+        let is_damage = matches!(stop, Stop::Corrupt(_)) && superblock.state(arena) == Some(seen);
+        if is_damage { stop } else { Stale { handle }.into() }
+    })
 }
 
 /// The header of the superblock of a block, if it cannot be read. `None`: it can, or the superblock is quarantined.

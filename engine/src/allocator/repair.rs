@@ -384,7 +384,7 @@ fn take_apart<P: Platform>(
             give_back(arena, &tail, found, Pages::Backed, report);
         }
     }
-    if head.release(arena, state, generation) {
+    if head.release(arena, state, large::begun(generation), generation) {
         supply::note_returned(arena, head.number);
         report(Mend::GivenBack { superblock: head.number });
     }

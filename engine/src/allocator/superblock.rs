@@ -12,6 +12,7 @@
 //! word 2  hints: bit g says that a block of group g may be FREE. Anybody sets bits, the owner takes them
 //! word 3  not 0: a block of many names was made here since the superblock was carved. Written by the owner
 //! word 4  witness: index of a block that was in use when somebody last looked whether all are FREE. A hint
+//! word 5  carved: the generation that its blocks began with, if it is Small. Written by the owner
 //! ```
 //! The generation rises with every change of word 0, so that whoever slept fails its compare-exchange. It is also the
 //! floor of the generations of blocks: a superblock that becomes Unused takes a generation above those of all its
@@ -140,13 +141,10 @@ pub fn is_quarantined(word: u64) -> bool {
     word & ((1 << GENERATION_SHIFT) - 1) == QUARANTINED
 }
 
-/// How far a generation may lie behind that of its superblock: what a block is carved with is one less, what damage leaves is anything.
-const BEHIND: u64 = 1 << 16;
-
-/// The later of two generations of a superblock whose own is `floor`. They wrap, and a block that is used again and again runs ahead of its
-/// superblock by as many uses: all but a few of a turn lie ahead.
-fn later_generation(floor: u64, a: u64, b: u64) -> u64 {
-    let ahead = |generation: u64| generation.wrapping_sub(floor).wrapping_add(BEHIND) & Handle::GENERATION_MASK;
+/// The later of two generations of a superblock or its blocks that have risen since `begun`. They wrap: a block rises with each use, a superblock with each change of its owner, and
+/// neither comes round while the other stays.
+fn later_generation(begun: u64, a: u64, b: u64) -> u64 {
+    let ahead = |generation: u64| generation.wrapping_sub(begun) & Handle::GENERATION_MASK;
     if ahead(b) >= ahead(a) { b } else { a }
 }
 
@@ -222,10 +220,9 @@ impl Superblock {
         arena.platform().load_optimistic(self.first) != 0
     }
 
-    /// Makes it Unused, its pages there, if the state still is `from`, with a generation above `from`'s and not below `newest_block`.
-    pub fn release<P: Platform>(&self, arena: &Arena<P>, from: SuperblockState, newest_block: u64) -> bool {
-        let newest =
-            SuperblockState { generation: later_generation(from.generation, from.generation, newest_block), ..from };
+    /// Makes it Unused, its pages there, if the state still is `from`, with a generation above `from`'s and above `newest_block`, which have risen since `begun`.
+    pub fn release<P: Platform>(&self, arena: &Arena<P>, from: SuperblockState, begun: u64, newest_block: u64) -> bool {
+        let newest = SuperblockState { generation: later_generation(begun, from.generation, newest_block), ..from };
         // A block's generation may have wrapped to 0: never back to "untouched".
         let generation = newest.next_generation().max(2);
         self.exchange(arena, from, SuperblockState { generation, owner: None, used_for: Use::Unused(Pages::Backed) })
@@ -327,15 +324,27 @@ impl Superblock {
         self.first.offset(index * class.words())
     }
 
+    /// The generation that its blocks began with.
+    pub fn carved<P: Platform>(&self, arena: &Arena<P>) -> u64 {
+        // Relaxed: whoever sees the class has acquired what was stored before. Masked: damage may have made it anything.
+        arena.platform().load(self.header.offset(5), Relaxed) & Handle::GENERATION_MASK
+    }
+
+    /// Says what they begin with. By the owner, who is carving it.
+    pub fn set_carved<P: Platform>(&self, arena: &Arena<P>, generation: u64) {
+        // Relaxed: published with the change of the state.
+        arena.platform().store(self.header.offset(5), generation, Relaxed);
+    }
+
     /// Looks at all blocks that were ever used: `None` if one is in use (or damaged), else the newest generation of any.
     ///
     /// Begins with the one that was in use the last time: where blocks are freed one by one, each is looked at a few times in all.
-    pub fn newest_if_all_free<P: Platform>(&self, arena: &Arena<P>, class: SizeClass, floor: u64) -> Option<u64> {
+    pub fn newest_if_all_free<P: Platform>(&self, arena: &Arena<P>, class: SizeClass, carved: u64) -> Option<u64> {
         let used = self.fresh(arena, class.blocks(arena.layout().geometry()));
         let witness = self.header.offset(4);
         // Relaxed: where to begin is all the same.
         let begin = arena.platform().load(witness, Relaxed).min(used);
-        let mut newest = floor;
+        let mut newest = carved;
         for index in (begin..used).chain(0..begin) {
             // Acquire: pairs with the Release of the free. Its last user is done before somebody carves the memory anew.
             let word = arena.platform().load(self.block(class, index), Acquire);
@@ -345,7 +354,7 @@ impl Superblock {
                 }
                 return None;
             };
-            newest = later_generation(floor, newest, generation);
+            newest = later_generation(carved, newest, generation);
         }
         Some(newest)
     }
@@ -407,18 +416,16 @@ mod tests {
             let state = SuperblockState { generation, owner: None, used_for: Use::Unused(Pages::Backed) };
             prop_assert!(state.next_generation() >= 2);
             prop_assert_ne!(state.next_generation(), generation);
-            let later = later_generation(generation, generation, block);
-            prop_assert!(later == generation || later == block);
-            prop_assert_eq!(later_generation(generation, later, generation), later);
+            prop_assert_eq!(later_generation(generation, generation, block), block, "all that is not the beginning is later");
         }
 
+        /// Whichever of the two has risen further, and wherever they began.
         #[test]
-        fn a_block_may_be_nearly_a_turn_ahead(floor in 0u64..1 << 24, uses in 0u64..(1 << 24) - BEHIND, more in 0u64..1 << 16) {
-            let after = |uses: u64| (floor + uses) & Handle::GENERATION_MASK;
-            let further = (uses + more).min((1 << 24) - 1 - BEHIND);
-            prop_assert_eq!(later_generation(floor, after(uses), after(further)), after(further));
-            prop_assert_eq!(later_generation(floor, after(further), after(uses)), after(further));
-            prop_assert_eq!(later_generation(floor, floor, (floor + (1 << 24) - 1) & Handle::GENERATION_MASK), floor);
+        fn what_has_risen_further_is_later(begun in 0u64..1 << 24, uses in 0u64..1 << 24, changes in 0u64..1 << 24) {
+            let after = |steps: u64| (begun + steps) & Handle::GENERATION_MASK;
+            let further = after(uses.max(changes));
+            prop_assert_eq!(later_generation(begun, after(uses), after(changes)), further);
+            prop_assert_eq!(later_generation(begun, after(changes), after(uses)), further);
         }
 
         #[test]

@@ -76,6 +76,8 @@ pub(super) fn condemn_marked<P: Platform>(arena: &Arena<P>, handle: Handle, cycl
     {
         match platform.compare_exchange(mark_word(handle), word, new, Relaxed, Relaxed) {
             Ok(_) => return true,
+            // As in `recolour`.
+            Err(0) => return false,
             Err(now) => word = now,
         }
     }

@@ -1,5 +1,7 @@
 //! One collection, in steps of some tens of microseconds, from its begin to its end.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use super::colour::{colour, has_many_names, is_condemned};
 use super::doubt::Place;
 use super::role::{Patience, Role, Seat, is_in_use};
@@ -108,6 +110,9 @@ impl Collection {
         let is_over = self.has_to_end() || !admits && self.go_on(seat, roots);
         seat.leave();
         if is_over {
+            if !self.has_to_end() {
+                self.role.note_end(seat);
+            }
             self.close(seat);
             return Step::Over(Collected { damage: self.tracer.damage, ..self.collected });
         }
@@ -281,6 +286,10 @@ impl Collection {
                 && self.role.right().may_retire(seat, handle)
                 && reclamation::retire_whole(arena, seat.slot, seat.id, handle)
             {
+                // RETIRED before the stamp: whoever begins at a later one finds it so. It ended with an exchange.
+                if !P::EXCHANGE_IS_FENCE {
+                    arena.platform().fence(SeqCst);
+                }
                 seat.limbo.push(arena, reclamation::stamp(arena), handle, true);
             }
         });

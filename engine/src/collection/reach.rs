@@ -71,7 +71,7 @@ fn step<P: Platform>(
     };
     // What is PRIVATE after T0 was made since.
     let kind = match allocator::check(arena, handle).map(|state| (state.phase, state.kind)) {
-        Ok((BlockPhase::Live, kind)) if can_be_named(kind) => kind,
+        Ok((BlockPhase::Live, kind)) if kind.can_be_named() => kind,
         Ok((BlockPhase::Retired, kind @ (BlockKind::Tuple | BlockKind::DictEntry | BlockKind::DictBucket)))
             if retired == Retired::Followed && !has_many_names(arena, handle, kind) =>
         {
@@ -97,11 +97,6 @@ fn step<P: Platform>(
         BlockKind::DictBucket if retired == Retired::Followed => Some((handle, kind)),
         _ => None,
     }
-}
-
-/// Whether a value can name such a block.
-pub(super) const fn can_be_named(kind: BlockKind) -> bool {
-    !matches!(kind, BlockKind::None | BlockKind::Log | BlockKind::Holds)
 }
 
 /// Calls `visit` with the values of some cells of an array, and where they stand. Gives the number of the first that is left, if there is one.
@@ -132,7 +127,7 @@ pub(super) fn each_word<P: Platform>(
     visit: &mut impl FnMut(WordAddress, u64),
 ) -> Result<(), Stop> {
     let platform = arena.platform();
-    if !can_be_named(kind) {
+    if !kind.can_be_named() {
         return Err(damaged_state(arena, handle).into());
     }
     // Acquire, in the loads: what the word names is seen, and what its committer shaded before he stored it.

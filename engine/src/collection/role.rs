@@ -13,15 +13,19 @@ use crate::word::{BlockPhase, Colour, Cycle, Handle, ParticipantId};
 /// In the word that says who collects, beside the claim: nobody is at it just now, and others may begin anew.
 const RESTS: u64 = 1 << 62;
 
-/// In the same line, behind it and since when nothing was heard: the number of the collection that somebody wants to help with; and the large object that whoever
-/// collects is at.
+/// In the same line, behind it and since when nothing was heard: the number of the collection that somebody wants to help with; the large object that whoever
+/// collects is at; and the number of the last collection that came to its end.
 const WANTED: u64 = 2;
 const LARGE: u64 = 3;
+const ENDED: u64 = 4;
+/// How often the time for which others leave one who rests doubles at most: from half a second to 16 of them.
+const MOST_DOUBLINGS: u64 = 5;
 
 /// How long whoever wants to collect leaves a collection to somebody else who lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// Who lets it rest, in ns.
+    /// Who lets it rest, in ns; twice as long for each that was begun since one came to its end. Each begins from the beginning: if none were left time, none would end where several
+    /// do a little now and then.
     pub rests_ns: u64,
     /// Who has gone no step further, in ns.
     pub silent_ns: u64,
@@ -171,7 +175,7 @@ impl Role {
         // Acquire: pairs with the release of the last collector.
         let seen = platform.load(word, Acquire);
         let cycle = Cycle::unpack(seen);
-        if cycle.under_way && !may_be_taken(seat.arena, patience, is_dead) {
+        if cycle.under_way && !may_be_taken(seat.arena, cycle.number, patience, is_dead) {
             return None;
         }
         let role = Self { claim: seat.claim.pack(), right: Right::new(cycle.next()), help: Help::NotYet };
@@ -258,12 +262,19 @@ impl Role {
         }
     }
 
-    /// Ends it.
+    /// Ends it, finished or not.
     pub fn close<P: Platform>(&mut self, seat: &Seat<'_, P>) {
         if self.is_mine(seat) {
             // Lost: somebody has taken over.
             self.exchange(seat, Cycle { number: self.cycle(), under_way: false, helped: false });
         }
+    }
+
+    /// It has come to its end.
+    pub fn note_end<P: Platform>(&self, seat: &Seat<'_, P>) {
+        let ended = seat.arena.layout().hot(HotWord::Collector).offset(ENDED);
+        // Relaxed: it decides only how soon others take over.
+        seat.arena.platform().store(ended, self.cycle(), Relaxed);
     }
 
     /// What others make of it decides only how soon they take over.
@@ -280,11 +291,21 @@ pub(super) fn is_in_use<P: Platform>(arena: &Arena<P>, handle: Handle) -> bool {
         .is_ok_and(|state| state.phase == BlockPhase::Live && has_many_names(arena, handle, state.kind))
 }
 
-fn may_be_taken<P: Platform>(arena: &Arena<P>, patience: Patience, is_dead: impl FnOnce(Claim) -> bool) -> bool {
+fn may_be_taken<P: Platform>(
+    arena: &Arena<P>,
+    cycle: u64,
+    patience: Patience,
+    is_dead: impl FnOnce(Claim) -> bool,
+) -> bool {
     let (platform, word) = (arena.platform(), arena.layout().hot(HotWord::Collector));
     // Relaxed: see `say`.
     let holder = platform.load(word, Relaxed);
     let silent_ns = platform.coarse_ns().saturating_sub(platform.load(word.offset(1), Relaxed));
-    let rests = holder & RESTS != 0 && silent_ns >= patience.rests_ns;
-    rests || silent_ns >= patience.silent_ns || Claim::unpack(holder & !RESTS).is_some_and(is_dead)
+    let waited_enough = if holder & RESTS != 0 {
+        let in_vain = cycle.saturating_sub(platform.load(word.offset(ENDED), Relaxed)).saturating_sub(1);
+        silent_ns >= patience.rests_ns << in_vain.min(MOST_DOUBLINGS)
+    } else {
+        silent_ns >= patience.silent_ns
+    };
+    waited_enough || Claim::unpack(holder & !RESTS).is_some_and(is_dead)
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use super::colour::{has_many_names, is_condemned, recolour};
 use super::doubt::{Place, damaged_state};
 use super::passes::Collection;
-use super::reach::{can_be_named, each_word};
+use super::reach::each_word;
 use super::role::{Seat, is_in_use};
 use crate::allocator;
 use crate::arena::Arena;
@@ -123,7 +123,7 @@ impl Collection {
             self.show_life_now_and_then(seat, &mut found);
             // What an attempt made that did not commit is still named, and its memory may be nobody's.
             match allocator::check_fully(seat.arena, held) {
-                Ok(state) if can_be_named(state.kind) => self.reach(seat, held.raw()),
+                Ok(state) if state.kind.can_be_named() => self.reach(seat, held.raw()),
                 Ok(_) => lost = Some(damaged_state(seat.arena, held)),
                 Err(Stop::Corrupt(corrupt)) => lost = Some(*corrupt),
                 Err(_) => lost = lost.or_else(|| allocator::lost_by_header(seat.arena, held)),

@@ -21,9 +21,10 @@ pub struct Damped {
 
 impl Policy for Damped {
     fn meet_running(&self, me: &Contender, owner: &Contender) -> Verdict {
-        let durations_ns = self.theta_durations * me.mean_duration_ns.max(owner.mean_duration_ns);
+        // Words of others may hold anything.
+        let durations_ns = self.theta_durations.saturating_mul(me.mean_duration_ns.max(owner.mean_duration_ns));
         let theta = self.theta_ticks.max(durations_ns / TICK_NS);
-        if me.priority.tick().0 + theta < owner.priority.tick().0 { Verdict::Stop } else { Verdict::Wait }
+        if me.priority.tick().0.saturating_add(theta) < owner.priority.tick().0 { Verdict::Stop } else { Verdict::Wait }
     }
 
     fn meet_waiting(&self, me: &Contender, owner: &Contender) -> Verdict {
@@ -51,6 +52,14 @@ mod tests {
         let long = Contender { mean_duration_ns: 5 * TICK_NS, ..contender(30, false) };
         assert_eq!(POLICY.meet_running(&contender(10, false), &long), Verdict::Wait);
         assert_eq!(POLICY.meet_running(&contender(10, false), &contender(51, false)), Verdict::Stop);
+    }
+
+    /// What somebody else's words say is not to be trusted.
+    #[test]
+    fn words_that_cannot_be_stop_nobody() {
+        let endless = Contender { mean_duration_ns: u64::MAX, ..contender(1_000, false) };
+        assert_eq!(POLICY.meet_running(&contender(10, false), &endless), Verdict::Wait);
+        assert_eq!(POLICY.meet_running(&contender(u64::from(u32::MAX), false), &endless), Verdict::Wait);
     }
 
     #[test]

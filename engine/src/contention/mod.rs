@@ -12,7 +12,7 @@
 //! 3. Whoever was stopped lets its stopper finish first, for [`Limits::restart_ns`] at most; an irrevocable one until it is through, unless
 //!    [`Limits::visible_attempts`] are lost.
 //! 4. The dead are cleared away by whoever meets them.
-//! 5. Whoever has lost [`Limits::privileged_attempts`] attempts asks for the privilege token; the one attempt that has it stops whoever is in its way and is stopped by nobody, or, where it
+//! 5. Whoever has lost [`Limits::privileged_attempts`] attempts (or was passed so often in the second row) asks for the privilege token; the one attempt that has it stops whoever is in its way and is stopped by nobody, or, where it
 //!    can run again, only if it shows no sign of life for [`Limits::lease_ns`] ([`Contender::privilege_over`]). Whoever cannot have it reads visibly after [`Limits::visible_attempts`].
 
 mod backoff;

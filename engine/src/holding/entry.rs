@@ -1,6 +1,6 @@
 //! Entries and pieces as they stand in the arena, and walks over them.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use crate::allocator;
 use crate::arena::Arena;
@@ -17,7 +17,9 @@ const TAG_MASK: u64 = 15;
 const PUT_OFF_TAG: u64 = 8;
 const EXPORT_TAG: u64 = 12;
 const LEAVING_TAG: u64 = 14;
-const _: () = assert!(Handle::TAG != PUT_OFF_TAG && Handle::TAG != EXPORT_TAG && Handle::TAG != LEAVING_TAG);
+const EXPIRING_TAG: u64 = 10;
+const _: () = assert!(Handle::TAG != PUT_OFF_TAG && Handle::TAG != EXPORT_TAG);
+const _: () = assert!(Handle::TAG != LEAVING_TAG && Handle::TAG != EXPIRING_TAG);
 
 /// What the first word of an entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub enum Content {
     PutOff(Handle),
     /// Pickled; void once its ticket is 0.
     Exported(Handle),
+    /// The same, of a process that is leaving or gone: kept, whatever its ticket says.
+    Expiring(Handle),
     /// Nothing of ours writes this.
     Damaged(u64),
 }
@@ -47,6 +51,7 @@ impl Content {
             LEAVING_TAG => Self::Leaving(handle),
             PUT_OFF_TAG => Self::PutOff(handle),
             EXPORT_TAG => Self::Exported(handle),
+            EXPIRING_TAG => Self::Expiring(handle),
             _ => Self::Damaged(word),
         }
     }
@@ -60,6 +65,7 @@ impl Content {
             Self::Leaving(handle) => handle.raw() & !TAG_MASK | LEAVING_TAG,
             Self::PutOff(handle) => handle.raw() & !TAG_MASK | PUT_OFF_TAG,
             Self::Exported(handle) => handle.raw() & !TAG_MASK | EXPORT_TAG,
+            Self::Expiring(handle) => handle.raw() & !TAG_MASK | EXPIRING_TAG,
             Self::Damaged(word) => word,
         }
     }
@@ -109,6 +115,19 @@ impl Entry {
         self.set(arena, Content::Empty);
     }
 
+    /// What an entry that is about to be emptied has kept to this moment, and keeps until then. An export anybody may take out, and let go of, and it may be freed and its memory become another
+    /// object: so it keeps the object whatever its ticket says, first, and has kept nothing if that is gone.
+    fn keep_to_the_end<P: Platform>(self, arena: &Arena<P>) -> Option<Handle> {
+        let (Content::Exported(handle) | Content::Expiring(handle)) = self.content(arena) else {
+            return self.held(arena);
+        };
+        self.set(arena, Content::Expiring(handle));
+        // Whoever looks for what is in use after the ticket has gone finds the word; or the ticket is seen to be gone.
+        arena.platform().fence(SeqCst);
+        // Acquire: pairs with the compare-exchange of whoever took it out.
+        (arena.platform().load(self.ticket(), Acquire) != 0).then_some(handle)
+    }
+
     /// The handle that it keeps in use.
     pub fn held<P: Platform>(self, arena: &Arena<P>) -> Option<Handle> {
         self.read(arena).ok().flatten()
@@ -117,7 +136,9 @@ impl Entry {
     /// The same for whoever must know of all.
     fn read<P: Platform>(self, arena: &Arena<P>) -> Result<Option<Handle>, Corrupt> {
         match self.content(arena) {
-            Content::Held(handle) | Content::Leaving(handle) | Content::PutOff(handle) => Ok(Some(handle)),
+            Content::Held(handle) | Content::Leaving(handle) | Content::PutOff(handle) | Content::Expiring(handle) => {
+                Ok(Some(handle))
+            }
             // Acquire: pairs with the compare-exchange of whoever took it out, and who held the object before.
             Content::Exported(handle) => Ok((arena.platform().load(self.ticket(), Acquire) != 0).then_some(handle)),
             Content::Empty => Ok(None),
@@ -228,7 +249,7 @@ pub(crate) fn empty<P: Platform>(arena: &Arena<P>, slot: ProcessSlot) {
     for_each_entry(arena, slot, |_, entry| {
         // Relaxed: there is one who writes at a time. Whoever comes after one who was killed here empties once more what he does not see empty.
         if platform.load(entry.word(), Relaxed) != 0 {
-            if let Some(handle) = entry.held(arena) {
+            if let Some(handle) = entry.keep_to_the_end(arena) {
                 collection::note_released(arena, handle);
             }
             // An adopter may do the same at the same time.
@@ -260,7 +281,14 @@ mod tests {
         #[test]
         fn what_an_entry_says_survives_packing(block in 0u64..1 << 36, generation in 0u64..1 << 24) {
             let handle = Handle::new(WordAddress::new(block * 2), generation);
-            for content in [Content::Held, Content::Leaving, Content::PutOff, Content::Exported].map(|of| of(handle)) {
+            for content in [
+                Content::Held,
+                Content::Leaving,
+                Content::PutOff,
+                Content::Exported,
+                Content::Expiring,
+            ]
+            .map(|of| of(handle)) {
                 prop_assert_eq!(Content::of(content.word()), content);
             }
             prop_assert_eq!(Content::of(Content::Empty.word()), Content::Empty);
@@ -268,7 +296,7 @@ mod tests {
 
         #[test]
         fn a_word_with_another_tag_is_damage(word: u64) {
-            let known = [0, Handle::TAG, PUT_OFF_TAG, EXPORT_TAG, LEAVING_TAG].contains(&(word & TAG_MASK));
+            let known = [0, Handle::TAG, PUT_OFF_TAG, EXPORT_TAG, LEAVING_TAG, EXPIRING_TAG].contains(&(word & TAG_MASK));
             prop_assert_eq!(matches!(Content::of(word), Content::Damaged(_)), !known || word != 0 && word & TAG_MASK == 0);
             prop_assert_eq!(Content::of(word).word(), word);
         }

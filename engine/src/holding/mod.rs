@@ -8,7 +8,7 @@
 //! process slot   4 copies: generation:40 | children to come:24       5 tickets so far       16..40 handles of the pieces
 //! piece          a block of kind `Holds`: entries of two words. Piece 0 has 2 x log_base of them, each further one as many as
 //!                all before it together, so an entry has one index for ever and never moves
-//! entry          word     0, or a handle whose tag says what it is: held, leaving, put off, exported
+//! entry          word     0, or a handle whose tag says what it is: held, leaving, put off, exported, expiring
 //!                ticket   of an export that nobody has taken out; 0 in all other entries
 //! ```
 //!
@@ -29,7 +29,8 @@
 //!    for its next owner.
 //! 6. *End*: who leaves empties its entries before its slot is free. The entries of a dead process are emptied by whoever has taken the slot, by an exchange
 //!    with its liveness byte in hand: to keep it (`Space::join`) or to free it (`recovery`). So there is one who does it, and if he is killed in it the slot is a
-//!    dead one's again.
+//!    dead one's again. An export it first makes an *expiring* one, which is visited whatever its ticket says, and then looks whether somebody has taken it out: what nobody keeps may
+//!    be another object in the middle of what is said of it to a collection.
 //! 7. *Fork*: see below.
 //!
 //! **Invariants**

@@ -131,7 +131,10 @@ fn some_parts<P: Platform>(
 fn look<P: Platform>(arena: &Arena<P>, word: u64, visit: &mut impl FnMut(Handle)) {
     if let Some(part) = Value::from_raw(word).as_handle()
         && allocator::check_fully(arena, part)
-            .is_ok_and(|state| state.phase == BlockPhase::Live && !state.kind.is_container())
+            // A stray word may name what is no value's: a log of somebody who lives.
+            .is_ok_and(|state| {
+                state.phase == BlockPhase::Live && state.kind.can_be_named() && !state.kind.is_container()
+            })
         && !is_shared(arena, part)
     {
         visit(part);

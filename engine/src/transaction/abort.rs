@@ -39,6 +39,18 @@ impl<P: Platform> Participant<P> {
         }
     }
 
+    /// Ends the attempt by the word of its body, which is to be run again: nothing that it wrote exists. The transaction keeps its age and what it has lost, which is no more than before, unless
+    /// somebody has stopped the attempt already. Who has lost nothing since he last gave up is in nobody's way, and nobody is put off for him.
+    pub fn abandon(&mut self) {
+        let (stops, failures) = (self.counters.stops, self.failures);
+        let is_stopped = !self.still_undecided();
+        self.lost();
+        if !is_stopped {
+            (self.counters.stops, self.failures) = (stops, failures);
+            self.forget_if_nothing_was_lost();
+        }
+    }
+
     /// Somebody stopped the attempt, or it lost: clear up, come back with the same age.
     #[cold]
     #[inline(never)]

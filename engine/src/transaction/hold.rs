@@ -86,7 +86,10 @@ impl<P: Platform> Participant<P> {
             return Err(self.lost());
         }
         let known = collection::known(&self.arena);
-        if !is_kept() && !collection::is_beyond_doubt(&self.arena, handle) {
+        if is_kept() {
+            // Who has kept it may let go once this has looked again, and a collection that has been through the tables before the entry stands there comes to the logs after that.
+            self.name(handle)?;
+        } else if !collection::is_beyond_doubt(&self.arena, handle) {
             return Ok(None);
         }
         let hold = self.place_hold(handle)?;

@@ -150,7 +150,7 @@ pub struct Participant<P: Platform> {
     works: bool,
     /// Age of the transaction; `None` before its first attempt.
     priority: Option<Priority>,
-    /// Attempts of this transaction that failed.
+    /// Attempts of this transaction that failed, or what stands for them: to be passed in the second row.
     failures: u64,
     /// What ended an attempt that did not just lose, and the number of the next one.
     ended_by: Option<(u64, Stop)>,

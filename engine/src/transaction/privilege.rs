@@ -190,15 +190,18 @@ impl<P: Platform> Participant<P> {
     fn take_token(&self, standing: Standing) -> bool {
         let arena = self.arena();
         let token = arena.layout().hot(HotWord::PrivilegeToken);
-        // Acquire: pairs with the release that cleared it.
-        let word = arena.platform().load(token, Acquire);
-        if let Some(holder) = AttemptId::unpack(word)
-            && !self.has_no_need(holder, standing)
-        {
-            return false;
-        }
         // AcqRel: what the last holder did is seen, ours is released to the next.
-        arena.platform().compare_exchange(token, word, self.me().pack(), AcqRel, Relaxed).is_ok()
+        self.open_token(standing).is_some_and(|word| {
+            arena.platform().compare_exchange(token, word, self.me().pack(), AcqRel, Relaxed).is_ok()
+        })
+    }
+
+    /// The word of the token, if it is to be had.
+    pub(super) fn open_token(&self, standing: Standing) -> Option<u64> {
+        let arena = self.arena();
+        // Acquire: pairs with the release that cleared it.
+        let word = arena.platform().load(arena.layout().hot(HotWord::PrivilegeToken), Acquire);
+        AttemptId::unpack(word).is_none_or(|holder| self.has_no_need(holder, standing)).then_some(word)
     }
 
     /// True for an attempt that is over, or whose process is dead; to who may leave also for one that is COMMITTED. One that has the token and has not begun is not over: its seq

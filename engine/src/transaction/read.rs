@@ -197,29 +197,34 @@ impl<P: Platform> Participant<P> {
         if status.seq != by.seq || status.state == State::Idle {
             return self.unless_unchanged(cell, word);
         }
-        match status.state {
-            State::Active | State::Waiting | State::Idle => Ok(Look::Value(old_version, value)),
+        let look = match status.state {
+            State::Active | State::Waiting | State::Idle => Look::Value(old_version, value),
             State::Committed => {
-                // Read after the status: only then are they final. That the lock still stands is checked afterwards.
+                // Read after the status: only then are they final.
                 let version = arena.platform().load(slot.commit_version(), Relaxed);
                 match entry.new_value(arena) {
-                    HELD => Ok(Look::Value(old_version, value)),
-                    new => Ok(Look::Value(Version(version), Value::from_raw(new))),
+                    HELD => Look::Value(old_version, value),
+                    new => Look::Value(Version(version), Value::from_raw(new)),
                 }
             }
             State::Aborted => {
                 // AcqRel: passes on what the cell's last committer released.
                 let free = LockWord::free(old_version);
                 let _ = arena.platform().compare_exchange(cell.lock_word(), word, free, AcqRel, Relaxed);
-                Ok(Look::Again)
+                return Ok(Look::Again);
             }
             // Whatever becomes of it, what it only holds stays.
-            State::Prepared if entry.new_value(arena) == HELD => Ok(Look::Value(old_version, value)),
+            State::Prepared if entry.new_value(arena) == HELD => Look::Value(old_version, value),
             State::Prepared => {
                 self.meet_prepared(slot, by)?;
-                Ok(Look::Again)
+                return Ok(Look::Again);
             }
-        }
+        };
+        // Where the lock has gone the words may be of its owner's next attempt, and the version later than the clock is seen to be: no damage.
+        // Acquire: pairs with that attempt's F1, which stands before its entries, and its F2, which stands before its version.
+        arena.platform().fence(Acquire);
+        let stands = arena.platform().load(cell.lock_word(), Relaxed) == word;
+        Ok(if stands { look } else { Look::Again })
     }
 
     /// No entry was found for a lock, or its attempt is over: if it still stands, and nobody is left who could take it away, the space is damaged. Else the

@@ -156,13 +156,10 @@ impl<P: Platform> Participant<P> {
                     // Does nothing if the engine said so; ends the attempt if the body did.
                     self.lost();
                 }
-                Stop::Retry => {
-                    match self.wait_for_change(deadline_ns) {
-                        // Somebody was faster: it has lost, and does not wait.
-                        Ok(()) | Err(Stop::Conflict) => self.deadline_ns = deadline_ns,
-                        Err(stop) => return Err(stop),
-                    }
-                }
+                Stop::Retry => match self.wait_for_change(deadline_ns) {
+                    Ok(()) | Err(Stop::Conflict) => self.deadline_ns = deadline_ns,
+                    Err(stop) => return Err(stop),
+                },
                 stop => {
                     self.end_in_vain();
                     return Err(stop);
@@ -197,7 +194,8 @@ impl<P: Platform> Participant<P> {
     /// the body is to be run again.
     ///
     /// # Errors
-    /// `TimedOut`, `Interrupted`; the attempt is over all the same.
+    /// `TimedOut`, `Interrupted`; the attempt is over all the same. `Conflict`: somebody has stopped it, so that it has lost and does not
+    /// wait here; the body is to be run again, with its age.
     pub fn wait_for_change(&mut self, deadline_ns: Option<u64>) -> Result<(), Stop> {
         if self.active == 0 {
             return Ok(());
@@ -217,18 +215,7 @@ impl<P: Platform> Participant<P> {
         self.platform().fence(SeqCst);
         // The locks must go before the sleep, the log must stay: it says what to wait for.
         let reads = self.reads;
-        // Whoever has stopped the attempt may have changed what it had locked, and was read for settled by that; and has rung already.
-        let holds = self.validate(false).map(|holds| holds && self.still_undecided());
-        self.abort_attempt();
-        self.priority = None;
-        // It waits by its own will. Who has lost nothing since he last did starves no more, whatever he has lost before; who loses each time does.
-        if holds == Ok(true) && self.failures != 0 {
-            if self.failures == self.watches.lost_before_wait {
-                self.forget_failures();
-            }
-            self.watches.lost_before_wait = self.failures;
-        }
-        let waited = match holds {
+        let waited = match self.may_wait() {
             Ok(true) => self.sleep_until_changed(reads, bell),
             Ok(false) => Ok(()),
             Err(stop) => Err(stop),
@@ -244,10 +231,41 @@ impl<P: Platform> Participant<P> {
         });
         self.reads = 0;
         self.set_deadline(None);
-        if waited.is_err() {
+        if waited.as_ref().is_err_and(|stop| *stop != Stop::Conflict) {
             self.end_in_vain();
         }
         waited
+    }
+
+    /// Ends an attempt that asks to wait. False: what it has read has changed since, so that there is nothing to wait for.
+    ///
+    /// `Conflict`: it was stopped, before that or while it validated, and has lost as others have. Whoever has stopped it may have changed what it had
+    /// locked, which was read for settled by that, and has rung already; he is let finish, and its age stays.
+    fn may_wait(&mut self) -> Result<bool, Stop> {
+        let holds = self.validate(false);
+        if holds.is_ok() && !self.still_undecided() {
+            return Err(self.lost());
+        }
+        self.abort_attempt();
+        if holds == Err(Stop::Conflict) {
+            return holds;
+        }
+        // It waits by its own will.
+        self.priority = None;
+        if holds == Ok(true) {
+            self.forget_if_nothing_was_lost();
+        }
+        holds
+    }
+
+    /// Of who gives way by his own will. Who has lost nothing since he last did starves no more, whatever he has lost before; who loses each time does.
+    pub(super) fn forget_if_nothing_was_lost(&mut self) {
+        if self.failures != 0 {
+            if self.failures == self.watches.lost_before_wait {
+                self.forget_failures();
+            }
+            self.watches.lost_before_wait = self.failures;
+        }
     }
 
     /// Nothing had changed when the attempt was validated, after the announcement and its fence: whoever has committed since rings. Sleeps are

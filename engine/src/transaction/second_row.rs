@@ -9,6 +9,8 @@
 //!    whoever it was for has heard it. (Passed to the oldest of all, it never ended: with 8 processes on 2 processors, each of
 //!    which changed a thousand cells at once, it cost 170 attempts a commit.)
 //!
+//! 4. Starving, and passed by as many attempts of younger ones as are lost before the token is asked for: an attempt with the token, if it is to be had.
+//!
 //! Sleeps are timed because a ringer may be killed. After each the owner's life is looked at, and how long it has been silent: nobody else may be there.
 
 use std::sync::Arc;
@@ -17,7 +19,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use super::Participant;
 use super::conflict::{FIRST_SLEEP_OF_WRITE_BACK_NS, SPINS_TO_A_LOOK};
 use super::silence::Watch;
-use crate::contention::Verdict;
+use crate::contention::{Standing, Verdict};
 use crate::error::Stop;
 use crate::participant::{Slot, WaitingFor, is_committed, is_over, participant_is_dead, status_of};
 use crate::platform::Platform;
@@ -38,6 +40,13 @@ pub(super) enum Want {
     LockAfterWriteBack,
     /// That the owner with this lock word is through with it: it was read, and later owners are in nobody's way.
     WriteBack(u64),
+}
+
+/// By how many attempts somebody in the second row was passed, and by which last.
+#[derive(Default)]
+struct Passed {
+    times: u64,
+    by: Option<AttemptId>,
 }
 
 impl Want {
@@ -65,7 +74,7 @@ impl<P: Platform> Participant<P> {
     #[inline(never)]
     pub(super) fn wait_in_second_row(&mut self, cell: CellAddress, mut want: Want) -> Result<(), Stop> {
         let mut sleep_ns = if want == Want::Lock { FIRST_SLEEP_NS } else { FIRST_SLEEP_OF_WRITE_BACK_NS };
-        let mut watch = None;
+        let (mut watch, mut passed) = (None, Passed::default());
         loop {
             let arena = &self.arena;
             let bell = Bell::look(arena, self.slot);
@@ -100,9 +109,36 @@ impl<P: Platform> Participant<P> {
             }
             if rung {
                 self.pass_ring_on(cell);
+                if want.is_of_the_lock() && self.is_passed_for_long(cell, &mut passed) {
+                    return Ok(());
+                }
             }
             sleep_ns = (sleep_ns * 2).min(LONGEST_SLEEP_NS);
         }
+    }
+
+    /// Whether who starves and was rung so often, each time behind another who had come later than himself, is to go on to an attempt with the token, if it is to be had. Sleeping he
+    /// loses no attempt, and where the policy does not go by age those who come may be faster for ever.
+    fn is_passed_for_long(&mut self, cell: CellAddress, passed: &mut Passed) -> bool {
+        let by = self.later_owner(cell);
+        if by.is_none() || by == passed.by {
+            return false;
+        }
+        *passed = Passed { times: passed.times + 1, by };
+        let most = self.limits.privileged_attempts;
+        let is_due = passed.times >= most && self.starves() && self.open_token(Standing::Privileged).is_some();
+        if is_due {
+            self.failures = self.failures.max(most);
+        }
+        is_due
+    }
+
+    /// The attempt that has the cell, if its transaction is younger than mine and runs without the token.
+    fn later_owner(&self, cell: CellAddress) -> Option<AttemptId> {
+        let LockWord::Locked(by) = LockWord::unpack(self.look_at_lock(cell)?) else { return None };
+        let owner = self.contender_at(Slot::of(self.arena(), by.participant)?);
+        let is_later = !owner.privileged && self.contender().ranks_above(&owner);
+        is_later.then_some(AttemptId { participant: by.participant, seq: by.seq })
     }
 
     /// The lock word of a cell, if there still is one. Who waits here is in no attempt, so what he waits for may go.

@@ -77,7 +77,12 @@ impl<P: Platform> Participant<P> {
     fn holds(&mut self, entry: WordAddress, prepared: bool) -> Result<bool, Stop> {
         let platform = self.arena.platform();
         // Relaxed: this participant wrote them.
-        let cell = CellAddress::new(WordAddress::new(platform.load(entry, Relaxed)));
+        let index = platform.load(entry, Relaxed);
+        // The log lies where others can write by accident.
+        if index >= self.arena.layout().geometry().space_words - 1 {
+            return Err(self.corrupt("a read log", entry, index));
+        }
+        let cell = CellAddress::new(WordAddress::new(index));
         let version = Version(platform.load(entry.offset(1), Relaxed));
         let word = platform.load(cell.lock_word(), Acquire);
         if word == LockWord::free(version) {

@@ -64,6 +64,12 @@ impl BlockKind {
         matches!(self, Self::List | Self::Dict | Self::Queue)
     }
 
+    /// Whether a value may name blocks of this kind.
+    #[inline]
+    pub const fn can_be_named(self) -> bool {
+        !matches!(self, Self::None | Self::Log | Self::Holds)
+    }
+
     /// All kinds, by number.
     pub const ALL: [Self; 15] = [
         Self::None,

@@ -8,7 +8,7 @@ use pso_engine::transaction::Participant;
 use pso_engine::word::{CellAddress, Value};
 
 /// The scenes of this file.
-pub(super) fn scenes<W: World>() -> [Scene<W>; 9] {
+pub(super) fn scenes<W: World>() -> [Scene<W>; 10] {
     [
         Scene { name: "two_writers_of_one_cell", write: two_writers_of_one_cell },
         Scene { name: "write_skew", write: write_skew },
@@ -18,6 +18,7 @@ pub(super) fn scenes<W: World>() -> [Scene<W>; 9] {
         Scene { name: "a_snapshot_begins_beside_a_commit", write: a_snapshot_begins_beside_a_commit },
         Scene { name: "late_extension", write: late_extension },
         Scene { name: "own_commit_over_a_read", write: own_commit_over_a_read },
+        Scene { name: "reads_beside_two_commits", write: reads_beside_two_commits },
         Scene { name: "busy_bank", write: busy_bank },
     ]
 }
@@ -227,6 +228,32 @@ fn own_commit_over_a_read<W: World>(setting: &Setting<W>) -> Play {
         reader.leave();
     });
     Play { actors, epilogue }
+}
+
+/// **A reader beside two commits of one owner**, of which the second is of a later time of the clock. The danger: the reader finds the first one COMMITTED and loads the version of
+/// the second, with nothing by which it would see the clock there: a version ahead of the clock is damage. The owner moves the clock on itself, where it reads what somebody
+/// else has committed at the clock's present value.
+fn reads_beside_two_commits<W: World>(setting: &Setting<W>) -> Play {
+    let bank = setting.bank(3);
+    let [mut before, mut owner, mut reader] = [setting.participant(), setting.participant(), setting.participant()];
+    before.run(|tx| tx.write(bank.account(1), integer(1))).expect("it commits");
+    owner.begin().expect("it begins");
+    owner.write(bank.account(0), integer(7)).expect("nobody is in the way");
+    let actors: Vec<super::Actor> = vec![
+        Box::new(move || {
+            owner.commit().expect("nobody is in the way");
+            let second = owner.run(|tx| {
+                tx.read(bank.account(1))?;
+                tx.write(bank.account(2), integer(8))
+            });
+            second.expect("it commits");
+        }),
+        Box::new(move || {
+            let seen = reader.run(|tx| tx.read(bank.account(0)));
+            assert!([Ok(integer(100)), Ok(integer(7))].contains(&seen), "{seen:?}");
+        }),
+    ];
+    Play { actors, epilogue: Box::new(|| {}) }
 }
 
 /// **A busy bank**: three who transfer five times each among three accounts, beside one who sums. No danger of its own: the

@@ -20,6 +20,7 @@ mod long_attempts;
 mod million;
 mod object;
 mod one_preemption;
+mod passed;
 mod patience;
 mod readers;
 mod reclamation;

@@ -18,13 +18,13 @@ use pso_model::heap::Heap;
 use pso_model::lens::Through;
 
 use crate::before::Before;
-use crate::silence::{Meanwhile, Timed, is_now, slot_of, stage};
+use crate::silence::{Meanwhile, Timed, Tx, is_now, slot_of, stage};
 use crate::support::{MIB, MS, attempt_of, cells, integer, space_of};
 
 const HUNG_NS: u64 = Limits::DEFAULT.hung_ns;
 
 /// The same as `stage`, under a policy.
-fn stage_under(policy: PolicyId) -> (Arc<Space<Timed>>, Vec<CellAddress>) {
+pub fn stage_under(policy: PolicyId) -> (Arc<Space<Timed>>, Vec<CellAddress>) {
     let (heap, layout) = Heap::space_with(Geometry::for_bytes(4 * MIB).unwrap(), policy);
     let space = Space::join(heap.clone(), layout).unwrap();
     let cells = cells(&mut space.participant().unwrap(), 2);
@@ -340,5 +340,88 @@ fn whoever_is_stopped_in_my_place_is_taken_out_beside_a_busy_cell() {
     is_now(&queued, State::Active);
     queued.abort();
     assert_eq!(owner.commit(), Ok(()));
+    assert_eq!(fsck(&space), vec![]);
+}
+
+/// The danger: who is stopped while he asks to wait begins again at once and meets his stopper in the middle of its work, and again. He has lost as others have.
+#[test]
+fn who_is_stopped_while_he_asks_to_wait_lets_his_stopper_finish() {
+    let (space, cells) = stage();
+    let [mut one, stopper] = [(); 2].map(|()| space.participant().unwrap());
+    let (slot, cell, stopper) = (slot_of(&one), cells[0], Arc::new(Mutex::new(stopper)));
+    let commits = stopper.clone();
+    one.set_sleeper(Box::new(Meanwhile(move || {
+        let mut stopper = commits.lock().unwrap();
+        if stopper.in_attempt() {
+            stopper.commit().unwrap();
+        }
+    })));
+    let (platform, mut attempts) = (space.arena().platform().clone(), vec![]);
+    let done = one.run(|tx| {
+        let (seen, age) = (tx.read(cell)?, platform.load(slot.priority(), Relaxed));
+        attempts.push((seen.as_int(), tx.failures(), age));
+        tx.write(cell, integer(1))?;
+        if seen == integer(7) {
+            return Ok(());
+        }
+        // Whoever begins from here on is younger.
+        platform.fetch_add(space.arena().layout().hot(HotWord::Tick), 5, Relaxed);
+        let mut stopper = stopper.lock().unwrap();
+        stopper.begin_irrevocable(None).unwrap();
+        stopper.write(cell, integer(7)).unwrap();
+        Err(Stop::Retry)
+    });
+    let age = attempts[0].2;
+    assert_eq!((done, attempts), (Ok(()), vec![(Some(0), 0, age), (Some(7), 1, age)]));
+    assert_eq!(fsck(&space), vec![]);
+}
+
+/// The danger: who finds out in his own validation that he has been stopped forgets his age and what he has lost.
+#[test]
+fn who_loses_while_he_validates_that_he_may_wait_has_lost() {
+    let (space, cells) = stage();
+    let [mut one, mut other] = [(); 2].map(|()| space.participant().unwrap());
+    let (slot, platform) = (slot_of(&one), space.arena().platform().clone());
+    one.begin().unwrap();
+    one.read(cells[0]).unwrap();
+    let age = platform.load(slot.priority(), Relaxed);
+    other.begin().unwrap();
+    other.write(cells[0], integer(7)).unwrap();
+    is_now(&other, State::Prepared);
+    is_now(&one, State::Aborted);
+    platform.fetch_add(space.arena().layout().hot(HotWord::Tick), 5, Relaxed);
+    assert_eq!((one.wait_for_change(None), one.failures()), (Err(Stop::Conflict), 1));
+    one.begin().unwrap();
+    assert_eq!((one.failures(), platform.load(slot.priority(), Relaxed)), (1, age));
+    one.abort();
+    is_now(&other, State::Active);
+    assert_eq!(other.commit(), Ok(()));
+    assert_eq!(fsck(&space), vec![]);
+}
+
+/// The danger: a body that asks to be run again, with no one in its way, is put off for: it has the token in the end, or begins as young as on its first day.
+#[test]
+fn who_gives_up_by_himself_keeps_what_he_has() {
+    let (space, cells) = stage();
+    let [mut one, mut other] = [(); 2].map(|()| space.participant().unwrap());
+    let (slot, platform) = (slot_of(&one), space.arena().platform().clone());
+    let age = |tx: &Tx| (tx.failures(), platform.load(slot.priority(), Relaxed));
+    one.begin().unwrap();
+    let first = age(&one).1;
+    one.read(cells[0]).unwrap();
+    other.run(|tx| tx.write(cells[0], integer(7))).unwrap();
+    one.write(cells[1], integer(1)).unwrap();
+    assert_eq!(one.commit(), Err(Stop::Conflict));
+    for (lost, is_stopped) in [(1, false), (1, true), (2, false), (2, false), (0, false)] {
+        platform.fetch_add(space.arena().layout().hot(HotWord::Tick), 5, Relaxed);
+        one.begin().unwrap();
+        assert_eq!(age(&one), (lost, first));
+        one.write(cells[1], integer(1)).unwrap();
+        if is_stopped {
+            // Before it gives up: that is lost.
+            is_now(&one, State::Aborted);
+        }
+        one.abandon();
+    }
     assert_eq!(fsck(&space), vec![]);
 }

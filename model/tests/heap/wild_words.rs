@@ -123,3 +123,26 @@ fn a_number_to_retire_at_that_is_none_is_damage() {
         assert!(matches!(refused, Err(JoinError::Corrupt(corrupt)) if corrupt.word == word));
     }
 }
+
+/// The danger: whoever validates what he has read looks where no memory is.
+#[test]
+fn a_read_log_that_names_what_is_no_cell_is_damage() {
+    let (heap, space) = space_of(4 * MIB);
+    let [mut tx, mut other] = [(); 2].map(|()| space.participant().unwrap());
+    let cells = cells(&mut tx, 2);
+    let slot = Slot::of(space.arena(), tx.id()).unwrap();
+    let log = Handle::from_raw(heap.load(slot.read_log_piece(0), Relaxed)).unwrap();
+    let first = log.block().offset(BLOCK_HEADER_WORDS);
+    for wild in [space.arena().layout().geometry().space_words - 1, 1 << 40, u64::MAX] {
+        tx.begin().unwrap();
+        tx.read(cells[0]).unwrap();
+        assert_eq!(heap.load(first, Relaxed), cells[0].index(), "the log begins there");
+        heap.store(first, wild, Relaxed);
+        other.run(|tx| tx.write(cells[1], integer(1))).unwrap();
+        let ended = tx.write(cells[1], integer(2)).and_then(|()| tx.commit());
+        assert!(matches!(ended, Err(Stop::Corrupt(ref found)) if found.word == wild), "{wild}: {ended:?}");
+        tx.abort();
+    }
+    assert_eq!(contents(&mut other, &cells), [0, 1]);
+    assert_eq!(fsck(&space), vec![]);
+}

@@ -80,6 +80,7 @@ plays!(yields, YIELD, {
     a_snapshot_begins_beside_a_commit: 1,
     late_extension: 1,
     own_commit_over_a_read: 2,
+    reads_beside_two_commits: 2,
     crossing_writers: 1,
     older_stops_younger: 1,
     a_lock_comes_between: 2,

@@ -111,6 +111,7 @@ plays! {
     a_snapshot_begins_beside_a_commit,
     late_extension,
     own_commit_over_a_read,
+    reads_beside_two_commits,
     crossing_writers,
     older_stops_younger,
     a_lock_comes_between,

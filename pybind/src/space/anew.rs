@@ -1,12 +1,9 @@
 //! A space that was closed in this interpreter and is open again, or a child of a fork that does not hold what its parent did: what the proxies of
 //! before hold.
 
-use pso_engine::word::BlockKind;
-
 use super::Space;
 use crate::ffi::{Class, Instance, Python, Result};
-use crate::holding::Keep;
-use crate::proxy::{self, Proxy};
+use crate::proxy::Proxy;
 
 impl Space {
     /// The proxies of before hold their objects anew, as far as those are there.
@@ -14,19 +11,24 @@ impl Space {
         this.set_names_in_doubt(true);
         let mut all_held = true;
         for dict in this.dicts.all(py) {
-            all_held &= hold(this, py, BlockKind::Dict, dict.proxy())?;
+            all_held &= hold(this, py, dict.proxy())?;
         }
         for list in this.lists.all(py) {
-            all_held &= hold(this, py, BlockKind::List, list.proxy())?;
+            all_held &= hold(this, py, list.proxy())?;
         }
         for queue in this.queues.all(py) {
-            all_held &= hold(this, py, BlockKind::Queue, queue.proxy())?;
+            all_held &= hold(this, py, queue.proxy())?;
         }
         this.set_names_in_doubt(!all_held);
         Ok(())
     }
 
-    /// Whether there may be proxies that hold nothing: who works with them asks whether there is memory behind their names.
+    /// Whether that is so.
+    #[inline]
+    pub fn has_names_in_doubt(&self) -> bool {
+        self.names_in_doubt.get()
+    }
+    /// Whether there may be proxies that hold nothing: who works with them takes hold of them first, and asks whether there is memory behind their names.
     pub(super) fn set_names_in_doubt(&self, doubt: bool) {
         self.names_in_doubt.set(doubt);
         let spare = self.spare.take().map(|mut member| {
@@ -39,18 +41,15 @@ impl Space {
 }
 
 /// Whether the proxy holds its object, or needs to hold nothing (the root). False: it is gone, and whoever uses the proxy hears of it.
-fn hold<T: Class>(space: &Instance<Space>, py: Python<'_>, kind: BlockKind, proxy: &Proxy<T>) -> Result<bool> {
+fn hold<T: Class>(space: &Space, py: Python<'_>, proxy: &Proxy<T>) -> Result<bool> {
     let errors = &space.interpreter().errors;
-    match proxy::take_up(py, space, kind, proxy.handle(), None) {
-        Ok(Keep::Held(held)) => proxy.keep(Some(held)),
-        // Its own, or the root.
-        Ok(_) => {}
+    match proxy.hold_anew(py) {
+        Ok(()) => Ok(true),
         // What is said of the object. All else is said of whoever asks (Ctrl-C, no place, no room), and passes.
         Err(raised) if raised.matches(py, &errors.stale) || raised.matches(py, &errors.corrupt) => {
             raised.clear(py);
-            return Ok(false);
+            Ok(false)
         }
-        Err(raised) => return Err(raised),
+        Err(raised) => Err(raised),
     }
-    Ok(true)
 }

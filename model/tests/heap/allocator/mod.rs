@@ -360,3 +360,54 @@ fn churn(arena: &Arena<Heap>, me: ParticipantId, rounds: u64) {
     }
     allocator::recover(arena, me);
 }
+
+/// The danger: a superblock changes its owner so often while a block of it stays, or a block is used so often, that the one cannot be told from what is behind the other. The next
+/// blocks there begin with generations that were given out before, and a handle of long ago names one of them.
+#[test]
+fn generations_rise_over_millions_of_owners_and_of_uses() {
+    let (heap, arena) = arena(tiny());
+    for (owners, uses) in [(0, 0), (100_000, 0), (0, 100_000), (5_000_000, 8_000_000), (8_000_000, 5_000_000)] {
+        let mut cache = BlockCache::default();
+        let block = cache.allocate(&arena, ME, BlockKind::Text, 4).unwrap();
+        let header = arena.layout().superblock_header(arena.layout().superblock_of(block.block()).unwrap());
+        let later = |word: u64, steps: u64| {
+            let generation = ((word >> 40) + steps) & Handle::GENERATION_MASK;
+            generation << 40 | word & ((1 << 40) - 1)
+        };
+        let changed = later(heap.load(header, Relaxed), owners);
+        heap.store(header, changed, Relaxed);
+        let used = later(heap.load(block.block(), Relaxed), uses);
+        heap.store(block.block(), used, Relaxed);
+        assert!(cache.free(&arena, ME, Handle::new(block.block(), used >> 40)));
+        allocator::recover(&arena, ME);
+        let state = allocator::SuperblockState::unpack(heap.load(header, Relaxed), arena.layout().geometry()).unwrap();
+        assert!(state.is_unclaimed(), "{state:?}");
+        for before in [changed, used] {
+            let risen = state.generation.wrapping_sub(before >> 40) & Handle::GENERATION_MASK;
+            assert!((1..4_000_000).contains(&risen), "{owners} owners, {uses} uses: {risen} above");
+        }
+    }
+}
+
+/// The danger: a bit of the header has changed, and the generation that follows is one of long ago.
+#[test]
+fn a_superblock_whose_generation_lies_before_its_blocks_is_not_given_back() {
+    let (heap, arena) = arena(tiny());
+    let mut cache = BlockCache::default();
+    for _ in 0..20 {
+        let block = cache.allocate(&arena, ME, BlockKind::Text, 4).unwrap();
+        assert!(cache.free(&arena, ME, block));
+        allocator::recover(&arena, ME);
+        cache = BlockCache::default();
+    }
+    let block = cache.allocate(&arena, ME, BlockKind::Text, 4).unwrap();
+    assert!(block.generation() > 16);
+    let header = arena.layout().superblock_header(arena.layout().superblock_of(block.block()).unwrap());
+    heap.store(header, heap.load(header, Relaxed) & !(16 << 40), Relaxed);
+    assert!(cache.free(&arena, ME, block));
+    allocator::recover(&arena, ME);
+    let state = allocator::SuperblockState::unpack(heap.load(header, Relaxed), arena.layout().geometry()).unwrap();
+    assert!(matches!(state.used_for, Use::Small(_)), "{state:?}");
+    let next = cache.allocate(&arena, ME, BlockKind::Text, 4).unwrap();
+    assert!(next.block() != block.block() || next.generation() > block.generation(), "{next:?}");
+}

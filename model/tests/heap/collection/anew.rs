@@ -58,3 +58,53 @@ fn a_superblock_that_is_used_anew_under_a_collectors_eyes_is_not_marked() {
     }
     assert!(anew > 10, "the superblock was used anew in {anew} blocks only");
 }
+
+/// What a process holds of an attempt that was rolled back, in a superblock that becomes another one while a collector looks at it. The danger: what lies there by then, a small number, has
+/// the generation of what was held, and is taken for damage.
+#[test]
+fn what_is_held_of_a_rolled_back_attempt_is_no_damage_whatever_lies_there() {
+    const WORDS: u64 = 1000;
+    const NO_STATE: u64 = 0x51;
+    let mut anew = 0;
+    for step in 0.. {
+        let (heap, layout) = Heap::space(Geometry::for_bytes(MIB).unwrap());
+        let space = Space::join(Interposed::new(heap.clone()), layout).unwrap();
+        let mut collector = space.participant().unwrap();
+        let other = Space::join(heap.process(), layout).unwrap();
+        let [mut maker, mut user] = [(); 2].map(|()| other.participant().unwrap());
+        maker.begin().unwrap();
+        // Not where the next block begins, too.
+        let dicts: Vec<Handle> = (0..5).map(|_| dict::create(&mut maker).unwrap()).collect();
+        let held = dicts[3];
+        maker.hold(held).unwrap();
+        maker.abort();
+        assert_eq!(held.generation(), 0, "the memory was never used before");
+        let (maker, used) = (Mutex::new(Some(maker)), Arc::new(Mutex::new(None)));
+        let taken = Arc::clone(&used);
+        space.arena().platform().at(step, move || {
+            maker.lock().unwrap().take().unwrap().leave();
+            user.begin().unwrap();
+            let mut made = Vec::new();
+            while let Ok(handle) = user.allocate(BlockKind::Bytes, WORDS)
+                && made.len() < 30
+            {
+                for word in 0..WORDS {
+                    user.arena().platform().store_plain(handle.block().offset(BLOCK_HEADER_WORDS + word), NO_STATE);
+                }
+                made.push(handle);
+            }
+            *taken.lock().unwrap() = Some((user, made));
+        });
+        let end = collector.collect_objects(NO_PATIENCE).unwrap();
+        if space.arena().platform().forget() {
+            break;
+        }
+        assert!(matches!(&end, CollectionEnd::Finished(found) if found.damage.is_none()), "step {step}: {end:?}");
+        let (_, made) = used.lock().unwrap().take().unwrap();
+        anew += usize::from(made.iter().any(|block| {
+            let payload = block.block().index() + BLOCK_HEADER_WORDS;
+            (payload..payload + WORDS).contains(&held.block().index())
+        }));
+    }
+    assert!(anew > 10, "the superblock was used anew {anew} times only");
+}

@@ -279,3 +279,29 @@ fn what_is_replaced_at_any_step_is_no_damage() {
     }
     assert_eq!(fsck_at_rest(&others), vec![]);
 }
+
+/// The danger: what was dropped is taken apart by what it says, and one wrong word of it says the log of somebody who lives.
+#[test]
+fn what_is_taken_apart_takes_no_log_with_it() {
+    let (heap, space) = space_of(2 * MIB);
+    let [mut tx, victim] = [(); 2].map(|()| space.participant().unwrap());
+    let text = tx
+        .run(|tx| {
+            let text = text::encode(tx, &"a text that is too long for a word".repeat(3))?;
+            list_of(tx, &[text]).map(|_| text)
+        })
+        .unwrap();
+    let log = heap.load(Slot::of(space.arena(), victim.id()).unwrap().read_log_piece(0), Relaxed);
+    let log = Handle::from_raw(log).unwrap();
+    let layout = *space.arena().layout();
+    let named = (layout.tables_words()..layout.geometry().space_words)
+        .map(pso_engine::word::WordAddress::new)
+        .filter(|word| heap.load_optimistic(*word) == text.raw());
+    let named: Vec<_> = named.collect();
+    assert!(!named.is_empty());
+    named.iter().for_each(|word| heap.store_plain(*word, Value::handle(log).raw()));
+    let _ = tx.collect_objects(MS);
+    tx.collect();
+    assert_eq!(allocator::check(space.arena(), log).unwrap().phase, BlockPhase::Live);
+    drop(victim);
+}

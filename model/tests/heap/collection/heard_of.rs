@@ -138,3 +138,52 @@ fn what_was_exported_a_moment_ago_is_taken_up_whole_or_not_at_all() {
     }
     assert!(taken > 3 && refused > 3, "{taken} were taken up, {refused} were not");
 }
+
+/// Who had it exported has told nobody that he lets go: there was no collection. Then, at whatever access of whoever loads it, one begins and goes some steps, through the tables perhaps; and at whatever
+/// later access the export goes, and the collection comes to its end.
+#[test]
+fn what_was_exported_until_a_collection_had_passed_is_taken_up_whole_or_not_at_all() {
+    let (mut taken, mut refused) = (0, 0);
+    for first in 0.. {
+        let mut is_first_through = false;
+        for (steps, gap) in [2, 3, 4, 6].into_iter().flat_map(|steps| (0..12).map(move |gap| (steps, gap))) {
+            let Scene { space, others, collector, mut loader, object } = scene();
+            let place = Arc::new(Mutex::new((collector, None)));
+            let is_kept = Arc::new(AtomicBool::new(true));
+            let (place_of, kept, there) = (Arc::clone(&place), Arc::clone(&is_kept), Arc::clone(&others));
+            others.arena().platform().at(first, move || {
+                let mut begun = place_of.lock().unwrap();
+                let (collector, under_way) = &mut *begun;
+                let mut collection = collector.open_collection(Patience::IN_A_HURRY).unwrap();
+                assert!((0..steps).all(|_| collector.collection_step(&mut collection) == Step::Went));
+                *under_way = Some(collection);
+                drop(begun);
+                there.arena().platform().at(gap, move || {
+                    kept.store(false, Ordering::Relaxed);
+                    let (collector, under_way) = &mut *place_of.lock().unwrap();
+                    let mut collection = under_way.take().unwrap();
+                    while !matches!(collector.collection_step(&mut collection), Step::Over(_)) {}
+                });
+            });
+            let hold = loader.take_up(object, || is_kept.load(Ordering::Relaxed)).unwrap();
+            let is_second_through = others.arena().platform().forget();
+            loader.abort();
+            let (collector, under_way) = &mut *place.lock().unwrap();
+            if let Some(mut collection) = under_way.take() {
+                while !matches!(collector.collection_step(&mut collection), Step::Over(_)) {}
+            } else if is_second_through {
+                is_first_through = true;
+                break;
+            }
+            let at = format!("access {first}, {steps} steps of the collection, {gap} accesses later");
+            match is_taken(&space, collector, loader, (object, hold), &at) {
+                true => taken += 1,
+                false => refused += 1,
+            }
+        }
+        if is_first_through {
+            break;
+        }
+    }
+    assert!(taken > 10 && refused > 10, "{taken} were taken up, {refused} were not");
+}

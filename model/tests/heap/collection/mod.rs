@@ -1,6 +1,7 @@
 //! What nothing names any more goes, rings and all; what something names stays: whoever moves it meanwhile, whoever dies.
 
 mod anew;
+mod by_turns;
 mod copied;
 mod damaged;
 mod heard_of;

@@ -35,6 +35,6 @@ fn who_was_stopped_before_he_waits_sleeps_through_nothing() {
     // What an older one does to it.
     heap.store(slot.status(), Status { seq, state: State::Aborted }.pack(), Relaxed);
     writer.run(|tx| tx.write(cell, integer(7))).unwrap();
-    assert_eq!(waiter.wait_for_change(None), Ok(()));
+    assert_eq!((waiter.wait_for_change(None), waiter.failures()), (Err(Stop::Conflict), 1));
     assert_eq!(contents(&mut waiter, &[cell]), [7]);
 }

@@ -16,6 +16,7 @@ use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, Handle, Value};
 use pso_model::heap::Heap;
 
 mod beside;
+mod expiring;
 mod kills;
 mod slots;
 
