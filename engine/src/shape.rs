@@ -94,6 +94,13 @@ impl<P: Platform> Block<'_, P> {
         Ok((CellAddress::new(self.payload.offset(CELLS_PREFIX)), count))
     }
 
+    /// Of a `Tuple` block: how many items there are.
+    fn items(&self) -> Result<u64, Corrupt> {
+        let length = self.count()?;
+        self.has(length.checked_add(1))?;
+        Ok(length)
+    }
+
     fn bytes(&self, prefix: u64, length: u64) -> Result<(), Corrupt> {
         self.has(length.div_ceil(8).checked_add(prefix))
     }
@@ -114,6 +121,25 @@ pub fn some_cells<P: Platform>(
     Ok(((from..end).map(move |index| first.offset(index)), (end < count).then_some(end)))
 }
 
+/// The words from number `from` on of a `Cells` block or a `Tuple`, at most `most`, and the number of the first that is left, if there is one: as [`some_cells`].
+pub fn some_references<P: Platform>(
+    arena: &Arena<P>,
+    handle: Handle,
+    kind: BlockKind,
+    payload_words: u64,
+    from: u64,
+    most: u64,
+) -> Result<(impl Iterator<Item = WordAddress>, Option<u64>), Corrupt> {
+    let payload = handle.block().offset(BLOCK_HEADER_WORDS);
+    let block = Block { arena, payload, room: payload_words };
+    let (first, count, stride) = match kind {
+        BlockKind::Tuple => (payload.offset(1), block.items()?, 1),
+        _ => block.array().map(|(first, count)| (first.value_word(), count, CELL_WORDS))?,
+    };
+    let end = count.min(from.saturating_add(most));
+    Ok(((from..end).map(move |index| first.offset(index * stride)), (end < count).then_some(end)))
+}
+
 /// Runs `visit` over all words of a block that hold values. `payload_words` is the room of the block
 /// (`allocator::payload_words`), and no word outside it is looked at: what does not fit is `Corrupt`.
 pub fn references<P: Platform>(
@@ -131,9 +157,7 @@ pub fn references<P: Platform>(
         BlockKind::Int => block.bytes(1, block.count()? & (u64::MAX >> 1)),
         BlockKind::Float => block.has(Some(1)),
         BlockKind::Tuple => {
-            let length = block.count()?;
-            block.has(length.checked_add(1))?;
-            (0..length).for_each(|index| visit(Reference::Value(payload.offset(1 + index))));
+            (0..block.items()?).for_each(|index| visit(Reference::Value(payload.offset(1 + index))));
             Ok(())
         }
         BlockKind::List => block.cells(0, LIST_CELLS, visit),

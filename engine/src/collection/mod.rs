@@ -63,8 +63,12 @@
 //! its last step; recovery mends that, and until then his hazard pointer stands. Condemned blocks that were not retired are white again, and nobody can reach them; that they name what is gone, `fsck`
 //! knows. White for being condemned once more, that is: whoever is led to one by a word that meant nothing does not make it grey. Whoever is killed in a commit has shaded before any store; else his recoverer finds all locks, and his log, and shades all that he had read. What he has published already is not made black but grey: his log may be gone.
 //!
+//! *Trees in pieces.* A cell may lead to a tree of very many blocks of one name. A tracer leaves it where a step ends, and goes on there in the next one; the container is grey until then. What it has not come to
+//! then leads from the old value of a cell to whoever takes it out meanwhile, who shades it.
+//!
 //! *Bounds.* A look is a load for each block of the superblocks in which blocks of many names were made. Memory of the collector:
-//! `trace::MOST_PENDING` names, and as many of each who helps. What processes hold is looked at in one step, and so is each record of a commit.
+//! `trace::MOST_PENDING` names, and as many of each who helps; and some blocks for each level at which tuples are nested. What processes hold is looked at in one step, and so is each record of a
+//! commit, with all trees that they name: in those the collector shows that he is at it.
 
 mod colour;
 mod doubt;

@@ -190,12 +190,22 @@ impl Collection {
 
     /// Notes the ends of the ways from a word that is known to be one.
     pub(super) fn reach<P: Platform>(&mut self, seat: &Seat<'_, P>, word: u64) {
-        self.tracer.reach(seat, self.role.right(), word);
+        self.follow(seat, word, None);
     }
 
     /// The same from a word that was read in passing.
     pub(super) fn reach_from<P: Platform>(&mut self, seat: &Seat<'_, P>, place: Place) {
-        self.tracer.reach_from(seat, self.role.right(), place);
+        self.follow(seat, place.word, Some(place));
+    }
+
+    /// To the end, if nobody takes over: the words behind a root are one step, and whoever is at it says so.
+    fn follow<P: Platform>(&mut self, seat: &Seat<'_, P>, word: u64, place: Option<Place>) {
+        let Self { role, tracer, .. } = self;
+        tracer.reach(seat, role.right(), word, place, TRACED_AT_ONCE);
+        while tracer.is_walking() && role.is_mine(seat) {
+            role.show_life(seat);
+            tracer.walk_on(seat, role.right(), TRACED_AT_ONCE);
+        }
     }
 
     fn trace<P: Platform>(&mut self, seat: &Seat<'_, P>) {

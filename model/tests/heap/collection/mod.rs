@@ -9,6 +9,7 @@ mod helped;
 mod moves;
 mod pieces;
 mod taken;
+mod trees;
 
 use std::sync::{Arc, Mutex};
 
