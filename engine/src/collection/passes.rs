@@ -12,7 +12,7 @@ use crate::arena::Arena;
 use crate::error::Corrupt;
 use crate::participant::Claim;
 use crate::platform::Platform;
-use crate::reclamation::{self, Look};
+use crate::reclamation::{self, Look, Looked};
 use crate::word::{BlockPhase, Colour, Handle};
 
 /// What one step has come to.
@@ -42,16 +42,10 @@ pub struct Collected {
 enum Phase {
     Commits,
     Roots,
-    /// With a look that has begun, if one has.
-    Logs(Option<Look>),
+    Logs,
     Marking,
-    Looking {
-        superblock: u64,
-        clean: bool,
-    },
-    Condemning {
-        superblock: u64,
-    },
+    Looking { superblock: u64, clean: bool },
+    Condemning { superblock: u64 },
     Retiring,
 }
 
@@ -64,6 +58,8 @@ pub struct Collection {
     tracer: Tracer,
     /// Those who were COMMITTED when it began.
     commits: Vec<Commit>,
+    /// At the logs, if one has begun and is not over.
+    pub(super) look: Option<Look>,
     /// What somebody of a collection before is about to change, or to retire: it is not retired by this one.
     left_alone: Vec<Handle>,
     /// Superblocks with something condemned.
@@ -87,6 +83,7 @@ impl Collection {
             phase: Phase::Commits,
             tracer: Tracer::default(),
             commits,
+            look: None,
             left_alone: Vec::new(),
             condemned: Vec::new(),
             starved: false,
@@ -133,11 +130,12 @@ impl Collection {
             },
             Phase::Roots => {
                 self.mark_roots(seat, roots);
-                self.phase = Phase::Logs(None);
+                self.phase = Phase::Logs;
             }
-            Phase::Logs(look) => match self.mark_logs(seat, look) {
-                Some(left) => self.phase = left.map_or(Phase::Marking, |look| Phase::Logs(Some(look))),
-                None => self.starved = true,
+            Phase::Logs => match self.mark_logs(seat) {
+                Looked::Some => {}
+                Looked::All => self.phase = Phase::Marking,
+                Looked::Unknown => self.starved = true,
             },
             Phase::Marking => {
                 self.trace(seat);

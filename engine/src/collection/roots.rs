@@ -164,11 +164,10 @@ impl Collection {
         }
     }
 
-    /// Some of what those who are in an attempt have read and named. What somebody of a collection before is about to change is left alone. What there still is to
-    /// look at, if something is; `None`: it cannot be known.
-    pub(super) fn mark_logs<P: Platform>(&mut self, seat: &Seat<'_, P>, look: Option<Look>) -> Option<Option<Look>> {
+    /// Some of what those who are in an attempt have read and named. What somebody of a collection before is about to change is left alone. Says whether there is more to look at.
+    pub(super) fn mark_logs<P: Platform>(&mut self, seat: &Seat<'_, P>) -> Looked {
         let arena = seat.arena;
-        let mut look = look.or_else(|| Look::begin(arena))?;
+        let Some(mut look) = self.look.take().or_else(|| Look::begin(arena)) else { return Looked::Unknown };
         let looked = look.go_on(arena, seat.id, LOOKED_AT_TOGETHER, &mut |handle, by| match by {
             // What is RETIRED has one name, and was followed.
             _ if !is_in_use(arena, handle) => {}
@@ -177,10 +176,7 @@ impl Collection {
             HeldBy::Attempt if is_condemned(arena, handle) => self.leave_alone(handle),
             HeldBy::Attempt => self.note(seat, handle),
         });
-        match looked {
-            Looked::Some => Some(Some(look)),
-            Looked::All => Some(None),
-            Looked::Unknown => None,
-        }
+        self.look = Some(look).filter(|_| looked == Looked::Some);
+        looked
     }
 }

@@ -14,7 +14,8 @@
 //!
 //! *Why nobody frees what is held.* Take the first free that does, of a block `b` that an attempt had come to. Until then no block on its way there was freed.
 //! The name at the begin of the way was counted, or noted and looked at again, before the fence of whoever freed `b`, or else that second look came after it, and
-//! after `b` was taken out with all that leads to it. So he has read the name, found all blocks on the way as they were, and `b` among them.
+//! after `b` was taken out with all that leads to it. So he has read the name, found all blocks on the way as they were, and `b` among them. If he goes on with the ways from a name
+//! later he asks first whether the attempt does: as long as it does they are as they were.
 //!
 //! *The entry behind the last one counted* may be one that is being noted, or is left from an earlier attempt. It counts like the others.
 //!
@@ -30,10 +31,10 @@ use crate::arena::Arena;
 use crate::error::Stop;
 use crate::participant::{Slot, foreign_reads, status_of};
 use crate::platform::Platform;
-use crate::shape::references;
+use crate::shape::{references, some_references};
 use crate::word::{BlockKind, BlockPhase, BlockState, Handle, Link, ParticipantId, State, Value};
 
-/// Names of a log that are looked at together.
+/// Names of a log that are looked at together, and items of a tuple on the ways from them.
 const CHUNK: usize = 64;
 
 /// Sets that the names are spread over: none of them is ever so large that to make it grow takes long.
@@ -105,16 +106,18 @@ pub(crate) enum Looked {
 
 /// A look at all logs, in pieces. It says what was held when it began, of what had been taken out by then: whoever comes to a block later finds another in
 /// its place. Who has ended his attempt since holds none of it, and of who goes on the entries that he had then still stand in his log.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Look {
     /// Number of the next participant.
     next: u64,
     /// The log that is being looked at.
     log: Option<Log>,
+    /// What it has cost so far.
+    steps: u64,
 }
 
 /// Of one who is in an attempt.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Log {
     slot: Slot,
     seq: u64,
@@ -122,6 +125,10 @@ struct Log {
     /// Entries that counted at the first look, and how many were looked at.
     counted: u64,
     first: u64,
+    /// Ways from the last of them that are not gone yet: blocks, each with the number of the first word to look at.
+    ways: Vec<(Handle, u64)>,
+    /// Bound: each name is a word, and what is gone through has one name; damage may close blocks to a ring.
+    names_left: u64,
 }
 
 impl Look {
@@ -130,13 +137,13 @@ impl Look {
     /// Cost: a fence on all processors.
     pub(crate) fn begin<P: Platform>(arena: &Arena<P>) -> Option<Self> {
         // Who had begun before the caller's last look at anything is seen; and of who goes on with what he has found at his second look, the entry in his log.
-        arena.platform().heavy_fence().then_some(Self { next: 0, log: None })
+        arena.platform().heavy_fence().then_some(Self { next: 0, log: None, steps: 0 })
     }
 
     /// Visits all blocks that others than `me` can come to from their read logs without noting it, as far as the first of many names, and that one,
     /// too; some more than once, and some that nobody holds any more. In about `most` steps.
     ///
-    /// Cost: three loads for each entry of a log and for each word on the ways from it: a step each.
+    /// Cost: three loads for each entry of a log and for each block on the ways from it: a step each. What leads on from one entry may be much, and is gone in pieces, too.
     pub(crate) fn go_on<P: Platform>(
         &mut self,
         arena: &Arena<P>,
@@ -144,10 +151,10 @@ impl Look {
         most: u64,
         visit: &mut impl FnMut(Handle, HeldBy),
     ) -> Looked {
-        let mut steps = 0;
-        while steps < most {
+        let end = self.steps.saturating_add(most);
+        while self.steps < end {
             match self.log.take() {
-                Some(log) => match log.go_on(arena, &mut steps, &mut |handle| visit(handle, HeldBy::Attempt)) {
+                Some(log) => match log.go_on(arena, &mut self.steps, end, &mut |by| visit(by, HeldBy::Attempt)) {
                     Ok(log) => self.log = log,
                     Err(Unknown) => return Looked::Unknown,
                 },
@@ -168,6 +175,11 @@ impl Look {
         }
         Looked::Some
     }
+
+    /// Steps that were made so far.
+    pub(super) fn steps(&self) -> u64 {
+        self.steps
+    }
 }
 
 /// Visits the blocks whose marks others than `me` may be about to change, one for each of them.
@@ -184,6 +196,7 @@ fn hazard<P: Platform>(arena: &Arena<P>, slot: Slot) -> Option<Handle> {
 }
 
 /// A list could not grow, or somebody's words mean nothing.
+#[derive(Clone, Copy)]
 struct Unknown;
 
 /// The log of somebody, if he is in an attempt; if he collects, his hazard pointer is visited.
@@ -206,39 +219,117 @@ fn open<P: Platform>(arena: &Arena<P>, slot: Slot, visit: &mut impl FnMut(Handle
     }
     // Acquire: the entries that it counts are seen.
     let counted = platform.load(slot.read_log_length(), Acquire);
-    Ok(Some(Log { slot, seq: status.seq, began, counted, first: 0 }))
+    Ok(Some(Log { slot, seq: status.seq, began, counted, first: 0, ways: Vec::new(), names_left: 0 }))
 }
 
 impl Log {
-    /// Looks at some entries, and at all that they lead to. Gives what is left, if something is.
+    /// Looks at some entries, and at what they lead to, until `steps` has come to `end`, or somewhat further. Gives what is left, if something is.
     fn go_on<P: Platform>(
         mut self,
         arena: &Arena<P>,
         steps: &mut u64,
+        end: u64,
         visit: &mut impl FnMut(Handle),
     ) -> Result<Option<Self>, Unknown> {
         let platform = arena.platform();
+        if !self.ways.is_empty() {
+            // As long as the attempt goes on all that it leads to is there.
+            if !self.goes_on(arena) {
+                return Ok(None);
+            }
+            self.follow(arena, steps, end, visit)?;
+            return Ok(Some(self));
+        }
         let mut chunk = [(0, 0); CHUNK];
         // The log had so many entries, and one is noted behind them.
         let wanted = (self.counted.saturating_add(1) - self.first).min(CHUNK as u64) as usize;
         let found = foreign_reads(arena, self.slot, self.first, &mut chunk[..wanted]);
         // The names are read before it is asked whose they were.
         platform.fence(Acquire);
-        let is_same = status_of(arena, self.slot).is_ok_and(|now| now.seq == self.seq);
-        if !is_same || platform.load(self.slot.start(), Acquire) != self.began {
+        if !self.goes_on(arena) {
             return Ok(None);
         }
         // Those that counted are there: their pieces stand in the slot before they count.
         if found < wanted && self.first + (found as u64) < self.counted {
             return Err(Unknown);
         }
-        *steps += found as u64;
-        let handles = chunk[..found].iter().filter_map(|(_, value)| Value::from_raw(*value).as_handle());
-        for handle in handles {
-            *steps += follow(arena, handle, visit)?;
+        for (_, value) in &chunk[..found] {
+            self.first += 1;
+            *steps += 1;
+            if let Some(handle) = Value::from_raw(*value).as_handle() {
+                self.names_left = arena.layout().geometry().space_words;
+                self.note(handle, 0)?;
+                self.follow(arena, steps, end, visit)?;
+            }
+            // What comes behind is read again: it stays.
+            if !self.ways.is_empty() {
+                return Ok(Some(self));
+            }
         }
-        self.first += found as u64;
         Ok((found > 0 && found == wanted && self.first <= self.counted).then_some(self))
+    }
+
+    /// Whether the attempt whose log it is does.
+    fn goes_on<P: Platform>(&self, arena: &Arena<P>) -> bool {
+        let is_same = status_of(arena, self.slot).is_ok_and(|now| now.seq == self.seq);
+        is_same && arena.platform().load(self.slot.start(), Acquire) == self.began
+    }
+
+    fn note(&mut self, handle: Handle, from: u64) -> Result<(), Unknown> {
+        self.ways.try_reserve(1).map_err(|_| Unknown)?;
+        self.ways.push((handle, from));
+        Ok(())
+    }
+
+    /// Goes on with the ways from a name, if it is one of a block that is in use.
+    fn follow<P: Platform>(
+        &mut self,
+        arena: &Arena<P>,
+        steps: &mut u64,
+        end: u64,
+        visit: &mut impl FnMut(Handle),
+    ) -> Result<(), Unknown> {
+        while *steps < end
+            && let Some((handle, from)) = self.ways.pop()
+        {
+            self.names_left = self.names_left.checked_sub(1).ok_or(Unknown)?;
+            let Some(state) = check(arena, handle)? else { continue };
+            *steps += 1;
+            if from == 0 {
+                visit(handle);
+            }
+            if leads_on(arena, handle, state) {
+                self.note_parts(arena, handle, state.kind, from)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a block names: of a tuple some, and what is left of it waits until all that they lead to was visited.
+    fn note_parts<P: Platform>(
+        &mut self,
+        arena: &Arena<P>,
+        handle: Handle,
+        kind: BlockKind,
+        from: u64,
+    ) -> Result<(), Unknown> {
+        let Ok(room) = allocator::payload_words(arena, handle) else { return Ok(()) };
+        let part_at = |at| Value::from_raw(arena.platform().load_optimistic(at)).as_handle();
+        // A block whose counts contradict its room leads nowhere: `fsck` says so.
+        if kind == BlockKind::Tuple {
+            let Ok((items, left)) = some_references(arena, handle, kind, room, from, CHUNK as u64) else {
+                return Ok(());
+            };
+            left.map_or(Ok(()), |left| self.note(handle, left))?;
+            return items.filter_map(part_at).try_for_each(|part| self.note(part, 0));
+        }
+        let mut noted = Ok(());
+        let _ = references(arena, handle, kind, room, &mut |reference| {
+            if let Some(part) = part_at(reference.word()) {
+                noted = noted.and_then(|()| self.note(part, 0));
+            }
+        });
+        noted
     }
 }
 
@@ -260,33 +351,4 @@ fn leads_on<P: Platform>(arena: &Arena<P>, handle: Handle, state: BlockState) ->
         _ => is_shared(arena, handle),
     };
     matches!(state.kind, BlockKind::Tuple | BlockKind::DictEntry | BlockKind::DictBucket) && !many_names
-}
-
-/// All ways from a name, if it is one of a block that is in use. Gives how many blocks lie on them.
-fn follow<P: Platform>(arena: &Arena<P>, first: Handle, visit: &mut impl FnMut(Handle)) -> Result<u64, Unknown> {
-    let mut pending = Vec::new();
-    let mut next = Some(first);
-    let (mut blocks, mut has_memory) = (0, true);
-    // Bound: each name is a word, and what is gone through has one name; damage may close blocks to a ring.
-    let mut names_left = arena.layout().geometry().space_words;
-    while let Some(handle) = next.take().or_else(|| pending.pop()) {
-        names_left = names_left.checked_sub(1).ok_or(Unknown)?;
-        let Some(state) = check(arena, handle)? else { continue };
-        visit(handle);
-        blocks += 1;
-        if !leads_on(arena, handle, state) {
-            continue;
-        }
-        let Ok(room) = allocator::payload_words(arena, handle) else { continue };
-        // A block whose counts contradict its room leads nowhere: `fsck` says so.
-        let _ = references(arena, handle, state.kind, room, &mut |reference| {
-            if let Some(part) = Value::from_raw(arena.platform().load_optimistic(reference.word())).as_handle() {
-                match pending.try_reserve(1) {
-                    Ok(()) => pending.push(part),
-                    Err(_) => has_memory = false,
-                }
-            }
-        });
-    }
-    if has_memory { Ok(blocks) } else { Err(Unknown) }
 }

@@ -20,8 +20,9 @@ const WORDS: u64 = 32 * 1024;
 /// Blocks that leave the list together, at most.
 const FREED_TOGETHER: usize = 1024;
 
-/// Entries of read logs that are looked at for each block that waits, at most.
+/// Entries of read logs that are looked at for each block that waits, at most; and steps that looks may cost for each that is retired, and for as many words as make one block.
 const LOOKS_PER_BLOCK: u64 = 8;
+const WORDS_PER_LOOK: u64 = WORDS / (BLOCKS as u64 * LOOKS_PER_BLOCK);
 /// Steps of a look at the logs that are made together, at least, and blocks of which it is asked together whether somebody holds them. Each takes a tenth of a
 /// millisecond or two. More where more may be freed together: as many as that, and half as many steps.
 const LOOKED_AT_TOGETHER: u64 = 2048;
@@ -45,6 +46,8 @@ pub struct Limbo {
     /// hold them: each block is looked at a bounded number of times on the average.
     due_blocks: usize,
     due_words: u64,
+    /// Steps of looks by the way that nothing retired since has paid for. What a log leads to is known only by then, and may be a million blocks from one entry.
+    owed: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +101,7 @@ impl Default for Limbo {
             dismantling: None,
             due_blocks: BLOCKS,
             due_words: WORDS,
+            owed: 0,
         }
     }
 }
@@ -141,6 +145,7 @@ impl Limbo {
     pub fn push<P: Platform>(&mut self, arena: &Arena<P>, stamp: u64, handle: Handle, whole: bool) {
         let words = allocator::payload_words(arena, handle).unwrap_or(0);
         self.words += words;
+        self.owed = self.owed.saturating_sub(LOOKS_PER_BLOCK + words / WORDS_PER_LOOK);
         self.waiting.push_back(Retired { stamp, handle, whole, words });
     }
 
@@ -206,7 +211,7 @@ impl Limbo {
         }
         let mut stay = (self.waiting.len(), self.words);
         if self.judging.is_some() {
-            let more = self.judge(&mut means, most - freed);
+            let more = self.judge(&mut means, most - freed, logs);
             (freed, went) = (freed + more.0, more.1);
             if went == Went::Through {
                 // Not what came meanwhile: of that it is not known.
@@ -227,7 +232,7 @@ impl Limbo {
         self.kept.front().or_else(|| self.waiting.front())
     }
 
-    /// Whether what waits is worth a look at the logs of all who are in an attempt.
+    /// Whether what waits is worth a look at the logs of all who are in an attempt, and the looks before are paid for.
     fn is_worth_a_look<P: Platform>(&self, arena: &Arena<P>, me: ParticipantId) -> bool {
         // Relaxed: the numbers decide about costs.
         let length = |slot: Slot| match arena.platform().load(slot.start(), Relaxed) {
@@ -235,7 +240,7 @@ impl Limbo {
             _ => arena.platform().load(slot.read_log_length(), Relaxed),
         };
         let entries: u64 = others(arena, me).map(length).fold(0, u64::saturating_add);
-        !self.waiting.is_empty() && entries / LOOKS_PER_BLOCK <= self.waiting.len() as u64
+        self.owed == 0 && !self.waiting.is_empty() && entries / LOOKS_PER_BLOCK <= self.waiting.len() as u64
     }
 
     /// Of all that waits. Does nothing where it cannot be known what is held.
@@ -262,10 +267,15 @@ impl Limbo {
 
     /// Goes on with the look, and when that is over frees what nobody holds: a piece of one of the two, or of both. Gives the number of blocks freed, and whether that was all: then
     /// nothing is judged any more, and the caller calls [`Self::judge_no_more`].
-    fn judge<P: Platform>(&mut self, means: &mut Means<'_, P>, most: u64) -> (u64, Went) {
+    fn judge<P: Platform>(&mut self, means: &mut Means<'_, P>, most: u64, logs: Logs) -> (u64, Went) {
         let Some(mut judging) = self.judging.take() else { return (0, Went::Through) };
         if let Some(look) = &mut judging.look {
-            match judging.held.go_on(look, means.arena, means.owner, LOOKED_AT_TOGETHER.max(most / 2)) {
+            let before = look.steps();
+            let looked = judging.held.go_on(look, means.arena, means.owner, LOOKED_AT_TOGETHER.max(most / 2));
+            if logs == Logs::IfWorthIt {
+                self.owed = self.owed.saturating_add(look.steps() - before);
+            }
+            match looked {
                 Looked::Some => {
                     self.judging = Some(judging);
                     return (0, Went::AsFarAsAllowed);

@@ -6,6 +6,7 @@ mod judged;
 mod pages;
 mod pages_gone;
 mod standing;
+mod trees;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
