@@ -64,20 +64,20 @@ fn every_build_gives_the_golden_runs() {
 
 /// Kind of trace, memory operations, fingerprint of all of them in their order.
 const GOLDEN: [&str; 6] = [
-    "counter 17317 10fe34547c60b2ea",
-    "bank-1000 22415 47a2b6735a23c6eb",
-    "bank-4 24934 1c3b1c1836544b40",
-    "long-reader 85956 d22d5c52d4ff4be1",
-    "crossing-pairs 71745 61dc9d00af56bf24",
-    "queue 21011 d720b04db5a1dfa6",
+    "counter 17350 1d81112c5471a883",
+    "bank-1000 22421 bdc0676a2f982216",
+    "bank-4 24372 c523f3c6a1730e7c",
+    "long-reader 85963 ea2d4d464389ae7a",
+    "crossing-pairs 71779 015cbd15a8ff0976",
+    "queue 21017 6d045849ae497b97",
 ];
 
 /// The same on the machine with differing transfers.
 const GOLDEN_CALIBRATED: [&str; 6] = [
-    "counter 17403 8c0dd9bce80b553e",
-    "bank-1000 22415 a518386e3b11c7e4",
-    "bank-4 24673 08a7493d97eb089b",
-    "long-reader 80237 283e05031eee6722",
-    "crossing-pairs 70987 36e634ea2d1b2ac0",
-    "queue 21066 cdc24621de41440d",
+    "counter 17351 e7c5d605452f6047",
+    "bank-1000 22421 74acd90f1083abdc",
+    "bank-4 24677 bf9d2ffe77c197a5",
+    "long-reader 80232 a84a09984fe2b25c",
+    "crossing-pairs 71013 e0ac4620b92f8417",
+    "queue 21073 1e39868287d79297",
 ];

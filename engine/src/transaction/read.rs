@@ -179,6 +179,7 @@ impl<P: Platform> Participant<P> {
     }
 
     /// The cell is locked by somebody else: whose value counts is a matter of his status.
+    #[inline(never)]
     pub(super) fn look_past_lock(
         &mut self,
         cell: CellAddress,

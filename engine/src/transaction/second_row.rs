@@ -91,7 +91,8 @@ impl<P: Platform> Participant<P> {
             arena.platform().store(self.slot.waiting_for(), WaitingFor::Nothing as u64, Release);
             let rung = !waiting::withdraw(arena, cell, self.id);
             self.clear_own_place();
-            if slept.is_ok() && self.look_at_lock(cell) == word {
+            let now = self.look_at_lock(cell);
+            if slept.is_ok() && now == word {
                 watch = self.look_after_owner(cell, word, watch);
                 // It has become that meanwhile, and stands still in it, or is about to ring.
                 if want == Want::Lock && watch.is_some_and(|watch| is_committed(&self.arena, watch.owner())) {
@@ -109,7 +110,7 @@ impl<P: Platform> Participant<P> {
             }
             if rung {
                 self.pass_ring_on(cell);
-                if want.is_of_the_lock() && self.is_passed_for_long(cell, &mut passed) {
+                if want.is_of_the_lock() && self.is_passed_for_long(now, &mut passed) {
                     return Ok(());
                 }
             }
@@ -119,8 +120,8 @@ impl<P: Platform> Participant<P> {
 
     /// Whether who starves and was rung so often, each time behind another who had come later than himself, is to go on to an attempt with the token, if it is to be had. Sleeping he
     /// loses no attempt, and where the policy does not go by age those who come may be faster for ever.
-    fn is_passed_for_long(&mut self, cell: CellAddress, passed: &mut Passed) -> bool {
-        let by = self.later_owner(cell);
+    fn is_passed_for_long(&mut self, word: Option<u64>, passed: &mut Passed) -> bool {
+        let by = self.later_owner(word);
         if by.is_none() || by == passed.by {
             return false;
         }
@@ -133,9 +134,9 @@ impl<P: Platform> Participant<P> {
         is_due
     }
 
-    /// The attempt that has the cell, if its transaction is younger than mine and runs without the token.
-    fn later_owner(&self, cell: CellAddress) -> Option<AttemptId> {
-        let LockWord::Locked(by) = LockWord::unpack(self.look_at_lock(cell)?) else { return None };
+    /// The attempt that has a lock, if its transaction is younger than mine and runs without the token.
+    fn later_owner(&self, word: Option<u64>) -> Option<AttemptId> {
+        let LockWord::Locked(by) = LockWord::unpack(word?) else { return None };
         let owner = self.contender_at(Slot::of(self.arena(), by.participant)?);
         let is_later = !owner.privileged && self.contender().ranks_above(&owner);
         is_later.then_some(AttemptId { participant: by.participant, seq: by.seq })

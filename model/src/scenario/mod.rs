@@ -119,6 +119,12 @@ impl<W: World> Setting<W> {
         self.participant_of(&self.join())
     }
 
+    /// The same, of which the caller's stack holds a pointer only: where several are made one after the other, the stack of a tool's first thread is too small for all.
+    #[inline(never)]
+    pub fn boxed(&self) -> Box<Participant<W>> {
+        Box::new(self.participant())
+    }
+
     /// Another participant of a process.
     pub fn participant_of(&self, space: &Arc<Space<W>>) -> Participant<W> {
         let mut participant = space.participant().expect("a participant slot is free");

@@ -107,7 +107,7 @@ fn two_irrevocable<W: World>(setting: &Setting<W>) -> Play {
 
 /// Somebody who has lost an attempt: it asks for a lull in the next, or reads visibly where another has the token.
 fn sums_at_the_second_try<W: World>(setting: &Setting<W>, bank: Bank) -> Actor {
-    let (mut reader, mut other) = (setting.participant(), setting.participant());
+    let (mut reader, mut other) = (setting.boxed(), setting.boxed());
     reader.set_limits(Limits { privileged_attempts: 1, visible_attempts: 1, ..Limits::default() });
     reader.begin().expect("it begins");
     reader.read(bank.account(0)).expect("it reads");
@@ -130,7 +130,7 @@ fn sums_at_the_second_try<W: World>(setting: &Setting<W>, bank: Bank) -> Actor {
 fn visible_reader_beside_a_transfer<W: World>(setting: &Setting<W>) -> Play {
     let bank = setting.bank(2);
     let reader = sums_at_the_second_try(setting, bank);
-    let (mut silent, mut writer) = (setting.participant(), setting.participant());
+    let (mut silent, mut writer) = (setting.boxed(), setting.boxed());
     silent.begin_irrevocable(None).expect("nobody has the token");
     let transfer = Box::new(move || bank.transfer(&mut writer, 0, 1, 10).expect("it commits"));
     let looks = balances(setting, bank, [90, 110]);

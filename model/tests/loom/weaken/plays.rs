@@ -6,11 +6,12 @@ use crate::world::Loom;
 
 /// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
 /// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-pub const PLAYS: [(&str, u64); 85] = [
+pub const PLAYS: [(&str, u64); 86] = [
     ("recovered_beside_a_waiter sleep 2", 2_000),
     ("arms_beside_a_ring_nearby sleep 3", 4_000),
     ("commits_beside_a_ring_nearby sleep 2", 12_000),
     ("own_commit_over_a_read yields 2", 5_000),
+    ("reads_beside_two_commits yields 2", 5_000),
     ("two_who_finish_one_cell yields 3", 2_000),
     ("remote_free yields 3", 2_000),
     ("adopted_beside_a_leave yields 2", 2_000),
