@@ -8,14 +8,14 @@
 //! handle of DictBucket   several
 //! ```
 //! Growing doubles the count and touches no bucket. From then on each of the new, upper half is filled by *splitting* the
-//! bucket below it when an insertion or a removal comes to it, and by whoever inserts or removes, four in a row from the
+//! bucket below it when an insertion comes to it, and by whoever inserts, four in a row from the
 //! cell `split` on (Shalev and Shavit's split-ordered lists do the same without an order of their own, JACM 2006).
 //!
 //! 1. The count is doubled only when all buckets are split: an unsplit bucket is in the upper half, and what it waits for
 //!    is split. So a lookup goes one step at most.
 //! 2. A bucket from 8 on that is split never becomes absent again, but by `clear`, which empties all and starts at 8.
 //! 3. The bucket below an unsplit one holds the entries of both. Changing it is always right; changing an unsplit one
-//!    is not, so it is split first.
+//!    is not, so it is split first. A removal changes the one below: it makes no cells, for which a full space has no room.
 
 use super::Dict;
 use super::entry::Entry;
@@ -34,7 +34,7 @@ use crate::word::{BLOCK_HEADER_WORDS, BlockKind, CellAddress, Handle, Value, Wor
 
 /// Buckets of a dict that gets its first key.
 const FIRST_BUCKETS: u64 = 8;
-/// Buckets that an insertion or a removal splits: two would do to be done before the next doubling.
+/// Buckets that an insertion splits: two would do to be done before the next doubling.
 const SPLITS_PER_STEP: u64 = 4;
 /// An empty bucket that is split.
 const EMPTY: Value = Value::NONE;
@@ -253,6 +253,31 @@ impl Dict {
         Ok((cell, tx.read(cell)?))
     }
 
+    /// The cell of the bucket of `hash`, or of the one below that waits to be split, with what it holds.
+    fn bucket_to_remove_from<P: Platform>(
+        self,
+        tx: &mut Participant<P>,
+        count: u64,
+        hash: u64,
+    ) -> Result<(CellAddress, Value), Stop> {
+        // Damage may have made the count 0.
+        let bucket = hash & count.wrapping_sub(1);
+        if let Some(cell) = self.buckets().find(tx, bucket)? {
+            let value = tx.read(cell)?;
+            if !value.is_absent() || bucket < FIRST_BUCKETS {
+                return Ok((cell, value));
+            }
+        }
+        if bucket < FIRST_BUCKETS {
+            return Err(missing(self.bucket_count_cell(), bucket));
+        }
+        let below = bucket - split_bit(bucket);
+        match self.buckets().find(tx, below)? {
+            Some(cell) => Ok((cell, tx.read(cell)?)),
+            None => Err(missing(self.bucket_count_cell(), below)),
+        }
+    }
+
     /// Fills a bucket with what is its own in the bucket below it, unless that was done.
     fn split<P: Platform>(self, tx: &mut Participant<P>, bucket: u64) -> Result<(), Stop> {
         if bucket < FIRST_BUCKETS {
@@ -338,7 +363,7 @@ impl Dict {
         entry: Entry,
     ) -> Result<(), Stop> {
         let hash = entry.hash(tx);
-        let (cell, bucket) = self.split_bucket_of(tx, count, hash)?;
+        let (cell, bucket) = self.bucket_to_remove_from(tx, count, hash)?;
         let mut all = pairs(tx, cell, bucket)?;
         let before = all.len();
         all.retain(|pair| pair.entry != entry.handle());

@@ -19,7 +19,7 @@
 //!    split. A missing key logs the first two.
 //! 3. A new value for a present key writes the value's cell alone: different keys do not conflict. Insertion and removal
 //!    write `used` or `removed`, so they conflict with each other and with `len`.
-//! 4. No operation moves more than a constant number of entries: buckets are split by whoever inserts or removes, places are moved
+//! 4. No operation moves more than a constant number of entries: buckets are split by whoever inserts, places are moved
 //!    down by whoever inserts, a few at a time. (`clear` is the exception: it empties each bucket and each place.)
 //! 5. Whoever replaces a bucket, or takes an entry out, discards its block.
 
@@ -121,7 +121,7 @@ impl Dict {
     /// Takes an entry out; gives its key and its value, which are the caller's. `last`: it is known that no entry stands behind it.
     fn take<P: Platform>(self, tx: &mut Participant<P>, entry: Entry, last: bool) -> Result<(Value, Value), Stop> {
         let value = entry.value(tx)?;
-        let count = self.grow_buckets(tx, 0)?;
+        let count = self.bucket_count(tx)?;
         self.remove_from_bucket(tx, count, entry)?;
         self.empty_place(tx, entry, last)?;
         let key = entry.key(tx)?;

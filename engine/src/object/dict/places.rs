@@ -96,6 +96,12 @@ impl Dict {
             }
             _ => return Err(corrupt("an entry that is not at its place", entry.place_cell().value_word(), place)),
         }
+        if removed + 1 == used {
+            // It was the last one: nobody is to look at all that are absent any more.
+            write_count(tx, self.used_cell(), 0)?;
+            write_count(tx, self.removed_cell(), 0)?;
+            return self.end_compaction(tx);
+        }
         let behind = used - place - 1;
         if behind > 0 && !last {
             return write_count(tx, self.removed_cell(), removed + 1);

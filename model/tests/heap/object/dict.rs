@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use pso_engine::error::Stop;
 use pso_engine::object::dict::{self, Met};
 use pso_engine::object::key::{Key, KeyView};
-use pso_engine::word::{Handle, Value};
+use pso_engine::participant::Slot;
+use pso_engine::platform::{Memory, Ordering::Relaxed};
+use pso_engine::word::{BlockKind, Handle, Value};
 
 use super::keys::{TestKey, any_key, decode};
 use super::support::{MIB, Tx, aborted, generate, integer, one, run_steps, two};
@@ -398,4 +400,58 @@ fn who_goes_through_in_pieces_meets_once_what_is_there_all_the_time() {
         moved += u64::from(walk.met.iter().any(|met| met.place() < 20) && fresh > 1000);
     }
     assert!(moved > 0);
+}
+
+/// The danger: a removal goes on with the splitting of buckets, for which it has to make some, and where the space has become full just before those nothing can be taken out any more.
+#[test]
+fn a_dict_in_a_full_space_can_be_emptied_however_large_it_is() {
+    for count in (300..1700).step_by(5) {
+        let mut tx = one(2 * MIB);
+        let dict = tx.run(dict::create).unwrap();
+        let keys: Vec<Key> = (0..count).map(|key| number(&tx, key)).collect();
+        for key in &keys {
+            assert_eq!(tx.run(|tx| dict::set(tx, dict, key, integer(0))), Ok(None));
+        }
+        // Large blocks, then small ones, as long as there is room.
+        for words in [8000, 2000, 500, 100, 20, 4, 1] {
+            while tx.run(|tx| tx.allocate(BlockKind::Bytes, words)).is_ok() {}
+        }
+        let mut left = keys.len();
+        while left > 0 {
+            let before = left;
+            for key in &keys {
+                left -= usize::from(tx.run(|tx| dict::remove(tx, dict, key)).is_ok_and(|taken| taken.is_some()));
+            }
+            assert!(left < before, "{left} of {count} keys cannot be taken out");
+        }
+        assert_eq!(tx.run(|tx| dict::len(tx, dict)), Ok(0));
+    }
+}
+
+/// The danger: what was emptied from the front is as long as ever for whoever looks for the last or the first of what is there.
+#[test]
+fn a_dict_that_was_emptied_from_the_front_is_short() {
+    let mut tx = one(16 * MIB);
+    let dict = tx.run(dict::create).unwrap();
+    let looks = |tx: &mut Tx| {
+        tx.begin().unwrap();
+        assert!(dict::pop_last(tx, dict).unwrap().is_none());
+        assert!(dict::next(tx, dict, 0).unwrap().is_none());
+        let reads = tx.arena().platform().load(Slot::of(tx.arena(), tx.id()).unwrap().read_log_length(), Relaxed);
+        tx.abort();
+        reads
+    };
+    for count in [100, 10_000] {
+        for key in 0..count {
+            let key = number(&tx, key);
+            tx.run(|tx| dict::set(tx, dict, &key, integer(0))).unwrap();
+        }
+        for key in 0..count {
+            let key = number(&tx, key);
+            assert!(tx.run(|tx| dict::remove(tx, dict, &key)).unwrap().is_some());
+        }
+        let reads = looks(&mut tx);
+        assert!(reads < 20, "{reads} reads of a dict from which {count} were taken");
+        assert_eq!(tx.run(|tx| dict::len(tx, dict)), Ok(0));
+    }
 }
