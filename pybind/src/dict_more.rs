@@ -10,7 +10,7 @@ use crate::ffi::class::Receiver;
 use crate::ffi::method::Signature;
 use crate::ffi::natives::Native;
 use crate::ffi::slot::Comparison;
-use crate::ffi::{Any, Arguments, Instance, Object, Own, Python, Result};
+use crate::ffi::{Any, Arguments, Instance, Kind, Object, Own, Python, Result};
 use crate::iterate::Part;
 use crate::key::{self, MOST_NESTED_TUPLES, Purpose};
 use crate::memory;
@@ -139,7 +139,11 @@ impl Dict {
         let [part, objects] = arguments.take(py, &COMMON)?;
         let (Some(part), Some(objects)) = (part, objects) else { return Ok(py.none()) };
         let items = part.index(py)? == 2;
-        let (space, handle, hash_key) = (this.space(), this.proxy().object(py)?, this.space().hash_key());
+        // Anybody may call it.
+        if objects.native_base() != Native::List {
+            return Err(Kind::Type.raise(py, "_common() takes a list"));
+        }
+        let (space, hash_key) = (this.space(), this.space().hash_key());
         // Each with its key and what its value has to be.
         let mut wanted = Vec::new();
         for object in objects.list_items(py)? {
@@ -159,6 +163,7 @@ impl Dict {
                 memory::push(py, &mut wanted, (object, key, value))?;
             }
         }
+        let handle = this.proxy().object(py)?;
         let found = space.operate(py, |tx| {
             let mut look = Look::new(space);
             let keys = wanted.iter().map(|(_, key, _)| {

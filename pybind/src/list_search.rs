@@ -41,13 +41,13 @@ enum Other {
 impl List {
     /// The place of the first item from `start` to `stop` that equals `value`.
     fn find(&self, py: Python<'_>, value: &Any, start: isize, stop: isize) -> Result<Option<u64>> {
-        let space = self.space();
+        // What is held below may not be any more behind this.
+        let (space, handle) = (self.space(), self.object(py)?);
         let named = equal::held_object(space, value);
         // It may equal anything: nothing can be told before all is read.
         if named.is_none() && value.native() == Native::Other {
             return self.find_by_asking(py, value, start, stop);
         }
-        let handle = self.object(py)?;
         // Those before what was found that may equal it, too.
         let mut doubtful: Vec<(u64, Fetched)> = Vec::new();
         let found = space.operate(py, |tx| {

@@ -168,8 +168,9 @@ impl Queue {
         this.put_item(py, item.unwrap_or(&none), Patience::No)
     }
     fn put_item(&self, py: Python<'_>, item: &Any, patience: Patience) -> Result<Object> {
-        let (space, handle) = (self.0.space(), self.0.object(py)?);
+        let space = self.0.space();
         let (plan, draft) = plan::draft(py, space, item, &|| "item of a queue".to_owned())?;
+        let handle = self.0.object(py)?;
         let done = self.wait(py, patience, |tx| {
             // Room first: what is made for an item that does not go in would be garbage.
             if !queue::has_room(tx, handle)? {

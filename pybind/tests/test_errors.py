@@ -474,3 +474,12 @@ def test_a_body_that_raises_conflict_error_keeps_what_it_has_lost(space):
 
     space.run(body, retries=100)
     assert 20 <= len(attempts) < 50 and space.fsck() == []
+
+
+def test_what_is_private_takes_nothing_for_a_list_that_is_none(space):
+    """The danger: its memory is read as that of a list."""
+    space.root["x"] = 1
+    for wrong in ((1,), 5, "x", {1}, None, space.root, range(3)):
+        with pytest.raises(TypeError, match="list"):
+            space.root._common(0, wrong)
+    assert space.root._common(0, ["x", "y"]) == ["x"]
