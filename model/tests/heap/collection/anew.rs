@@ -5,6 +5,21 @@ use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, BlockState, ParticipantId}
 
 use super::*;
 
+/// As many blocks as there is room for, thirty at most, with these words in them.
+fn fill(user: &mut Tx, words: u64, value: impl Fn(u64) -> u64) -> Vec<Handle> {
+    user.begin().unwrap();
+    let mut made = Vec::new();
+    while made.len() < 30
+        && let Ok(handle) = user.allocate(BlockKind::Bytes, words)
+    {
+        for word in 0..words {
+            user.arena().platform().store_plain(handle.block().offset(BLOCK_HEADER_WORDS + word), value(word));
+        }
+        made.push(handle);
+    }
+    made
+}
+
 /// While a collector goes through the blocks of a superblock, that becomes empty and is made into another one, whose payload looks like objects that nothing
 /// names. Before whatever access of his that comes: not a word of it is marked.
 #[test]
@@ -28,18 +43,7 @@ fn a_superblock_that_is_used_anew_under_a_collectors_eyes_is_not_marked() {
         space.arena().platform().at(step, move || {
             // All its superblocks are empty, and go back.
             maker.lock().unwrap().take().unwrap().leave();
-            user.begin().unwrap();
-            let mut made = Vec::new();
-            while let Ok(handle) = user.allocate(BlockKind::Bytes, WORDS) {
-                for word in 0..WORDS {
-                    let value = if word % 2 == 0 { trap.pack() } else { 0 };
-                    user.arena().platform().store_plain(handle.block().offset(BLOCK_HEADER_WORDS + word), value);
-                }
-                made.push(handle);
-                if made.len() > 30 {
-                    break;
-                }
-            }
+            let made = fill(&mut user, WORDS, |word| if word % 2 == 0 { trap.pack() } else { 0 });
             *taken.lock().unwrap() = Some((user, made));
         });
         let _ = collector.collect_objects(NO_PATIENCE);
@@ -83,16 +87,7 @@ fn what_is_held_of_a_rolled_back_attempt_is_no_damage_whatever_lies_there() {
         let taken = Arc::clone(&used);
         space.arena().platform().at(step, move || {
             maker.lock().unwrap().take().unwrap().leave();
-            user.begin().unwrap();
-            let mut made = Vec::new();
-            while let Ok(handle) = user.allocate(BlockKind::Bytes, WORDS)
-                && made.len() < 30
-            {
-                for word in 0..WORDS {
-                    user.arena().platform().store_plain(handle.block().offset(BLOCK_HEADER_WORDS + word), NO_STATE);
-                }
-                made.push(handle);
-            }
+            let made = fill(&mut user, WORDS, |_| NO_STATE);
             *taken.lock().unwrap() = Some((user, made));
         });
         let end = collector.collect_objects(NO_PATIENCE).unwrap();
