@@ -222,7 +222,7 @@ pub struct Limits {
     pub starving_attempts: u64,
     /// Age in ticks after which a transaction counts as starving.
     pub starving_ticks: u64,
-    /// Aborted attempts after which a transaction asks for the token before each attempt.
+    /// Aborted attempts after which a transaction asks for the token before each attempt; and attempts of younger ones that pass it in one wait in the second row.
     pub privileged_attempts: u64,
     /// Aborted attempts after which a transaction that cannot have the token holds what it reads all the same.
     pub visible_attempts: u64,
