@@ -21,17 +21,16 @@ use crate::transaction::{self, Limits};
 
 impl Dict {
     pub(crate) fn copy(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {
-        let (space, handle) = (this.space(), this.proxy().object(py)?);
-        let hash_key = space.hash_key();
+        let (space, hash_key) = (this.space(), this.space().hash_key());
         // Keys are hashed anew from what is read, outside the engine; so the copy is a transaction of two operations.
         let copied = transaction::run(py, space, Limits::default(), |py| {
+            let handle = this.proxy().object(py)?;
             let entries = space.operate(py, |tx| {
                 let (mut entries, mut look) = (Vec::new(), Look::new(space));
-                let mut place = 0;
-                while let Some((next, key, value)) = dict::next(tx, handle, place)? {
+                let mut cursor = dict::cursor(tx, handle)?;
+                while let Some((key, value)) = cursor.next(tx)? {
                     let entry = (look.fetch(py, tx, key)?, value);
                     memory::push(py, &mut entries, entry)?;
-                    place = next;
                 }
                 Ok(entries)
             })?;
@@ -75,12 +74,18 @@ impl Dict {
     pub(crate) fn objects(&self, py: Python<'_>, part: Part) -> Result<Vec<Object>> {
         let (space, handle) = (self.space(), self.proxy().object(py)?);
         let entries = space.operate(py, |tx| {
-            let (mut entries, mut look, mut place) = (Vec::new(), Look::new(space), 0);
-            while let Some((next, key, value)) = dict::next(tx, handle, place)? {
+            let (mut entries, mut look, mut cursor) = (Vec::new(), Look::new(space), dict::cursor(tx, handle)?);
+            if part == Part::Keys {
+                // Nothing is read of the values: whoever gives a key another one is no conflict.
+                while let Some(key) = cursor.next_key(tx)? {
+                    memory::push(py, &mut entries, (look.fetch(py, tx, key)?, Fetched::None))?;
+                }
+                return Ok(entries);
+            }
+            while let Some((key, value)) = cursor.next(tx)? {
                 let key = if part == Part::Values { Fetched::None } else { look.fetch(py, tx, key)? };
-                let value = if part == Part::Keys { Fetched::None } else { look.fetch(py, tx, value)? };
+                let value = look.fetch(py, tx, value)?;
                 memory::push(py, &mut entries, (key, value))?;
-                place = next;
             }
             Ok(entries)
         })?;

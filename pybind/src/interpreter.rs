@@ -309,6 +309,10 @@ impl Interpreter {
             drop(transactions.swap_remove(place));
         }
     }
+    /// The transaction is [exited](Self::exit) when this is dropped: by a panic, too, for the thread is in none behind it.
+    pub fn entered<'a>(&'a self, transaction: &'a Rc<Transaction>) -> Entered<'a> {
+        Entered { interpreter: self, transaction }
+    }
     /// Keeps hooks for whoever ends a transaction next, or comes to the space outside of one.
     pub fn leave_hooks(&self, hooks: Vec<Object>) {
         self.has_left_hooks.set(self.has_left_hooks.get() || !hooks.is_empty());
@@ -373,5 +377,18 @@ impl Interpreter {
         // The parent's.
         let left = self.take_left_hooks();
         drop(left);
+    }
+}
+
+/// A thread is in a transaction as long as this lives.
+pub struct Entered<'a> {
+    interpreter: &'a Interpreter,
+    transaction: &'a Rc<Transaction>,
+}
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.interpreter.exit(self.transaction);
     }
 }

@@ -1,7 +1,8 @@
 //! Iterators over dicts and lists.
 //!
 //! An iterator reads a few entries ahead, each batch at one moment. A change by this interpreter makes it throw away what it
-//! has read ahead, and so does the begin and the end of a transaction: what was read in one is of no other. Changes of size
+//! has read ahead, and so does the begin and the end of a transaction: what was read in one is of no other. So who changes something
+//! in each turn of a loop has them read one by one. Changes of size
 //! by this interpreter raise as the builtin does; those by others are met or missed, and never torn. Inside a transaction
 //! nothing changes but by the body itself.
 //!
@@ -15,7 +16,7 @@ use std::collections::VecDeque;
 use pso_engine::error::Stop;
 use pso_engine::object::dict::Met;
 use pso_engine::object::{dict, list};
-use pso_engine::word::Handle;
+use pso_engine::word::{Handle, Value};
 
 use crate::dict::Dict;
 use crate::fetch::{Fetched, fetch};
@@ -26,7 +27,7 @@ use crate::snapshot::Entry;
 use crate::space::{Space, Tx};
 use crate::transaction::Growth;
 
-/// Entries read ahead.
+/// Entries read ahead, at most.
 const BATCH: usize = 32;
 /// Of so many entries it is remembered that they were given, the last ones. If others take all of them out between two batches, and the one that comes next, and move the rest,
 /// it begins anew: what is left of those that were given before is given twice, and as much is left out at the end. (Or, if what stood last is gone, too, goes on at its place.)
@@ -61,19 +62,32 @@ type Seen = (u64, (u64, u64));
 struct Ahead<T> {
     items: RefCell<VecDeque<T>>,
     seen: Cell<Seen>,
+    /// How many were asked for last, and what that held for. `None`: nothing was read yet.
+    asked: Cell<Option<(usize, Seen)>>,
 }
 
 impl<T> Ahead<T> {
     fn new(writes: u64) -> Self {
-        Self { items: RefCell::default(), seen: Cell::new((writes, (0, 0))) }
+        Self { items: RefCell::default(), seen: Cell::new((writes, (0, 0))), asked: Cell::new(None) }
     }
 
-    /// The next item. `given`: another number after each. `now`: what is read holds for that. `read`: reads what comes next.
+    /// How many are read next: one after something has changed, for that may go on; then more and more.
+    fn ask(&self, seen: Seen) -> usize {
+        let count = match self.asked.get() {
+            None => BATCH,
+            Some((_, before)) if before != seen => 1,
+            Some((count, _)) => BATCH.min(2 * count),
+        };
+        self.asked.set(Some((count, seen)));
+        count
+    }
+
+    /// The next item. `given`: another number after each. `now`: what is read holds for that. `read`: reads what comes next, so many at most.
     fn next(
         &self,
         given: &Cell<u64>,
         now: impl Fn() -> Result<Seen>,
-        read: impl Fn(u64) -> Result<Vec<T>>,
+        read: impl Fn(u64, usize) -> Result<Vec<T>>,
     ) -> Result<Option<T>> {
         // Each turn after the first follows on a change by somebody else.
         loop {
@@ -87,7 +101,7 @@ impl<T> Ahead<T> {
                 return Ok(next);
             }
             let before = given.get();
-            let batch = read(before)?;
+            let batch = read(before, self.ask(seen))?;
             // It may have slept: another thread, or the handler of a signal, may have gone on from there.
             if now()? != seen || given.get() != before || !self.items.borrow().is_empty() {
                 continue;
@@ -181,7 +195,7 @@ impl DictIterator {
     fn end_of(py: Python<'_>, dict: &Instance<Dict>) -> Result<(Option<Met>, u64)> {
         let handle = dict.proxy().object(py)?;
         dict.proxy().space().operate(py, |tx| {
-            let last = dict::meet_previous(tx, handle, u64::MAX)?.map(|(met, ..)| met);
+            let last = dict::meet_previous_key(tx, handle, u64::MAX)?.map(|(met, _)| met);
             Ok((last, dict::len(tx, handle)?))
         })
     }
@@ -194,7 +208,7 @@ impl DictIterator {
             false => Err(Kind::Runtime.raise(py, "dictionary changed size during iteration")),
         };
         let next = match this.given.get() < this.most.get() {
-            true => this.ahead.next(&this.given, now, |_| this.read_ahead(py, &dict))?,
+            true => this.ahead.next(&this.given, now, |_, count| this.read_ahead(py, &dict, count))?,
             false => now().map(|_| None)?,
         };
         let Some(Item { met, coming, key, value }) = next else {
@@ -234,12 +248,12 @@ impl DictIterator {
         if self.reverse { met.place() } else { met.place() + 1 }
     }
 
-    fn read_ahead(&self, py: Python<'_>, dict: &Dict) -> Result<Vec<Item>> {
+    fn read_ahead(&self, py: Python<'_>, dict: &Dict, count: usize) -> Result<Vec<Item>> {
         let (reverse, part) = (self.reverse, self.part);
         let handle = dict.proxy().object(py)?;
         let space = dict.proxy().space();
         let (batch, most, end) = space.operate(py, |tx| {
-            let mut batch: Vec<Item> = Vec::with_capacity(BATCH);
+            let mut batch: Vec<Item> = Vec::with_capacity(count);
             let anew = reverse && self.begins_anew(tx, handle)?;
             let mut place = if anew { u64::MAX } else { self.goes_on_from(tx, handle)? };
             let (mut most, mut end) = (self.most.get(), self.end.get());
@@ -249,21 +263,26 @@ impl DictIterator {
             if most == u64::MAX {
                 most = dict::len(tx, handle)?;
                 if most > BATCH as u64 {
-                    end = dict::meet_previous(tx, handle, u64::MAX)?.map(|(met, ..)| met);
+                    end = dict::meet_previous_key(tx, handle, u64::MAX)?.map(|(met, _)| met);
                 }
             }
             loop {
-                let found =
-                    if reverse { dict::meet_previous(tx, handle, place)? } else { dict::meet_next(tx, handle, place)? };
+                // Who wants keys reads no value: another one for a key is no conflict. Nor is one for what comes next.
+                let found = match part == Part::Keys || batch.len() == count {
+                    true if reverse => dict::meet_previous_key(tx, handle, place)?.map(|(met, key)| (met, key, None)),
+                    true => dict::meet_next_key(tx, handle, place)?.map(|(met, key)| (met, key, None)),
+                    false if reverse => dict::meet_previous(tx, handle, place)?.map(with_value),
+                    false => dict::meet_next(tx, handle, place)?.map(with_value),
+                };
                 let Some((met, key, value)) = found else { break };
                 if let Some(last) = batch.last_mut() {
                     last.coming = Some(met);
                 }
-                if batch.len() == BATCH {
+                if batch.len() == count {
                     break;
                 }
                 let key = if part == Part::Values { Fetched::None } else { fetch(py, space, tx, key)? };
-                let value = if part == Part::Keys { Fetched::None } else { fetch(py, space, tx, value)? };
+                let value = value.map_or(Ok(Fetched::None), |value| fetch(py, space, tx, value))?;
                 place = self.behind_of(&met);
                 batch.push(Item { met, coming: None, key, value });
             }
@@ -304,6 +323,10 @@ impl DictIterator {
     }
 }
 
+fn with_value((met, key, value): (Met, Value, Value)) -> (Met, Value, Option<Value>) {
+    (met, key, Some(value))
+}
+
 /// An iterator over a list.
 pub struct ListIterator {
     list: RefCell<Option<Own<List>>>,
@@ -341,7 +364,7 @@ impl ListIterator {
         let Some(list) = this.list.borrow().clone() else { return Ok(None) };
         let proxy = list.proxy();
         let now = || Ok((proxy.writes(), proxy.space().interpreter().attempt(py)));
-        let next = this.ahead.next(&this.place, now, |place| this.read_ahead(py, &list, place))?;
+        let next = this.ahead.next(&this.place, now, |place, count| this.read_ahead(py, &list, place, count))?;
         let Some(item) = next else {
             drop(this.list.take());
             return Ok(None);
@@ -351,14 +374,14 @@ impl ListIterator {
         item.into_object(py, proxy.space()).map(Some)
     }
 
-    fn read_ahead(&self, py: Python<'_>, list: &List, start: u64) -> Result<Vec<Fetched>> {
+    fn read_ahead(&self, py: Python<'_>, list: &List, start: u64, count: usize) -> Result<Vec<Fetched>> {
         let reverse = self.reverse;
         let handle = list.proxy().object(py)?;
         let space = list.proxy().space();
         space.operate(py, |tx| {
-            let mut batch = Vec::with_capacity(BATCH);
+            let mut batch = Vec::with_capacity(count);
             let mut place = start;
-            while batch.len() < BATCH && !(reverse && place == 0) {
+            while batch.len() < count && !(reverse && place == 0) {
                 let index = if reverse { place - 1 } else { place };
                 let Some(value) = list::get(tx, handle, index)? else { break };
                 batch.push(fetch(py, space, tx, value)?);

@@ -26,8 +26,9 @@ fn words(py: Python<'_>, tx: &mut Tx, handle: Handle) -> Result<Vec<Value>, Stop
 /// The words of the items from `start` on.
 fn words_from(py: Python<'_>, tx: &mut Tx, handle: Handle, start: u64) -> Result<Vec<Value>, Stop> {
     let mut words = Vec::new();
+    let mut cursor = list::cursor(tx, handle, start)?;
     // Bound: an item behind the last is absent, and each that is not has memory.
-    while let Some(value) = list::get(tx, handle, start + words.len() as u64)? {
+    while let Some(value) = cursor.next(tx)? {
         memory::push(py, &mut words, value)?;
     }
     Ok(words)
@@ -286,8 +287,8 @@ impl List {
         if !arguments.positional().is_empty() {
             return Err(Kind::Type.raise(py, "sort() takes no positional arguments"));
         }
-        let handle = this.object(py)?;
         transaction::run(py, this.space(), Limits::default(), |py| {
+            let handle = this.object(py)?;
             let (before, items) = this.space().operate(py, |tx| {
                 let (before, mut look) = (words(py, tx, handle)?, Look::new(this.space()));
                 let items = memory::collect(py, before.iter().map(|word| look.fetch(py, tx, *word)))?;

@@ -53,9 +53,11 @@ impl List {
         let found = space.operate(py, |tx| {
             doubtful.clear();
             let mut look = Look::new(space);
+            let places = Self::places(tx, handle, start, stop)?;
+            let mut cursor = list::cursor(tx, handle, places.start)?;
             // Bound: an item behind the last is absent, and each that is not has memory.
-            for place in Self::places(tx, handle, start, stop)? {
-                let Some(item) = list::get(tx, handle, place)? else { break };
+            for place in places {
+                let Some(item) = cursor.next(tx)? else { break };
                 let verdict = match named {
                     None => equal::with_object(py, space, tx, item, value)?,
                     Some(named) => equal::with_proxy(tx, item, named)?,
@@ -84,9 +86,10 @@ impl List {
         let (first, items) = space.operate(py, |tx| {
             let places = Self::places(tx, handle, start, stop)?;
             let (first, mut items, mut look) = (places.start, Vec::new(), Look::new(space));
+            let mut cursor = list::cursor(tx, handle, first)?;
             // Bound: as above.
-            for place in places {
-                let Some(item) = list::get(tx, handle, place)? else { break };
+            for _ in places {
+                let Some(item) = cursor.next(tx)? else { break };
                 let item = look.fetch(py, tx, item)?;
                 memory::push(py, &mut items, item)?;
             }
@@ -199,9 +202,10 @@ impl List {
             }
             // An attempt that runs again looks at all items again: the list may be another one by then.
             let base = others.len();
+            let mut cursor = list::cursor(tx, handle, 0)?;
             // Bound: an item behind the last is absent, and each that is not has memory.
             for place in 0.. {
-                let item = list::get(tx, handle, place as u64)?;
+                let item = cursor.next(tx)?;
                 memory::extend(py, others, other.list_item(place))?;
                 let (item, object) = match (item, others.get(base + place)) {
                     (Some(item), Some(object)) => (item, object),
@@ -232,9 +236,10 @@ impl List {
                     return Ok(Met::Lengths(order));
                 }
             }
+            let (mut first, mut second) = (list::cursor(tx, one, 0)?, list::cursor(tx, two, 0)?);
             // Bound: as above.
-            for place in 0.. {
-                let (item, object) = match (list::get(tx, one, place)?, list::get(tx, two, place)?) {
+            loop {
+                let (item, object) = match (first.next(tx)?, second.next(tx)?) {
                     (Some(item), Some(object)) => (item, object),
                     (item, object) => return Ok(Met::Lengths(item.is_some().cmp(&object.is_some()))),
                 };
@@ -249,7 +254,6 @@ impl List {
                     }
                 }
             }
-            Ok(Met::Unknown)
         })
     }
 

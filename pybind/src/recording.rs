@@ -11,6 +11,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,6 +24,7 @@ use pso_engine::platform::native::Native;
 use pso_engine::space::Space;
 use pso_engine::trace::{Header, Recorder, Transaction, ending};
 use pso_engine::transaction::Observer;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::registry::lock;
 
@@ -105,6 +107,14 @@ struct Stream {
     flushed: Instant,
 }
 
+/// A file that is made or emptied. Whoever asks has Python's lock, so that of a FIFO that nobody reads is an error (ENXIO), not a wait.
+fn create(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().write(true).create(true).truncate(true).custom_flags(flags).open(path)?;
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
 impl Recording {
     fn open(native: &Native, uuid: &[u8; 16], path: &Path) -> io::Result<Self> {
         let start_ns = native.now_ns();
@@ -122,7 +132,7 @@ impl Recording {
             seed: 0,
             start_ns,
         };
-        let mut file = GzEncoder::new(File::create(path)?, Compression::fast());
+        let mut file = GzEncoder::new(create(path)?, Compression::fast());
         file.write_all(header.to_string().as_bytes())?;
         file.flush()?;
         let stream = Stream { file, line: String::new(), flushed: Instant::now() };

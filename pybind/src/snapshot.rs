@@ -21,12 +21,11 @@ pub type Entry = (Fetched, Fetched);
 /// All entries of a dict, in order.
 pub fn dict_entries(py: Python<'_>, look: &mut Look<'_>, tx: &mut Tx, handle: Handle) -> Result<Vec<Entry>, Stop> {
     let mut entries = Vec::new();
-    let mut place = 0;
+    let mut cursor = dict::cursor(tx, handle)?;
     // Bound: places rise, and each has memory.
-    while let Some((next, key, value)) = dict::next(tx, handle, place)? {
+    while let Some((key, value)) = cursor.next(tx)? {
         let entry = (look.fetch(py, tx, key)?, look.fetch(py, tx, value)?);
         memory::push(py, &mut entries, entry)?;
-        place = next;
     }
     Ok(entries)
 }
@@ -34,8 +33,9 @@ pub fn dict_entries(py: Python<'_>, look: &mut Look<'_>, tx: &mut Tx, handle: Ha
 /// All items of a list.
 pub fn list_items(py: Python<'_>, look: &mut Look<'_>, tx: &mut Tx, handle: Handle) -> Result<Vec<Fetched>, Stop> {
     let mut items = Vec::new();
+    let mut cursor = list::cursor(tx, handle, 0)?;
     // Bound: an item behind the last is absent, and each that is not has memory.
-    while let Some(value) = list::get(tx, handle, items.len() as u64)? {
+    while let Some(value) = cursor.next(tx)? {
         let item = look.fetch(py, tx, value)?;
         memory::push(py, &mut items, item)?;
     }

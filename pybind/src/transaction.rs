@@ -252,9 +252,10 @@ pub fn run(
     // Counted: the body may drop the last reference to the space.
     let space = space.own();
     interpreter.enter(Rc::clone(&transaction));
+    let entered = interpreter.entered(&transaction);
     let attempts = Attempts { transaction: &transaction, space: &space };
     let result = attempts.run(py, limits, body);
-    interpreter.exit(&transaction);
+    drop(entered);
     let hooks = attempts.end();
     let result = match hooks {
         None => result,

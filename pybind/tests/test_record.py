@@ -149,6 +149,20 @@ def test_errors_are_those_of_files_and_name_the_path(space, tmp_path):
         pso.Recording()
 
 
+def test_a_fifo_is_written_to_where_somebody_reads_it_and_nobody_waits(space, tmp_path):
+    path = str(tmp_path / "fifo")
+    os.mkfifo(path)
+    with pytest.raises(OSError) as raised:
+        space.record(path)
+    assert raised.value.errno == errno.ENXIO and raised.value.filename == path
+    # Twice: what failed is no recording.
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with space.record(path):
+        space.root["a"] = 1
+    with open(reader, "rb") as pipe:
+        assert gzip.decompress(pipe.read()).count(b"\n") > 2
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 def test_a_full_disk_is_told(space):
     with pytest.raises(OSError) as raised:

@@ -227,6 +227,12 @@ pub(super) fn read_count<P: Platform>(tx: &mut Participant<P>, cell: CellAddress
     }
 }
 
+/// About what a counter says: nothing is logged by it, and it may be wrong.
+#[inline]
+pub(super) fn glance_at_count<P: Platform>(tx: &Participant<P>, cell: CellAddress, most: u64) -> u64 {
+    tx.glance(cell).as_int().map_or(0, |count| (count.max(0) as u64).min(most))
+}
+
 /// Writes a counter.
 #[inline]
 pub(super) fn write_count<P: Platform>(tx: &mut Participant<P>, cell: CellAddress, count: u64) -> Result<(), Stop> {

@@ -8,7 +8,7 @@
 //! 2. The length cell counts places; an absent one is 0. Appending writes the length and one place.
 //! 3. Inserting and removing in the middle move what is behind, one read and one write for each. Memory stays.
 
-use super::block::{allocate, corrupt, fill_absent, open_container, read_count, write_count};
+use super::block::{allocate, corrupt, fill_absent, glance_at_count, open_container, read_count, write_count};
 use super::discard;
 use super::vector::{MOST_PLACES, Vector};
 use crate::error::Stop;
@@ -44,6 +44,59 @@ impl List {
         }
         Ok(value)
     }
+}
+
+/// Goes through a list from a place on. For the attempt that made it, and as long as that does not change the list.
+///
+/// It logs each place, and the length only where that stood when it began: who appends before that is no conflict. From there on it goes no further than the list reached then.
+/// (Without that, it might chase who appends for ever: what comes while the reads before are validated is the next item.)
+#[derive(Clone, Copy)]
+pub struct Cursor {
+    list: List,
+    place: u64,
+    /// Where to look next how long the list is, or is known to end.
+    end: u64,
+    is_end_known: bool,
+}
+
+impl Cursor {
+    /// The place of the next value.
+    pub fn place(&self) -> u64 {
+        self.place
+    }
+
+    /// The next value; `None` behind the last. Logs one cell, once one more.
+    #[inline]
+    pub fn next<P: Platform>(&mut self, tx: &mut Participant<P>) -> Result<Option<Value>, Stop> {
+        if self.place >= self.end {
+            if self.is_end_known {
+                return Ok(None);
+            }
+            self.is_end_known = true;
+            self.end = self.list.len(tx)?;
+            if self.place >= self.end {
+                return Ok(None);
+            }
+        }
+        let value = match self.is_end_known {
+            true => self.list.present(tx, self.place)?,
+            false => self.list.places.read(tx, self.place)?,
+        };
+        if value.is_absent() {
+            // It says by itself that the list is no longer.
+            (self.end, self.is_end_known) = (self.place, true);
+            return Ok(None);
+        }
+        self.place += 1;
+        Ok(Some(value))
+    }
+}
+
+/// A cursor before the value at `start`.
+pub fn cursor<P: Platform>(tx: &mut Participant<P>, handle: Handle, start: u64) -> Result<Cursor, Stop> {
+    let list = List::open(tx, handle)?;
+    let end = glance_at_count(tx, list.length, MOST_PLACES);
+    Ok(Cursor { list, place: start, end, is_end_known: false })
 }
 
 /// Makes an empty list.

@@ -72,6 +72,13 @@ impl<P: Platform> Participant<P> {
         self.read(cell)
     }
 
+    /// What stands in a cell just now, or what somebody is about to commit there: of no state, and not logged. For estimates, which may be wrong.
+    #[inline]
+    pub fn glance(&self, cell: CellAddress) -> Value {
+        // Relaxed: nothing is followed.
+        Value::from_raw(self.platform().load(cell.value_word(), Relaxed))
+    }
+
     /// The rest of it where the log goes on in another piece, or is long. `None`: it cannot grow, or as above.
     #[inline(never)]
     fn read_late(&mut self, cell: CellAddress, word: u64, value: Value) -> Option<Value> {

@@ -256,7 +256,7 @@ impl Python<'_> {
         for entered in 0..levels {
             // SAFETY: a C string; as many levels are left again as were entered, all but the one that failed.
             unsafe {
-                if c::Py_EnterRecursiveCall(place.as_ptr()) != 0 {
+                if outward::Py_EnterRecursiveCall(place.as_ptr()) != 0 {
                     (0..entered).for_each(|_| c::Py_LeaveRecursiveCall());
                     return Err(super::Raised::already());
                 }
@@ -269,7 +269,7 @@ impl Python<'_> {
     /// Runs `body` one level deeper, or raises RecursionError.
     pub fn deeper<T>(self, place: &CStr, body: impl FnOnce() -> Result<T>) -> Result<T> {
         // SAFETY: a C string; left again below, whatever `body` gives. A panic ends in `enter`, one level too deep, once.
-        check(self, -c_int_from(unsafe { c::Py_EnterRecursiveCall(place.as_ptr()) } != 0))?;
+        check(self, -c_int_from(unsafe { outward::Py_EnterRecursiveCall(place.as_ptr()) } != 0))?;
         let result = body();
         // SAFETY: entered above.
         unsafe { c::Py_LeaveRecursiveCall() };

@@ -10,7 +10,7 @@ use pyo3_ffi as c;
 use super::class::Receiver;
 use super::entry::enter;
 use super::method::{Method, OfModule};
-use super::{Any, Kind, Python, Result, Visitor};
+use super::{Any, Kind, Python, Result, Visitor, outward};
 
 /// What one interpreter keeps in the module.
 pub trait State: Sized + 'static {
@@ -100,7 +100,7 @@ impl<S: State> Module<S> {
     pub fn state_of_class<'a>(&'static self, py: Python<'_>, class: &Receiver<'a>) -> Result<&'a S> {
         // SAFETY: a live type; the module is found along its bases or an exception is set. The type keeps it alive.
         let module = unsafe {
-            let module = c::PyType_GetModuleByDef(class.as_any().as_ptr().cast(), self.definition.get());
+            let module = outward::PyType_GetModuleByDef(class.as_any().as_ptr().cast(), self.definition.get());
             Any::from_nullable::<'a>(module)
         };
         match module {

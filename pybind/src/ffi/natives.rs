@@ -158,7 +158,7 @@ impl Any {
         let mut length = 0;
         // SAFETY: callers have seen that it is a str. CPython keeps the UTF-8 form as long as the str, and it is valid.
         unsafe {
-            let data = c::PyUnicode_AsUTF8AndSize(self.as_ptr(), &raw mut length);
+            let data = outward::PyUnicode_AsUTF8AndSize(self.as_ptr(), &raw mut length);
             if data.is_null() {
                 return Err(super::error::taken(py).unwrap_or_else(|| Kind::Unicode.raise(py, "not encodable")));
             }
@@ -280,7 +280,7 @@ impl Any {
         // SAFETY: live objects; each call gives a new reference, or -1 or NULL with an exception.
         unsafe {
             let index = Object::from_owned(py, outward::PyNumber_Index(self.as_ptr()))?;
-            let value = c::PyLong_AsSsize_t(index.as_ptr());
+            let value = outward::PyLong_AsSsize_t(index.as_ptr());
             match super::error::taken(py) {
                 Some(raised) if value == -1 => Err(raised),
                 _ => Ok(value),

@@ -85,6 +85,11 @@ outward! {
     fn PyDict_New() -> Pointer;
     fn PyMethod_New(function: Pointer, instance: Pointer) -> Pointer;
     fn Py_GenericAlias(origin: Pointer, arguments: Pointer) -> Pointer;
+    // Their exceptions are such allocations.
+    fn PyType_GetModuleByDef(class: *mut c::PyTypeObject, definition: *mut c::PyModuleDef) -> Pointer;
+    fn PyUnicode_AsUTF8AndSize(text: Pointer, length: *mut c::Py_ssize_t) -> *const c_char;
+    fn PyLong_AsSsize_t(int: Pointer) -> c::Py_ssize_t;
+    fn Py_EnterRecursiveCall(place: *const c_char) -> c_int;
 }
 
 /// Calls the slot of a type for an operator between two objects.

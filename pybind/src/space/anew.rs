@@ -1,6 +1,8 @@
 //! A space that was closed in this interpreter and is open again, or a child of a fork that does not hold what its parent did: what the proxies of
 //! before hold.
 
+use std::rc::Rc;
+
 use super::Space;
 use crate::ffi::{Class, Instance, Python, Result};
 use crate::proxy::Proxy;
@@ -8,6 +10,7 @@ use crate::proxy::Proxy;
 impl Space {
     /// The proxies of before hold their objects anew, as far as those are there.
     pub(super) fn hold_anew(this: &Instance<Self>, py: Python<'_>) -> Result<()> {
+        let keeper = this.keeper();
         this.set_names_in_doubt(true);
         let mut all_held = true;
         for dict in this.dicts.all(py) {
@@ -19,7 +22,10 @@ impl Space {
         for queue in this.queues.all(py) {
             all_held &= hold(this, py, queue.proxy())?;
         }
-        this.set_names_in_doubt(!all_held);
+        // A signal handler may have closed the space meanwhile, and somebody opened it again: of that life nothing is known here.
+        if Rc::ptr_eq(&keeper, &this.keeper()) {
+            this.set_names_in_doubt(!all_held);
+        }
         Ok(())
     }
 

@@ -169,10 +169,11 @@ impl Irrevocable {
         }
         // Counted: a hook may drop the last reference to either.
         let space = this.space.own();
+        let entered = interpreter.entered(&transaction);
         let committed = if failure.is_some() { Ok(false) } else { this.commit(py, &transaction).map(|()| true) };
         let was_full = transaction.stop().is_some_and(|stop| stop.wants_room());
         transaction.settle(if matches!(committed, Ok(true)) { Ending::Committed } else { Ending::Failed });
-        interpreter.exit(&transaction);
+        drop(entered);
         let hooks = Attempts { transaction: &transaction, space: &space }.end();
         let hooks = hooks.map(|hooks| hooks.of(matches!(committed, Ok(true)))).unwrap_or_default();
         let committed = if was_full && !space.is_closed() { make_room(py, &space, committed) } else { committed };

@@ -29,6 +29,23 @@ impl Met {
     }
 }
 
+/// What is met at a place, with its key.
+pub(super) fn with_key<P: Platform>(
+    tx: &mut Participant<P>,
+    (place, entry): (u64, Entry),
+) -> Result<(Met, Value), Stop> {
+    Ok((Met::of(tx, place, entry), entry.key(tx)?))
+}
+
+/// The same with its value.
+pub(super) fn with_value<P: Platform>(
+    tx: &mut Participant<P>,
+    found: (u64, Entry),
+) -> Result<(Met, Value, Value), Stop> {
+    let (met, key) = with_key(tx, found)?;
+    Ok((met, key, found.1.value(tx)?))
+}
+
 /// Where the first of `met` stands that is still in the dict. `None`: none of them is. Mostly the first one is asked for, and stands where it stood: one cell more.
 pub fn place_of_met<P: Platform>(
     tx: &mut Participant<P>,

@@ -24,10 +24,12 @@
 //! 5. Whoever replaces a bucket, or takes an entry out, discards its block.
 
 mod bucket;
+mod cursor;
 mod entry;
 mod met;
 mod places;
 
+pub use self::cursor::{Cursor, cursor};
 use self::entry::Entry;
 pub use self::met::{Met, place_of_met};
 use super::block::{allocate, corrupt, fill_absent, open_container, read_count, write_count};
@@ -220,7 +222,7 @@ pub fn meet_next<P: Platform>(
     place: u64,
 ) -> Result<Option<(Met, Value, Value)>, Stop> {
     let found = Dict::open(tx, handle)?.occupied_from(tx, place)?;
-    found.map(|(place, entry)| Ok((Met::of(tx, place, entry), entry.key(tx)?, entry.value(tx)?))).transpose()
+    found.map(|found| met::with_value(tx, found)).transpose()
 }
 
 /// As [`previous`], for who goes on in another transaction.
@@ -230,7 +232,27 @@ pub fn meet_previous<P: Platform>(
     place: u64,
 ) -> Result<Option<(Met, Value, Value)>, Stop> {
     let found = Dict::open(tx, handle)?.occupied_below(tx, place)?;
-    found.map(|(place, entry)| Ok((Met::of(tx, place, entry), entry.key(tx)?, entry.value(tx)?))).transpose()
+    found.map(|found| met::with_value(tx, found)).transpose()
+}
+
+/// As [`meet_next`], the key alone: whoever gives it another value is no conflict.
+pub fn meet_next_key<P: Platform>(
+    tx: &mut Participant<P>,
+    handle: Handle,
+    place: u64,
+) -> Result<Option<(Met, Value)>, Stop> {
+    let found = Dict::open(tx, handle)?.occupied_from(tx, place)?;
+    found.map(|found| met::with_key(tx, found)).transpose()
+}
+
+/// As [`meet_previous`], the key alone.
+pub fn meet_previous_key<P: Platform>(
+    tx: &mut Participant<P>,
+    handle: Handle,
+    place: u64,
+) -> Result<Option<(Met, Value)>, Stop> {
+    let found = Dict::open(tx, handle)?.occupied_below(tx, place)?;
+    found.map(|found| met::with_key(tx, found)).transpose()
 }
 
 /// The key that was inserted last, with its value.

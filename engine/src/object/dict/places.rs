@@ -37,11 +37,20 @@ fn entry_in<P: Platform>(tx: &mut Participant<P>, cell: CellAddress) -> Result<O
 
 impl Dict {
     /// The entry at a place below `used`, which has memory. `None`: it was removed.
-    fn entry_at<P: Platform>(self, tx: &mut Participant<P>, place: u64) -> Result<Option<Entry>, Stop> {
-        let Some(cell) = self.places().find(tx, place)? else {
-            return Err(corrupt("a dict with more places than memory for them", self.used_cell().value_word(), place));
-        };
-        entry_in(tx, cell)
+    pub(super) fn entry_at<P: Platform>(self, tx: &mut Participant<P>, place: u64) -> Result<Option<Entry>, Stop> {
+        match self.entry_if_any(tx, place)? {
+            Some(found) => Ok(found),
+            None => Err(corrupt("a dict with more places than memory for them", self.used_cell().value_word(), place)),
+        }
+    }
+
+    /// The entry at a place, if it names one. `None`: the place has no memory yet.
+    pub(super) fn entry_if_any<P: Platform>(
+        self,
+        tx: &mut Participant<P>,
+        place: u64,
+    ) -> Result<Option<Option<Entry>>, Stop> {
+        self.places().find(tx, place)?.map(|cell| entry_in(tx, cell)).transpose()
     }
 
     /// The first entry at or behind `place`. Looks at no more places than are used, each of which must have memory.
@@ -52,8 +61,7 @@ impl Dict {
     ) -> Result<Option<(u64, Entry)>, Stop> {
         // Mostly it is right there: no place from `used` on names an entry, and so nobody need know where that is.
         if place < MOST_PLACES
-            && let Some(cell) = self.places().find(tx, place)?
-            && let Some(entry) = entry_in(tx, cell)?
+            && let Some(Some(entry)) = self.entry_if_any(tx, place)?
         {
             return Ok(Some((place, entry)));
         }

@@ -90,9 +90,11 @@ fn same_pair(tx: &Tx, seen: Option<(Value, Value)>, expected: Option<(TestKey, i
 fn compare(tx: &mut Tx, dict: Handle, pairs: &Pairs) -> Result<(), Stop> {
     assert_eq!(dict::len(tx, dict)?, pairs.len() as u64);
     let (mut place, mut below) = (0, u64::MAX);
+    let (mut entries, mut keys) = (dict::cursor(tx, dict)?, dict::cursor(tx, dict)?);
     for (ahead, back) in pairs.iter().zip(pairs.iter().rev()) {
         let (next, key, value) = dict::next(tx, dict, place)?.unwrap();
         same_pair(tx, Some((key, value)), Some(ahead.clone()));
+        assert_eq!((entries.next(tx)?, keys.next_key(tx)?), (Some((key, value)), Some(key)));
         place = next;
         let (next, key, value) = dict::previous(tx, dict, below)?.unwrap();
         same_pair(tx, Some((key, value)), Some(back.clone()));
@@ -101,6 +103,8 @@ fn compare(tx: &mut Tx, dict: Handle, pairs: &Pairs) -> Result<(), Stop> {
     }
     assert_eq!(dict::next(tx, dict, place)?, None);
     assert_eq!(dict::previous(tx, dict, below)?, None);
+    assert_eq!((entries.next(tx)?, keys.next_key(tx)?), (None, None));
+    assert_eq!((entries.next(tx)?, keys.next_key(tx)?), (None, None));
     Ok(())
 }
 

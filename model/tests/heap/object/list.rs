@@ -74,6 +74,13 @@ fn compare(tx: &mut Tx, list: Handle, values: &[i64]) -> Result<(), Stop> {
     for (index, value) in values.iter().enumerate() {
         assert_eq!(list::get(tx, list, index as u64)?, Some(integer(*value)));
     }
+    for start in [0, values.len() / 2, values.len(), values.len() + 3] {
+        let mut cursor = list::cursor(tx, list, start as u64)?;
+        for value in values.iter().skip(start) {
+            assert_eq!(cursor.next(tx)?, Some(integer(*value)));
+        }
+        assert_eq!((cursor.next(tx)?, cursor.next(tx)?), (None, None));
+    }
     for behind in [0, 1, 7, 1000, u64::MAX / 2] {
         assert_eq!(list::get(tx, list, values.len() as u64 + behind)?, None);
     }
