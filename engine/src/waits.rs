@@ -10,6 +10,7 @@
 //!
 //! Not seen: who spins on a PREPARED or COMMITTED attempt, or was stopped by one; nobody writes that down.
 
+use crate::allocator;
 use crate::arena::{Arena, HotWord};
 use crate::contention::Standing;
 use crate::error::Corrupt;
@@ -59,7 +60,8 @@ impl Holdings {
         for (number, entry) in entries(arena, slot, load(slot.record_start()), load(slot.entries_reserved())) {
             let Some((EntryKind::Write | EntryKind::Hold, cell)) = entry.target(arena) else { continue };
             let lock = LockWord::locked(LockedBy { participant: id, entry: number & ENTRY_MASK, seq });
-            if load(cell.lock_word()) == lock {
+            // Of an attempt that is over the record may name what has gone, with its pages.
+            if allocator::is_of_use(arena, cell.lock_word()) && load(cell.lock_word()) == lock {
                 held.add(arena, cell);
             }
         }

@@ -284,3 +284,50 @@ fn who_has_closed_the_arena_opens_it_again_by_its_name_or_is_told() {
     let refused = anonymous.commit_pages(memory, words).unwrap_err().to_string();
     assert!(refused.contains(told), "{refused}");
 }
+
+/// The danger: where `/proc` counts the processes of another namespace, a living one that has lost its byte is taken for dead, and robbed.
+#[test]
+fn what_proc_says_of_a_stranger_proves_no_death() {
+    let scratch = Scratch::new();
+    const REFUSED: i32 = 99;
+    let pid = in_a_child(|| {
+        // SAFETY: plain numbers. The children of this process are numbered anew, and `/proc` stays what it was.
+        step(REFUSED, unsafe { libc::unshare(libc::CLONE_NEWPID) } == 0)?;
+        let first = in_a_child(|| {
+            let (space, layout) = native::create(&scratch.place("space"), BYTES).map_err(|_| 1)?;
+            let root = layout.hot(HotWord::Root);
+            let slot = ProcessSlotId(1);
+            let second = fork();
+            if second == 0 {
+                let holds = space.rejoin_after_fork().is_ok() && space.claim_liveness(slot);
+                // Whoever reads the file by himself loses the byte.
+                drop(fs::read(scratch.path("space").join("live")));
+                space.store(root, if holds { space.identity().start_time } else { 1 }, Ordering::Release);
+                std::thread::sleep(PATIENCE);
+                exit_now(0);
+            }
+            let deadline = Instant::now() + PATIENCE;
+            while space.load(root, Ordering::Acquire) == 0 {
+                step(2, Instant::now() < deadline)?;
+            }
+            let start_time = space.load(root, Ordering::Acquire);
+            let lives = ProcessIdentity { pid: second as u32, start_time };
+            let found = space.liveness(slot, lives);
+            // SAFETY: a child of ours.
+            unsafe { libc::kill(second, libc::SIGKILL) };
+            let killed = exit_code(second) == -1;
+            let then = space.liveness(slot, lives);
+            step(3, start_time != 1 && killed)?;
+            step(4, found == Liveness::Fenced)?;
+            step(5, then == Liveness::Dead)
+        });
+        match exit_code(first) {
+            0 => Ok(()),
+            number => Err(number),
+        }
+    });
+    match exit_code(pid) {
+        REFUSED => eprintln!("NOT SHOWN: a /proc of another namespace, for this system lets us make none"),
+        number => assert_eq!(number, 0),
+    }
+}

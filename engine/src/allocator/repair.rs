@@ -117,18 +117,40 @@ pub(crate) fn mend_supply<P: Platform>(arena: &Arena<P>, report: &mut dyn FnMut(
         report(Mend::Hint { hint });
     }
     let is_known = frontier <= committed && committed <= layout.superblocks();
-    let used = if is_known { end_of_used(arena, frontier, committed) } else { end_of_all_used(arena)? };
+    let used = if is_known {
+        // It may say more than there is: what is behind the frontier is not looked at before its headers have pages.
+        back_headers(arena, frontier, committed)?;
+        end_of_used(arena, frontier, committed)
+    } else {
+        end_of_all_used(arena)?
+    };
+    if !is_known || used > frontier {
+        back_all(arena, if is_known { frontier } else { 0 }, used)?;
+    }
+    // The lower of the two counts for everybody, so in any order.
+    let _ = platform.compare_exchange(word(HotWord::CommittedSuperblocks), committed, used, AcqRel, Relaxed);
+    if used < committed && is_known {
+        platform.punch_pages(layout.superblock(used), (committed - used) * layout.geometry().superblock_words);
+    }
     if is_known && used <= frontier {
         return Ok(());
     }
-    if !is_known {
-        back_all(arena, used)?;
-        // The lower of the two counts for everybody, so in any order.
-        let _ = platform.compare_exchange(word(HotWord::CommittedSuperblocks), committed, used, AcqRel, Relaxed);
-    }
     let _ = platform.compare_exchange(word(HotWord::SuperblockFrontier), frontier, used, AcqRel, Relaxed);
-    report(Mend::Supply { frontier: used, committed: if is_known { committed } else { used } });
+    report(Mend::Supply { frontier: used, committed: used });
     Ok(())
+}
+
+/// Gets pages for the headers of the superblocks in `from..to`.
+fn back_headers<P: Platform>(arena: &Arena<P>, from: u64, to: u64) -> Result<(), OutOfPages> {
+    let region = arena.layout().geometry().region_superblocks;
+    (from / region * region..to).step_by(region as usize).try_for_each(|first| back_headers_of(arena, first))
+}
+
+/// The same of the region that begins with superblock `first`.
+fn back_headers_of<P: Platform>(arena: &Arena<P>, first: u64) -> Result<(), OutOfPages> {
+    let layout = arena.layout();
+    let headers = layout.header_superblocks().min(layout.superblocks() - first);
+    arena.platform().commit_pages(layout.superblock(first), headers * layout.geometry().superblock_words)
 }
 
 /// Behind the last superblock in `from..to` whose header says something, or that a run reaches into; `from` where there is none.
@@ -147,8 +169,7 @@ fn end_of_all_used<P: Platform>(arena: &Arena<P>) -> Result<u64, OutOfPages> {
     let (layout, region) = (arena.layout(), arena.layout().geometry().region_superblocks);
     let mut end = 0;
     for first in (0..layout.superblocks()).step_by(region as usize) {
-        let headers = layout.header_superblocks().min(layout.superblocks() - first);
-        arena.platform().commit_pages(layout.superblock(first), headers * layout.geometry().superblock_words)?;
+        back_headers_of(arena, first)?;
         let to = (first + region).min(layout.superblocks());
         match end_of_used(arena, first, to) {
             used if used == first => break,
@@ -158,10 +179,10 @@ fn end_of_all_used<P: Platform>(arena: &Arena<P>) -> Result<u64, OutOfPages> {
     Ok(end)
 }
 
-/// Makes sure that what is in use below `end` has pages: the count of those that have cannot be trusted.
-fn back_all<P: Platform>(arena: &Arena<P>, end: u64) -> Result<(), OutOfPages> {
+/// Makes sure that what is in use in `from..end` has pages: the count of those that have cannot be trusted.
+fn back_all<P: Platform>(arena: &Arena<P>, from: u64, end: u64) -> Result<(), OutOfPages> {
     let layout = arena.layout();
-    for superblock in (0..end).filter_map(|number| Superblock::at(layout, number)) {
+    for superblock in (from..end).filter_map(|number| Superblock::at(layout, number)) {
         let is_punched = superblock.state(arena).is_some_and(|state| state.used_for == Use::Unused(Pages::Punched));
         if !is_punched {
             arena.platform().commit_pages(superblock.first, layout.geometry().superblock_words)?;

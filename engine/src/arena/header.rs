@@ -286,7 +286,7 @@ impl Header {
     fn checked_layout(&self) -> Result<Layout, (&'static str, u64, u64)> {
         let geometry = &self.geometry;
         let ranges = [
-            ("its size", self.maximum_bytes, MINIMUM_BYTES, MAXIMUM_BYTES + (1 << 30)),
+            ("its size", self.maximum_bytes, MINIMUM_BYTES, MAXIMUM_BYTES),
             ("its number of process slots", geometry.process_slots, 1, 1 << 16),
             ("its number of participants", geometry.participants, 1, 2046),
             ("its number of wait buckets", geometry.wait_buckets, 1, 1 << 10),
@@ -363,6 +363,19 @@ mod tests {
         let mut header = header();
         change(&mut header);
         header.encode((1, 2))
+    }
+
+    /// Handles reach no further: what lay behind would go by the names of what lies at the start.
+    #[test]
+    fn a_space_that_is_larger_than_handles_reach_is_refused() {
+        for (bytes, fits) in [(MAXIMUM_BYTES, true), (MAXIMUM_BYTES + 65_536, false)] {
+            let geometry = Geometry { space_words: bytes / 8, ..Geometry::for_bytes(MAXIMUM_BYTES).unwrap() };
+            let header = Header::new(geometry, PolicyId::WaitDie, Fences::Full, 0x1234, BOOT);
+            let checked = Header::decode(&header.encode((1, 2)), path()).unwrap().check(BOOT, bytes, path());
+            assert_eq!(checked.is_ok(), fits, "{bytes}");
+            let is_size = |error| matches!(error, ArenaError::Corrupt { what: "its size", .. });
+            assert!(fits || checked.is_err_and(is_size));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Finishing what the dead left.
 //!
-//! Dead is proven by the platform, never guessed from silence. Recovery is a list of compare-exchanges, each with the dead
-//! attempt's seq or the slot's generation in its expected value, so that whoever recovers may die at any step and the next
+//! Dead is proven by the platform, never guessed from silence. What decides is a list of compare-exchanges, each with the dead
+//! attempt's seq or the slot's generation in its expected value (what is stored between them, only one at a time may), so that whoever recovers may die at any step and the next
 //! one begins again:
 //!
 //! 1. the participant's `recoverer` word: one recoverer, named by its process slot and that slot's generation; the next may

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use pso_engine::allocator::{Pages, SuperblockState, Use, usage};
-use pso_engine::arena::{Arena, Geometry, Layout};
-use pso_engine::fsck::{Finding, RepairError, repair};
+use pso_engine::arena::{Arena, Geometry, HotWord, Layout};
+use pso_engine::fsck::{Finding, RepairError, fsck_at_rest, repair, repair_unless};
+use pso_engine::holding::for_each_held;
+use pso_engine::object::list;
+use pso_engine::participant::ProcessSlot;
 use pso_engine::platform::{Memory, System};
 use pso_engine::space::{JoinError, Space};
-use pso_engine::word::Handle;
+use pso_engine::word::{BlockKind, Handle};
 use pso_model::heap::Heap;
 use pso_model::interpose::Interposed;
 
@@ -92,5 +95,69 @@ fn a_word_that_names_memory_that_is_gone_leads_nowhere() {
         heap.watch_pages();
         let done = repair(heap.process(), layout).unwrap();
         assert!(matches!(done.left[..], [Finding::Dangling { .. }]), "{:?}", done.left);
+    }
+}
+
+/// The danger: the count of superblocks with memory says more than there is, and whoever believes it touches what is not there.
+#[test]
+fn a_count_that_says_too_much_is_not_believed() {
+    let geometry = Geometry { region_superblocks: 16, ..Geometry::for_bytes(4 * MIB).unwrap() };
+    for watched_from_the_start in [true, false] {
+        let (heap, layout) = Heap::space(geometry);
+        let space = Space::join(heap.clone(), layout).unwrap();
+        space.participant().unwrap().leave();
+        space.leave();
+        if watched_from_the_start {
+            heap.watch_pages();
+        }
+        assert!(layout.superblocks() > 2 * geometry.region_superblocks);
+        heap.store(layout.hot(HotWord::CommittedSuperblocks), layout.superblocks(), Relaxed);
+        assert_eq!(repair(heap.process(), layout).unwrap().left, []);
+        heap.watch_pages();
+        let space = Space::join(heap.process(), layout).unwrap();
+        let mut tx = space.participant().unwrap();
+        let mut blocks = 0;
+        while tx.run(|tx| tx.allocate(BlockKind::Bytes, 1000)).is_ok() {
+            blocks += 1;
+        }
+        assert!(blocks > 200, "the space is full with {blocks} blocks");
+    }
+}
+
+/// The danger: a slot is free, and its table is not empty: whoever takes it holds what a dead one held, as long as he stays.
+#[test]
+fn an_interrupted_repair_leaves_no_free_slot_that_holds_anything() {
+    for asked in 1.. {
+        let (heap, layout) = empty();
+        let dead = Space::join(heap.process(), layout).unwrap();
+        let mut tx = dead.participant().unwrap();
+        tx.run(|tx| {
+            let made = list::create(tx)?;
+            tx.hold(made)
+        })
+        .unwrap();
+        heap.kill_process(dead.process());
+        // A phase that is none: so nobody who joins clears up after it.
+        let word = ProcessSlot::of(dead.arena(), dead.process()).unwrap().state_word();
+        heap.store(word, heap.load(word, Relaxed) | 0xf0, Relaxed);
+        let mut looks = 0;
+        let outcome = repair_unless(heap.process(), layout, &mut || {
+            looks += 1;
+            looks == asked
+        });
+        let next = Space::join(heap.process(), layout).unwrap();
+        let mut held = Vec::new();
+        if next.process() == dead.process() {
+            for_each_held(next.arena(), &mut |handle| held.push(handle)).unwrap();
+        }
+        assert_eq!(held, [], "interrupted at look {asked}");
+        let found = fsck_at_rest(&next);
+        let is_held = |finding: &Finding| matches!(finding, Finding::Held { .. });
+        assert!(asked < 3 || !found.iter().any(is_held), "interrupted at look {asked}: {found:?}");
+        next.leave();
+        if outcome != Err(RepairError::Interrupted) {
+            assert!(asked > 5, "only {asked} looks");
+            return;
+        }
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use super::reach::Reached;
-use super::{Mended, RepairError};
+use super::{Mended, RepairError, tables};
 use crate::arena::Arena;
 use crate::holding;
 use crate::participant::{Claim, ProcessPhase, ProcessSlot, Slot, status_of};
 use crate::platform::{Liveness, Platform};
-use crate::space::Space;
+use crate::space::{JoinError, Space};
 use crate::word::{ParticipantId, ProcessSlotId, State, Status};
 
 /// All liveness bytes are in the hand of this process: nobody is there, and nobody can join. They go back when this is dropped, and with the process, if it is
@@ -22,6 +22,8 @@ impl<'a, P: Platform> Alone<'a, P> {
     /// Takes them, or says who is there.
     pub(super) fn prove(space: &'a Space<P>) -> Result<Self, RepairError> {
         let mut alone = Self { space, claimed: Vec::new() };
+        // What others met before is not about this.
+        let _ = space.arena().platform().liveness_refusal();
         slots(space.arena()).try_for_each(|(id, slot)| alone.take(id, slot)).map(|()| alone)
     }
 
@@ -39,7 +41,11 @@ impl<'a, P: Platform> Alone<'a, P> {
             return Err(in_use);
         }
         if !arena.platform().claim_liveness(id) {
-            return Err(in_use);
+            // Nobody has it where the system gives no locks.
+            return Err(match arena.platform().liveness_refusal() {
+                Some(errno) => JoinError::Locks { errno }.into(),
+                None => in_use,
+            });
         }
         self.claimed.push(id);
         // With the byte in hand nobody takes the slot any more. Whoever has, since it was looked at, may have lost the byte, and live.
@@ -64,13 +70,15 @@ fn participants<P: Platform>(arena: &Arena<P>) -> impl Iterator<Item = (Particip
     ids.filter_map(|id| Slot::of(arena, id).map(|slot| (id, slot)))
 }
 
-/// Frees the process slots of all others. What they held is let go of with the tables, later.
+/// Frees the process slots of all others, and what they held. Tables that cannot be read come later.
 pub(super) fn end_processes<P: Platform>(space: &Space<P>, report: &mut dyn FnMut(Mended)) {
     let arena = space.arena();
     for (id, slot) in slots(arena).filter(|(id, _)| *id != space.process()) {
         let state = slot.state(arena);
         if state.phase == ProcessPhase::Used {
             holding::publish_pieces(arena, slot);
+            // A free slot holds nothing, whatever becomes of this repair: who joins after it looks at the tables of slots that are not free.
+            tables::empty(arena, id, slot, report);
             // Its participants are proven dead by it, as those of a slot that was given on.
             if slot.free(arena, state) || clear_state(arena, slot) {
                 report(Mended::Process { slot: id });

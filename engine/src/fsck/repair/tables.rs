@@ -71,7 +71,13 @@ fn is_piece<P: Platform>(arena: &Arena<P>, reached: &Reached, kind: BlockKind, w
     })
 }
 
-fn empty<P: Platform>(arena: &Arena<P>, process: ProcessSlotId, slot: ProcessSlot, report: &mut dyn FnMut(Mended)) {
+/// Empties what can be read of a table.
+pub(super) fn empty<P: Platform>(
+    arena: &Arena<P>,
+    process: ProcessSlotId,
+    slot: ProcessSlot,
+    report: &mut dyn FnMut(Mended),
+) {
     for_each_entry(arena, slot, |_, entry| {
         // Relaxed: nobody else is there.
         let word = arena.platform().load(entry.word(), Relaxed);

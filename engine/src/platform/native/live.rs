@@ -24,13 +24,14 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
 use super::descriptor::{Descriptor, FileKey, Opened, key_of};
+use super::fork::ForkMark;
 use crate::word::ProcessSlotId;
 
 /// Longest wait for the table. Whoever has it makes a few system calls, microseconds.
@@ -49,8 +50,8 @@ pub(super) struct LiveFile {
     duplicates: Mutex<Vec<Descriptor>>,
     /// The slots that this process holds.
     mine: Box<[AtomicU64]>,
-    /// Whose slots `mine` are: not this process's in a fork that has not joined by itself.
-    owner: AtomicU32,
+    /// Whose slots `mine` are: not this process's in a fork that has not joined by itself. (Not its number: that may be given to a grandchild.)
+    owner: ForkMark,
     /// The last error for which a byte was refused that nobody holds; 0: none.
     refusal: AtomicI32,
 }
@@ -135,7 +136,7 @@ impl LiveFile {
             file: Opened::new(file),
             duplicates: Mutex::default(),
             mine: (0..SLOT_WORDS).map(|_| AtomicU64::new(0)).collect(),
-            owner: AtomicU32::new(std::process::id()),
+            owner: ForkMark::armed(),
             refusal: AtomicI32::new(0),
         }
     }
@@ -158,8 +159,7 @@ impl LiveFile {
 
     /// Locks what is ours, if it is not locked any more. Under the table's lock.
     fn lock_again(&self) {
-        // Acquire: pairs with `forget_the_parents`.
-        if self.owner.load(Acquire) == std::process::id() {
+        if self.owner.incarnation() != 0 {
             self.held().for_each(|slot| drop(self.set_lock(slot.0.into(), libc::F_WRLCK)));
         }
     }
@@ -262,12 +262,12 @@ impl LiveFile {
     /// The same, once, whoever asks first: who attaches in a fork may do so before anybody rejoins, or where nobody does (of a file that a thread of the parent
     /// had open in the middle of something). Under the table's lock, so that nobody claims a slot between the question and the last word.
     fn forget_the_parents(&self) {
-        let me = std::process::id();
-        if self.owner.swap(me, AcqRel) != me {
+        if self.owner.incarnation() == 0 {
             for word in self.mine.iter() {
                 // Release: what this process claims from now on it claims in an empty bitmap.
                 word.store(0, Release);
             }
+            self.owner.arm();
         }
     }
 
@@ -379,5 +379,57 @@ mod tests {
         }
         other.join().unwrap();
         assert!(table().is_ok());
+    }
+
+    /// Runs `body` in a child whose children are in a pid namespace of their own. Gives how it ended; -1 where the system makes none.
+    fn in_a_child_with_a_namespace(body: impl FnOnce() -> i32) -> i32 {
+        // SAFETY: the child has one thread, and ends here.
+        match unsafe { libc::fork() } {
+            0 => {
+                // SAFETY: plain numbers.
+                let refused = unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0;
+                let status = if refused { 99 } else { body() };
+                // SAFETY: ends the child.
+                unsafe { libc::_exit(status) }
+            }
+            child => {
+                let mut status = -1;
+                // SAFETY: a child of ours, and a place for its status.
+                assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+                if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 }
+            }
+        }
+    }
+
+    /// The danger: numbers of processes are given again, and a grandchild that has the number of its dead grandparent takes that one's slots for its own: it
+    /// counts as alive for all others. Here both are the first process of a namespace.
+    #[test]
+    fn a_grandchild_with_the_number_of_its_grandparent_forgets_the_slots_of_that_one() {
+        let path = std::env::temp_dir().join(format!("pso-live-{}", std::process::id()));
+        let claimed_then = |check: fn(&LiveFile) -> bool| {
+            let path = path.clone();
+            in_a_child_with_a_namespace(move || {
+                // The first process of a namespace.
+                in_a_child_with_a_namespace(move || {
+                    let file = std::fs::File::create(&path).unwrap();
+                    let key = key_of(file.as_fd()).unwrap();
+                    let live = LiveFile::new(Descriptor::known(file.into(), key));
+                    assert!(live.claim(ProcessSlotId(1)));
+                    let me = std::process::id();
+                    // The first one of another.
+                    in_a_child_with_a_namespace(move || {
+                        assert_eq!((me, std::process::id()), (1, 1));
+                        live.rejoin().unwrap();
+                        i32::from(!check(&live))
+                    })
+                })
+            })
+        };
+        let forgets = claimed_then(|live| live.held().next().is_none());
+        let _ = std::fs::remove_file(&path);
+        if forgets == 99 {
+            return eprintln!("NOT SHOWN: numbers that are given again, for who may not make pid namespaces");
+        }
+        assert_eq!(forgets, 0);
     }
 }

@@ -41,10 +41,10 @@ pub(super) fn is_gone(identity: ProcessIdentity) -> bool {
         Err(_) => return is_nobody(identity.pid),
     };
     match parse(&stat) {
-        Some(stat) if stat.start_time != identity.start_time => true,
+        Some(stat) if stat.start_time != identity.start_time => numbers_are_ours() || is_nobody(identity.pid),
         // A killed process stays a zombie until its parent looks, which may be never. But a leader that has left is a
         // zombie, too, while its other threads go on.
-        Some(stat) if stat.exiting => threads_are_exiting(identity.pid),
+        Some(stat) if stat.exiting => numbers_are_ours() && threads_are_exiting(identity.pid),
         _ => false,
     }
 }
@@ -72,7 +72,19 @@ pub(super) fn has_no_access(identity: ProcessIdentity, file: BorrowedFd<'_>) -> 
         // Empty: the first thread has left and others have not.
         (!maps.is_empty()).then(|| maps.lines().any(|line| is_mapping_of(line, &device, &inode)))
     };
-    maps(&identity.pid.to_string()) == Some(false) && maps("self") == Some(true)
+    maps(&identity.pid.to_string()) == Some(false) && maps("self") == Some(true) && numbers_are_ours()
+}
+
+/// Whether `/proc` counts processes as this one does. It may have been mounted in another pid namespace (`unshare --pid` without
+/// `--mount-proc`, a chroot with the host's): what it says of a number is then somebody else's.
+fn numbers_are_ours() -> bool {
+    fs::read_to_string("/proc/self/status").is_ok_and(|status| is_numbered_once(&status))
+}
+
+/// A process has a number in the namespace of `/proc`, and in each one below that up to its own.
+fn is_numbered_once(status: &str) -> bool {
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    numbers.is_some_and(|numbers| numbers.split_ascii_whitespace().count() == 1)
 }
 
 /// A line is `range access offset device inode path`.
@@ -124,6 +136,20 @@ mod tests {
         assert_eq!(parse(&format!("42 (a) R 1 (b) {tail}")), expected);
         assert_eq!(parse("42 (cat) R 1"), None);
         assert_eq!(parse(""), None);
+    }
+
+    #[test]
+    fn who_has_two_numbers_is_in_a_namespace_below_that_of_proc() {
+        for (status, expected) in [
+            ("Name:\tcat\nNSpid:\t42\nNSpgid:\t40\t1\n", true),
+            ("Name:\tcat\nNSpid:\t42\t1\n", false),
+            ("Name:\tcat\n", false),
+            ("", false),
+        ] {
+            assert_eq!(is_numbered_once(status), expected, "{status:?}");
+        }
+        // Where the tests run; what `i_am_here_and_nobody_else_is_me` is told is told by `/proc`.
+        assert!(numbers_are_ours());
     }
 
     #[test]
