@@ -16,7 +16,7 @@
 //! | COMMITTED, in its write-back of some 100 ns (or, of thousands of cells, 100 us) | who wants its cells waits: by design, counted |
 //! | irrevocable, or privileged because it starved | the same: nobody stops it, or not before a second is over |
 //!
-//! Then it goes on, and must commit.
+//! After a long stop of one that blocks nobody each of the others has to commit once more, before it goes on. Then it goes on, and must commit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -31,6 +31,7 @@ use pso_engine::word::{ParticipantId, State};
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use super::progress::Note;
 use super::round::Round;
 use super::world::{as_number, glance, note, number, survey};
 use crate::failure::Failure;
@@ -149,11 +150,13 @@ impl Round<'_> {
         let victim = random.random_range(0..self.options.writers);
         let long = random.random();
         let hold = Duration::from_millis(random.random_range(if long { LONG_MS } else { SHORT_MS }));
-        let before = self.noted_by_others(victim)?;
         let participant = self.participant_of(victim);
         let others = self.others(&[victim]).into_iter().filter_map(|writer| self.participant_of(writer)).collect();
 
         self.crew.stop(victim)?;
+        // Not before it stands still: what others commit until then they do not commit beside it.
+        let stopped_ns = self.now_ns();
+        let before = self.noted_by_others(victim)?;
         let holdings = participant.map(|id| Holdings::of(self.joined.space.arena(), id)).transpose();
         let holdings = holdings.map_err(Failure::space("looking at the stopped"))?.flatten();
         let mut sight = Sight {
@@ -170,9 +173,11 @@ impl Round<'_> {
         self.look_on(&mut sight, hold)?;
         let waited_for_at_the_end = sight.look(self);
         let after = self.noted_by_others(victim)?;
-        let idle: Vec<u32> =
-            (before.iter().zip(&after)).filter(|(b, a)| b == a).map(|((writer, _), _)| *writer).collect();
+        let idle = idle(&after, stopped_ns);
         sight.judge(long, waited_for_at_the_end, &idle)?;
+        if long && !sight.found.blocks_by_design() {
+            self.await_more(&after)?;
+        }
 
         let noted = self.progress.noted(victim)?.commits;
         let went_on = Instant::now();
@@ -180,7 +185,7 @@ impl Round<'_> {
         self.await_progress(victim, noted)?;
         let went_on = went_on.elapsed();
         self.check()?;
-        let commits = |notes: &[(u32, u64)]| notes.iter().map(|(_, commits)| commits).sum::<u64>();
+        let commits = |notes: &[(u32, Note)]| notes.iter().map(|(_, note)| note.commits).sum::<u64>();
         Ok(Outcome {
             found: sight.found,
             long,
@@ -194,9 +199,14 @@ impl Round<'_> {
         })
     }
 
-    fn noted_by_others(&self, victim: u32) -> Result<Vec<(u32, u64)>, Failure> {
-        let noted = |writer| Ok((writer, self.progress.noted(writer)?.commits));
+    fn noted_by_others(&self, victim: u32) -> Result<Vec<(u32, Note)>, Failure> {
+        let noted = |writer| Ok((writer, self.progress.noted(writer)?));
         self.others(&[victim]).into_iter().map(noted).collect()
+    }
+
+    /// Waits until each has committed more than it had noted. At the end of a stop: whoever went on in its beginning may stand since.
+    fn await_more(&mut self, noted: &[(u32, Note)]) -> Result<(), Failure> {
+        noted.iter().try_for_each(|(writer, note)| self.await_progress(*writer, note.commits))
     }
 
     /// Reads and writes until the stop is over.
@@ -247,6 +257,11 @@ impl Round<'_> {
             Ok(())
         })
     }
+}
+
+/// Whose last commit was before `stopped_ns`, when somebody stood still.
+fn idle(noted: &[(u32, Note)], stopped_ns: u64) -> Vec<u32> {
+    noted.iter().filter(|(_, note)| note.at_ns < stopped_ns).map(|(writer, _)| *writer).collect()
 }
 
 impl Sight {
@@ -329,6 +344,14 @@ mod tests {
         assert_eq!(found(Standing::Privileged), [first, first, first, committed, once, Found::Nothing]);
         assert!(states.iter().all(|state| Found::in_state(*state, Standing::Ordinary, 0) == Found::Nothing));
         assert_eq!(Found::of(None), Found::Nothing);
+    }
+
+    /// The danger: commits between a look at the others and the stop pass for commits beside the stopped one.
+    #[test]
+    fn who_committed_before_the_stop_only_is_idle_in_it() {
+        let note = |at_ns| Note { commits: at_ns / 10, at_ns, deed: 0 };
+        let noted = [(0, note(990)), (2, note(1010)), (3, Note::default())];
+        assert_eq!(idle(&noted, 1000), [0, 3]);
     }
 
     #[test]
