@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 use crate::failure::Failure;
 use crate::python::last_lines;
@@ -51,10 +51,13 @@ impl Crew {
         self.signal(writer, Signal::STOP)?;
         let what = format!("waiting until writer {writer} stands still");
         let pid = Pid::from_child(&self.writers[writer as usize]);
-        match waitpid(Some(pid), WaitOptions::UNTRACED) {
-            Ok(Some((_, status))) if status.stopped() => Ok(()),
-            // Reaped by that: nothing more can be learned from the `Child`.
-            Ok(status) => Err(self.failure(writer, format!("{status:?}"))),
+        // Only looked at: who has ended is reaped by its `Child`, which else would not know that the number may be somebody else's.
+        match waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+            Ok(Some(status)) if status.stopped() => Ok(()),
+            Ok(status) => {
+                self.check(writer)?;
+                Err(self.failure(writer, format!("{status:?}")))
+            }
             Err(error) => Err(Failure::system(what)(error.into())),
         }
     }
@@ -178,6 +181,31 @@ fn stands(pid: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The danger: who reaps behind the `Child`'s back lets it signal a number that is somebody else's by then.
+    #[test]
+    fn a_writer_that_has_ended_is_not_stopped_and_its_end_is_still_to_be_had() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = Command::new("false").spawn().unwrap();
+        let pid = WaitId::Pid(Pid::from_child(&writer));
+        waitid(pid, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
+        let mut crew = Crew::of(folder.path(), vec![writer]);
+        let said = crew.stop(0).unwrap_err().to_string();
+        assert!(said.contains("exit status: 1"), "{said}");
+        assert_eq!(crew.writers[0].try_wait().unwrap().unwrap().code(), Some(1));
+    }
+
+    #[test]
+    fn a_writer_stands_still_each_time_that_it_is_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut crew = Crew::of(folder.path(), vec![Command::new("sleep").arg("60").spawn().unwrap()]);
+        for _ in 0..3 {
+            crew.stop(0).unwrap();
+            assert!(crew.stands(0).starts_with("state T, "), "{}", crew.stands(0));
+            crew.go_on(0).unwrap();
+            assert!(!crew.stands(0).starts_with("state T, "), "{}", crew.stands(0));
+        }
+    }
 
     #[test]
     fn a_process_and_one_that_is_none_are_told_apart() {
