@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use pso_engine::error::Stop;
 use pso_engine::fsck::Finding;
 use pso_engine::object::list;
 use pso_engine::platform::System as _;
@@ -75,7 +76,9 @@ impl<'a> Round<'a> {
     /// Tells the writers to leave and checks everything at rest. All commits that were made.
     pub fn finish(mut self) -> Result<u64, Failure> {
         let stop = self.world.stop;
-        self.tx.run(|tx| list::push(tx, stop, number(1))).map_err(Failure::space("telling the writers to leave"))?;
+        let deadline_ns = self.deadline_ns();
+        let told = self.tx.run_until(deadline_ns, |tx| list::push(tx, stop, number(1)));
+        told.map_err(|stop| self.gave_up("telling the writers to leave", stop))?;
         self.crew.dismiss()?;
         let counts = self.check()?;
         for (writer, count) in (0..self.options.writers).zip(&counts) {
@@ -106,6 +109,29 @@ impl<'a> Round<'a> {
         self.joined.space.arena().platform().now_ns()
     }
 
+    /// When our own transactions have waited for too long: what the dead hold may be wanted by nobody but us.
+    fn deadline_ns(&self) -> Option<u64> {
+        Some(self.now_ns().saturating_add(self.patience().as_nanos() as u64))
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.options.patience_ms)
+    }
+
+    /// Why a transaction of our own has failed.
+    fn gave_up(&self, what: &str, stop: Stop) -> Failure {
+        if stop != Stop::TimedOut {
+            return Failure::space(what)(stop);
+        }
+        self.stalled(&format!("{what}: the checker waits"))
+    }
+
+    /// Patience is at its end; with everybody who takes part, for whoever looks for the reason.
+    fn stalled(&self, what: &str) -> Failure {
+        let everybody = inspect::snapshot(&self.joined.space);
+        Failure::Stalled { what: format!("{what}\n{everybody}"), seconds: self.patience().as_secs() }
+    }
+
     /// Waits until `writer` has committed something since it was started.
     pub fn await_commit(&mut self, writer: u32) -> Result<(), Failure> {
         let before = self.started_at[writer as usize];
@@ -126,21 +152,19 @@ impl<'a> Round<'a> {
     pub fn be_patient(&mut self, writer: u32, waited: Duration) -> Result<(), Failure> {
         interrupt::check()?;
         self.crew.check(writer)?;
-        let patience = Duration::from_millis(self.options.patience_ms);
-        if waited <= patience {
+        if waited <= self.patience() {
             return Ok(());
         }
-        let everybody = inspect::snapshot(&self.joined.space);
         let deed = Deed::ALL.get(self.progress.noted(writer)?.deed as usize).map_or("?", |deed| deed.name());
         let stands = self.crew.stands(writer);
-        let what = format!("writer {writer} lives and commits nothing, in {deed}: {stands}\n{everybody}");
-        Err(Failure::Stalled { what, seconds: patience.as_secs() })
+        Err(self.stalled(&format!("writer {writer} lives and commits nothing, in {deed}: {stands}")))
     }
 
     /// Invariants in a consistent read, with what the dead left still there; then recovery, then fsck. The writers' counts.
     pub fn check(&mut self) -> Result<Vec<u64>, Failure> {
-        let (mut wrong, counts) =
-            check(&mut self.tx, &self.world, self.options.writers).map_err(Failure::space("reading the world"))?;
+        let deadline_ns = self.deadline_ns();
+        let looked = check(&mut self.tx, &self.world, self.options.writers, deadline_ns);
+        let (mut wrong, counts) = looked.map_err(|stop| self.gave_up("reading the world", stop))?;
         let damage = self.damage();
         wrong.extend(damage.iter().map(|finding| format!("fsck: {finding}")));
         if !damage.is_empty() {
@@ -177,6 +201,7 @@ mod tests {
     use std::process::{Child, Command};
 
     use pso_engine::contention::PolicyId;
+    use pso_engine::object::queue;
     use pso_engine::platform::{Memory as _, Ordering::Relaxed, native};
     use pso_engine::space::Space;
     use pso_engine::word::{LockWord, Version};
@@ -232,6 +257,28 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(matches!(round.await_progress(1, 0), Err(Failure::Child { .. })));
+    }
+
+    /// The danger: what the dead hold and no survivor wants holds up the checker alone, which then says nothing for ever.
+    #[test]
+    fn a_checker_that_waits_for_too_long_says_so() {
+        let options = Torture { patience_ms: 100, ..options() };
+        type Hold = fn(&mut Tx, &World) -> Result<(), Stop>;
+        // What it only reads does not hold it up; the queues it empties and fills again.
+        let looks: Hold = |tx, world| queue::try_get(tx, world.inbox).map(drop);
+        let ends: Hold = |tx, world| list::push(tx, world.stop, number(1));
+        for (at, hold, is_end) in [("reading the world", looks, false), ("telling the writers to leave", ends, true)] {
+            let mut round = round(&options, Vec::new());
+            let mut other = round.joined.space.participant().unwrap();
+            other.begin_irrevocable(None).unwrap();
+            hold(&mut other, &round.world).unwrap();
+            let outcome = if is_end { round.finish().map(drop) } else { round.check().map(drop) };
+            let failure = outcome.unwrap_err();
+            assert!(matches!(failure, Failure::Stalled { .. }), "{failure}");
+            let said = failure.to_string();
+            assert!(said.contains(at) && said.contains("2 participants"), "{said}");
+            other.abort();
+        }
     }
 
     #[test]

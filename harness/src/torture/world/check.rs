@@ -11,9 +11,14 @@ use super::{
 
 /// What is wrong with the world, a sentence each, and the counts of the writers. All but the field is seen in one state, by a
 /// transaction that also writes; the field in another, by one that only reads.
-pub fn check(tx: &mut Tx, world: &World, writers: u32) -> Result<(Vec<String>, Vec<u64>), Stop> {
-    let mut wrong = survey(tx, world, None)?;
-    let (more, counts) = tx.run(|tx| {
+pub fn check(
+    tx: &mut Tx,
+    world: &World,
+    writers: u32,
+    deadline_ns: Option<u64>,
+) -> Result<(Vec<String>, Vec<u64>), Stop> {
+    let mut wrong = survey(tx, world, deadline_ns)?;
+    let (more, counts) = tx.run_until(deadline_ns, |tx| {
         let mut wrong = Vec::new();
         check_bank(tx, world, &mut wrong)?;
         check_dicts(tx, world, &mut wrong)?;
@@ -270,11 +275,11 @@ mod tests {
     #[test]
     fn whatever_is_wrong_with_the_world_is_said() {
         let (mut tx, sound) = world();
-        assert_eq!(check(&mut tx, &sound, 2), Ok((vec![], vec![0, 0])));
+        assert_eq!(check(&mut tx, &sound, 2, None), Ok((vec![], vec![0, 0])));
         for (sentence, harm) in HARMS {
             let (mut tx, world) = world();
             tx.run(|tx| harm(tx, &world)).unwrap();
-            let (wrong, _) = check(&mut tx, &world, 2).unwrap();
+            let (wrong, _) = check(&mut tx, &world, 2, None).unwrap();
             assert!(wrong.iter().any(|wrong| wrong.starts_with(sentence)), "{sentence}: {wrong:?}");
         }
     }
