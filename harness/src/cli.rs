@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use pso_engine::contention::PolicyId;
 
+use crate::crew::Parent;
+
 pub use garbage::*;
 pub use kill::*;
 pub use numbers::*;
@@ -283,6 +285,8 @@ pub struct Verify {
 
 #[derive(Args)]
 pub struct TortureWorker {
+    #[command(flatten)]
+    pub parent: Parent,
     /// Folder of the round, which holds the space.
     #[arg(long)]
     pub dir: PathBuf,
@@ -296,6 +300,8 @@ pub struct TortureWorker {
 
 #[derive(Args)]
 pub struct BankWorker {
+    #[command(flatten)]
+    pub parent: Parent,
     /// Folder of the run, which holds the space.
     #[arg(long)]
     pub dir: PathBuf,

@@ -16,6 +16,7 @@ use pso_engine::platform::System;
 use pso_engine::platform::native::Native;
 use pso_engine::transaction::Participant;
 use pso_sim::stage::Stage;
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -57,6 +58,7 @@ impl Crew {
                 std::fs::File::create(&errors).map_err(Failure::system(format!("making {}", errors.display())))?;
             let worker = Command::new(&executable)
                 .args(arguments(number))
+                .args(Parent::arguments())
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(errors)
@@ -172,8 +174,32 @@ fn part_file(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("part-{number}.json"))
 }
 
-/// For a worker: if its watcher is killed it would wait at the gate for ever.
-pub fn die_with_parent() -> Result<(), Failure> {
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-        .map_err(|error| Failure::system("asking to end with the parent")(error.into()))
+/// For a worker: who has started it.
+#[derive(clap::Args)]
+pub struct Parent {
+    /// Number of the process that has started this one.
+    #[arg(long)]
+    parent: u32,
+}
+
+impl Parent {
+    /// Tells a worker that this process starts, as [`Self::end_with`] will read it.
+    pub fn arguments() -> [String; 2] {
+        ["--parent".into(), std::process::id().to_string()]
+    }
+
+    /// If whoever has started us is killed we would wait at the gate for ever, or work on for nobody: the kernel ends us with it.
+    ///
+    /// # Errors
+    /// It is gone already: nobody is told of that any more.
+    pub fn end_with(&self) -> Result<(), Failure> {
+        set_parent_process_death_signal(Some(Signal::KILL))
+            .map_err(|error| Failure::system("asking to end with the parent")(error.into()))?;
+        // Looked at afterwards: whoever dies from here on takes us along.
+        let parent = getppid().map_or(0, |parent| parent.as_raw_nonzero().get() as u32);
+        if parent == self.parent {
+            return Ok(());
+        }
+        Err(Failure::Wrong(format!("process {}, which is to have started this one, is not its parent", self.parent)))
+    }
 }

@@ -319,6 +319,29 @@ fn a_simulation_is_ended_by_a_signal() {
     assert_eq!(child.wait().unwrap().signal(), Some(15));
 }
 
+/// The danger: whoever started a worker is killed before that one has asked to end with it, and it works on for nobody.
+#[test]
+fn a_worker_whose_parent_is_gone_ends_at_once() {
+    let workers = [
+        &["torture-worker", "--writer", "0", "--seed", "1"][..],
+        &["bank-worker", "--worker", "0", "--seconds", "1", "--seed", "1"],
+        &["kill-victim", "--deed", "commit", "--blocks", "1", "--handles", "1"],
+        &["replay-worker", "--file", "no-such-trace", "--participants", "1", "--participant", "0", "--pace", "think"],
+    ];
+    for worker in workers {
+        let folder = tempfile::tempdir().unwrap();
+        let said_with = |parent: u32| {
+            let more = ["--dir", folder.path().to_str().unwrap(), "--parent", &parent.to_string()];
+            complaint(&pso(&[worker, &more].concat()))
+        };
+        let is_orphan = |said: &str| said.contains("is not its parent");
+        assert!(is_orphan(&said_with(std::process::id() ^ 1)), "{worker:?}");
+        // There is no space: it comes that far.
+        let said = said_with(std::process::id());
+        assert!(!is_orphan(&said), "{worker:?}: {said}");
+    }
+}
+
 /// Two accounts, so that a transfer may go only one of two ways.
 #[test]
 fn the_native_bank_finds_every_transfer() {

@@ -18,7 +18,7 @@ use pso_engine::arena::Arena;
 use pso_engine::platform::Memory;
 use pso_engine::platform::native::{Native, Place};
 use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, WordAddress};
-use pso_harness::crew::{self, Crew, space_in};
+use pso_harness::crew::{self, Crew, Parent, space_in};
 use pso_harness::failure::Failure;
 use pso_harness::place;
 
@@ -220,6 +220,8 @@ pub const WORKER: &str = "worker";
 /// The process that frees.
 #[derive(Args)]
 pub struct Worker {
+    #[command(flatten)]
+    parent: Parent,
     /// Folder of the run, which holds the space.
     #[arg(long)]
     dir: PathBuf,
@@ -233,7 +235,7 @@ pub struct Worker {
 /// # Errors
 /// Blocks that are not what they were, no more that come.
 pub fn work(options: &Worker) -> Result<(), Failure> {
-    crew::die_with_parent()?;
+    options.parent.end_with()?;
     let joined = place::attach(&Place::Directory(space_in(&options.dir)))?;
     let tx = participant(&joined.space)?;
     let ring = Shared { arena: tx.arena().clone(), first: WordAddress::new(options.ring) };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use pso_engine::platform::System;
 use pso_engine::platform::native::Place;
-use pso_harness::crew::{self, Crew, space_in};
+use pso_harness::crew::{self, Crew, Parent, space_in};
 use pso_harness::failure::Failure;
 use pso_harness::place;
 use pso_sim::stage::Stage;
@@ -22,6 +22,8 @@ const PATIENCE_S: u64 = 60;
 /// One process of a run.
 #[derive(Args)]
 pub struct Worker {
+    #[command(flatten)]
+    parent: Parent,
     /// Folder of the run, which holds the space.
     #[arg(long)]
     dir: PathBuf,
@@ -71,7 +73,7 @@ pub const WORKER: &str = "worker";
 
 /// What a process of a run does.
 pub fn work(options: &Worker) -> Result<(), Failure> {
-    crew::die_with_parent()?;
+    options.parent.end_with()?;
     let joined = place::attach(&Place::Directory(space_in(&options.dir)))?;
     let mut tx = joined.space.participant().map_err(Failure::space("joining"))?;
     let stage = Stage::find(&mut tx).map_err(Failure::space("looking for the stage"))?;

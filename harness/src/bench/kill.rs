@@ -32,6 +32,7 @@ use rand::{Rng, SeedableRng};
 use serde::Serialize;
 
 use crate::cli::{BenchKill, KillDeed, KillVictim};
+use crate::crew::Parent;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::machine;
@@ -307,6 +308,7 @@ fn spawn(options: &BenchKill, deed: KillDeed, directory: &Path) -> Result<Child,
         .args(["kill-victim", "--deed", &deed, "--blocks", &options.blocks.to_string()])
         .args(["--handles", &options.handles.to_string(), "--dir"])
         .arg(directory)
+        .args(Parent::arguments())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -315,8 +317,7 @@ fn spawn(options: &BenchKill, deed: KillDeed, directory: &Path) -> Result<Child,
 
 /// The hidden subcommand `kill-victim`.
 pub fn work(options: &KillVictim) -> Result<(), Failure> {
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-        .map_err(|error| Failure::system("asking for our parent's death")(error.into()))?;
+    options.parent.end_with()?;
     let joined = place::attach(&Place::Directory(options.dir.clone()))?;
     let mut tx = joined.space.participant().map_err(Failure::space("joining"))?;
     tx.set_limits(NEVER_HUNG);

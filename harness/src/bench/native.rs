@@ -161,7 +161,7 @@ fn check(balances: &[i64], expected: &[i64]) -> Result<(), Failure> {
 
 /// The hidden subcommand `bank-worker`.
 pub fn work(options: &BankWorker) -> Result<(), Failure> {
-    crew::die_with_parent()?;
+    options.parent.end_with()?;
     let joined = place::attach(&Place::Directory(space_in(&options.dir)))?;
     let mut tx = joined.space.participant().map_err(Failure::space("joining"))?;
     let stage = Stage::find(&mut tx).map_err(Failure::space("looking for the stage"))?;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::crew::Parent;
+
 /// What a victim is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum KillDeed {
@@ -36,6 +38,8 @@ pub struct BenchKill {
 
 #[derive(Args)]
 pub struct KillVictim {
+    #[command(flatten)]
+    pub parent: Parent,
     /// Directory of the space.
     #[arg(long)]
     pub dir: PathBuf,

@@ -7,6 +7,7 @@ use pso_engine::contention::PolicyId;
 use pso_sim::trace::{Contention, Kind};
 
 use super::simulator::{policies, policy};
+use crate::crew::Parent;
 
 #[derive(Args)]
 pub struct Replay {
@@ -47,6 +48,8 @@ pub enum Pace {
 
 #[derive(Args)]
 pub struct ReplayWorker {
+    #[command(flatten)]
+    pub parent: Parent,
     /// Folder of the run, which holds the space.
     #[arg(long)]
     pub dir: PathBuf,

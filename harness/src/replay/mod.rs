@@ -120,7 +120,7 @@ fn arguments(options: &Replay, folder: &Path, player: u32, players: u32) -> Vec<
 
 /// The hidden subcommand `replay-worker`.
 pub fn work(options: &ReplayWorker) -> Result<(), Failure> {
-    crew::die_with_parent()?;
+    options.parent.end_with()?;
     let trace = Trace::load(&options.file).map_err(|error| Failure::Wrong(error.to_string()))?;
     let trace = trace.dense().folded(options.participants.max(1));
     let joined = place::attach(&Place::Directory(space_in(&options.dir)))?;

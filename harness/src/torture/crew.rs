@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
+use crate::crew::Parent;
 use crate::failure::Failure;
 use crate::python::last_lines;
 
@@ -129,6 +130,7 @@ impl Crew {
             .arg("--dir")
             .arg(&self.folder)
             .args(["--writer", &writer.to_string(), "--seed", &seed.to_string()])
+            .args(Parent::arguments())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)

@@ -29,8 +29,7 @@ const COLLECTOR_PATIENCE: Duration = Duration::from_millis(2);
 /// The hidden subcommand `torture-worker`.
 pub fn work(options: &TortureWorker) -> Result<(), Failure> {
     // Whoever kills us may be killed itself.
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
-        .map_err(|error| Failure::system("asking for our parent's death")(error.into()))?;
+    options.parent.end_with()?;
     let progress = Progress::open(&options.dir)?;
     let joined = place::attach(&Place::Directory(options.dir.join(SPACE)))?;
     let mut tx = joined.space.participant().map_err(Failure::space("joining"))?;
