@@ -53,6 +53,10 @@ pub fn main() -> ExitCode {
         command,
         Command::Trace(_) | Command::Fsck(_) | Command::Inspect(_) | Command::Top(_) | Command::List(_)
     );
+    if !only_shows && !is_worker(&command) {
+        // Of what runs: it is asked for again when the results are written.
+        machine::commit();
+    }
     match run(command) {
         // Whoever reads our output has enough: `pso inspect | head`. What measures or checks has not come to its end then.
         Err(Failure::Output(error)) if only_shows && error.kind() == std::io::ErrorKind::BrokenPipe => {
@@ -89,6 +93,14 @@ fn looks_for_signals(command: &Command) -> bool {
             | Command::Trace(_)
             | Command::Fsck(_)
             | Command::List(_)
+    )
+}
+
+/// Whether somebody else started this process, and writes the results.
+fn is_worker(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::TortureWorker(_) | Command::BankWorker(_) | Command::KillVictim(_) | Command::ReplayWorker(_)
     )
 }
 

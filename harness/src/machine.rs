@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 
+use pso_model::report::workspace;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +15,7 @@ use crate::failure::Failure;
 pub struct Provenance {
     /// What was typed.
     pub command: String,
-    /// Of the repository, and whether it had changes.
+    /// Of the repository that the command was built from, when it began, and whether it had changes.
     pub commit: String,
     /// The class of machine.
     pub machine: Machine,
@@ -48,7 +50,7 @@ impl Provenance {
     pub fn of(command: String) -> Self {
         Self {
             command,
-            commit: commit().unwrap_or_else(|| "unknown".into()),
+            commit: commit().into(),
             machine: Machine {
                 processor: field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.into()),
                 processors: processors() as usize,
@@ -113,9 +115,19 @@ pub fn ratio(numbers: &[f64], of: &[f64]) -> f64 {
     median(&numbers.iter().zip(of).map(|(number, of)| number / of).collect::<Vec<_>>())
 }
 
-fn commit() -> Option<String> {
+/// The commit, as it was when this was first asked for. Whoever measures asks at the beginning: the working copy may be another one
+/// before all is through.
+pub fn commit() -> &'static str {
+    static COMMIT: OnceLock<String> = OnceLock::new();
+    COMMIT.get_or_init(|| commit_of(&workspace()).unwrap_or_else(|| "unknown".into()))
+}
+
+/// That of the repository in `folder`.
+fn commit_of(folder: &Path) -> Option<String> {
     let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).stderr(std::process::Stdio::null()).output().ok()?;
+        let mut command = Command::new("git");
+        command.arg("--no-optional-locks").arg("-C").arg(folder).args(arguments);
+        let output = command.stderr(std::process::Stdio::null()).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let hash = git(&["rev-parse", "--short=12", "HEAD"])?;

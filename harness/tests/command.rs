@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use pso_engine::object::{list, text};
@@ -317,6 +318,45 @@ fn a_simulation_is_ended_by_a_signal() {
     let process = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().signal(), Some(15));
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder).args(["-c", "user.name=x", "-c", "user.email=x"]).args(arguments);
+    let output = command.stdin(Stdio::null()).output().expect("git starts");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// The danger: numbers pass for those of whatever repository the command was started in.
+#[test]
+fn results_name_the_commit_of_the_repository_that_the_command_was_built_from() {
+    let folder = tempfile::tempdir().unwrap();
+    git(folder.path(), &["init", "--quiet"]);
+    git(folder.path(), &["commit", "--quiet", "--allow-empty", "--message", "x"]);
+    let foreign = git(folder.path(), &["rev-parse", "--short=12", "HEAD"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
+    command.args(["sim", "--transactions", "100", "--out", "sim.json"]).stdin(Stdio::null());
+    let output = command.current_dir(folder.path()).output().expect("pso starts");
+    assert!(output.status.success(), "{output:?}");
+    let file = std::fs::read(folder.path().join("sim.json")).unwrap();
+    let file: serde_json::Value = serde_json::from_slice(&file).unwrap();
+    let commit = file["provenance"]["commit"].as_str().unwrap();
+    assert!(!commit.is_empty() && !commit.contains(&foreign), "{commit}");
+}
+
+/// The danger: what is committed while a command measures passes for what it has measured.
+#[test]
+fn the_commit_is_looked_up_before_anything_else_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let (git, asked) = (folder.path().join("git"), folder.path().join("asked"));
+    std::fs::write(&git, format!("#!/bin/sh\necho asked >> '{}'\n", asked.display())).unwrap();
+    std::fs::set_permissions(&git, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
+    command.args(["sim", "no-such-trace", "--out", "sim.json"]).env("PATH", folder.path()).stdin(Stdio::null());
+    // It fails before there is anything to be written.
+    complaint(&command.current_dir(folder.path()).output().expect("pso starts"));
+    assert!(asked.exists() && !folder.path().join("sim.json").exists());
 }
 
 /// The danger: whoever started a worker is killed before that one has asked to end with it, and it works on for nobody.
