@@ -9,11 +9,12 @@
 //! - `commit`: is writing such a transaction back: the waiter must finish that before it can go on;
 //! - `collection`: has `blocks` blocks that are in use, sleeps in a transaction, and collects with a thread beside.
 
-use std::io::{BufRead, BufReader, Write};
+use std::convert::Infallible;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use pso_engine::arena::Arena;
@@ -53,6 +54,8 @@ const WAITERS: i64 = 8;
 const LONGEST_WAIT: Duration = Duration::from_millis(25);
 /// Everything that takes longer is an error.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How often is looked for a signal meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
 /// A commit that was over before the kill is no kill in a commit; so many are tried for each that counts.
 const TRIES: u32 = 20;
 /// A victim that sleeps in its transaction is not to be stopped for that.
@@ -143,19 +146,23 @@ pub fn run(options: &BenchKill) -> Result<(), Failure> {
 
 /// One kill: a space and a victim that is where it is to be.
 struct Kill {
+    // First: it goes before its space.
+    victim: Victim,
     deed: KillDeed,
     joined: Joined,
     cells: Handle,
-    victim: Child,
     commands: ChildStdin,
     participant: ParticipantId,
     _folder: tempfile::TempDir,
 }
 
-impl Drop for Kill {
+/// The victim's process, which goes with this.
+struct Victim(Child);
+
+impl Drop for Victim {
     fn drop(&mut self) {
-        let _ = self.victim.kill();
-        let _ = self.victim.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -177,14 +184,13 @@ impl Kill {
         let cells = cells.map_err(Failure::space("making the cells"))?;
         tx.leave();
         let mut victim = spawn(options, deed, &directory)?;
-        let (Some(commands), Some(words)) = (victim.stdin.take(), victim.stdout.take()) else {
+        let (Some(commands), Some(words)) = (victim.0.stdin.take(), victim.0.stdout.take()) else {
             return Err(Failure::Wrong("bench kill: a victim without pipes".into()));
         };
-        let mut line = String::new();
-        BufReader::new(words).read_line(&mut line).map_err(Failure::system("listening to the victim"))?;
+        let line = listen(words, PATIENCE)?;
         let participant = line.trim().parse().map(ParticipantId);
         let participant = participant.map_err(|_| Failure::Nonsense { who: "the victim".into(), line })?;
-        Ok(Self { deed, joined, cells, victim, commands, participant, _folder: folder })
+        Ok(Self { victim, deed, joined, cells, commands, participant, _folder: folder })
     }
 
     /// Lets somebody wait, then kills. `None`: the victim was not at what it was to be killed in.
@@ -216,8 +222,8 @@ impl Kill {
                     self.kill(arena)
                 });
             // Whatever went wrong: the waiter must not wait for ever.
-            self.victim.kill().map_err(Failure::system("killing the victim"))?;
-            self.victim.wait().map_err(Failure::system("waiting for the victim's end"))?;
+            self.victim.0.kill().map_err(Failure::system("killing the victim"))?;
+            self.victim.0.wait().map_err(Failure::system("waiting for the victim's end"))?;
             let dead_ns = arena.platform().now_ns();
             let went_on_ns = waiter.join().map_err(|_| Failure::Wrong("bench kill: the waiter failed".into()))??;
             let (killed_ns, met) = struck?;
@@ -261,7 +267,7 @@ impl Kill {
             KillDeed::Collection => collects && state() == Some(State::Active),
         };
         let now_ns = arena.platform().now_ns();
-        self.victim.kill().map_err(Failure::system("killing the victim"))?;
+        self.victim.0.kill().map_err(Failure::system("killing the victim"))?;
         Ok((now_ns, met))
     }
 
@@ -301,7 +307,7 @@ impl Kill {
     }
 }
 
-fn spawn(options: &BenchKill, deed: KillDeed, directory: &Path) -> Result<Child, Failure> {
+fn spawn(options: &BenchKill, deed: KillDeed, directory: &Path) -> Result<Victim, Failure> {
     let executable = std::env::current_exe().map_err(Failure::system("finding this executable"))?;
     let deed = format!("{deed:?}").to_lowercase();
     Command::new(executable)
@@ -312,7 +318,29 @@ fn spawn(options: &BenchKill, deed: KillDeed, directory: &Path) -> Result<Child,
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
+        .map(Victim)
         .map_err(Failure::system("starting a victim"))
+}
+
+/// The first line of what somebody says, within `patience`. It is read in a thread, which ends with whoever speaks.
+fn listen(words: impl Read + Send + 'static, patience: Duration) -> Result<String, Failure> {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        let mut line = String::new();
+        let _ = tell.send(BufReader::new(words).read_line(&mut line).map(|_| line));
+    });
+    let since = Instant::now();
+    loop {
+        interrupt::check()?;
+        match told.recv_timeout(LOOK) {
+            Ok(line) => return line.map_err(Failure::system("listening to the victim")),
+            Err(RecvTimeoutError::Timeout) if since.elapsed() < patience => {}
+            Err(_) => {
+                let what = "the victim does not say that it is where it is to be".into();
+                return Err(Failure::Stalled { what, seconds: patience.as_secs() });
+            }
+        }
+    }
 }
 
 /// The hidden subcommand `kill-victim`.
@@ -341,14 +369,15 @@ pub fn work(options: &KillVictim) -> Result<(), Failure> {
         })
         .map_err(failed("making blocks"))?;
         let space = joined.space.clone();
-        let _collector = thread::spawn(move || {
-            let Ok(mut tx) = space.participant() else { return };
-            while tx.collect_objects(PATIENCE.as_nanos() as u64).is_ok() {}
+        let collector = thread::spawn(move || {
+            let mut tx = space.participant().map_err(Failure::space("joining"))?;
+            // As long as it goes well.
+            loop {
+                tx.collect_objects(PATIENCE.as_nanos() as u64).map_err(Failure::space("collecting"))?;
+            }
         });
         // The transaction begins when the collection has begun: it could not before.
-        while !collection::last(tx.arena()).under_way {
-            std::hint::spin_loop();
-        }
+        await_collection(collector, || collection::last(tx.arena()).under_way)?;
     }
     tx.begin().map_err(failed("the transaction"))?;
     for cell in 0..CELLS {
@@ -365,6 +394,21 @@ pub fn work(options: &KillVictim) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Until a collection is under way, or whoever is to collect has ended, which nothing but a failure does.
+fn await_collection(
+    collector: JoinHandle<Result<Infallible, Failure>>,
+    is_under_way: impl Fn() -> bool,
+) -> Result<(), Failure> {
+    while !is_under_way() {
+        if collector.is_finished() {
+            let ended = collector.join().map_err(|_| Failure::Wrong("bench kill: the collector failed".into()))?;
+            return ended.map(|never| match never {});
+        }
+        std::hint::spin_loop();
+    }
+    Ok(())
+}
+
 /// A list of so many texts, each a block.
 fn make(tx: &mut Tx, blocks: u64) -> Result<Handle, pso_engine::error::Stop> {
     let made = list::create(tx)?;
@@ -377,4 +421,43 @@ fn make(tx: &mut Tx, blocks: u64) -> Result<Handle, pso_engine::error::Stop> {
 
 fn int(value: i64) -> Value {
     Value::int(value).unwrap_or(Value::NONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said_of(command: &str, patience: Duration) -> (Victim, Result<String, Failure>) {
+        let mut command_line = Command::new("sh");
+        let mut victim = Victim(command_line.args(["-c", command]).stdout(Stdio::piped()).spawn().unwrap());
+        let words = victim.0.stdout.take().unwrap();
+        (victim, listen(words, patience))
+    }
+
+    /// The danger: whoever waits for a word of one that hangs never ends, and neither does that one.
+    #[test]
+    fn a_victim_that_says_nothing_is_waited_for_in_vain_and_goes() {
+        assert_eq!(said_of("echo 7; exec sleep 60", PATIENCE).1.unwrap(), "7\n");
+        assert_eq!(said_of("true", PATIENCE).1.unwrap(), "");
+        let (victim, said) = said_of("exec sleep 60", Duration::from_millis(200));
+        assert!(matches!(said, Err(Failure::Stalled { .. })), "{said:?}");
+        let process = std::path::PathBuf::from(format!("/proc/{}", victim.0.id()));
+        assert!(process.exists());
+        drop(victim);
+        assert!(!process.exists());
+    }
+
+    #[test]
+    fn a_collector_that_has_ended_ends_the_wait_for_its_collection() {
+        let failed = thread::spawn(|| Err(Failure::Wrong("no room".into())));
+        assert_eq!(await_collection(failed, || false).unwrap_err().to_string(), "no room");
+        let panicked = thread::spawn(|| panic!("on purpose"));
+        assert!(await_collection(panicked, || false).is_err());
+        let busy = thread::spawn(|| {
+            loop {
+                thread::park()
+            }
+        });
+        await_collection(busy, || true).unwrap();
+    }
 }
