@@ -71,14 +71,18 @@ impl Round<'_> {
         Ok(Outcome { dead, while_joining, dying, commits, waits })
     }
 
+    /// All but the victims, as they stand before the kill.
+    pub fn survivors(&self, victims: &[u32]) -> Result<Vec<Survivor>, Failure> {
+        let survivor = |writer| {
+            let before = self.progress.noted(writer)?.commits;
+            Ok(Survivor::new(writer, self.joined_as(writer)?, before))
+        };
+        self.others(victims).into_iter().map(survivor).collect()
+    }
+
     /// Kills, and begins to watch the others.
     fn strike(&mut self, victims: &[u32]) -> Result<(Watch, Vec<Death>), Failure> {
-        let mut survivors = Vec::new();
-        for writer in self.others(victims) {
-            let before = self.progress.noted(writer)?.commits;
-            let participant = self.participant_of(writer);
-            survivors.extend(participant.map(|participant| Survivor::new(writer, participant, before)));
-        }
+        let survivors = self.survivors(victims)?;
         let participants: Vec<_> = victims.iter().map(|victim| self.participant_of(*victim)).collect();
         let signal_ns = self.now_ns();
         for victim in victims {

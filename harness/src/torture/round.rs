@@ -104,6 +104,12 @@ impl<'a> Round<'a> {
         inspect::participant_of(self.joined.space.arena(), self.crew.pid(writer))
     }
 
+    /// That of a writer that has committed, so it has joined. Where it is not found nobody could be watched, and all would seem well.
+    pub fn joined_as(&self, writer: u32) -> Result<ParticipantId, Failure> {
+        let missing = || Failure::Wrong(format!("writer {writer} has committed, and no participant is its"));
+        self.participant_of(writer).ok_or_else(missing)
+    }
+
     /// Now, on the clock of the notes.
     pub fn now_ns(&self) -> u64 {
         self.joined.space.arena().platform().now_ns()
@@ -257,6 +263,17 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(matches!(round.await_progress(1, 0), Err(Failure::Child { .. })));
+    }
+
+    /// The danger: who is not found is not watched, and a kill passes for survived.
+    #[test]
+    fn a_survivor_that_cannot_be_watched_is_said() {
+        let options = options();
+        let started = || Command::new("sleep").arg("60").spawn().unwrap();
+        let round = round(&options, vec![started(), started()]);
+        assert!(round.survivors(&[0, 1]).is_ok_and(|survivors| survivors.is_empty()));
+        let said = round.survivors(&[0]).err().unwrap().to_string();
+        assert!(said.contains("writer 1 has committed, and no participant is its"), "{said}");
     }
 
     /// The danger: what the dead hold and no survivor wants holds up the checker alone, which then says nothing for ever.

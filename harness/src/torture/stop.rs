@@ -150,15 +150,16 @@ impl Round<'_> {
         let victim = random.random_range(0..self.options.writers);
         let long = random.random();
         let hold = Duration::from_millis(random.random_range(if long { LONG_MS } else { SHORT_MS }));
-        let participant = self.participant_of(victim);
-        let others = self.others(&[victim]).into_iter().filter_map(|writer| self.participant_of(writer)).collect();
+        let participant = self.joined_as(victim)?;
+        let others =
+            self.others(&[victim]).into_iter().map(|writer| self.joined_as(writer)).collect::<Result<_, _>>()?;
 
         self.crew.stop(victim)?;
         // Not before it stands still: what others commit until then they do not commit beside it.
         let stopped_ns = self.now_ns();
         let before = self.noted_by_others(victim)?;
-        let holdings = participant.map(|id| Holdings::of(self.joined.space.arena(), id)).transpose();
-        let holdings = holdings.map_err(Failure::space("looking at the stopped"))?.flatten();
+        let holdings = Holdings::of(self.joined.space.arena(), participant);
+        let holdings = holdings.map_err(Failure::space("looking at the stopped"))?;
         let mut sight = Sight {
             found: Found::of(holdings.as_ref()),
             holdings,
