@@ -131,3 +131,43 @@ def test_a_run_whose_ring_stays_fails(monkeypatch):
         "ring: 19 bytes were freed, 10000000 at least were dropped",
         f"ring: {30 << 20} bytes were in use before, {30 << 20} are after",
     ]
+
+
+def whole(commits=(1, 1), stops=(1,)):
+    """A result in which nothing is wrong, but perhaps what is given."""
+    part = {"findings": 0, "ended": 0}
+    rows = [{"commits": count} for count in stops]
+    churn = {**part, "commits": list(commits)}
+    return {"ring": {}, "deleted": part, "churn": churn, "churn_stopped": churn, "stops": {**part, "stops": rows}}
+
+
+def test_each_time_that_one_is_stopped_the_others_commit():
+    assert garbage.wrong(whole(stops=[5, 1])) == []
+    said = garbage.wrong(whole(stops=[0, 5]))
+    assert said == ["stops: nothing was committed while one was stopped, 1 of 2 times"]
+
+
+def test_seconds_in_which_nobody_commits_are_too_many_from_three_in_a_row_on():
+    assert garbage.wrong(whole([9, 0, 0, 9, 0, 0, 9, 9])) == []
+    for commits in ([9, 0, 0, 0, 9, 9, 9, 9], [9] * 9 + [0] * 3):
+        said = garbage.wrong(whole(commits))
+        assert said == [f"{name}: nothing was committed for 3 s" for name in ("churn", "churn_stopped")]
+
+
+def test_what_one_does_before_it_stands_still_is_not_counted_for_the_others(monkeypatch):
+    """It is alone, and slow to stop."""
+    kill, replacers = garbage.os.kill, garbage.replacers
+
+    def slowly(process, what):
+        if what == garbage.signal.SIGSTOP:
+            garbage.time.sleep(0.2)
+        kill(process, what)
+
+    def one(space, count):
+        workers = replacers(space, count)
+        garbage.end(workers[1:])
+        return workers[:1]
+
+    monkeypatch.setattr(garbage.os, "kill", slowly)
+    monkeypatch.setattr(garbage, "replacers", one)
+    assert [row["commits"] for row in garbage.stops(2, 1)["stops"]] == [0, 0]
