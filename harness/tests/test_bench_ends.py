@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import re
 
 import pytest
 from pso_bench import bank, crew, garbage, manager, wake
@@ -21,6 +22,13 @@ def one_ends(number, barrier, report):
 def all_answer_and_one_fails(number, report):
     report.send(number)
     os._exit(number)
+
+
+def transfers_nothing(*arguments):
+    barrier, report = arguments[-2:]
+    barrier.wait()
+    # An odd number: of as many there and back nothing would be left.
+    report.send((63, 0.1))
 
 
 def test_all_who_work_say_what_they_did_in_their_order():
@@ -44,9 +52,25 @@ def test_one_who_fails_after_his_work_fails_the_run():
 
 
 @pytest.mark.parametrize("kind", [bank, manager])
-def test_the_bank_keeps_its_sum(kind):
+def test_the_bank_finds_every_transfer(kind):
     result = kind.run(accounts=10, processes=2, seconds=0.1, seed=1)
-    assert result["sum_kept"] and len(result["rates"]) == 2 and min(result["rates"]) > 0
+    assert result["lost"] == "" and len(result["rates"]) == 2 and min(result["rates"]) > 0
+
+
+@pytest.mark.parametrize("kind", [bank, manager])
+def test_a_bank_whose_transfers_do_nothing_has_lost_them(kind, monkeypatch):
+    monkeypatch.setattr(kind, "_work", transfers_nothing)
+    result = kind.run(accounts=2, processes=1, seconds=0.1, seed=1)
+    assert re.fullmatch(r"account 0 holds 1000, not \d+", result["lost"])
+
+
+def test_one_transfer_more_or_less_is_seen():
+    more_than_drawn = bank.DRAWN + 65
+    right = bank.expected(10, [(7, more_than_drawn), (8, 64)])
+    assert sum(right.values()) == 10 * bank.BALANCE and bank.lost(right, right) == ""
+    for done in ([], [(7, more_than_drawn)], [(7, more_than_drawn - 1), (8, 64)], [(7, 65), (8, 64)]):
+        assert "holds" in bank.lost(bank.expected(10, done), right)
+    assert "there are 9 accounts" in bank.lost({account: 1000 for account in range(9)}, right)
 
 
 @pytest.mark.parametrize("who", ["wait", "pass_on"])

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from . import crew
-from .bank import BALANCE, pairs
+from .bank import BALANCE, answer, pairs
 
 
 def run(accounts: int, processes: int, seconds: float, seed: int) -> dict[str, Any]:
@@ -14,10 +14,9 @@ def run(accounts: int, processes: int, seconds: float, seed: int) -> dict[str, A
         bank = manager.dict({account: BALANCE for account in range(accounts)})
         lock = manager.Lock()
         barrier = context.Barrier(processes)
-        arguments = [(bank, lock, accounts, seconds, seed * 1000 + number, barrier) for number in range(processes)]
-        counts = crew.answers(context, _work, arguments)
-        total = sum(bank.values())
-    return {"rates": [count / spent for count, spent in counts], "sum_kept": total == BALANCE * accounts}
+        seeds = [seed * 1000 + number for number in range(processes)]
+        counts = crew.answers(context, _work, [(bank, lock, accounts, seconds, each, barrier) for each in seeds])
+        return answer(accounts, seeds, counts, bank.copy())
 
 
 def _work(bank: Any, lock: Any, accounts: int, seconds: float, seed: int, barrier: Any, report: Any) -> None:
