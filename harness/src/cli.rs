@@ -131,7 +131,7 @@ pub enum BenchKind {
     Micro(BenchMicro),
     /// Transfers between accounts by native processes, without Python.
     Native(BenchNative),
-    /// A message there and back between two sleeping processes: `pso.retry` beside bare futexes.
+    /// A message there and back between two sleeping processes: `pso.retry` beside futexes called through ctypes from Python.
     Wake(BenchWake),
     /// What collections cost those who work, and whether memory stays what it is while processes are killed, and beside one that is stopped.
     Garbage(BenchGarbage),

@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import re
+import threading
+import time
 
 import pytest
 from pso_bench import bank, crew, garbage, manager, wake
@@ -93,6 +95,24 @@ def test_a_side_that_raises_ends_the_run_of_wake_ups(who, capfd, monkeypatch):
     for process in sides:
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
+
+
+def test_who_waits_at_a_futex_sleeps_until_it_is_his_turn():
+    """The danger: a call that the kernel refuses makes a loop of it, which is the faster one."""
+    ball, spent = wake.Futexes(), []
+
+    def waits():
+        began = time.thread_time()
+        ball.wait(0, 1)
+        spent.append(time.thread_time() - began)
+
+    waiter = threading.Thread(target=waits, daemon=True)
+    waiter.start()
+    time.sleep(0.5)
+    assert spent == []
+    ball.pass_on(0, 1)
+    waiter.join(10)
+    assert spent and spent[0] < 0.1
 
 
 def test_who_measures_collections_ends_those_whom_he_has_started(monkeypatch):
