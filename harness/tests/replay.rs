@@ -71,11 +71,16 @@ fn files_that_are_no_traces_are_refused_with_their_name_and_the_line() {
     let header = "pso-trace 1\nname n\nfrom f\nparticipants 1\ncells 1\nseed 0\nstart 0\n--\n";
     for (content, reason) in [
         (format!("{header}0 0 0 r0\n0 0 0 r7\n"), "line 10: operation `r7`: cell 7 of 1"),
+        (
+            format!("{}0 0 0 u5=7\n", header.replace("cells 1", "cells ?")),
+            "line 9: waits for cell 5 to hold 7, but after all lines before it holds 0",
+        ),
+        (format!("{header}0 0 0{}\n", " w0+4503599627370496".repeat(128)), "which holds 576460752303423487 at most"),
         ("pso-trace 9\n".into(), "format version 9"),
         ("hello\n".into(), "it is not a trace"),
     ] {
         std::fs::write(&file, content).unwrap();
-        for arguments in [&["trace", "show", text(&file)][..], &["replay", text(&file)]] {
+        for arguments in [&["trace", "show", text(&file)][..], &["replay", text(&file)], &["sim", text(&file)]] {
             let refused = complaint(&pso(arguments));
             assert!(refused.contains(reason) && refused.contains(text(&file)), "{refused}");
         }

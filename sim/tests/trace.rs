@@ -149,6 +149,31 @@ fn hand_overs_that_cannot_happen_are_refused() {
     assert!(Trace::read(format!("{HEADER}0 0 0 u1=0 w1\n1 0 0 u1=1 w1+2\n0 0 0 u1=3\nend 3\n").as_bytes()).is_ok());
 }
 
+/// The danger: the engine is blamed for a run that comes to no end, or to no count, because its trace says so.
+#[test]
+fn what_cannot_be_played_is_refused_where_cells_are_named_too() {
+    let large = " w5-4503599627370496".repeat(127);
+    let cases = [
+        (
+            "0 0 0 r5\n0 0 0 u5=7\n".to_owned(),
+            "line 10: waits for cell 5 to hold 7, but after all lines before it holds 0",
+        ),
+        (
+            format!("0 0 0 r5{large}\n0 0 0 w6\n0 0 0 w5+4503599627370496\n"),
+            "line 11: with it up to 576460752303423488 is added to cell 5, which holds 576460752303423487 at most",
+        ),
+    ];
+    for cells in ["cells ?", "cells 9"] {
+        let header = HEADER.replace("cells 3", cells);
+        for (lines, expected) in &cases {
+            assert_eq!(refusal(&format!("{header}{lines}")), *expected, "{cells}");
+        }
+        // One less, and as much elsewhere.
+        let fits = format!("{header}0 0 0{large}\n0 0 0 w5+4503599627370495\n0 0 0 w6+4503599627370496\n");
+        assert!(Trace::read(fits.as_bytes()).is_ok());
+    }
+}
+
 #[test]
 fn named_cells_are_numbered_as_met() {
     let text =

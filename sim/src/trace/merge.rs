@@ -4,7 +4,7 @@
 //! in the order of their arrival, participants of different files are different ones (a slot that was given back and taken
 //! again is another participant), and cells, until here named by their place in the space, are numbered as met.
 
-use super::{PARTICIPANTS_MAX, Trace};
+use super::{PARTICIPANTS_MAX, Trace, Unplayable, check};
 
 /// Why traces cannot be put together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +37,9 @@ pub enum MergeError {
         /// How many.
         participants: u64,
     },
+    /// Each can be played, and all together cannot.
+    #[error("together they cannot be played: {0}")]
+    Unplayable(#[from] Unplayable),
 }
 
 /// Puts recordings together, as a dense trace called `name`.
@@ -69,6 +72,7 @@ pub fn merge(name: &str, parts: Vec<Trace>) -> Result<Trace, MergeError> {
     }
     // Stable: lines of one participant with one arrival keep their order.
     transactions.sort_by_key(|line| line.arrival_ns);
+    check::playable(&transactions)?;
     let mut header = first;
     header.name = name.to_owned();
     header.participants = Some(participants as u32);
@@ -109,5 +113,8 @@ mod tests {
         assert!(matches!(merge("n", vec![one.clone(), other]), Err(MergeError::OtherSpace { .. })));
         assert!(matches!(merge("n", vec![one.dense()]), Err(MergeError::NotRecorded { .. })));
         assert_eq!(merge("n", Vec::new()), Err(MergeError::Nothing));
+        let half = format!("0 0 0{}\n", " w7+4503599627370496".repeat(64));
+        let halves = vec![recording("space 1", 0, &half), recording("space 1", 0, &half)];
+        assert!(matches!(merge("n", halves), Err(MergeError::Unplayable(_))));
     }
 }

@@ -11,7 +11,7 @@ mod write;
 
 use std::collections::HashMap;
 
-pub use check::HandOverError;
+pub use check::Unplayable;
 pub use generate::{Contention, Kind, generate};
 pub use merge::{MergeError, merge};
 pub use pso_engine::trace::{Header, Operation, Transaction, VERSION};

@@ -13,7 +13,7 @@ use super::{CELLS_MAX, Header, Operation, PARTICIPANTS_MAX, Trace, Transaction, 
 const LINE_BYTES_MAX: u64 = 16 << 20;
 /// The largest block of an allocation, in words.
 const WORDS_MAX: u64 = 1 << 24;
-/// What a cell can hold in place, with room for sums.
+/// Of one operation. What all of them come to is checked when all are read.
 const VALUE_MAX: i64 = 1 << 52;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
@@ -74,10 +74,8 @@ impl Trace {
         if whole && lines.next()?.is_some() {
             return Err(lines.wrong("something follows the end".into()));
         }
-        if header.cells.is_some() {
-            check::hand_overs(&transactions)
-                .map_err(|error| TraceError::Line { line: first + error.transaction as u64, what: error.what })?;
-        }
+        check::playable(&transactions)
+            .map_err(|error| TraceError::Line { line: first + error.transaction as u64, what: error.what })?;
         Ok(Self { header, transactions, whole })
     }
 }
