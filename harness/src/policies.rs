@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::cli;
 use crate::failure::Failure;
-use crate::{fault, machine, output, plot, simulator};
+use crate::{fault, machine, output, plot, simulator, trace};
 
 #[derive(Serialize)]
 struct Numbers<'a> {
@@ -23,6 +23,9 @@ struct Numbers<'a> {
 /// The subcommand. Runs that end badly (livelocked, out of budget) are findings: they stand in the table, and are not drawn. One that shows a
 /// fault, by what its policy promises, ends it with exit code 1.
 pub fn run(options: &cli::Policies) -> Result<(), Failure> {
+    for kind in &options.traces {
+        trace::affordable(*kind, options.contention, options.transactions, 1)?;
+    }
     let profile = simulator::profile(&options.profile)?;
     let runs = options.traces.len() * options.cores.len() * options.policies.len();
     output::line(format_args!(

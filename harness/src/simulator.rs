@@ -60,6 +60,7 @@ fn play(options: &Simulate) -> Result<Played, Failure> {
     let trace = match &options.file {
         Some(file) => trace::dealt(file, options.participants)?,
         None => {
+            trace::affordable(options.kind, options.contention, options.transactions, 1)?;
             let participants = options.participants.unwrap_or(options.cores);
             generate(options.kind, options.contention, participants, options.transactions, options.seed)
         }

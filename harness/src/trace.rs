@@ -3,12 +3,18 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use pso_sim::trace::{self, Operation, Trace};
+use pso_sim::trace::{self, Contention, Kind, Operation, Trace};
 
 use crate::cli::{TraceGenerate, TraceKind, TraceMerge, TraceOptions};
 use crate::failure::Failure;
 use crate::output;
 use crate::table::{Table, duration, thousands};
+
+/// What generated traces may take, with what is made of one: its text, or what plays it.
+const MOST_BYTES: u64 = 8 << 30;
+/// What a transaction takes and each of its operations, allocations included.
+const IN_TRACE: [u64; 2] = [64, 24];
+const MADE_OF_IT: [u64; 2] = [64, 40];
 
 /// The subcommand.
 pub fn run(options: &TraceOptions) -> Result<(), Failure> {
@@ -43,7 +49,27 @@ pub fn dealt(file: &Path, participants: Option<u32>) -> Result<Trace, Failure> {
     Ok(trace.folded(participants.max(1)))
 }
 
+/// Refuses what would take too much memory, of which `at_once` are kept, before anything is made.
+pub fn affordable(kind: Kind, contention: Contention, transactions: u64, at_once: usize) -> Result<(), Failure> {
+    let operations = kind.operations(contention, transactions);
+    let bytes = |[transaction, operation]: [u64; 2]| transaction * transactions + operation * operations;
+    let all = bytes(IN_TRACE) * at_once as u64 + bytes(MADE_OF_IT);
+    if all <= MOST_BYTES {
+        return Ok(());
+    }
+    let traces = if at_once == 1 { String::new() } else { format!(", in {at_once} traces at once,") };
+    Err(Failure::Refused(format!(
+        "{} transactions of {}-{}{traces} would take {} GiB of memory, and {} are the most: ask for fewer",
+        thousands(transactions),
+        kind.name(),
+        contention.name(),
+        all.div_ceil(1 << 30),
+        MOST_BYTES >> 30
+    )))
+}
+
 fn generate(options: &TraceGenerate) -> Result<(), Failure> {
+    affordable(options.kind, options.contention, options.transactions, 1)?;
     let participants = options.participants.unwrap_or(options.contention.participants());
     let trace = trace::generate(options.kind, options.contention, participants, options.transactions, options.seed);
     save(&trace, &options.output)

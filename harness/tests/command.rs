@@ -307,6 +307,27 @@ fn a_simulated_run_that_cannot_be_as_asked_for_is_refused() {
     }
 }
 
+/// The danger: a machine without memory, for a number with a zero too many.
+#[test]
+fn a_trace_that_would_take_too_much_memory_is_refused_before_it_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, many) = (folder.path().join("many"), "100000000");
+    let file = file.to_str().unwrap();
+    let refused = [
+        &["sim", "--kind", "counter", "--transactions", many][..],
+        &["sim", "--kind", "long-reader", "--transactions", "10000000"],
+        &["policies", "--traces", "counter,bank-4", "--out", file, "--transactions", many],
+        &["sweep", "--traces", "queue", "--out", file, "--transactions", many],
+        &["validate", "--processes", "1,2,3,4", "--transactions", "10000000"],
+        &["trace", "generate", "bank-1000", "-o", file, "--transactions", many],
+    ];
+    for arguments in refused {
+        let said = complaint_with(2, &pso(arguments));
+        assert!(said.contains("GiB of memory, and 8 are the most"), "{arguments:?}: {said}");
+    }
+    assert!(!std::path::Path::new(file).exists());
+}
+
 /// The danger: a command that never looks for signals takes them, and goes on for minutes.
 #[test]
 fn a_simulation_is_ended_by_a_signal() {

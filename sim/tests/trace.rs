@@ -255,6 +255,18 @@ fn generated_traces_have_the_participants_that_they_need() {
     }
 }
 
+/// What is refused for its size is refused by this count.
+#[test]
+fn generated_traces_have_as_many_operations_as_is_said_before() {
+    for kind in Kind::ALL {
+        for contention in Contention::ALL {
+            let lines = generate(kind, contention, contention.participants(), 66, 1).transactions;
+            let operations: usize = lines.iter().map(|line| line.operations.len()).sum();
+            assert_eq!(kind.operations(contention, 66), operations as u64, "{} {}", kind.name(), contention.name());
+        }
+    }
+}
+
 /// The danger: one of the writers is given those transactions that are the reader's.
 #[test]
 fn every_writer_beside_a_long_reader_has_something_to_do() {

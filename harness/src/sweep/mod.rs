@@ -6,6 +6,7 @@
 
 mod duel;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -18,7 +19,7 @@ pub use duel::Duel;
 
 use crate::cli::{Pace, Sweep};
 use crate::failure::Failure;
-use crate::{fault, machine, output, plot, simulator};
+use crate::{fault, machine, output, plot, simulator, trace};
 
 /// Transactions of a run at low, medium and high contention: think times make a low one long.
 const TRANSACTIONS: [u64; 3] = [20_000, 60_000, 200_000];
@@ -41,6 +42,10 @@ pub fn run(options: &Sweep) -> Result<(), Failure> {
         .iter()
         .flat_map(|kind| options.contention.iter().map(|contention| (*kind, *contention)))
         .collect();
+    let counts: BTreeSet<u32> = options.participants.iter().chain(&options.cores).copied().collect();
+    for &(kind, contention) in &traces {
+        trace::affordable(kind, contention, transactions(options, contention), counts.len())?;
+    }
     output::line(format_args!(
         "sweep: {} traces, {runs} real runs of each point, simulated on the profile {}, seed {}",
         traces.len(),
@@ -75,10 +80,7 @@ fn measure(
     runs: u32,
     bar: &ProgressBar,
 ) -> Result<Vec<Measurement>, Failure> {
-    let transactions = options.transactions.unwrap_or_else(|| {
-        let all = TRANSACTIONS[Contention::ALL.iter().position(|each| *each == contention).unwrap_or(0)];
-        if options.quick { all / QUICK_PART } else { all }
-    });
+    let transactions = transactions(options, contention);
     let deal = |participants: u32| {
         let mut trace = generate(kind, contention, participants, transactions, options.seed);
         // Its name is the same for all participants: they are points of one curve.
@@ -97,6 +99,14 @@ fn measure(
         bar.inc(1);
     }
     Ok(duel.finish())
+}
+
+/// Of a run.
+fn transactions(options: &Sweep, contention: Contention) -> u64 {
+    options.transactions.unwrap_or_else(|| {
+        let all = TRANSACTIONS[Contention::ALL.iter().position(|each| *each == contention).unwrap_or(0)];
+        if options.quick { all / QUICK_PART } else { all }
+    })
 }
 
 fn progress(length: u64) -> ProgressBar {

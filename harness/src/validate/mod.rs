@@ -19,15 +19,19 @@ use crate::cli::Validate;
 use crate::failure::Failure;
 use crate::machine::{self, median};
 use crate::table::{Table, thousands};
-use crate::{calibrate, interrupt, output, plot, replay, simulator};
+use crate::{calibrate, interrupt, output, plot, replay, simulator, trace};
 
 const KINDS: [Kind; 2] = [Kind::Bank1000, Kind::Counter];
 
 /// The subcommand.
 pub fn run(options: &Validate) -> Result<(), Failure> {
+    let at_once = KINDS.len() * options.processes.len();
+    for kind in KINDS {
+        trace::affordable(kind, Contention::High, options.transactions, at_once)?;
+    }
     let folder = tempfile::tempdir().map_err(Failure::system("a folder for the traces"))?;
     let mut cases = cases(options);
-    let traces: Vec<Trace> = cases.iter().map(|case| trace(options, case)).collect();
+    let traces: Vec<Trace> = cases.iter().map(|case| trace_of(options, case)).collect();
     output::line(format_args!(
         "validate: {} rounds of calibration, real run and simulated run, {} transactions each, seed {}",
         options.rounds,
@@ -67,7 +71,7 @@ fn cases(options: &Validate) -> Vec<Case> {
     KINDS.iter().flat_map(|kind| options.processes.iter().map(|processes| Case::new(kind.name(), *processes))).collect()
 }
 
-fn trace(options: &Validate, case: &Case) -> Trace {
+fn trace_of(options: &Validate, case: &Case) -> Trace {
     let kind = KINDS.into_iter().find(|kind| kind.name() == case.workload).unwrap_or(Kind::Counter);
     generate(kind, Contention::High, case.processes, options.transactions, options.seed)
 }

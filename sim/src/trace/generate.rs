@@ -24,6 +24,9 @@
 
 use super::{Header, Operation, Trace, Transaction};
 
+/// The reader of a `long-reader` does one of so many transactions.
+const ONE_READ_OF: u64 = 16;
+
 /// What the transactions do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -66,6 +69,31 @@ impl Kind {
             Self::LongReader => "long-reader",
             Self::CrossingPairs => "crossing-pairs",
             Self::Queue => "queue",
+        }
+    }
+
+    /// How many operations so many transactions have together.
+    pub fn operations(self, contention: Contention, transactions: u64) -> u64 {
+        match self {
+            Self::Counter | Self::Queue => 2 * transactions,
+            Self::Bank1000 | Self::Bank4 => 4 * transactions,
+            Self::LongReader => {
+                let reads = transactions.div_ceil(ONE_READ_OF);
+                reads * self.cells(contention) + 4 * (transactions - reads)
+            }
+            Self::CrossingPairs => 2 * self.cells(contention) * transactions,
+        }
+    }
+
+    /// Accounts, cells that are read, cells of a pair, slots.
+    fn cells(self, contention: Contention) -> u64 {
+        match self {
+            Self::Counter => 1,
+            Self::Bank1000 => 1000,
+            Self::Bank4 => 4,
+            Self::LongReader => contention.choose([64, 256, 1024]),
+            Self::CrossingPairs => contention.choose([2, 8, 32]),
+            Self::Queue => contention.choose([64, 8, 1]),
         }
     }
 
@@ -116,13 +144,13 @@ pub fn generate(kind: Kind, contention: Contention, participants: u32, transacti
         participants,
         lines: Vec::new(),
     };
+    let cells = kind.cells(contention);
     let cells = match kind {
         Kind::Counter => making.counter(transactions),
-        Kind::Bank1000 => making.bank(transactions, 1000),
-        Kind::Bank4 => making.bank(transactions, 4),
-        Kind::LongReader => making.long_reader(transactions, contention.choose([64, 256, 1024])),
-        Kind::CrossingPairs => making.crossing_pairs(transactions, contention.choose([2, 8, 32])),
-        Kind::Queue => making.queue(transactions, contention.choose([64, 8, 1])),
+        Kind::Bank1000 | Kind::Bank4 => making.bank(transactions, cells),
+        Kind::LongReader => making.long_reader(transactions, cells),
+        Kind::CrossingPairs => making.crossing_pairs(transactions, cells),
+        Kind::Queue => making.queue(transactions, cells),
     };
     let header = Header {
         name: format!("{}-{}", kind.name(), contention.name()),
@@ -170,9 +198,8 @@ impl Making {
         vec![read(from), add(from, -1), read(to), add(to, 1)]
     }
 
-    /// The reader does one of 16 transactions: it is busy all the time, and so are the writers.
+    /// The reader is busy all the time, and so are the writers.
     fn long_reader(&mut self, transactions: u64, cells: u64) -> u64 {
-        const ONE_READ_OF: u64 = 16;
         let writers = u64::from(self.participants - 1);
         // Where the reader's transactions would be those of the same writers each time, these had none: then transfers alone are dealt. Other traces
         // stay what they were.
