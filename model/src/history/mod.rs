@@ -67,7 +67,7 @@ pub struct Attempt {
     pub participant: u16,
     /// Before its first access to memory.
     pub begin: u64,
-    /// After its outcome was decided.
+    /// After its outcome was decided; of one whose owner was killed, the death. `None`: not known.
     pub end: Option<u64>,
     /// How it ended.
     pub outcome: Outcome,

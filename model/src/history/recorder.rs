@@ -6,7 +6,9 @@
 //!
 //! *Killed between its commit and its end.* Nobody hears of such a commit, but its values are unique: if anybody read or
 //! replaced one of them, the attempt was committed, with the version that he saw. If nobody ever saw one, it makes no
-//! difference: a scene ends with a transaction that reads all cells, so that nothing is left unseen. A value seen by other
+//! difference: a scene ends with a transaction that reads all cells, so that nothing is left unseen. Its end is its owner's death, where
+//! the scene says when that was ([`Recorder::died`]): nobody but the owner moves a status to COMMITTED, and recovery aborts what is
+//! undecided, so such a commit is older than the death, and whoever begins after it sees it. A value seen by other
 //! killed ones only has no version that anybody knows and counts as nobody's: after a kill, let somebody living read the cells
 //! before the next kill. (That errs on the side of alarm.)
 
@@ -96,6 +98,17 @@ impl Recorder {
             steps.written.insert(cell.index(), value.raw());
         });
         tx.write(cell, value)
+    }
+
+    /// Whoever had this slot is dead from now on: an attempt that he was in has its end here. After the last step of his, and before anybody
+    /// else's next one.
+    pub fn died(&self, id: ParticipantId) {
+        let mut journal = self.journal();
+        let death = journal.now();
+        if let Some((index, steps)) = journal.open.remove(&id.0) {
+            journal.history.attempts[index].end = Some(death);
+            journal.left.push((index, steps));
+        }
     }
 
     /// Where the attempt that this participant is in will stand in the history.

@@ -125,6 +125,8 @@ impl Stage {
         if let Err(anomaly) = history.strictly_serializable().and_then(|_| history.opaque()) {
             panic!("{steps:?}: {anomaly}\n{history:#?}");
         }
+        // Else a commit of the dead could be seen later than by whoever began after the death.
+        assert!(history.attempts.iter().all(|it| it.end.is_some()), "{steps:?}: an end is not known\n{history:#?}");
         let seen = |value| history.attempts.iter().any(|it| it.reads.iter().any(|read| read.value == value));
         let unfinished = history.attempts.iter().filter(|it| it.outcome == Outcome::Unfinished);
         self.unheard += unfinished.filter(|it| it.writes.iter().any(|write| seen(write.value))).count() as u64;
@@ -186,6 +188,7 @@ impl Run {
         if let Ok(Err(stop)) = played {
             assert!(matches!(stop, Stop::TimedOut | Stop::Conflict), "{stop}");
         }
+        self.recorder.died(participant.id());
         std::mem::forget(participant);
         self.heap.kill_process(space.process());
         survived

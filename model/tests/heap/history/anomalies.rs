@@ -160,7 +160,7 @@ proptest! {
             .flat_map(|attempt| attempt.writes.iter().map(|write| write.value))
             .collect();
         let mut reads: Vec<&mut Read> = history.attempts.iter_mut()
-            .filter(|attempt| attempt.end.is_some())
+            .filter(|attempt| attempt.outcome != Outcome::Unfinished)
             .flat_map(|attempt| attempt.reads.iter_mut())
             .filter(|read| !unheard.contains(&read.value))
             .collect();
@@ -208,6 +208,23 @@ proptest! {
             story.state.insert(one, (version, value));
         });
         prop_assert_eq!(cycle_of(history.strictly_serializable()), [Why::ReadWrite, Why::WriteRead]);
+    }
+
+    #[test]
+    fn a_commit_of_a_dead_one_that_is_seen_after_somebody_who_began_later_did_not_see_it_is_found(
+        plans in plans(),
+        cell in 0..CELLS,
+    ) {
+        let history = story(&plans, |story| {
+            let (point, old, value) = (story.point(), story.now(cell), story.fresh());
+            let version = story.next_version(&[cell]);
+            let write = Write { cell, old: None, value };
+            story.push(7, (point, Some(point + 1)), Outcome::Unfinished, vec![], vec![write]);
+            story.reads((point + 2, point + 3), Outcome::ReadOnly, vec![read(cell, old)]);
+            story.reads((point + 4, point + 5), Outcome::ReadOnly, vec![read(cell, (version, value))]);
+            story.state.insert(cell, (version, value));
+        });
+        prop_assert_eq!(cycle_of(history.strictly_serializable()), [Why::ReadWrite, Why::RealTime]);
     }
 
     #[test]

@@ -113,7 +113,9 @@ impl Story {
             Fate::Vanishes | Fate::CommitsUnheard => Outcome::Unfinished,
         };
         let written: Vec<u64> = writes.iter().map(|write| write.cell).collect();
-        self.push(plan.participant, (times.0, (!unheard).then_some(times.1)), outcome, reads, writes);
+        // Of some of the killed it is known when they died.
+        let end = (!unheard || plan.clock_moves).then_some(times.1);
+        self.push(plan.participant, (times.0, end), outcome, reads, writes);
         if plan.fate == Fate::CommitsUnheard {
             self.look_at(&written);
         }

@@ -7,7 +7,7 @@ use pso_engine::error::Stop;
 use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
 use pso_model::heap::Heap;
-use pso_model::history::{History, Outcome, RealTime, Recorder};
+use pso_model::history::{History, Outcome, RealTime, Recorder, Why};
 use pso_model::scenario::Bank;
 
 const THREADS: u64 = 4;
@@ -84,4 +84,32 @@ fn a_wrong_word_in_a_recorded_history_is_found() {
     let &(_, version, value) = older.expect("the cell was written more than once");
     (last.reads[0].version, last.reads[0].value) = (Some(version), value);
     assert!(history.strictly_serializable().is_err());
+}
+
+/// The danger: a recovery that rolls forward what nobody had committed when its owner died.
+#[test]
+fn a_commit_that_comes_after_its_owners_death_is_found() {
+    let (heap, layout) = Heap::space(Geometry::for_bytes(4 << 20).unwrap());
+    let space = Space::join(heap.clone(), layout).unwrap();
+    let mut first = space.participant().unwrap();
+    let cell = Bank::found(&mut first, ACCOUNTS).unwrap().account(0);
+    let recorder = Recorder::new(RealTime::Clock);
+    recorder.watch(&mut first);
+    let late = recorder.fresh();
+    let doomed = Space::join(heap.process(), layout).unwrap();
+    let mut dead = doomed.participant().unwrap();
+    recorder.watch(&mut dead);
+    dead.begin().unwrap();
+    recorder.write(&mut dead, cell, late).unwrap();
+    recorder.died(dead.id());
+    std::mem::forget(dead);
+    heap.kill_process(doomed.process());
+    first.run(|tx| recorder.read(tx, cell)).unwrap();
+    assert!(recorder.history().strictly_serializable().is_ok());
+    // In place of the recovery: somebody of whom nobody hears.
+    space.participant().unwrap().run(|tx| tx.write(cell, late)).unwrap();
+    first.run(|tx| recorder.read(tx, cell)).unwrap();
+    let anomaly = recorder.history().strictly_serializable().unwrap_err();
+    let kinds: Vec<Why> = anomaly.cycle().unwrap().iter().map(|edge| edge.why).collect();
+    assert!(kinds.len() == 2 && kinds.contains(&Why::RealTime) && kinds.contains(&Why::ReadWrite), "{anomaly}");
 }
