@@ -141,17 +141,19 @@ def whole(commits=(1, 1), stops=(1,)):
     return {"ring": {}, "deleted": part, "churn": churn, "churn_stopped": churn, "stops": {**part, "stops": rows}}
 
 
-def test_each_time_that_one_is_stopped_the_others_commit():
-    assert garbage.wrong(whole(stops=[5, 1])) == []
-    said = garbage.wrong(whole(stops=[0, 5]))
-    assert said == ["stops: nothing was committed while one was stopped, 1 of 2 times"]
+def test_mostly_when_one_is_stopped_the_others_commit():
+    """Not always: one may be stopped in a write-back, and keep what all of them want."""
+    for good in ([5, 1], [5, 0, 5, 5, 5]):
+        assert garbage.wrong(whole(stops=good)) == []
+    for bad, times in (([0, 5], "1 of 2"), ([5, 0, 5, 0, 5], "2 of 5")):
+        assert garbage.wrong(whole(stops=bad)) == [f"stops: nothing was committed while one was stopped, {times} times"]
 
 
 def test_seconds_in_which_nobody_commits_are_too_many_from_three_in_a_row_on():
     assert garbage.wrong(whole([9, 0, 0, 9, 0, 0, 9, 9])) == []
-    for commits in ([9, 0, 0, 0, 9, 9, 9, 9], [9] * 9 + [0] * 3):
-        said = garbage.wrong(whole(commits))
-        assert said == [f"{name}: nothing was committed for 3 s" for name in ("churn", "churn_stopped")]
+    for commits, names in (([9, 0, 0, 0, 9, 9, 9, 9], ["churn", "churn_stopped"]), ([9] * 9 + [0] * 3, ["churn"])):
+        # Behind the stop of one that is stopped in a write-back there may be nothing.
+        assert garbage.wrong(whole(commits)) == [f"{name}: nothing was committed for 3 s" for name in names]
 
 
 def test_what_one_does_before_it_stands_still_is_not_counted_for_the_others(monkeypatch):

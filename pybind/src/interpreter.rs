@@ -390,5 +390,8 @@ impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
         self.interpreter.exit(self.transaction);
+        if std::thread::panicking() {
+            self.transaction.give_up();
+        }
     }
 }

@@ -274,7 +274,13 @@ impl DictIterator {
                     false if reverse => dict::meet_previous(tx, handle, place)?.map(with_value),
                     false => dict::meet_next(tx, handle, place)?.map(with_value),
                 };
-                let Some((met, key, value)) = found else { break };
+                let Some((met, key, value)) = found else {
+                    // All of them in one batch: one that comes after a change may be smaller.
+                    if !reverse && self.most.get() == u64::MAX {
+                        end = batch.last().map(|last| last.met);
+                    }
+                    break;
+                };
                 if let Some(last) = batch.last_mut() {
                     last.coming = Some(met);
                 }

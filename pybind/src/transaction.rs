@@ -207,6 +207,14 @@ impl Transaction {
     fn nobody(&self, py: Python<'_>, space: &Space) -> Raised {
         if self.forked.get() { space.stopped(py, Stop::Forked) } else { stopped::at_work(py) }
     }
+    /// Ends the attempt of one that nobody ends any more.
+    #[cold]
+    pub fn give_up(&self) {
+        if let Some(mut member) = self.member.take().filter(|member| !member.is_foreign()) {
+            member.participant.abort();
+            member.leave();
+        }
+    }
     /// Which attempt is under way, from 1.
     pub fn attempt(&self) -> u64 {
         self.attempt.get()

@@ -271,6 +271,25 @@ def test_what_others_move_is_met_once(space, back, turns, gone):
     assert len(set(seen)) == len(seen)
 
 
+def test_what_others_move_is_met_though_all_of_it_was_read_at_once_and_thrown_away(space):
+    """The danger: whoever has read the last one remembers no end, throws away what he has read for a change of his own, and misses what has moved past him since."""
+    table, seen = space.Dict((number, number) for number in range(32)), []
+
+    def change():
+        for number in range(20):
+            table.pop(number)
+        for number in range(4):
+            table[-1 - number] = 0
+
+    for key in table:
+        seen.append(key)
+        if len(seen) == 1:
+            table[31] = 0
+        if len(seen) == 4:
+            elsewhere(change)
+    assert [key for key in seen if key >= 20] == list(range(20, 32))
+
+
 @pytest.mark.parametrize("by_itself", [True, False])
 def test_who_goes_through_what_is_made_anew_again_and_again_has_an_end(space, by_itself):
     """The danger: what was inserted since is taken for what was not given yet."""

@@ -104,7 +104,7 @@ impl fmt::Display for Mend {
 /// Makes frontier, committed count and hint agree with the headers. Before anything else: all walks end at the frontier.
 ///
 /// # Errors
-/// The system has no pages for the headers that have to be looked at; nothing was changed.
+/// The system has no pages for the headers that have to be looked at; no word was changed, and those that have got some keep them until the next repair.
 pub(crate) fn mend_supply<P: Platform>(arena: &Arena<P>, report: &mut dyn FnMut(Mend)) -> Result<(), OutOfPages> {
     let (layout, platform) = (arena.layout(), arena.platform());
     let word = |word| layout.hot(word);

@@ -227,10 +227,10 @@ pub(super) fn read_count<P: Platform>(tx: &mut Participant<P>, cell: CellAddress
     }
 }
 
-/// About what a counter says: nothing is logged by it, and it may be wrong.
+/// About what a counter says: nothing is logged by it, and it may be wrong. 0: it has to be read.
 #[inline]
 pub(super) fn glance_at_count<P: Platform>(tx: &Participant<P>, cell: CellAddress, most: u64) -> u64 {
-    tx.glance(cell).as_int().map_or(0, |count| (count.max(0) as u64).min(most))
+    tx.glance(cell).and_then(Value::as_int).map_or(0, |count| (count.max(0) as u64).min(most))
 }
 
 /// Writes a counter.

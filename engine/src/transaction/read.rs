@@ -72,11 +72,13 @@ impl<P: Platform> Participant<P> {
         self.read(cell)
     }
 
-    /// What stands in a cell just now, or what somebody is about to commit there: of no state, and not logged. For estimates, which may be wrong.
+    /// What stands in a cell just now: of no state, and not logged. For estimates, which may be wrong. `None`: the attempt has written there itself.
     #[inline]
-    pub fn glance(&self, cell: CellAddress) -> Value {
+    pub fn glance(&self, cell: CellAddress) -> Option<Value> {
         // Relaxed: nothing is followed.
-        Value::from_raw(self.platform().load(cell.value_word(), Relaxed))
+        let load = |word| self.platform().load(word, Relaxed);
+        let is_ours = matches!(LockWord::unpack(load(cell.lock_word())), LockWord::Locked(by) if self.is_mine(by));
+        (!is_ours).then(|| Value::from_raw(load(cell.value_word())))
     }
 
     /// The rest of it where the log goes on in another piece, or is long. `None`: it cannot grow, or as above.

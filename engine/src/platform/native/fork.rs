@@ -60,7 +60,7 @@ impl ForkMark {
         Page(self.page)
     }
 
-    fn has_page(&self) -> bool {
+    pub(super) fn has_page(&self) -> bool {
         self.page != NonNull::from(&NO_PAGE)
     }
 

@@ -78,13 +78,16 @@ pub(super) fn has_no_access(identity: ProcessIdentity, file: BorrowedFd<'_>) -> 
 /// Whether `/proc` counts processes as this one does. It may have been mounted in another pid namespace (`unshare --pid` without
 /// `--mount-proc`, a chroot with the host's): what it says of a number is then somebody else's.
 fn numbers_are_ours() -> bool {
-    fs::read_to_string("/proc/self/status").is_ok_and(|status| is_numbered_once(&status))
+    let Ok(status) = fs::read_to_string("/proc/self/status") else { return false };
+    let is_so_called =
+        || fs::read_link("/proc/self").is_ok_and(|link| link.to_str() == Some(&std::process::id().to_string()));
+    is_numbered_once(&status).unwrap_or_else(is_so_called)
 }
 
-/// A process has a number in the namespace of `/proc`, and in each one below that up to its own.
-fn is_numbered_once(status: &str) -> bool {
-    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    numbers.is_some_and(|numbers| numbers.split_ascii_whitespace().count() == 1)
+/// A process has a number in the namespace of `/proc`, and in each one below that up to its own. `None`: a kernel that does not say (before 4.1, gVisor).
+fn is_numbered_once(status: &str) -> Option<bool> {
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+    Some(numbers.split_ascii_whitespace().count() == 1)
 }
 
 /// A line is `range access offset device inode path`.
@@ -141,10 +144,10 @@ mod tests {
     #[test]
     fn who_has_two_numbers_is_in_a_namespace_below_that_of_proc() {
         for (status, expected) in [
-            ("Name:\tcat\nNSpid:\t42\nNSpgid:\t40\t1\n", true),
-            ("Name:\tcat\nNSpid:\t42\t1\n", false),
-            ("Name:\tcat\n", false),
-            ("", false),
+            ("Name:\tcat\nNSpid:\t42\nNSpgid:\t40\t1\n", Some(true)),
+            ("Name:\tcat\nNSpid:\t42\t1\n", Some(false)),
+            ("Name:\tcat\n", None),
+            ("", None),
         ] {
             assert_eq!(is_numbered_once(status), expected, "{status:?}");
         }

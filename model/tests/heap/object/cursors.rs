@@ -30,7 +30,7 @@ fn who_reads_a_whole_list_does_not_chase_who_appends() {
             assert_eq!((item, cursor.place()), (integer(value), value as u64 + 1));
             assert!(value < 2 * count + 2, "in pursuit of item {value} of a list that had {count}");
         }
-        // What was read is the list of one moment, and no append before or after it is a conflict.
+        // What was read is the list of one moment, and he writes nothing: so it stands, whatever was appended since.
         reader.commit().unwrap();
         assert!(cursor.place() >= count as u64);
     }
