@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use super::alternatives::Ranges;
-use super::{Hooks, Participant};
+use super::{Hooks, Participant, Pause};
 use crate::allocator;
 use crate::error::Stop;
 use crate::participant::WaitingFor;
@@ -250,10 +250,15 @@ impl<P: Platform> Participant<P> {
         if holds == Err(Stop::Conflict) {
             return holds;
         }
-        // It waits by its own will.
+        // It waits by its own will: that is no part of how long its attempts take.
         self.priority = None;
+        self.counters.began_ns = None;
         if holds == Ok(true) {
             self.forget_if_nothing_was_lost();
+        }
+        if self.failures != 0 {
+            // Before the next attempt, too, it asks for the token, if it has lost often enough.
+            self.pause = Pause::For(0);
         }
         holds
     }

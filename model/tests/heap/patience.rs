@@ -425,3 +425,58 @@ fn who_gives_up_by_himself_keeps_what_he_has() {
     }
     assert_eq!(fsck(&space), vec![]);
 }
+
+/// The danger: a wait for change skips the question for the token, and who loses before each of his waits, and has the token in no attempt that could use it, starves.
+#[test]
+fn who_has_lost_often_asks_for_the_token_after_a_wait_for_change_too() {
+    let (space, cells) = stage();
+    let [mut one, mut other] = [(); 2].map(|()| space.participant().unwrap());
+    let (cell, slot, platform) = (cells[0], slot_of(&one), space.arena().platform().clone());
+    one.set_limits(Limits { privileged_attempts: 1, ..Limits::DEFAULT });
+    one.set_sleeper(Box::new(Meanwhile(move || other.run(|tx| tx.write(cell, integer(7))).unwrap())));
+    let mut attempts = 0;
+    let standing = one.run(|tx| {
+        attempts += 1;
+        tx.read(cell)?;
+        match attempts {
+            1 => {
+                // Somebody older stops it.
+                let stopped = Status { seq: attempt_of(tx).seq, state: State::Aborted };
+                platform.store(slot.status(), stopped.pack(), Relaxed);
+                tx.read(cell).map(|_| 0)
+            }
+            2 => Err(Stop::Retry),
+            _ => Ok(platform.load(slot.starving(), Relaxed)),
+        }
+    });
+    assert_eq!((standing, attempts), (Ok(Standing::Privileged as u64), 3));
+    assert_eq!(fsck(&space), vec![]);
+}
+
+/// The danger: who waits for seconds counts as one whose attempts take seconds, and so do all who come near him: nobody is old enough to stop anybody.
+#[test]
+fn a_wait_for_change_is_no_part_of_how_long_attempts_take() {
+    let (space, cells) = stage();
+    let [mut one, mut other] = [(); 2].map(|()| space.participant().unwrap());
+    let (cell, slot, mut sleeps) = (cells[0], slot_of(&one), 0);
+    one.set_sleeper(Box::new(Meanwhile(move || {
+        sleeps += 1;
+        if sleeps % 20 == 0 {
+            other.run(|tx| tx.write(cell, integer(sleeps))).unwrap();
+        }
+    })));
+    let began = space.arena().platform().now_ns();
+    for _ in 0..200 {
+        // Three attempts each, so that sooner or later one that waits is among those that are timed.
+        let mut waits = 0;
+        let waited = one.run(|tx| {
+            tx.read(cell)?;
+            waits += 1;
+            if waits < 3 { Err(Stop::Retry) } else { Ok(()) }
+        });
+        assert_eq!(waited, Ok(()));
+    }
+    assert!(space.arena().platform().now_ns() - began > 10_000 * MS, "it has not waited");
+    let mean = space.arena().platform().load(slot.mean_duration(), Relaxed);
+    assert!(mean < 10 * MS, "{mean} ns an attempt");
+}
