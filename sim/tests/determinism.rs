@@ -69,7 +69,7 @@ const GOLDEN: [&str; 6] = [
     "bank-4 24372 c523f3c6a1730e7c",
     "long-reader 85963 ea2d4d464389ae7a",
     "crossing-pairs 71779 015cbd15a8ff0976",
-    "queue 21017 6d045849ae497b97",
+    "queue 21017 2d9cf8e018a0ea05",
 ];
 
 /// The same on the machine with differing transfers.
@@ -79,5 +79,5 @@ const GOLDEN_CALIBRATED: [&str; 6] = [
     "bank-4 24677 bf9d2ffe77c197a5",
     "long-reader 80232 a84a09984fe2b25c",
     "crossing-pairs 71013 e0ac4620b92f8417",
-    "queue 21073 1e39868287d79297",
+    "queue 21073 45209a5b34116ca7",
 ];
