@@ -5,8 +5,8 @@
 //! together run one after the other instead of stopping each other. A waiting owner loses its locks to whoever runs, unless it
 //! starves.
 //!
-//! **Promise**: of all transactions that conflict the oldest by more than `theta` is stopped by nobody and waits for nobody but
-//! owners that run, each for one attempt at most; so nobody starves while attempts end.
+//! **Promise**: of all transactions that conflict the oldest by more than `theta` is stopped by nobody while it runs, nor, once it starves,
+//! while it waits; and it waits for nobody but owners that run, each for one attempt at most; so nobody starves while attempts end.
 
 use super::{Contender, Policy, TICK_NS, Verdict};
 

@@ -8,7 +8,7 @@
 //! 1. The head counts what was taken, the tail what was put. Items stand in a ring of slots ([`Ring`]). A slot is absent
 //!    before something was put there and after it was taken.
 //! 2. So whoever puts looks at the tail and one slot, whoever takes at the head and one slot: they conflict with each
-//!    other only where the queue is full or empty, and then on that slot; that is also the cell that wakes them.
+//!    other only where the queue is full or empty, and then on that slot, which is also the cell that wakes them; and once each time round a ring that is shorter than the capacity (3).
 //! 3. The ring is as large as what is in the queue asks for, not as the capacity: 8 slots, or the capacity if that is less; it is doubled, up to the capacity,
 //!    by whoever has come round and finds more than a half taken, or finds all taken. So it has less than four slots for each of the most items that the queue ever held, and 8.
 //!    No item is moved for that: a put costs the same, whatever the queue holds. The memory of the slots is kept.
