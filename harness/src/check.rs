@@ -41,10 +41,10 @@ pub fn run(options: &Check) -> Result<(), Failure> {
     if options.bless {
         command.env(BLESS_VARIABLE, "plays");
     }
-    let passed = interrupt::run(&mut command, interrupt::OF_NEXTEST)
-        .map_err(Failure::system("cannot start cargo nextest"))?
-        .success();
-    interrupt::check()?;
+    let status =
+        interrupt::run(&mut command, interrupt::OF_NEXTEST).map_err(Failure::system("cannot start cargo nextest"))?;
+    interrupt::check_child(status)?;
+    let passed = status.success();
 
     let plays = plays(reports.path())?;
     let before = expected();

@@ -2,7 +2,7 @@
 //! nothing to clear up, leave signals to the system: it ends them.
 
 use std::io;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -36,6 +36,13 @@ pub fn check() -> Result<(), Failure> {
     if requested() { Err(Failure::Interrupted) } else { Ok(()) }
 }
 
+/// What `check` says, and an error if a child was ended by a signal that is meant for us all: until it is in a group of its own it hears of it as we do,
+/// and is dead before the thread has run that notes it here. That it ended badly says nothing of what it was to do.
+pub fn check_child(status: ExitStatus) -> Result<(), Failure> {
+    let told = [Signal::INT, Signal::TERM].iter().any(|signal| status.signal() == Some(signal.as_raw()));
+    if told { Err(Failure::Interrupted) } else { check() }
+}
+
 /// Runs a command to its end, in a group of its own: it hears of a signal once, from here, whether that came from the terminal or was meant for this
 /// process alone; and so does what it has started. After `grace` it is killed.
 pub fn run(command: &mut Command, grace: Duration) -> io::Result<ExitStatus> {
@@ -65,4 +72,24 @@ fn end(child: &mut Child, grace: Duration) -> io::Result<ExitStatus> {
     }
     kill_process_group(group, Signal::KILL)?;
     child.wait()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_a_signal_has_ended_was_interrupted_and_one_that_crashed_was_not() {
+        let ended_by = |signal: &str| {
+            let script = format!("kill -{signal} $$");
+            check_child(run(Command::new("sh").args(["-c", &script]), OF_OURS).unwrap())
+        };
+        for signal in ["INT", "TERM"] {
+            assert!(matches!(ended_by(signal), Err(Failure::Interrupted)), "{signal}");
+        }
+        for signal in ["KILL", "SEGV"] {
+            ended_by(signal).unwrap();
+        }
+        check_child(run(Command::new("sh").args(["-c", "exit 1"]), OF_OURS).unwrap()).unwrap();
+    }
 }

@@ -71,7 +71,7 @@ impl Python {
 pub fn run_to_end(command: Command, who: &str) -> Result<Vec<u8>, Failure> {
     let output =
         output_unless(command, interrupt::requested, GRACE).map_err(Failure::system(format!("starting {who}")))?;
-    interrupt::check()?;
+    interrupt::check_child(output.status)?;
     if !output.status.success() {
         let last_words = last_lines(&output.stderr, 25);
         return Err(Failure::Child { who: who.into(), status: output.status.to_string(), last_words });

@@ -193,8 +193,8 @@ impl Part {
         let began = Instant::now();
         let status = interrupt::run(&mut command, interrupt::OF_OURS)
             .map_err(Failure::system(format!("starting {}", self.command)))?;
-        // A signal goes on to the child: that it ended badly says nothing then, and the part has not run.
-        interrupt::check()?;
+        // A signal goes on to the child, and the part has not run.
+        interrupt::check_child(status)?;
         self.seconds = began.elapsed().as_secs_f64();
         self.figures = figures(&out);
         self.verdict = if status.success() { Verdict::Holds } else { Verdict::Fails };
@@ -247,5 +247,17 @@ mod tests {
         assert_eq!(part.verdict, Verdict::Fails);
         assert_eq!(options(0, 1, true).kills, 0);
         assert_eq!(super::parts(&options(0, 1, true), 1).len(), 1);
+    }
+
+    /// The danger: a child is ended by the Ctrl-C that is meant for us, before that is noted here, and its part is said to fail.
+    #[test]
+    fn what_a_signal_has_ended_has_not_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let cargo = folder.path().join("cargo");
+        std::fs::write(&cargo, "#!/bin/sh\nkill -INT $$\n").unwrap();
+        std::fs::set_permissions(&cargo, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let mut part = Part::new("ended", Kind::Cargo, vec![format!("PATH={}", folder.path().display())]);
+        assert!(matches!(part.run(), Err(Failure::Interrupted)));
+        assert_eq!(part.verdict, Verdict::NotRun);
     }
 }
