@@ -16,6 +16,8 @@ use crate::space::Space;
 
 /// Tuples in tuples, in keys and values: what a damaged space may not exceed either.
 pub const MOST_NESTED_TUPLES: usize = 200;
+/// Items of a key, with those of the tuples in it, as often as they are there: tuples that share parts have more of them than memory has room for.
+const MOST_ITEMS: usize = 1 << 22;
 
 /// What a key is wanted for.
 #[derive(Clone, Copy)]
@@ -138,35 +140,37 @@ pub fn with_key<R>(
 /// The key that `object` is; none for one that no dict of ours can hold.
 #[cold]
 pub fn owned(py: Python<'_>, space: &Space, object: &Any, purpose: Purpose<'_>) -> Result<Option<OwnedKey>> {
-    OwnedKey::new(py, space, object, purpose, object, 0)
+    Making { space, purpose, whole: object, items: 0 }.key(py, object, 0)
 }
 
 /// The key to store.
 pub fn stored(py: Python<'_>, space: &Space, object: &Any, container: &dyn Fn() -> String) -> Result<OwnedKey> {
-    match OwnedKey::new(py, space, object, Purpose::Store(container), object, 0)? {
+    match owned(py, space, object, Purpose::Store(container))? {
         Some(key) => Ok(key),
         None => Err(refused(py, space, object, object, container)),
     }
 }
 
-impl OwnedKey {
-    /// `whole`: the key that `object` is, or is in; messages name it.
-    fn new(
-        py: Python<'_>,
-        space: &Space,
-        object: &Any,
-        purpose: Purpose<'_>,
-        whole: &Any,
-        depth: usize,
-    ) -> Result<Option<Self>> {
-        let native = match (object.native(), purpose) {
+/// A key that is being made.
+struct Making<'a> {
+    space: &'a Space,
+    purpose: Purpose<'a>,
+    /// Messages name it.
+    whole: &'a Any,
+    items: usize,
+}
+
+impl Making<'_> {
+    /// The key that `object` is, which is the whole or in it.
+    fn key(&mut self, py: Python<'_>, object: &Any, depth: usize) -> Result<Option<OwnedKey>> {
+        let native = match (object.native(), self.purpose) {
             (Native::Other, Purpose::Lookup) => object.native_base(),
-            (native, _) => return Self::of_native(py, space, object, native, purpose, whole, depth),
+            (native, _) => return self.of_native(py, object, native, depth),
         };
         // First: what is not hashable finds nothing, whatever it is made of.
         let own = !matches!(native, Native::List | Native::Dict) && object.compares_by_itself(native);
         let hash = if own { object.hash(py)? } else { 0 };
-        let key = Self::of_native(py, space, object, native, purpose, whole, depth)?;
+        let key = self.of_native(py, object, native, depth)?;
         match &key {
             Some(like) if own => {
                 let base = like.to_object(py)?;
@@ -177,31 +181,25 @@ impl OwnedKey {
         }
     }
 
-    fn of_native(
-        py: Python<'_>,
-        space: &Space,
-        object: &Any,
-        native: Native,
-        purpose: Purpose<'_>,
-        whole: &Any,
-        depth: usize,
-    ) -> Result<Option<Self>> {
+    fn of_native(&mut self, py: Python<'_>, object: &Any, native: Native, depth: usize) -> Result<Option<OwnedKey>> {
         Ok(Some(match native {
-            Native::None => Self::None,
-            Native::Bool => Self::Bool(object.is_true_constant()),
-            Native::Float => Self::Float(object.float()),
-            Native::Bytes => Self::Bytes(object.to_object()),
+            Native::None => OwnedKey::None,
+            Native::Bool => OwnedKey::Bool(object.is_true_constant()),
+            Native::Float => OwnedKey::Float(object.float()),
+            Native::Bytes => OwnedKey::Bytes(object.to_object()),
             Native::Int => match object.integer(py)? {
-                Integer::Small(value) => Self::Int(value),
-                Integer::Large { negative, magnitude } => Self::Large(negative, magnitude),
+                Integer::Small(value) => OwnedKey::Int(value),
+                Integer::Large { negative, magnitude } => OwnedKey::Large(negative, magnitude),
             },
             Native::Str => match object.to_text(py) {
-                Ok(text) => Self::Text(text),
+                Ok(text) => OwnedKey::Text(text),
                 Err(raised) if Kind::Unicode.is_set(py) => {
                     raised.clear(py);
-                    return match purpose {
+                    return match self.purpose {
                         Purpose::Lookup => Ok(None),
-                        Purpose::Store(container) => Err(lone_surrogates(py, space, &path_of(py, whole, container))),
+                        Purpose::Store(container) => {
+                            Err(lone_surrogates(py, self.space, &path_of(py, self.whole, container)))
+                        }
                     };
                 }
                 Err(raised) => return Err(raised),
@@ -209,47 +207,54 @@ impl OwnedKey {
             Native::Tuple if depth >= MOST_NESTED_TUPLES => {
                 return Err(Kind::Recursion.raise(py, "a key of too many nested tuples"));
             }
-            Native::Tuple => {
-                let mut items = Vec::new();
-                let mut known = true;
-                for item in object.tuple_items(py)? {
-                    // All are looked at, so that an unhashable one raises as it does in a builtin.
-                    match Self::new(py, space, &item, purpose, whole, depth + 1)? {
-                        Some(item) => memory::push(py, &mut items, item)?,
-                        None => known = false,
-                    }
-                }
-                if !known {
-                    return Ok(None);
-                }
-                Self::Tuple(items)
-            }
+            Native::Tuple => return self.tuple(py, object, depth),
             Native::List | Native::Dict | Native::Other => {
                 object.check_hashable(py)?;
-                return match purpose {
-                    Purpose::Lookup => Self::like_int(py, object),
-                    Purpose::Store(container) => Err(refused(py, space, object, whole, container)),
+                return match self.purpose {
+                    Purpose::Lookup => like_int(py, object),
+                    Purpose::Store(container) => Err(refused(py, self.space, object, self.whole, container)),
                 };
             }
         }))
     }
 
-    /// What is no int but says which one it stands for (of an array library, say), and equals it, finds what that finds.
-    #[cold]
-    fn like_int(py: Python<'_>, object: &Any) -> Result<Option<Self>> {
-        if !object.is_index() {
-            return Ok(None);
+    fn tuple(&mut self, py: Python<'_>, tuple: &Any, depth: usize) -> Result<Option<OwnedKey>> {
+        let given = tuple.tuple_items(py)?;
+        self.items += given.len();
+        if self.items > MOST_ITEMS {
+            let message = format!("a key of more than {MOST_ITEMS} items, with those of the tuples in it");
+            return Err(Raised::with(py, &self.space.interpreter().errors.too_large, message));
         }
-        let number = object.to_int(py)?;
-        if !object.equals(py, &number)? {
-            return Ok(None);
+        let mut items = memory::with_capacity(py, given.len())?;
+        let mut known = true;
+        for item in given {
+            // All are looked at, so that an unhashable one raises as it does in a builtin.
+            match self.key(py, &item, depth + 1)? {
+                Some(item) => memory::push(py, &mut items, item)?,
+                None => known = false,
+            }
         }
-        Ok(Some(match number.integer(py)? {
-            Integer::Small(value) => Self::Int(value),
-            Integer::Large { negative, magnitude } => Self::Large(negative, magnitude),
-        }))
+        Ok(known.then_some(OwnedKey::Tuple(items)))
     }
+}
 
+/// What is no int but says which one it stands for (of an array library, say), and equals it, finds what that finds.
+#[cold]
+fn like_int(py: Python<'_>, object: &Any) -> Result<Option<OwnedKey>> {
+    if !object.is_index() {
+        return Ok(None);
+    }
+    let number = object.to_int(py)?;
+    if !object.equals(py, &number)? {
+        return Ok(None);
+    }
+    Ok(Some(match number.integer(py)? {
+        Integer::Small(value) => OwnedKey::Int(value),
+        Integer::Large { negative, magnitude } => OwnedKey::Large(negative, magnitude),
+    }))
+}
+
+impl OwnedKey {
     /// The key as a plain value.
     fn to_object(&self, py: Python<'_>) -> Result<Object> {
         match self {

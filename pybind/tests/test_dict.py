@@ -354,3 +354,21 @@ def test_pairs_that_cannot_be_hashed_are_in_no_intersection(space):
     for view in (shared.items(), plain.items()):
         with pytest.raises(TypeError, match="unhashable"):
             view & [("items", [])]
+
+
+def test_a_key_whose_parts_stand_in_it_again_and_again_is_refused(space):
+    # The danger: 32 GB of memory before anybody looks whether the dict has such a key. The builtin would be at its hash for hours.
+    shared = space.Dict(a=1)
+    key = (1,)
+    for _ in range(20):
+        key = (key, key)
+    shared[key] = "two million items"
+    assert shared.pop(key) == "two million items"
+    for _ in range(20):
+        key = (key, key)
+    for refused in (shared.get, shared.pop, shared.setdefault, shared.__contains__, shared.__getitem__):
+        with pytest.raises(pso.TooLargeError, match="a key of more than 4194304 items"):
+            refused(key)
+    with pytest.raises(pso.TooLargeError):
+        space.Dict({key: 1})
+    assert shared == {"a": 1}

@@ -225,7 +225,7 @@ pub enum EntryKind {
 }
 
 /// One entry of a record: `kind:4 | cell:60`, old version (or handle), old value, new value. A kind that is none: void.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Entry(WordAddress);
 
 impl Entry {

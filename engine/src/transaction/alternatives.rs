@@ -5,7 +5,7 @@
 //! Composable Memory Transactions, PPoPP 2005).
 //!
 //! **Protocol.** A savepoint remembers the lengths of record and read log; from then on a value of the record that is
-//! overwritten is noted (privately). To roll back:
+//! overwritten is noted (privately), the first time. To roll back:
 //!
 //! 1. the values that were overwritten come back, the last first;
 //! 2. a cell locked since stays locked and keeps its value and version (a *hold*). It is noted as a read: what comes after may
@@ -22,13 +22,14 @@
 //!
 //! Keeps I1 (no lock changes), I2, I8. Killed at any step, the attempt is undecided and its entries are those of any other.
 
+use std::collections::{HashMap, TryReserveError};
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::repeats::Repeats;
 use super::{HooksMark, NO_SEQ, Participant};
 use crate::allocator;
 use crate::arena::Arena;
-use crate::error::Stop;
+use crate::error::{Full, Stop};
 use crate::participant::{Entry, EntryKind, HELD};
 use crate::platform::Platform;
 use crate::word::{BLOCK_HEADER_WORDS, CellAddress, Handle, Value, Version};
@@ -41,7 +42,14 @@ pub(super) struct Alternatives {
     depth: u32,
     /// Entries whose value to come was overwritten, and what it was, in order.
     overwritten: Vec<Overwritten>,
+    /// Those before are of what is around the innermost alternative.
+    innermost: usize,
+    /// Which of them is the last about an entry. May say one that is gone, or is about another entry by now.
+    last: HashMap<Entry, usize>,
 }
+
+/// Notes of one attempt from which on the memory for them is given back at its end.
+const MANY: usize = 1 << 12;
 
 /// What an entry said before.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +62,45 @@ struct Overwritten {
 
 impl Default for Alternatives {
     fn default() -> Self {
-        Self { seq: NO_SEQ, depth: 0, overwritten: Vec::new() }
+        Self { seq: NO_SEQ, depth: 0, overwritten: Vec::new(), innermost: 0, last: HashMap::new() }
+    }
+}
+
+impl Alternatives {
+    fn begin(&mut self, seq: u64) {
+        if self.seq != seq {
+            self.seq = seq;
+            self.depth = 0;
+            self.overwritten.clear();
+            self.last.clear();
+        }
+        self.depth += 1;
+        self.innermost = self.overwritten.len();
+    }
+
+    /// `around`: the notes before are of what is around the one that is the innermost from here on.
+    fn end(&mut self, around: usize) {
+        self.depth = self.depth.saturating_sub(1);
+        self.innermost = around;
+        if self.depth == 0 {
+            self.seq = NO_SEQ;
+        }
+    }
+
+    /// Whether there is a note of what the entry was before the innermost alternative: no other is needed.
+    fn knows(&self, entry: Entry) -> bool {
+        let last = self.last.get(&entry).copied().filter(|last| *last >= self.innermost);
+        last.and_then(|last| self.overwritten.get(last)).is_some_and(|note| note.entry == entry)
+    }
+
+    fn note(&mut self, note: Overwritten) -> Result<(), TryReserveError> {
+        self.overwritten.try_reserve(1)?;
+        // Without memory for it there is one more note for each overwriting.
+        if self.last.try_reserve(1).is_ok() {
+            self.last.insert(note.entry, self.overwritten.len());
+        }
+        self.overwritten.push(note);
+        Ok(())
     }
 }
 
@@ -66,6 +112,8 @@ pub struct Savepoint {
     entries: u64,
     reads: u64,
     overwritten: usize,
+    /// And what is around it.
+    around: usize,
     hooks: HooksMark,
 }
 
@@ -110,23 +158,17 @@ impl<P: Platform> Participant<P> {
     /// Begins an alternative, to be ended by [`Self::keep`] or [`Self::roll_back`], the inner ones first. For those whose bodies
     /// are no functions over a participant; others have [`Self::or_else`].
     pub fn savepoint(&mut self) -> Savepoint {
-        if self.alternatives.seq != self.seq {
-            self.alternatives.seq = self.seq;
-            self.alternatives.depth = 0;
-            self.alternatives.overwritten.clear();
-        }
-        self.alternatives.depth += 1;
+        let around = self.alternatives.innermost;
+        self.alternatives.begin(self.seq);
         let overwritten = self.alternatives.overwritten.len();
-        Savepoint { seq: self.seq, entries: self.entries, reads: self.reads, overwritten, hooks: self.hooks.mark() }
+        let (entries, reads, hooks) = (self.entries, self.reads, self.hooks.mark());
+        Savepoint { seq: self.seq, entries, reads, overwritten, around, hooks }
     }
 
     /// What was done since `point` is a part of the attempt.
     pub fn keep(&mut self, point: Savepoint) {
         if self.alternatives.seq == point.seq {
-            self.alternatives.depth = self.alternatives.depth.saturating_sub(1);
-            if self.alternatives.depth == 0 {
-                self.alternatives.seq = NO_SEQ;
-            }
+            self.alternatives.end(point.around);
         }
     }
 
@@ -150,8 +192,10 @@ impl<P: Platform> Participant<P> {
         let unwritten = self.unwrite_since(point.entries, &gone);
         if unwritten.is_ok() {
             self.forget_reads_of(&gone, point.reads);
-            // What stands there no more is to be noted again: others may get that memory.
-            self.repeats = Repeats::default();
+            if !gone.is_empty() {
+                // What stands there no more is to be noted again: others may get that memory.
+                self.repeats = Repeats::default();
+            }
             self.keep(point);
         }
         // If it ended the attempt instead, too: no entry says any more that they are to be freed.
@@ -162,16 +206,25 @@ impl<P: Platform> Participant<P> {
     }
 
     /// Notes what an entry's value was before it is overwritten, if an alternative is under way.
+    ///
+    /// # Errors
+    /// `Full` if this process has no memory for it: the attempt is over.
     #[inline]
-    pub(super) fn note_overwritten(&mut self, entry: Entry, cell: CellAddress) {
-        if self.alternatives.seq != self.seq {
-            return;
+    pub(super) fn note_overwritten(&mut self, entry: Entry, cell: CellAddress) -> Result<(), Stop> {
+        if self.alternatives.seq != self.seq { Ok(()) } else { self.note_first(entry, cell) }
+    }
+
+    fn note_first(&mut self, entry: Entry, cell: CellAddress) -> Result<(), Stop> {
+        let Some((kind, _)) = entry.target(&self.arena).filter(|_| !self.alternatives.knows(entry)) else {
+            return Ok(());
+        };
+        let value = entry.new_value(&self.arena);
+        if self.alternatives.note(Overwritten { entry, kind, cell, value }).is_err() {
+            let notes = self.alternatives.overwritten.len() + 1;
+            return Err(self.fail(Full::of_process(notes.saturating_mul(size_of::<Overwritten>())).into()));
         }
-        let arena = &self.arena;
-        if let Some((kind, _)) = entry.target(arena) {
-            let value = entry.new_value(arena);
-            self.alternatives.overwritten.push(Overwritten { entry, kind, cell, value });
-        }
+        self.has_large_logs |= self.alternatives.overwritten.len() > MANY;
+        Ok(())
     }
 
     /// What is locked since entry `first` gets back the value that it had, and counts as read. Cells in blocks that go are
@@ -242,8 +295,68 @@ impl Ranges {
         Self(ranges)
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn contain(&self, word: u64) -> bool {
         let after = self.0.partition_point(|&(start, _)| start <= word);
         after > 0 && word < self.0[after - 1].1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::word::WordAddress;
+
+    fn note(entry: u64, value: u64) -> Overwritten {
+        let cell = CellAddress::new(WordAddress::new(2 * entry));
+        Overwritten { entry: Entry::at(WordAddress::new(entry)), kind: EntryKind::Write, cell, value }
+    }
+
+    /// As `note_first` does.
+    fn overwrite(alternatives: &mut Alternatives, entry: u64, value: u64) {
+        let note = note(entry, value);
+        if !alternatives.knows(note.entry) {
+            alternatives.note(note).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_entry_is_noted_once_in_each_alternative() {
+        let mut alternatives = Alternatives::default();
+        let values = |alternatives: &Alternatives| -> Vec<u64> {
+            alternatives.overwritten.iter().map(|note| note.value).collect()
+        };
+        alternatives.begin(7);
+        (1..1000).for_each(|value| overwrite(&mut alternatives, 4, value));
+        assert_eq!(values(&alternatives), [1]);
+        let around = alternatives.innermost;
+        alternatives.begin(7);
+        (1000..2000).for_each(|value| overwrite(&mut alternatives, 4, value));
+        overwrite(&mut alternatives, 8, 9);
+        assert_eq!(values(&alternatives), [1, 1000, 9]);
+        alternatives.end(around);
+        overwrite(&mut alternatives, 4, 2000);
+        assert_eq!(values(&alternatives), [1, 1000, 9], "what it was before is known");
+    }
+
+    #[test]
+    fn what_was_undone_is_noted_anew() {
+        let mut alternatives = Alternatives::default();
+        alternatives.begin(7);
+        overwrite(&mut alternatives, 4, 1);
+        overwrite(&mut alternatives, 8, 2);
+        alternatives.overwritten.clear();
+        alternatives.end(0);
+        alternatives.begin(7);
+        overwrite(&mut alternatives, 8, 3);
+        overwrite(&mut alternatives, 4, 4);
+        assert_eq!(alternatives.overwritten.iter().map(|note| note.value).collect::<Vec<_>>(), [3, 4]);
+        alternatives.end(0);
+        alternatives.begin(8);
+        overwrite(&mut alternatives, 8, 5);
+        assert_eq!(alternatives.overwritten.len(), 1, "of this attempt only");
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Participant;
+use super::alternatives::Alternatives;
 use super::repeats::Repeats;
 use crate::arena::{Arena, Geometry};
 use crate::error::Full;
@@ -106,6 +107,7 @@ impl<P: Platform> Participant<P> {
         self.has_large_logs = false;
         self.own_entries.forget();
         self.repeats = Repeats::default();
+        self.alternatives = Alternatives::default();
         self.collect_if_due();
     }
 

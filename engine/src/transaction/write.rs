@@ -54,7 +54,7 @@ impl<P: Platform> Participant<P> {
                     if self.read_only {
                         return Err(self.fail(Stop::ReadOnly));
                     }
-                    self.note_overwritten(entry, cell);
+                    self.note_overwritten(entry, cell)?;
                     entry.set_new_value(self.arena(), value.raw());
                     if self.holds_in == self.seq {
                         entry.set_kind(self.arena(), EntryKind::Write, cell);

@@ -3,6 +3,7 @@
 mod fallen;
 mod irrevocable;
 mod retry;
+mod undone;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
