@@ -289,7 +289,12 @@ fn links_and_other_things_are_not_followed() {
     scratch.space("real");
     symlink(scratch.path("real"), scratch.path("link")).unwrap();
     assert_refused!(native::attach(&scratch.place("link")), ArenaError::Foreign { .. }, scratch.path("link").display());
-    assert!(matches!(native::unlink(&scratch.place("link")), Err(ArenaError::Foreign { .. })));
+    // With a slash, as shells complete names, the system itself would follow it.
+    for link in ["link", "link/", "link//.", "./link/"] {
+        assert!(matches!(native::attach(&scratch.place(link)), Err(ArenaError::Foreign { .. })), "{link}");
+        assert!(matches!(native::unlink(&scratch.place(link)), Err(ArenaError::Foreign { .. })), "{link}");
+    }
+    native::attach(&scratch.place("real/")).unwrap();
 
     scratch.space("inner");
     fs::rename(scratch.path("inner/arena"), scratch.path("arena")).unwrap();

@@ -4,6 +4,7 @@
 
 mod native_support;
 
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -207,8 +208,14 @@ fn a_descriptor_handed_over_twice_does_not_end_the_liveness() {
     assert!(first.claim_liveness(SLOT));
     let duplicate = || first.descriptor().unwrap().try_clone_to_owned().unwrap();
     drop(native::attach_descriptor(duplicate()).unwrap());
-    let (second, _) = native::attach_descriptor(duplicate()).unwrap();
+    let handed = duplicate();
+    rustix::io::fcntl_setfd(&handed, rustix::io::FdFlags::empty()).unwrap();
+    let number = handed.as_raw_fd();
+    let (second, _) = native::attach_descriptor(handed).unwrap();
     assert!(!second.claim_liveness(SLOT));
+    // SAFETY: it is kept, beside the first one.
+    let kept = rustix::io::fcntl_getfd(unsafe { BorrowedFd::borrow_raw(number) }).unwrap();
+    assert!(kept.contains(rustix::io::FdFlags::CLOEXEC), "who is started by exec does not inherit it");
     // Only another process can see our lock.
     let pid = fork();
     if pid == 0 {

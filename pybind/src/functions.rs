@@ -246,10 +246,12 @@ fn open_or_make(
             Err(error) => return Err(refused(py, interpreter, &location, &error)),
         }
     }
-    if let (Location::Directory(dir), Some(OpenError::Arena(error))) = (&location, &taken)
-        && let Some(raised) = interpreter.errors.directory(py, dir, error)
-    {
-        return Err(raised);
+    if let Some(OpenError::Arena(error @ ArenaError::AlreadyExists { path })) = &taken {
+        // Of a named space, too, files may be left that are not ours.
+        let dir = if let Location::Directory(dir) = &location { dir } else { path };
+        if let Some(raised) = interpreter.errors.directory(py, dir, error) {
+            return Err(raised);
+        }
     }
     Err(Kind::Os.raise(py, "the space is made and removed again and again by somebody else"))
 }

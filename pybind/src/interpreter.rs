@@ -12,7 +12,7 @@ use crate::ffi::error::pending;
 use crate::ffi::gil;
 use crate::ffi::module::State;
 use crate::ffi::weak::WeakTable;
-use crate::ffi::{Any, Instance, Object, Own, Python, Raised, Result, Type, Visitor};
+use crate::ffi::{Any, Instance, Kind, Object, Own, Python, Raised, Result, Type, Visitor};
 use crate::hooks;
 use crate::iterate::{DictIterator, ListIterator, Part};
 use crate::list::List;
@@ -109,8 +109,20 @@ impl Deref for Core {
     }
 }
 
+/// A free-threaded build takes its lock back when it imports this module, which does not say that it can do without; unless it was told not to (`PYTHON_GIL=0`).
+fn refuse_without_lock(py: Python<'_>) -> Result<()> {
+    let asked = py.import(c"sys")?.attribute_if_any(py, c"_is_gil_enabled")?;
+    match asked.map(|ask| ask.call(py, &[])?.is_true(py)).transpose()? {
+        Some(false) => {
+            Err(Kind::Import.raise(py, "pso needs the GIL, which is switched off here (PYTHON_GIL, -X gil)"))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl State for Core {
     fn create(py: Python<'_>, module: &Any) -> Result<Self> {
+        refuse_without_lock(py)?;
         gil::begin(py);
         let types = Types {
             space: Space::class(py, module)?,

@@ -7,6 +7,8 @@ import collections
 import datetime
 import enum
 import functools
+import os
+import pathlib
 import queue
 import threading
 from unittest import mock
@@ -80,6 +82,17 @@ def test_a_directory_with_other_files_is_said_to_be_that(tmp_path):
             look(dir=tmp_path / "none")
     with pytest.raises(FileExistsError, match="is no directory"):
         pso.create(dir=tmp_path / "file")
+    # What is left where somebody put a file into the directory of a space with a name.
+    name = f"left-{os.getpid()}"
+    left = pathlib.Path(f"/dev/shm/pso.{name}")
+    pso.create(name, size="1M").close()
+    (left / "file").write_text("x")
+    pso.unlink(name)
+    for make in [pso.open, lambda name: pso.create(name, exist_ok=True)]:
+        with pytest.raises(FileExistsError, match=f"the directory {left} is not empty, and holds no space"):
+            make(name)
+    (left / "file").unlink()
+    left.rmdir()
     assert (tmp_path / "file").read_text() == "x"
 
 

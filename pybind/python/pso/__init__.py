@@ -20,7 +20,7 @@ import atexit as _atexit
 import collections.abc as _abc
 import os as _os
 
-from . import _core
+from . import _core, _exit
 from ._core import (
     Dict,
     List,
@@ -113,4 +113,4 @@ _abc.MutableMapping.register(Dict)
 _abc.MutableSequence.register(List)
 
 _os.register_at_fork(before=_core._before_fork, after_in_parent=_core._after_fork, after_in_child=_core._forked)
-_atexit.register(_core._finalize)
+_atexit.register(_exit.finalize)

@@ -36,6 +36,8 @@ pub enum Kind {
     Attribute,
     /// `UnicodeError`
     Unicode,
+    /// `ImportError`
+    Import,
 }
 
 impl Kind {
@@ -54,6 +56,7 @@ impl Kind {
                 Self::Os => c::PyExc_OSError,
                 Self::Attribute => c::PyExc_AttributeError,
                 Self::Unicode => c::PyExc_UnicodeError,
+                Self::Import => c::PyExc_ImportError,
             }
         }
     }

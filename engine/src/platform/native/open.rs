@@ -158,6 +158,8 @@ pub fn open_anonymous(path: &Path) -> Result<OwnedFd, ArenaError> {
 /// Attaches to an anonymous space that another process has handed over.
 pub fn attach_descriptor(descriptor: OwnedFd) -> Result<(Native, Layout), ArenaError> {
     let path = Path::new(ANONYMOUS);
+    // This very one, which is kept beside the one that is open already, if there is one.
+    fcntl_setfd(&descriptor, FdFlags::CLOEXEC).map_err(|errno| failed("open", path)(errno.into()))?;
     // Before all checks: a refusal that closed a duplicate would end the locks of this process on the first one.
     let live = Membership::adopt(descriptor).map_err(failed("look at", path))?;
     let file = live.file().get().ok_or_else(|| failed("look at", path)(Errno::BADF.into()))?;
@@ -169,7 +171,6 @@ pub fn attach_descriptor(descriptor: OwnedFd) -> Result<(Native, Layout), ArenaE
     if !seals.contains(SealFlags::GROW | SealFlags::SHRINK) {
         return Err(ArenaError::NotSealed { found: seals.bits(), expected: SEALS.bits() });
     }
-    fcntl_setfd(file, FdFlags::CLOEXEC).map_err(|errno| failed("open", path)(errno.into()))?;
     let (header, layout) = read_header(file, path)?;
     Ok((join(None, live, &layout, &header, path.to_path_buf())?, layout))
 }

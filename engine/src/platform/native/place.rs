@@ -70,6 +70,8 @@ impl Place {
             Self::Directory(path) => {
                 let bad = |reason| ArenaError::BadName { name: path.display().to_string(), reason };
                 path.file_name().ok_or(bad("it does not end in the name of a directory"))?;
+                // Without a slash at its end, behind which the system would follow a link.
+                let path: PathBuf = path.components().collect();
                 std::path::absolute(path).map_err(|_| bad("it cannot be made an absolute path"))
             }
         }

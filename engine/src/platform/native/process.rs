@@ -15,9 +15,15 @@ use crate::platform::ProcessIdentity;
 /// Flag of the ninth field of `stat`: the thread is past its last instruction in user mode (PF_EXITING).
 const EXITING: u64 = 0x4;
 
+/// What a file of `/proc` says. A process may call itself anything, and is called by the first 15 bytes of its program's name, which may end in the middle of a
+/// character: that is not for us to refuse.
+fn text_of(path: impl AsRef<Path>) -> io::Result<String> {
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
 /// This process.
 pub(super) fn myself() -> io::Result<ProcessIdentity> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
+    let stat = text_of("/proc/self/stat")?;
     let start_time = parse(&stat).map(|stat| stat.start_time);
     let start_time = start_time.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/self/stat"))?;
     Ok(ProcessIdentity { pid: std::process::id(), start_time })
@@ -36,7 +42,7 @@ pub(super) fn pid_namespace() -> u64 {
 /// True if the process can never run another instruction: it is gone, its number belongs to another one, or all its
 /// threads are on their way out. What cannot be found out counts as running.
 pub(super) fn is_gone(identity: ProcessIdentity) -> bool {
-    let stat = match fs::read_to_string(format!("/proc/{}/stat", identity.pid)) {
+    let stat = match text_of(format!("/proc/{}/stat", identity.pid)) {
         Ok(stat) => stat,
         Err(_) => return is_nobody(identity.pid),
     };
@@ -54,7 +60,7 @@ fn threads_are_exiting(pid: u32) -> bool {
         Ok(threads) => threads,
         Err(_) => return is_nobody(pid),
     };
-    threads.into_iter().all(|thread| match thread.and_then(|thread| fs::read_to_string(thread.path().join("stat"))) {
+    threads.into_iter().all(|thread| match thread.and_then(|thread| text_of(thread.path().join("stat"))) {
         Ok(stat) => parse(&stat).is_some_and(|stat| stat.exiting),
         Err(error) => no_such_process(&error),
     })
@@ -68,7 +74,7 @@ pub(super) fn has_no_access(identity: ProcessIdentity, file: BorrowedFd<'_>) -> 
     let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
     let (device, inode) = (format!("{major:02x}:{minor:02x}"), stat.st_ino.to_string());
     let maps = |process: &str| {
-        let maps = fs::read_to_string(format!("/proc/{process}/maps")).ok()?;
+        let maps = text_of(format!("/proc/{process}/maps")).ok()?;
         // Empty: the first thread has left and others have not.
         (!maps.is_empty()).then(|| maps.lines().any(|line| is_mapping_of(line, &device, &inode)))
     };
@@ -78,7 +84,7 @@ pub(super) fn has_no_access(identity: ProcessIdentity, file: BorrowedFd<'_>) -> 
 /// Whether `/proc` counts processes as this one does. It may have been mounted in another pid namespace (`unshare --pid` without
 /// `--mount-proc`, a chroot with the host's): what it says of a number is then somebody else's.
 fn numbers_are_ours() -> bool {
-    let Ok(status) = fs::read_to_string("/proc/self/status") else { return false };
+    let Ok(status) = text_of("/proc/self/status") else { return false };
     let is_so_called =
         || fs::read_link("/proc/self").is_ok_and(|link| link.to_str() == Some(&std::process::id().to_string()));
     is_numbered_once(&status).unwrap_or_else(is_so_called)
@@ -164,11 +170,24 @@ mod tests {
         assert!(is_gone(ProcessIdentity { pid: 1 << 23, start_time: 1 }));
     }
 
-    /// A killed child whose parent does not wait for it must not hold up anybody.
+    /// A killed child whose parent does not wait for it must not hold up anybody, whatever it is called.
     #[test]
     fn a_zombie_is_gone() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        zombie_is_gone(&mut child);
+        // Somebody who waits for nothing and has a name that is cut off in the middle of a character.
+        let script = r"printf '\320\276\320\261\320\275\320\276\320\262\320\273\320\265\320' > /proc/self/comm; exec 3>&1; echo; read -r _";
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script.replace("/proc/self", "/proc/$$")]);
+        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        assert!(String::from_utf8(fs::read(format!("/proc/{}/stat", child.id())).unwrap()).is_err());
+        zombie_is_gone(&mut child);
+    }
+
+    fn zombie_is_gone(child: &mut std::process::Child) {
+        let stat = text_of(format!("/proc/{}/stat", child.id())).unwrap();
         let identity = ProcessIdentity { pid: child.id(), start_time: parse(&stat).unwrap().start_time };
         assert!(!is_gone(identity));
         child.kill().unwrap();
