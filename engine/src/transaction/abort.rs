@@ -20,11 +20,13 @@ impl<P: Platform> Participant<P> {
 
     /// The same for whoever runs the hooks.
     pub(super) fn end_in_vain(&mut self) {
+        // By one who was granted patience for it, perhaps.
+        let is_stopped = self.active != 0 && !self.is_foreign() && !self.still_undecided();
         self.abort_attempt();
         self.priority = None;
         self.pause = Pause::No;
         // In the child of a fork the slot is the parent's.
-        if self.failures != 0 && !self.is_foreign() {
+        if (self.failures != 0 || is_stopped) && !self.is_foreign() {
             self.forget_failures();
         }
         self.failures = 0;

@@ -133,7 +133,9 @@ impl<P: Platform> Participant<P> {
     #[cold]
     fn pause(&mut self) -> Result<(), Stop> {
         self.raise_tick();
-        let standing = if self.starves() { Standing::Starving } else { Standing::Ordinary };
+        // Who has only been at it for long has lost nothing, and nothing would take it back at its end.
+        let starves = self.failures != 0 && self.starves();
+        let standing = if starves { Standing::Starving } else { Standing::Ordinary };
         self.platform().store(self.slot.starving(), standing as u64, Relaxed);
         let pause = std::mem::replace(&mut self.pause, Pause::No);
         if pause != Pause::Stopped {

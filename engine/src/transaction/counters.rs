@@ -13,7 +13,7 @@ pub(super) struct Counters {
     pub stops: u64,
     pub sleeps: u64,
     pub mean_duration_ns: u64,
-    /// When this attempt began, if it is one of those that are timed.
+    /// When this attempt began, if it is one of those that are timed; so much later as it has slept.
     pub began_ns: Option<u64>,
 }
 

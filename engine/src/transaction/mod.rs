@@ -228,7 +228,7 @@ impl<P: Platform> Participant<P> {
         arena.platform().store(slot.hung_limit(), Limits::default().hung_ns, Relaxed);
         let limbo = Limbo::adopt(arena, slot, id);
         // The slot's last owner may have been killed in its sleep.
-        crate::waiting::reset(arena, slot);
+        crate::waiting::reset(arena, slot, id);
         let participant = Self {
             id,
             slot,
@@ -474,6 +474,7 @@ impl<P: Platform> Participant<P> {
         self.counters.sleeps += 1;
         self.write_counters();
         let arena = &self.arena;
+        let worked_ns = self.counters.began_ns.map(|began| arena.platform().now_ns().saturating_sub(began));
         let go_on = self.sleeper.sleep(&mut || {
             bell.sleep(arena, timeout_ns);
         });
@@ -481,6 +482,8 @@ impl<P: Platform> Participant<P> {
             self.forget();
             return Err(Stop::Forked);
         }
+        // What it waits for is no part of how long it takes: who counts as slow is stopped by nobody for his age, and nor are those near him.
+        self.counters.began_ns = worked_ns.map(|worked| self.platform().now_ns().saturating_sub(worked));
         if go_on { Ok(()) } else { Err(Stop::Interrupted) }
     }
 }

@@ -42,20 +42,25 @@ impl Bell {
     }
 }
 
-/// Rings somebody: it looks again at whatever it waits for. One atomic addition; a system call only if it sleeps. Gives how many
-/// it woke: 1 for a sleeper, else 0.
+/// Rings somebody: it looks again at whatever it waits for. One atomic addition; a system call only if it sleeps, and nobody has woken it already: who is
+/// stopped (or dead) takes long to hear of it. Gives how many it woke: 1 for a sleeper, else 0.
 pub fn ring<P: Platform>(arena: &Arena<P>, slot: Slot) -> u64 {
+    let (platform, bell) = (arena.platform(), slot.bell());
     // AcqRel: releases the news to the sleeper's `look` or `sleep`.
-    let before = arena.platform().fetch_add(slot.bell(), RING, AcqRel);
-    if before & SLEEPING == 0 {
+    if platform.fetch_add(bell, RING, AcqRel) & SLEEPING == 0 {
         return 0;
     }
-    arena.platform().wake(slot.bell());
+    // AcqRel: as above. If it is another sleep by now, that has begun behind the addition; it is woken for nothing. Who is killed before the wake leaves a
+    // sleeper to the end of the time that it sleeps.
+    if platform.fetch_and(bell, !SLEEPING, AcqRel) & SLEEPING == 0 {
+        return 0;
+    }
+    platform.wake(bell);
     1
 }
 
 /// Says that nobody sleeps. For whoever takes a slot over: a killed sleeper leaves the word SLEEPING, and then no later sleep
 /// of the slot would ever begin.
-pub fn reset<P: Platform>(arena: &Arena<P>, slot: Slot) {
+pub(super) fn hush<P: Platform>(arena: &Arena<P>, slot: Slot) {
     arena.platform().fetch_and(slot.bell(), !SLEEPING, AcqRel);
 }

@@ -1,7 +1,7 @@
 //! Wait buckets: bitmaps in which the sleepers of a cell are found.
 //!
-//! A cell belongs to a bucket by hash; a bucket has one bit a participant. Bits, not counters: a killed sleeper leaves a
-//! bit that whoever meets it clears. A summary of one bit a bucket keeps a commit that nobody waits for to a few loads
+//! A cell belongs to a bucket by hash; a bucket has one bit a participant. Bits, not counters: a killed sleeper leaves
+//! bits that whoever meets them clears, or who takes his place over. A summary of one bit a bucket keeps a commit that nobody waits for to a few loads
 //! of one shared line.
 //!
 //! Summary and bucket: a sleeper sets its bit, then the summary's. A ringer that finds a bucket empty clears the summary's
@@ -53,6 +53,19 @@ pub fn announce_all<P: Platform>(arena: &Arena<P>, cells: impl Iterator<Item = C
 pub fn withdraw<P: Platform>(arena: &Arena<P>, cell: CellAddress, id: ParticipantId) -> bool {
     let (word, bit) = bit_of(arena, arena.layout().wait_bucket_of(cell), id);
     arena.platform().fetch_and(word, !bit, AcqRel) & bit != 0
+}
+
+/// Takes all bits back that the last owner of a place has left, who was killed while he waited: with the next owner's waits they would be taken for his.
+///
+/// Cost: a load for each bucket.
+pub(super) fn withdraw_all<P: Platform>(arena: &Arena<P>, id: ParticipantId) {
+    for bucket in 0..arena.layout().geometry().wait_buckets {
+        let (word, bit) = bit_of(arena, bucket, id);
+        // Relaxed: whoever has it set was here before.
+        if arena.platform().load(word, Relaxed) & bit != 0 {
+            arena.platform().fetch_and(word, !bit, AcqRel);
+        }
+    }
 }
 
 /// True if the bucket of `cell` may have sleepers. The caller has fenced after changing the cell.

@@ -28,6 +28,7 @@ mod repair;
 mod repair_alone;
 mod scenes_on_threads;
 mod silence;
+mod standings;
 mod support;
 mod transaction;
 mod undecided;

@@ -50,7 +50,7 @@ pub fn status_now(tx: &Tx, state: State) -> (WordAddress, u64) {
 }
 
 /// How long somebody needs to write a cell, in ns.
-fn time_to_write(tx: &mut Tx, cell: CellAddress) -> u64 {
+pub fn time_to_write(tx: &mut Tx, cell: CellAddress) -> u64 {
     let began = tx.arena().platform().now_ns();
     assert_eq!(tx.run_until(Some(began + 1000 * MS), |tx| tx.write(cell, integer(2))), Ok(()));
     tx.arena().platform().now_ns() - began
