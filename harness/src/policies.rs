@@ -26,6 +26,8 @@ pub fn run(options: &cli::Policies) -> Result<(), Failure> {
     for kind in &options.traces {
         trace::affordable(*kind, options.contention, options.transactions, 1)?;
     }
+    let most = options.cores.iter().map(|cores| participants(options, *cores)).max().unwrap_or(0);
+    simulator::has_room("policies", most, "ask for fewer --cores, or fewer --oversubscribed")?;
     let profile = simulator::profile(&options.profile)?;
     let runs = options.traces.len() * options.cores.len() * options.policies.len();
     output::line(format_args!(
@@ -57,6 +59,11 @@ pub fn run(options: &cli::Policies) -> Result<(), Failure> {
     fault::none_in("policies", &measurements)
 }
 
+/// On so many cores.
+fn participants(options: &cli::Policies, cores: u32) -> u32 {
+    cores * options.oversubscribed
+}
+
 fn measure(
     options: &cli::Policies,
     profile: &Profile,
@@ -64,8 +71,8 @@ fn measure(
     cores: u32,
     policy: PolicyId,
 ) -> Result<Measurement, Failure> {
-    let participants = cores * options.oversubscribed;
-    let mut trace = generate(kind, options.contention, participants, options.transactions, options.seed);
+    let mut trace =
+        generate(kind, options.contention, participants(options, cores), options.transactions, options.seed);
     trace.header.name = format!("{}-{}", kind.name(), options.contention.name());
     let setup = Setup { policy, budget: options.budget, ..simulator::setup(profile.clone(), cores, options.seed) };
     let played = simulate(&trace, setup, Pacing::AS_WRITTEN);

@@ -56,7 +56,6 @@ pub fn run(options: &Simulate) -> Result<(), Failure> {
 }
 
 fn play(options: &Simulate) -> Result<Played, Failure> {
-    let profile = profile(&options.profile)?;
     let trace = match &options.file {
         Some(file) => trace::dealt(file, options.participants)?,
         None => {
@@ -65,6 +64,8 @@ fn play(options: &Simulate) -> Result<Played, Failure> {
             generate(options.kind, options.contention, participants, options.transactions, options.seed)
         }
     };
+    has_room("sim", trace.participants(), "deal the lines to fewer with --participants")?;
+    let profile = profile(&options.profile)?;
     output::line(format_args!(
         "sim {}: {} transactions by {} participants on {} simulated cores of {}, scheduler {}, policy {}, seed {}",
         trace.header.name,
@@ -109,6 +110,19 @@ fn words_of_faults(options: &Simulate) -> Vec<String> {
 pub fn setup(profile: Profile, cores: u32, seed: u64) -> Setup {
     let setup = Setup::new(profile, cores as usize, seed);
     Setup { geometry: Geometry::for_bytes(SPACE_BYTES).unwrap_or(setup.geometry), ..setup }
+}
+
+/// Refuses more participants than such a space has room for, before anything is measured: whoever judges them is one more. Process slots there
+/// are as many as it takes.
+pub fn has_room(who: &str, participants: u32, instead: &str) -> Result<(), Failure> {
+    let most = Geometry::for_bytes(SPACE_BYTES).map_or(0, |geometry| geometry.participants - 1);
+    if u64::from(participants) <= most {
+        return Ok(());
+    }
+    let (most, asked) = (thousands(most), thousands(participants.into()));
+    Err(Failure::Refused(format!(
+        "{who}: a simulated space has room for {most} participants, and {asked} are asked for: {instead}"
+    )))
 }
 
 /// A built-in profile, the one in a file, or `local`: this machine as it is at this moment.

@@ -307,6 +307,29 @@ fn a_simulated_run_that_cannot_be_as_asked_for_is_refused() {
     }
 }
 
+/// The danger: a size that the command line takes is one that no run of it can have, and what was measured before is lost.
+#[test]
+fn a_simulated_run_has_room_for_all_whom_the_command_line_takes_and_more_are_refused() {
+    let few = ["--kind", "counter", "--transactions", "600"];
+    for size in ["--cores", "--participants"] {
+        let most = if size == "--cores" { "256" } else { "1000" };
+        let output = pso(&[&["sim", size, most], &few[..]].concat());
+        assert!(output.status.success(), "{size} {most}: {output:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (many, out) = (path("many.gz"), path("out.json"));
+    let made = pso(&["trace", "generate", "counter", "--participants", "2046", "--transactions", "4092", "-o", &many]);
+    assert!(made.status.success(), "{made:?}");
+    let policies = ["policies", "--cores", "1,256", "--oversubscribed", "16", "--out", &out];
+    for (arguments, asked) in [(&["sim", &many, "--out", &out][..], "2,046"), (&policies, "4,096")] {
+        let output = pso(arguments);
+        let said = complaint_with(2, &output);
+        assert!(said.contains("room for 1,023 participants") && said.contains(asked), "{said}");
+        assert!(output.stdout.is_empty() && !Path::new(&out).exists(), "nothing was begun: {output:?}");
+    }
+}
+
 /// The danger: a machine without memory, for a number with a zero too many.
 #[test]
 fn a_trace_that_would_take_too_much_memory_is_refused_before_it_is_made() {

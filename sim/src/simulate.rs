@@ -42,12 +42,12 @@ pub enum SimulateError {
     NotDense,
 }
 
-/// Plays the dense `trace`, one process for each participant. Processes join before the run, so that it measures
-/// transactions only.
+/// Plays the dense `trace`, one process for each participant, and one that judges: the space gets process slots for all of them, but no more
+/// participants than `setup` gives it. Processes join before the run, so that it measures transactions only.
 pub fn simulate(trace: &Trace, setup: Setup, pacing: Pacing) -> Result<Played, SimulateError> {
     let (machine, policy) = (setup.profile.name.clone(), setup.policy.name());
     let (cores, seed) = (setup.cores as u32, setup.seed);
-    let mut simulation = Simulation::new(setup);
+    let mut simulation = Simulation::new(setup.with_slots_for(trace.participants()));
     let layout = *simulation.layout();
     let space = Space::join(simulation.outside(), layout)?;
     let mut judge = space.participant()?;
@@ -91,5 +91,40 @@ fn judged(ended: Verdict, data: Verdict, damage: impl FnOnce() -> Option<String>
             None if ended == Verdict::Ok && data == Verdict::OutOfBudget => Verdict::Ok,
             None => ended,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Profile;
+    use crate::trace::{Contention, Kind, generate};
+    use pso_engine::arena::Geometry;
+
+    /// 32 process slots and room for 64 participants.
+    fn small() -> Setup {
+        let geometry = Geometry::for_bytes(16 << 20).unwrap();
+        Setup { geometry, ..Setup::new(Profile::built_in("chiplet").unwrap(), 4, 1) }
+    }
+
+    #[test]
+    fn there_is_a_process_slot_for_everybody_whom_the_space_has_room_for() {
+        let played = |participants| {
+            let trace = generate(Kind::Counter, Contention::High, participants, 100, 1);
+            simulate(&trace, small(), Pacing::AS_WRITTEN).map(|played| played.measurement.verdict)
+        };
+        for participants in [31, 32, 63] {
+            assert_eq!(played(participants), Ok(Verdict::Ok), "{participants}");
+        }
+        assert!(matches!(played(64), Err(SimulateError::Join(_))), "{:?}", played(64));
+    }
+
+    /// The danger: every recorded run is another one, for a table that nobody needed.
+    #[test]
+    fn a_space_that_has_enough_process_slots_stays_as_it_is() {
+        let slots = |participants| small().with_slots_for(participants).geometry.process_slots;
+        assert_eq!([1, 31, 32, 63, u32::MAX].map(slots), [32, 32, 64, 64, 64]);
+        let (before, after) = (small().geometry, small().with_slots_for(31).geometry);
+        assert_eq!(before, after);
     }
 }

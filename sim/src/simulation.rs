@@ -55,6 +55,17 @@ impl Setup {
             runs_ahead: true,
         }
     }
+
+    /// With a process slot for each of `participants` and for whoever judges them, as far as the space has room for that. Where there are enough
+    /// already all stays as it is: where words lie, and how many slots are looked through, is part of every run.
+    pub(crate) fn with_slots_for(self, participants: u32) -> Self {
+        let wanted = (u64::from(participants) + 1).min(self.geometry.participants);
+        if wanted <= self.geometry.process_slots {
+            return self;
+        }
+        let geometry = Geometry { process_slots: wanted.next_power_of_two(), ..self.geometry };
+        if Layout::new(geometry).is_some() { Self { geometry, ..self } } else { self }
+    }
 }
 
 /// A simulation, before its run and after it.
