@@ -15,9 +15,8 @@ use serde::Serialize;
 
 use crate::cli::Check;
 use crate::failure::Failure;
-use crate::interrupt;
-use crate::machine;
 use crate::table::{Table, thousands};
+use crate::{interrupt, machine, output};
 
 /// How much was explored.
 #[derive(Serialize)]
@@ -48,14 +47,11 @@ pub fn run(options: &Check) -> Result<(), Failure> {
 
     let plays = plays(reports.path())?;
     let before = expected();
-    let mut failures = show(&plays, &before);
-    if options.only.is_none() {
-        let missing = before.keys().filter(|key| !plays.iter().any(|play| play.key() == **key));
-        for key in missing {
-            println!("  {key}: expected, and not played to its end");
-            failures += 1;
-        }
-    }
+    let (table, fewer) = compared(&plays, &before);
+    let is_missing = |key: &&String| options.only.is_none() && !plays.iter().any(|play| play.key() == **key);
+    let missing: Vec<String> = before.keys().filter(is_missing).cloned().collect();
+    let failures = fewer + missing.len() as u64;
+    // All is written before anything is told: whoever was to read may have gone meanwhile.
     if let Some(file) = &options.out {
         let executions = |tool: &str| plays.iter().filter(|play| play.tool == tool).map(|play| play.executions).sum();
         let figures = Figures {
@@ -66,9 +62,10 @@ pub fn run(options: &Check) -> Result<(), Failure> {
         };
         machine::write_results(file, &figures)?;
     }
-    if options.bless && passed {
-        bless(&plays, before, options.only.is_none())?;
-        return Ok(());
+    let blessed = if options.bless && passed { Some(bless(&plays, before, options.only.is_none())?) } else { None };
+    show(&table, &missing)?;
+    if let Some(count) = blessed {
+        return output::line(format_args!("{count} plays are expected from now on"));
     }
     match (passed, failures) {
         (true, 0) => Ok(()),
@@ -91,8 +88,8 @@ fn plays(directory: &Path) -> Result<Vec<Played>, Failure> {
     Ok(plays)
 }
 
-/// Prints the plays. Returns how many went less far than expected.
-fn show(plays: &[Played], expected: &Expected) -> u64 {
+/// The plays and what each was expected to be, and how many went less far than that.
+fn compared(plays: &[Played], expected: &Expected) -> (Table, u64) {
     let mut table = Table::new(["scene", "tool", "manner", "bounds", "executions", "verdict"]);
     let mut fewer = 0;
     for play in plays {
@@ -116,16 +113,19 @@ fn show(plays: &[Played], expected: &Expected) -> u64 {
             verdict,
         ]);
     }
-    println!("{table}");
-    fewer
+    (table, fewer)
 }
 
-/// Writes what is expected from now on. A whole run forgets plays that are gone.
-fn bless(plays: &[Played], before: Expected, whole: bool) -> Result<(), Failure> {
+fn show(table: &Table, missing: &[String]) -> Result<(), Failure> {
+    output::line(table)?;
+    missing.iter().try_for_each(|key| output::line(format_args!("  {key}: expected, and not played to its end")))
+}
+
+/// Writes what is expected from now on, and says how many plays that are. A whole run forgets plays that are gone.
+fn bless(plays: &[Played], before: Expected, whole: bool) -> Result<usize, Failure> {
     let mut expected = if whole { Expected::new() } else { before };
     expected.extend(plays.iter().map(|play| (play.key(), play.expectation())));
     let text = serde_json::to_string_pretty(&expected).map_err(|error| Failure::Wrong(error.to_string()))?;
     replace(&expected_path(), &(text + "\n")).map_err(Failure::system("cannot write the expectations"))?;
-    println!("{} plays are expected from now on", expected.len());
-    Ok(())
+    Ok(expected.len())
 }

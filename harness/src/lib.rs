@@ -71,11 +71,11 @@ pub fn exit_code(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure @ (Failure::NotLookedAt(_) | Failure::Refused(_))) => {
-            eprintln!("pso: {failure}");
+            output::aside(format_args!("pso: {failure}"));
             ExitCode::from(2)
         }
         Err(failure) => {
-            eprintln!("pso: {failure}");
+            output::aside(format_args!("pso: {failure}"));
             ExitCode::FAILURE
         }
     }

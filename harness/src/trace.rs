@@ -32,7 +32,8 @@ pub fn run(options: &TraceOptions) -> Result<(), Failure> {
 pub fn load(file: &Path) -> Result<Trace, Failure> {
     let trace = Trace::load(file).map_err(refused(file))?;
     if !trace.whole {
-        eprintln!("pso: {} has no end: whoever wrote it was killed. What is whole of it counts.", file.display());
+        let file = file.display();
+        output::aside(format_args!("pso: {file} has no end: whoever wrote it was killed. What is whole of it counts."));
     }
     Ok(trace)
 }

@@ -232,6 +232,43 @@ fn whoever_reads_no_more_ends_what_shows_and_nothing_panics() {
     assert!(code == Some(1) && said.contains("1 findings"), "{said}");
 }
 
+/// The danger: a panic in place of a sentence, and with it the numbers of hours.
+#[test]
+fn a_torture_that_nobody_listens_to_any_more_leaves_its_numbers_and_says_why_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("torture.json");
+    let start = |output: Stdio, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
+        command.args(["torture", "--kills", "1", "--writers", "2", "--out"]).arg(&out).args(more);
+        command.stdin(Stdio::null()).stdout(output).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let ends = |child: std::process::Child| {
+        let said = complaint(&child.wait_with_output().unwrap());
+        assert!(said.contains("pso: cannot write the output") && !said.contains("panicked"), "{said}");
+    };
+    let gone = || -> Stdio {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer.into()
+    };
+    ends(start(gone(), &[]));
+    // Nor is anybody there to be told why.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
+    command.args(["torture", "--kills", "1"]).stdin(Stdio::null()).stdout(gone()).stderr(gone());
+    assert_eq!(command.status().unwrap().code(), Some(1));
+    assert!(!out.exists(), "it never began");
+    // This one has nothing to say before all is through.
+    ends(start(gone(), &["--quiet"]));
+    std::fs::remove_file(&out).unwrap();
+    let mut child = start(Stdio::piped(), &[]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("torture: 1 kills"));
+    drop(lines);
+    ends(child);
+    let numbers: serde_json::Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    assert_eq!(numbers["numbers"]["kills"]["kills"], 1);
+}
+
 /// The danger: a number of a damaged space ends whoever shows it.
 #[test]
 fn counts_of_a_damaged_space_are_shown_whatever_they_are() {

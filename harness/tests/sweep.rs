@@ -1,5 +1,6 @@
 //! `pso sweep` and `pso plot` as people meet them: both worlds are measured, and what is drawn opens without anything else.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 
 use pso_sim::measure::{Measurement, Verdict, World};
@@ -50,6 +51,25 @@ fn a_sweep_measures_both_worlds_and_draws_them() {
     for outside in ["http", "src=", "href", "url(", "<script"] {
         assert!(!html.contains(outside), "{outside}");
     }
+}
+
+/// The danger: what took hours to measure is lost, for nobody is there to be told of it.
+#[test]
+fn a_sweep_that_nobody_listens_to_any_more_leaves_what_it_has_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().join("sweep.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
+    let small = ["--participants", "1", "--cores", "1", "--transactions", "400", "--runs", "1", "--profile", "chiplet"];
+    command.args(["sweep", "--traces", "counter", "--contention", "high", "--out"]).arg(&results).args(small);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().starts_with("sweep: 1 traces"));
+    drop(lines);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("cannot write the output"), "{output:?}");
+    let value: serde_json::Value = serde_json::from_slice(&std::fs::read(&results).unwrap()).unwrap();
+    assert!(value["numbers"]["measurements"].as_array().is_some_and(|all| all.len() >= 2), "{value}");
 }
 
 #[test]

@@ -1,9 +1,13 @@
-//! `pso verify` where it cannot come to its end: what has not run is never said to fail.
+//! `pso verify`, and `pso check` which it runs, where they cannot come to their end: what has not run is never said to fail, and what has is
+//! not lost.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
+use std::iter;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use pso_model::report::{Coverage, DIRECTORY_VARIABLE, Played};
 use serde_json::Value;
 
 /// The danger: the committed verdicts are written over by a machine on which nothing could be run.
@@ -71,4 +75,62 @@ fn a_signal_to_the_command_alone_ends_the_part_that_is_under_way() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && said.ends_with("pso: interrupted\n"), "{output:?}");
     assert!(!out.exists(), "no part has come to its end");
+}
+
+/// A folder with a `cargo` that has played one scene of the model, which nobody expects, and says nothing.
+fn played() -> (tempfile::TempDir, OsString) {
+    let folder = tempfile::tempdir().unwrap();
+    let play = Played {
+        scene: "a_scene".into(),
+        tool: "loom".into(),
+        manner: "none".into(),
+        coverage: Coverage::Complete,
+        executions: 7,
+    };
+    let play = serde_json::to_string(&play).unwrap();
+    let cargo = folder.path().join("cargo");
+    let script = format!(
+        "#!/bin/sh\nif [ -n \"${DIRECTORY_VARIABLE}\" ]; then echo '{play}' > \"${DIRECTORY_VARIABLE}/a\"; fi\n"
+    );
+    std::fs::write(&cargo, script).unwrap();
+    std::fs::set_permissions(&cargo, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let folders = std::env::var_os("PATH").unwrap();
+    let path = std::env::join_paths(iter::once(folder.path().into()).chain(std::env::split_paths(&folders))).unwrap();
+    (folder, path)
+}
+
+/// The danger: a panic in place of a sentence, and with it the figures of an hour.
+#[test]
+fn a_check_that_nobody_listens_to_any_more_leaves_its_figures_and_says_why_it_ends() {
+    let (folder, path) = played();
+    let out = folder.path().join("check.json");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
+    command.env("PATH", path).args(["check", "a_scene", "--out"]).arg(&out).stdin(Stdio::null());
+    let output = command.stdout(writer).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), said.contains("pso: cannot write the output")), (Some(1), true), "{output:?}");
+    let results: Value = serde_json::from_str(&std::fs::read_to_string(&out).unwrap()).unwrap();
+    assert_eq!(results["numbers"]["executions_loom"], 7);
+}
+
+/// The danger: the verdict of hours is lost with the line that tells it, or a part is said to fail that had nobody to tell that it holds.
+#[test]
+fn a_part_that_is_through_is_written_before_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("verify.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
+    command.args(["verify", "--without-models", "--kills", "40", "--stops", "0", "--seed", "5", "--out"]).arg(&out);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.by_ref().any(|line| line.unwrap().starts_with("verify: kills of two: ")));
+    drop(lines);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.ends_with("Broken pipe (os error 32)\n"), "{output:?}");
+    let results: Value = serde_json::from_str(&std::fs::read_to_string(&out).unwrap()).unwrap();
+    let second = &results["numbers"]["parts"][1];
+    // Not known: the part had nobody to tell either.
+    assert_eq!((second["verdict"].as_str(), second["figures"]["kills"]["kills"].as_u64()), (Some("not_run"), Some(4)));
 }

@@ -22,7 +22,6 @@ use crate::table::Table;
 /// The subcommand.
 pub fn run(options: &Calibrate) -> Result<(), Failure> {
     let profile = measure()?;
-    print(&profile)?;
     let file = &options.out;
     let what = format!("writing {}", file.display());
     let text = profile.to_text().map_err(|error| Failure::Wrong(format!("{what}: {error}")))?;
@@ -30,8 +29,8 @@ pub fn run(options: &Calibrate) -> Result<(), Failure> {
         std::fs::create_dir_all(folder).map_err(Failure::system(format!("making {}", folder.display())))?;
     }
     std::fs::write(file, text).map_err(Failure::system(what))?;
-    output::line(format_args!("  written to {}", file.display()))?;
-    Ok(())
+    print(&profile)?;
+    output::line(format_args!("  written to {}", file.display()))
 }
 
 /// The profile of this machine, as it is at this moment. Takes about two seconds.

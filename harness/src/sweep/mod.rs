@@ -60,9 +60,10 @@ pub fn run(options: &Sweep) -> Result<(), Failure> {
         measurements.extend(measure(options, kind, contention, runs, &bar)?);
     }
     bar.finish_and_clear();
-    output::line(format_args!("  {} runs in {:.0} s", measurements.len(), began.elapsed().as_secs_f64()))?;
+    let seconds = began.elapsed().as_secs_f64();
     let numbers = Numbers { seed: options.seed, runs, profile: &options.profile, measurements: &measurements };
     machine::write_results(&options.out, &numbers)?;
+    output::line(format_args!("  {} runs in {seconds:.0} s", measurements.len()))?;
     plot::report(
         std::slice::from_ref(&options.out),
         options.plot.as_deref(),

@@ -33,7 +33,7 @@ use serde::Serialize;
 
 use crate::cli::Torture;
 use crate::failure::Failure;
-use crate::machine;
+use crate::{machine, output};
 use figures::{Kills, Stops};
 use round::Round;
 
@@ -60,10 +60,10 @@ pub fn run(options: &Torture) -> Result<(), Failure> {
     let seed = options.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
     let kills = options.kills.unwrap_or(if options.stops > 0 { 0 } else { KILLS });
     if !options.quiet {
-        println!(
+        output::line(format_args!(
             "torture: {kills} kills and {} stops among {} writers, policy {}, seed {seed}",
             options.stops, options.writers, options.policy
-        );
+        ))?;
     }
     let mut random = StdRng::seed_from_u64(seed);
     let started = Instant::now();
@@ -128,7 +128,11 @@ fn failed(at: &str, seed: u64, failure: Failure) -> Failure {
     Failure::Wrong(format!("torture: FAILED at {at} of seed {seed}: {failure}"))
 }
 
+/// Writes the numbers before it tells them: whoever was to read may have gone meanwhile.
 fn report(numbers: &Numbers, options: &Torture) -> Result<(), Failure> {
+    if let Some(file) = &options.out {
+        machine::write_results(file, numbers)?;
+    }
     let mut done = Vec::new();
     if let Some(kills) = &numbers.kills {
         done.push(format!("{} writers killed, survivors went on after each", kills.kills));
@@ -137,20 +141,16 @@ fn report(numbers: &Numbers, options: &Torture) -> Result<(), Failure> {
         done.push(format!("{} stopped and continued, nobody else waited who need not", stops.stops));
     }
     if !options.quiet {
-        println!("  {} commits in {} spaces", numbers.commits, numbers.spaces);
-        numbers.kills.iter().for_each(|kills| println!("{}", kills.describe()));
-        numbers.stops.iter().for_each(|stops| println!("{}", stops.describe()));
+        output::line(format_args!("  {} commits in {} spaces", numbers.commits, numbers.spaces))?;
+        numbers.kills.iter().try_for_each(|kills| output::line(kills.describe()))?;
+        numbers.stops.iter().try_for_each(|stops| output::line(stops.describe()))?;
     }
-    if let Some(file) = &options.out {
-        machine::write_results(file, numbers)?;
-    }
-    println!(
+    output::line(format_args!(
         "torture: ok, {}, invariants kept, fsck clean, {:.0} s (seed {})",
         done.join("; "),
         numbers.seconds,
         numbers.seed
-    );
-    Ok(())
+    ))
 }
 
 fn bar(options: &Torture, what: &str, count: u32) -> ProgressBar {
