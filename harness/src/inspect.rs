@@ -82,11 +82,15 @@ impl Counts {
 /// The subcommand.
 pub fn run(options: &Inspect) -> Result<(), Failure> {
     let joined = place::attach(&place::chosen(&options.space))?;
-    if options.classes {
-        return output::text(joined.space.look(|| top::classes(joined.space.arena())));
-    }
-    if options.kinds {
-        return output::text(joined.space.look(|| top::kinds(joined.space.arena())));
+    let looks_at_blocks =
+        [(options.classes, top::classes as fn(&Arena<Native>) -> String), (options.kinds, top::kinds)];
+    let texts: Vec<String> = looks_at_blocks
+        .into_iter()
+        .filter(|(asked, _)| *asked)
+        .map(|(_, text)| joined.space.look(|| text(joined.space.arena())))
+        .collect();
+    if !texts.is_empty() {
+        return output::text(texts.join("\n"));
     }
     let live = std::io::stdout().is_terminal() && !options.once;
     let mut earlier = looks(joined.space.arena());

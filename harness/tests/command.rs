@@ -103,6 +103,10 @@ fn blocks_are_counted_by_the_room_they_have() {
         |kind: &str| text.lines().find(|line| line.trim_start().starts_with(kind)).unwrap_or_default().to_owned();
     assert!(line("str").contains(" 100 ") && line("list").contains(" 1 ") && !line("logs").is_empty(), "{text}");
     assert!(text.contains("0 collections"), "{text}");
+    // Who asks for both has both.
+    let output = pso(&["inspect", "--dir", directory.to_str().unwrap(), "--kinds", "--classes"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("room of a block") && text.contains("objects"), "{output:?}");
     tx.leave();
     space.leave();
 }
