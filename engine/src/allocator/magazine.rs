@@ -139,8 +139,8 @@ impl Magazine {
         before - self.length()
     }
 
-    /// Fills the magazine from a superblock, if it is of the class and mine, or nobody's: then it is adopted first. Looks at
-    /// the groups that hints name and at `groups`, then takes blocks never used. Gives the superblock, if the magazine holds blocks now.
+    /// Fills the magazine from a superblock, if it is of the class and mine, or nobody's: then it is adopted first, if it may have a block for me. Looks
+    /// at the groups that hints name and at `groups`, then takes blocks never used. Gives the superblock, if the magazine holds blocks now.
     pub fn restock<P: Platform>(
         &mut self,
         arena: &Arena<P>,
@@ -151,19 +151,28 @@ impl Magazine {
     ) -> Option<Superblock> {
         let superblock = Superblock::at(arena.layout(), number)?;
         let state = superblock.state(arena).filter(|state| state.used_for == Use::Small(class))?;
-        if state.owner.is_none() {
-            superblock.change(arena, state, state.used_for, Some(owner))?;
+        let adopted = match state.owner {
+            // One that is full stays nobody's: mine, it would be mine alone once others have emptied it, however long I stand still.
+            None if !superblock.may_have_free(arena, class, groups) => return None,
+            None => Some(superblock.change(arena, state, state.used_for, Some(owner))?),
+            of if of == Some(owner) => None,
+            _ => return None,
+        };
+        if adopted.is_some() {
             // What the former owner's magazine knew is forgotten: look at all of it.
             superblock.add_hints(arena, u64::MAX);
-        } else if state.owner != Some(owner) {
-            return None;
         }
         if groups != 0 {
             superblock.add_hints(arena, groups);
         }
         self.take_hinted(arena, class, &superblock);
         self.take_fresh(arena, class, &superblock);
-        (self.length > 0).then_some(superblock)
+        if self.length == 0 {
+            // Its hints were wrong, and are gone now: it is left at once, and adopted again once somebody has freed a block there.
+            adopted.and_then(|adopted| superblock.change(arena, adopted, adopted.used_for, None));
+            return None;
+        }
+        Some(superblock)
     }
 
     /// Enters the FREE blocks of hinted groups, as many as there is room for; hints that are left are put back.

@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering::Acquire;
 
 use super::cache::{give_back_if_empty, set_free};
 use super::class::SizeClass;
-use super::superblock::{Pages, Superblock, SuperblockState, Use};
+use super::superblock::{Pages, Superblock, SuperblockState, Use, group_bit};
 use super::{large, supply};
 
 /// Frees the PRIVATE blocks of a dead (or leaving) participant and orphans its superblocks. Re-runnable; any may die in it.
@@ -70,34 +70,43 @@ fn clear_small<P: Platform>(
     dead: ParticipantId,
     still_dead: &impl Fn() -> bool,
 ) -> bool {
+    let blocks = class.blocks(arena.layout().geometry());
+    let (used, mut free) = (superblock.fresh(arena, blocks), 0);
     // Blocks that were never used are FREE: the owner raises the index before it uses them.
-    for index in 0..superblock.fresh(arena, class.blocks(arena.layout().geometry())) {
-        free_if_private(arena, superblock.block(class, index), dead, still_dead);
+    for index in 0..used {
+        if free_if_private(arena, superblock.block(class, index), dead, still_dead) {
+            free |= group_bit(blocks, index);
+        }
     }
     // The state was read before all this, and was the dead one's then: what follows fails if it is no more.
     let still_dead = still_dead();
     let given_back = still_dead && give_back_if_empty(arena, superblock, state, class);
     if still_dead && !given_back {
+        // What the magazine of the dead knew, which nobody else does. Before it is nobody's: where all were used, who finds no hint adopts nothing.
+        if used == blocks && free != 0 {
+            superblock.add_hints(arena, free);
+        }
         superblock.change(arena, state, state.used_for, None);
     }
     given_back
 }
 
+/// True: the block is FREE now.
 fn free_if_private<P: Platform>(
     arena: &Arena<P>,
     block: WordAddress,
     dead: ParticipantId,
     still_dead: &impl Fn() -> bool,
-) {
+) -> bool {
     // Acquire: what the dead published before it died is decided by now; we must not free what is LIVE.
-    let state = BlockState::unpack(arena.platform().load(block, Acquire));
-    if let Some(state) = state.filter(|state| state.phase == BlockPhase::Private && state.owner == dead)
-        && still_dead()
-    {
-        // Fails if another recoverer was faster. It cannot meet the block PRIVATE in this generation under a new owner
+    let Some(state) = BlockState::unpack(arena.platform().load(block, Acquire)) else { return false };
+    if state.phase == BlockPhase::Private && state.owner == dead && still_dead() {
+        // Fails if another recoverer was faster: it is FREE then, too. It cannot meet the block PRIVATE in this generation under a new owner
         // of the number: that would be a later generation.
         set_free(arena, Handle::new(block, state.generation), dead);
+        return true;
     }
+    state.phase == BlockPhase::Free
 }
 
 fn give_back<P: Platform>(

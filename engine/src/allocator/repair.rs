@@ -351,6 +351,8 @@ fn mend_small<P: Platform>(
     if is_sure && give_back_if_empty(arena, superblock, state, class) {
         report(Mend::GivenBack { superblock: number });
     } else if let Some(owner) = state.owner
+        // As `recovery` does: whoever finds no hint adopts nothing. All, for it is not the everyday case.
+        && superblock.add_hints(arena, u64::MAX) != 0
         && superblock.change(arena, state, state.used_for, None).is_some()
     {
         report(Mend::Orphaned { superblock: number, owner });

@@ -336,6 +336,16 @@ impl Superblock {
         arena.platform().store(self.header.offset(5), generation, Relaxed);
     }
 
+    /// Whether one that is nobody's may have a FREE block: some were never used, or a hint says so. With `groups` its blocks are looked at themselves.
+    pub fn may_have_free<P: Platform>(&self, arena: &Arena<P>, class: SizeClass, groups: u64) -> bool {
+        let blocks = class.blocks(arena.layout().geometry());
+        let used = self.fresh(arena, blocks);
+        // Optimistic: it may be given back meanwhile and used for something else; then whoever wants to adopt it fails.
+        let is_free =
+            |index| super::free_generation(arena.platform().load_optimistic(self.block(class, index))).is_some();
+        used < blocks || self.hints(arena) != 0 || groups != 0 && (0..used).any(is_free)
+    }
+
     /// Looks at all blocks that were ever used: `None` if one is in use (or damaged), else the newest generation of any.
     ///
     /// Begins with the one that was in use the last time: where blocks are freed one by one, each is looked at a few times in all.

@@ -126,6 +126,69 @@ fn orphans_are_adopted_with_all_that_is_free_in_them() {
     assert_eq!(damage(&arena, |id| id == ME), vec![]);
 }
 
+/// The danger: whoever looks for a block takes all that the dead left, full as it is, and stands still; when others have emptied it, it is his alone.
+#[test]
+fn orphans_that_are_full_stay_nobodys() {
+    const FULL: u64 = 10;
+    for words in [2, 14] {
+        let (_, arena) = arena(tiny());
+        let (mut mine, mut theirs) = (BlockCache::default(), BlockCache::default());
+        let blocks: Vec<Handle> = (0..FULL * (64 / (words + 2)))
+            .map(|_| theirs.allocate(&arena, OTHER, BlockKind::Text, words).unwrap())
+            .collect();
+        blocks.iter().for_each(|block| allocator::publish(&arena, *block));
+        allocator::recover(&arena, OTHER);
+        let orphaned = || (allocator::usage(&arena).orphaned, allocator::usage(&arena).small);
+        assert_eq!(orphaned(), (FULL, FULL));
+        assert!(mine.allocate(&arena, ME, BlockKind::Text, words).is_ok());
+        assert_eq!(orphaned(), (FULL, FULL + 1), "{words} words");
+        // Neither where there is no room for what is asked, and all headers are looked at.
+        while mine.allocate(&arena, ME, BlockKind::Text, words).is_ok() {}
+        assert_eq!(orphaned().0, FULL, "{words} words");
+        // I do nothing from here on. What others free serves whatever they need next.
+        let mut third = BlockCache::default();
+        assert!(blocks.iter().all(|block| third.free(&arena, ParticipantId(3), *block)));
+        let run = third.allocate(&arena, ParticipantId(3), BlockKind::Bytes, 5 * 64 - BLOCK_HEADER_WORDS);
+        assert!(run.is_ok(), "{run:?}");
+        assert_eq!(damage(&arena, |id| id != OTHER), vec![]);
+    }
+}
+
+/// The danger: what the magazine of the dead knew to be free is found by nobody before the space is full.
+#[test]
+fn what_the_dead_had_at_hand_is_found() {
+    let (_, arena) = arena(tiny());
+    let (mut mine, mut theirs) = (BlockCache::default(), BlockCache::default());
+    // A superblock of 16 in use, of which he has freed some himself.
+    let blocks: Vec<Handle> = (0..16).map(|_| theirs.allocate(&arena, OTHER, BlockKind::Text, 2).unwrap()).collect();
+    blocks.iter().for_each(|block| allocator::publish(&arena, *block));
+    assert!(blocks[3..6].iter().all(|block| theirs.free(&arena, OTHER, *block)));
+    allocator::recover(&arena, OTHER);
+    for block in blocks[3..6].iter().rev() {
+        assert_eq!(mine.allocate(&arena, ME, BlockKind::Text, 2).unwrap().block(), block.block());
+    }
+    assert_eq!((allocator::usage(&arena).orphaned, allocator::usage(&arena).small), (0, 1));
+}
+
+/// The danger: hints name groups in which nothing is free, and whoever believes them keeps what he finds full.
+#[test]
+fn an_orphan_whose_hints_are_wrong_is_left_again() {
+    let (heap, arena) = arena(tiny());
+    let (mut mine, mut theirs) = (BlockCache::default(), BlockCache::default());
+    let blocks: Vec<Handle> = (0..16).map(|_| theirs.allocate(&arena, OTHER, BlockKind::Text, 2).unwrap()).collect();
+    blocks.iter().for_each(|block| allocator::publish(&arena, *block));
+    allocator::recover(&arena, OTHER);
+    let header = arena.layout().superblock_header(arena.layout().superblock_of(blocks[0].block()).unwrap());
+    heap.store(header.offset(2), u64::MAX, Relaxed);
+    assert!(mine.allocate(&arena, ME, BlockKind::Text, 2).is_ok());
+    assert_eq!((allocator::usage(&arena).orphaned, allocator::usage(&arena).small), (1, 2));
+    assert_eq!(heap.load(header.offset(2), Relaxed), 0, "nobody tries again");
+    assert!(BlockCache::default().free(&arena, ParticipantId(3), blocks[7]));
+    let next: Vec<Handle> = (0..16).map(|_| mine.allocate(&arena, ME, BlockKind::Text, 2).unwrap()).collect();
+    assert!(next.iter().any(|block| block.block() == blocks[7].block()), "what is freed since is found");
+    assert_eq!(damage(&arena, |id| id == ME), vec![]);
+}
+
 /// The sizes that ship: 64 KiB superblocks, classes up to 16 KiB, runs above.
 #[test]
 fn native_sizes_work() {
