@@ -215,7 +215,7 @@ impl BlockCache {
         if claimed.is_err() && self.look_around(arena, owner, class, u64::MAX, u64::MAX) {
             return Ok(());
         }
-        let number = claimed.or_else(|full| self.claim_at_last(arena, owner, 1, full))?;
+        let number = claimed.or_else(|_| self.claim_at_last(arena, owner, 1))?;
         if carve(arena, owner, class, number).is_some() && self.turn_to(arena, owner, class, number, 0) {
             return Ok(());
         }
@@ -258,17 +258,11 @@ impl BlockCache {
     }
 
     fn claim<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<u64, Full> {
-        supply::claim(arena, owner, count).or_else(|full| self.claim_at_last(arena, owner, count, full))
+        supply::claim(arena, owner, count).or_else(|_| self.claim_at_last(arena, owner, count))
     }
 
-    /// The space has no untouched superblocks left: gives back what is empty, mine and nobody's, and searches everywhere. In vain: `full`.
-    fn claim_at_last<P: Platform>(
-        &mut self,
-        arena: &Arena<P>,
-        owner: ParticipantId,
-        count: u64,
-        full: Full,
-    ) -> Result<u64, Full> {
+    /// The space has no untouched superblocks left: gives back what is empty, mine and nobody's, and searches everywhere.
+    fn claim_at_last<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<u64, Full> {
         for number in 0..supply::frontier(arena) {
             let Some(superblock) = Superblock::at(arena.layout(), number) else { continue };
             let Some(state) = superblock.state(arena) else { continue };
@@ -283,7 +277,7 @@ impl BlockCache {
                 _ => {}
             }
         }
-        supply::claim_anywhere(arena, owner, count)?.ok_or(full)
+        supply::claim_anywhere(arena, owner, count)
     }
 }
 

@@ -54,23 +54,37 @@ pub fn claim<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64) ->
     claim_untouched(arena, owner, count).map_err(|full| out_of_pages.map_or(full, Full::System))
 }
 
-/// The same among all superblocks given back, the hint not trusted: for when everything else is used up. Untouched
-/// superblocks, too few for a run by themselves, are added to those given back: a run may lie on both sides.
-pub fn claim_anywhere<P: Platform>(
-    arena: &Arena<P>,
-    owner: ParticipantId,
-    count: u64,
-) -> Result<Option<u64>, OutOfPages> {
-    if place_from(arena.layout(), 0, count).is_none() {
-        return Ok(None);
+/// The same among all superblocks given back, the hint not trusted: for when everything else is used up. Of untouched ones, too few for a run by
+/// themselves, no more is got than makes one with those before them: what is got here others on this machine do without.
+pub fn claim_anywhere<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<u64, Full> {
+    let found = search(arena, owner, count, 0..frontier(arena));
+    if let Ok(Some(first)) = found {
+        return Ok(first);
     }
     // Relaxed: the compare-exchange decides.
     let seen = arena.platform().load(arena.layout().hot(HotWord::SuperblockFrontier), Relaxed);
-    let end = arena.layout().superblocks();
-    if seen < end && commit(arena, end).is_ok() {
-        raise_frontier(arena, seen, end);
+    if let Some(end) = end_across(arena, seen, count) {
+        commit(arena, end)?;
+        if raise_frontier(arena, seen, end) {
+            note_returned(arena, seen);
+        }
+        if let Some(first) = search(arena, owner, count, 0..frontier(arena))? {
+            return Ok(first);
+        }
     }
-    search(arena, owner, count, 0..frontier(arena))
+    // Somebody may have given memory back to the system since it refused some.
+    claim_untouched(arena, owner, count).map_err(|full| found.err().map_or(full, Full::System))
+}
+
+/// Where a run of `count` ends that begins on this side of the frontier, if there can be one.
+fn end_across<P: Platform>(arena: &Arena<P>, seen: u64, count: u64) -> Option<u64> {
+    // Above what is committed it is damaged, and there may be no headers to look at.
+    if seen > committed(arena) {
+        return None;
+    }
+    let behind = (1..count.min(seen + 1)).take_while(|distance| is_unclaimed(arena, seen - distance)).count() as u64;
+    let first = seen - behind;
+    (behind > 0 && place_from(arena.layout(), first, count) == Some(first)).then_some(first + count)
 }
 
 /// Gives a claimed superblock back, its memory untouched.

@@ -2,6 +2,7 @@
 //! leave behind or die in the middle of; and nothing is lost when they do.
 
 mod damage;
+mod growth;
 mod killed;
 mod preemption;
 mod sizes;

@@ -1,0 +1,61 @@
+//! What is got of the system and how far the space grows: no more than is needed while what was given back serves.
+
+use super::*;
+use pso_model::interpose::Interposed;
+
+/// A block of so many superblocks of the tiny geometry.
+fn run(cache: &mut BlockCache, arena: &Arena<Heap>, superblocks: u64) -> Result<Handle, Full> {
+    cache.allocate(arena, ME, BlockKind::Bytes, superblocks * 64 - BLOCK_HEADER_WORDS)
+}
+
+/// The danger: the system has no memory, then some, just while whoever was refused looks everywhere: he gets all that the space may still grow by.
+#[test]
+fn who_was_refused_gets_what_he_needs_where_there_is_memory_again() {
+    for step in 0.. {
+        let (heap, plain) = arena(tiny());
+        let watched = Arena::new(Interposed::new(heap.process()), *plain.layout());
+        let before = heap.committed_words();
+        heap.limit_pages(Some(before));
+        let system = heap.clone();
+        watched.platform().at(step, move || system.limit_pages(None));
+        let made = BlockCache::default().allocate(&watched, ME, BlockKind::Text, 14);
+        let through = watched.platform().forget();
+        // Two hold the headers of the region, and two come with each step.
+        let grown = (heap.committed_words() - before) / 64;
+        assert!(grown <= 4, "step {step}: {grown} superblocks");
+        assert_eq!(damage(&plain, |_| true), vec![], "step {step}");
+        if through {
+            assert!(matches!(made, Err(Full::System(_))), "{made:?}");
+            assert!(step > 10, "only {step} accesses");
+            return;
+        }
+    }
+}
+
+/// The danger: what is left is too little for a block, and is got of the system all the same.
+#[test]
+fn what_is_left_is_got_only_where_it_makes_a_block_possible() {
+    let (heap, arena) = arena(tiny());
+    let mut cache = BlockCache::default();
+    let two_regions = [6, 6].map(|superblocks| run(&mut cache, &arena, superblocks).unwrap());
+    let [first, second] = [1, 1].map(|superblocks| run(&mut cache, &arena, superblocks).unwrap());
+    let before = heap.committed_words();
+    assert!(before < arena.layout().tables_words() + 24 * 64);
+    let full = run(&mut cache, &arena, 5).unwrap_err();
+    assert!(matches!(full, Full::Space { .. }), "{full}");
+    assert_eq!(heap.committed_words(), before);
+    // Not beside the untouched: neither.
+    assert!(cache.free(&arena, ME, first));
+    assert!(run(&mut cache, &arena, 5).is_err());
+    assert_eq!(heap.committed_words(), before);
+    // Beside them: a run lies on both sides.
+    assert!(cache.free(&arena, ME, second));
+    heap.limit_pages(Some(before));
+    let full = run(&mut cache, &arena, 6).unwrap_err();
+    assert!(matches!(full, Full::System(_)), "{full}");
+    heap.limit_pages(None);
+    let both = run(&mut cache, &arena, 6).unwrap();
+    assert_eq!(damage(&arena, |_| true), vec![]);
+    two_regions.into_iter().chain([both]).for_each(|block| assert!(cache.free(&arena, ME, block)));
+    assert_eq!(damage(&arena, |_| true), vec![]);
+}
