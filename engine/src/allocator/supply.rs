@@ -149,32 +149,51 @@ fn search<P: Platform>(
     count: u64,
     numbers: Range<u64>,
 ) -> Result<Option<u64>, OutOfPages> {
-    let is_backed = |number: &u64| pages_if_unclaimed(arena, *number) == Some(Pages::Backed);
-    match search_among(arena, owner, count, numbers.clone(), is_backed)? {
-        Some(first) => Ok(Some(first)),
-        None => search_among(arena, owner, count, numbers, |number| is_unclaimed(arena, *number)),
+    let if_backed = |number: u64| pages_if_unclaimed(arena, number).filter(|pages| *pages == Pages::Backed);
+    // One that has lost its pages meanwhile, and gets none, is no reason to stop.
+    if let Ok(Some(first)) = search_among(arena, owner, count, numbers.clone(), if_backed) {
+        return Ok(Some(first));
     }
+    search_among(arena, owner, count, numbers, |number| pages_if_unclaimed(arena, number))
 }
 
+/// The same among those that are `wanted`. Where the system has no pages for a run, another one may lack fewer: only such are tried from there on, so that
+/// a full system is asked `count` times at most.
 fn search_among<P: Platform>(
     arena: &Arena<P>,
     owner: ParticipantId,
     count: u64,
     numbers: Range<u64>,
-    is_wanted: impl Fn(&u64) -> bool,
+    wanted: impl Fn(u64) -> Option<Pages>,
 ) -> Result<Option<u64>, OutOfPages> {
-    let mut run = 0;
+    let lacks = |number: &u64| wanted(*number) != Some(Pages::Backed);
+    // The run so far: where it begins, and how many of it may lack their pages.
+    let (mut first, mut lacking) = (numbers.start, 0);
+    let (mut too_many, mut refused) = (u64::MAX, None);
     for number in numbers {
-        run = if is_wanted(&number) { run + 1 } else { 0 };
-        if run == count {
-            let first = number + 1 - count;
-            if claim_run(arena, owner, first, count)? {
-                return Ok(Some(first));
-            }
-            run = 0;
+        let Some(pages) = wanted(number) else {
+            (first, lacking) = (number + 1, 0);
+            continue;
+        };
+        lacking += u64::from(pages != Pages::Backed);
+        if number + 1 - first < count {
+            continue;
         }
+        if lacking < too_many {
+            match claim_run(arena, owner, first, count) {
+                Ok(true) => return Ok(Some(first)),
+                Ok(false) => {
+                    (first, lacking) = (number + 1, 0);
+                    continue;
+                }
+                Err(out_of_pages) => (too_many, refused) = (lacking.max(1), Some(out_of_pages)),
+            }
+        }
+        // One that lacks fewer begins behind the first that lacks its pages.
+        first = (first..=number).find(lacks).unwrap_or(number) + 1;
+        lacking = if first > number { 0 } else { lacking.saturating_sub(1) };
     }
-    Ok(None)
+    refused.map_or(Ok(None), Err)
 }
 
 /// Claims every superblock of a run, with its pages, or none.

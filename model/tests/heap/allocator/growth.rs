@@ -1,6 +1,7 @@
 //! What is got of the system and how far the space grows: no more than is needed while what was given back serves.
 
 use super::*;
+use pso_engine::platform::System;
 use pso_model::interpose::Interposed;
 
 /// A block of so many superblocks of the tiny geometry.
@@ -58,4 +59,40 @@ fn what_is_left_is_got_only_where_it_makes_a_block_possible() {
     assert_eq!(damage(&arena, |_| true), vec![]);
     two_regions.into_iter().chain([both]).for_each(|block| assert!(cache.free(&arena, ME, block)));
     assert_eq!(damage(&arena, |_| true), vec![]);
+}
+
+/// Takes the pages of an unused superblock away, as a sweep does.
+fn punch(heap: &Heap, arena: &Arena<Heap>, number: u64) {
+    let header = arena.layout().superblock_header(number);
+    let state = allocator::SuperblockState::unpack(heap.load(header, Relaxed), arena.layout().geometry()).unwrap();
+    assert_eq!((state.used_for, state.owner), (Use::Unused(Pages::Backed), None), "{number}");
+    let punched = allocator::SuperblockState { used_for: Use::Unused(Pages::Punched), ..state };
+    heap.store(header, punched.pack(), Relaxed);
+    heap.punch_pages(arena.layout().superblock(number), 64);
+}
+
+/// The danger: the first run that is found lacks more pages than there are, and another one, for which there are enough, is not tried.
+#[test]
+fn of_the_runs_those_that_lack_little_are_tried_too() {
+    // Which of the first region's superblocks 2 to 7 are in use, which have no pages, and where the block goes that needs one superblock's pages.
+    let cases: [(&[u64], &[u64], u64); 3] = [(&[4, 7], &[2, 3, 6], 5), (&[5, 7], &[2, 3], 3), (&[6], &[2, 3, 4], 4)];
+    for (used, punched, expected) in cases {
+        let (heap, arena) = arena(tiny());
+        let mut cache = BlockCache::default();
+        let blocks: Vec<Handle> = (2..8).map(|_| run(&mut cache, &arena, 1).unwrap()).collect();
+        let _others = [6, 6].map(|superblocks| run(&mut cache, &arena, superblocks).unwrap());
+        for (number, block) in (2..).zip(&blocks).filter(|(number, _)| !used.contains(number)) {
+            assert_eq!(arena.layout().superblock_of(block.block()), Some(number));
+            assert!(cache.free(&arena, ME, *block));
+        }
+        punched.iter().for_each(|number| punch(&heap, &arena, *number));
+        heap.limit_pages(Some(heap.committed_words()));
+        let full = run(&mut cache, &arena, 2).unwrap_err();
+        assert!(matches!(full, Full::System(_)), "{full}");
+        heap.limit_pages(Some(heap.committed_words() + 64));
+        let made = run(&mut cache, &arena, 2);
+        let place = made.as_ref().ok().and_then(|block| arena.layout().superblock_of(block.block()));
+        assert_eq!(place, Some(expected), "{punched:?} of those beside {used:?}: {made:?}");
+        assert_eq!(damage(&arena, |_| true), vec![]);
+    }
 }
