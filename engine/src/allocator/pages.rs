@@ -83,6 +83,11 @@ impl Sweep {
         self.place >= supply::frontier(arena)
     }
 
+    /// How many of those that it has looked at are in use.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
     /// How many are to be punched.
     pub fn found(&self) -> u64 {
         self.empty.len() as u64

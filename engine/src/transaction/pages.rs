@@ -35,6 +35,8 @@ pub(super) struct Pages {
     freed_words: u64,
     /// Words freed for which nothing was done yet.
     credit: u64,
+    /// Superblocks in use when the last sweep was through.
+    used: Option<u64>,
     phase: Phase,
 }
 
@@ -99,7 +101,7 @@ impl Pages {
 
     /// Whether it is worth it, `more` empty superblocks counted in.
     pub fn is_due<P: Platform>(&self, arena: &Arena<P>, more: u64) -> bool {
-        self.freed_words / arena.layout().geometry().superblock_words + more >= due(arena)
+        self.freed_words / arena.layout().geometry().superblock_words + more >= self.due(arena)
     }
 
     fn begin(&mut self) {
@@ -122,7 +124,7 @@ impl Pages {
             Phase::Sweeps(mut sweep) => match space.look(|| sweep.go_on(arena, owner, cache, budget * HEADERS)) {
                 false => (Phase::Sweeps(sweep), false),
                 true if sweep.found() > 0 => (Phase::Waits { sweep, stamp: after(arena) }, true),
-                true => next_part(arena, sweep),
+                true => self.next_part(arena, sweep),
             },
             Phase::Waits { mut sweep, stamp } => match anybody_since(arena, owner, stamp) {
                 true => (Phase::Waits { sweep, stamp }, false),
@@ -132,12 +134,29 @@ impl Pages {
                 }
             },
             Phase::Punches(mut sweep) => match sweep.punch(arena, owner, budget * PUNCHED) {
-                true => next_part(arena, sweep),
+                true => self.next_part(arena, sweep),
                 false => (Phase::Punches(sweep), false),
             },
         };
         self.phase = phase;
         goes_on
+    }
+
+    fn next_part<P: Platform>(&mut self, arena: &Arena<P>, sweep: Sweep) -> (Phase, bool) {
+        if !sweep.is_through(arena) {
+            return (Phase::Sweeps(sweep), true);
+        }
+        self.used = Some(sweep.used());
+        (Phase::Rests, false)
+    }
+
+    /// Superblocks' worth of memory freed that makes a sweep due. If little was in use the last time and much is by now, one too many is begun: it goes on
+    /// in proportion to what is freed, as all do.
+    fn due<P: Platform>(&self, arena: &Arena<P>) -> u64 {
+        let least = LEAST_FREED.min(arena.layout().superblocks() / LEAST_OF_ALL).max(1);
+        // Not those that were ever used, if better is known: after a peak nothing would be worth it.
+        let used = self.used.unwrap_or_else(|| allocator::superblocks_used(arena));
+        least.max(used / FREED_OF_USED)
     }
 }
 
@@ -150,16 +169,6 @@ fn spare_held<P: Platform>(arena: &Arena<P>, sweep: &mut Sweep) {
             sweep.spare(number);
         }
     });
-}
-
-fn next_part<P: Platform>(arena: &Arena<P>, sweep: Sweep) -> (Phase, bool) {
-    if sweep.is_through(arena) { (Phase::Rests, false) } else { (Phase::Sweeps(sweep), true) }
-}
-
-/// Superblocks' worth of memory freed that makes a sweep due.
-fn due<P: Platform>(arena: &Arena<P>) -> u64 {
-    let least = LEAST_FREED.min(arena.layout().superblocks() / LEAST_OF_ALL).max(1);
-    least.max(allocator::superblocks_used(arena) / FREED_OF_USED)
 }
 
 /// A batch number: whoever has a later start has begun after all that the caller has read.

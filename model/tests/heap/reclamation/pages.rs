@@ -47,6 +47,32 @@ fn what_is_deleted_goes_back_and_serves_again() {
     }
 }
 
+/// The danger: what is due is told from what was ever in use. After a peak all that is stored and deleted stays backed.
+#[test]
+fn what_was_in_use_long_ago_keeps_nothing_back() {
+    let (heap, space) = space_of(256 * MIB);
+    let mut tx = space.participant().unwrap();
+    let list = texts(&mut tx, 0);
+    tx.run(|tx| {
+        let made: Vec<Handle> = (0..4).map(|_| tx.allocate(BlockKind::Bytes, 58 << 17)).collect::<Result<_, _>>()?;
+        made.into_iter().try_for_each(|made| tx.discard(made))
+    })
+    .unwrap();
+    tx.collect();
+    assert!(tx.give_back_pages());
+    let peak = allocator::superblocks_used(space.arena());
+    assert!(peak > 3600, "{peak}");
+    let before = heap.committed_words();
+    push(&mut tx, list, 0..2800);
+    let stored = heap.committed_words() - before;
+    assert!(stored < peak / 16 * 8192, "less than a sixteenth of what was ever used");
+    tx.run(|tx| list::truncate(tx, list, 0)).unwrap();
+    tx.collect();
+    let left = heap.committed_words() - before;
+    assert!(left < stored / 2, "{left} words of {stored} are left");
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
 #[test]
 fn who_is_in_an_attempt_or_looks_keeps_it_back() {
     let (heap, space) = space_with_pages_watched();
