@@ -38,6 +38,8 @@ const STATES_OF_A_GENERATION: u32 = 4;
 pub struct BlockCache {
     magazines: Box<[Magazine; SizeClass::COUNT]>,
     own: Own,
+    /// Where the search for runs of superblocks goes on.
+    run_place: u64,
     /// Words that came into use through here, less those that went out of it. What is in a magazine counts as in use, so that nobody counts where
     /// blocks come and go.
     grown_words: i64,
@@ -48,7 +50,7 @@ impl Default for BlockCache {
         // Made where it stays: 10 KiB are much for the stacks of some.
         let magazines: Box<[Magazine]> = std::iter::repeat_with(Magazine::default).take(SizeClass::COUNT).collect();
         let magazines = magazines.try_into().unwrap_or_else(|_| unreachable!("one for each class"));
-        Self { magazines, own: Own::default(), grown_words: 0 }
+        Self { magazines, own: Own::default(), run_place: 0, grown_words: 0 }
     }
 }
 
@@ -211,7 +213,7 @@ impl BlockCache {
         if self.look_around(arena, owner, class, LOOKS, 0) {
             return Ok(());
         }
-        let claimed = supply::claim(arena, owner, 1);
+        let claimed = supply::claim(arena, owner, 1, &mut self.run_place);
         if claimed.is_err() && self.look_around(arena, owner, class, u64::MAX, u64::MAX) {
             return Ok(());
         }
@@ -258,7 +260,7 @@ impl BlockCache {
     }
 
     fn claim<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<u64, Full> {
-        supply::claim(arena, owner, count).or_else(|_| self.claim_at_last(arena, owner, count))
+        supply::claim(arena, owner, count, &mut self.run_place).or_else(|_| self.claim_at_last(arena, owner, count))
     }
 
     /// The space has no untouched superblocks left: gives back what is empty, mine and nobody's, and searches everywhere.

@@ -17,8 +17,8 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use super::superblock::{Pages, Superblock, Use};
 
-/// Headers that a search for superblocks given back looks at before it goes to the frontier: bounds the price of a
-/// claim where few superblocks of a large space are free, at the price of some growth.
+/// Beginnings of runs that a search for superblocks given back looks at before it goes to the frontier: bounds the price of
+/// a claim where few superblocks of a large space are free, at the price of some growth.
 const SEARCH_WINDOW: u64 = 256;
 /// Superblocks whose pages are got with one call: 4 MiB.
 const COMMIT_PIECE: u64 = 64;
@@ -40,13 +40,18 @@ pub fn committed<P: Platform>(arena: &Arena<P>) -> u64 {
 }
 
 /// Claims `count` neighbouring superblocks of one region for `owner` and gives the first one's number. They are
-/// (Unused, owner) then.
-pub fn claim<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<u64, Full> {
+/// (Unused, owner) then. `place` is where the caller's search for runs goes on: each that was in vain moves it, so that
+/// what is free is found though much lies before it that is too short.
+pub fn claim<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64, place: &mut u64) -> Result<u64, Full> {
     let mut out_of_pages = None;
-    if let Some(from) = first_returned(arena) {
-        let to = (from + SEARCH_WINDOW).min(frontier(arena));
+    if let Some(lowest) = first_returned(arena) {
+        let frontier = frontier(arena);
+        let from = if count > 1 && (lowest..frontier).contains(place) { *place } else { lowest };
+        // Beginnings of runs are counted, not what they end with: a long one would never be found.
+        let to = from.saturating_add(SEARCH_WINDOW).saturating_add(count - 1).min(frontier);
         match search(arena, owner, count, from..to) {
             Ok(Some(first)) => return Ok(first),
+            Ok(None) if count > 1 => *place = if to == frontier { 0 } else { to + 1 - count },
             Ok(None) => {}
             Err(refused) => out_of_pages = Some(refused),
         }

@@ -96,3 +96,44 @@ fn of_the_runs_those_that_lack_little_are_tried_too() {
         assert_eq!(damage(&arena, |_| true), vec![]);
     }
 }
+
+/// The danger: what is longer than a search looks far never finds its predecessor's place, and the space grows until it is full.
+#[test]
+fn a_long_run_is_used_again() {
+    let (_, arena) = arena(Geometry::for_bytes(64 << 20).unwrap());
+    let mut cache = BlockCache::default();
+    let mut used = 0;
+    for round in 0..3 {
+        let block = cache.allocate(&arena, ME, BlockKind::Bytes, 257 * 8192 - BLOCK_HEADER_WORDS).unwrap();
+        assert!(cache.free(&arena, ME, block));
+        let now = allocator::superblocks_used(&arena);
+        assert!(round == 0 || now == used, "round {round}: {now} superblocks after {used}");
+        used = now;
+    }
+}
+
+/// The danger: one superblock that is too short a run, far before all others that are free, and no search gets past what is behind it.
+#[test]
+fn a_lone_hole_hides_no_runs_behind_it() {
+    let (_, arena) = arena(Geometry::for_bytes(64 << 20).unwrap());
+    let mut cache = BlockCache::default();
+    let mut make = |superblocks: u64| {
+        cache.allocate(&arena, ME, BlockKind::Bytes, superblocks * 8192 - BLOCK_HEADER_WORDS).unwrap()
+    };
+    let [hole, _, mut last] = [1, 500, 2].map(&mut make);
+    let mut other = BlockCache::default();
+    assert!(other.free(&arena, OTHER, publish(&arena, hole)));
+    let before = allocator::superblocks_used(&arena);
+    for _ in 0..100 {
+        let next = make(2);
+        assert!(other.free(&arena, OTHER, publish(&arena, last)));
+        last = next;
+    }
+    let grown = allocator::superblocks_used(&arena) - before;
+    assert!(grown <= 8, "{grown} superblocks for a block of two");
+}
+
+fn publish(arena: &Arena<Heap>, block: Handle) -> Handle {
+    allocator::publish(arena, block);
+    block
+}
