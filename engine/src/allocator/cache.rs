@@ -264,6 +264,8 @@ impl BlockCache {
     }
 
     /// The space has no untouched superblocks left: gives back what is empty, mine and nobody's, and searches everywhere.
+    #[cold]
+    #[inline(never)]
     fn claim_at_last<P: Platform>(&mut self, arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<u64, Full> {
         for number in 0..supply::frontier(arena) {
             let Some(superblock) = Superblock::at(arena.layout(), number) else { continue };

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::class::SizeClass;
 use super::free_generation;
-use super::superblock::{Superblock, Use, group_shift};
+use super::superblock::{Superblock, SuperblockState, Use, group_shift};
 
 /// Blocks of a magazine: enough that a refill is rare, few enough that a participant's magazines take 10 KiB.
 const MAGAZINE_BLOCKS: usize = 32;
@@ -169,7 +169,7 @@ impl Magazine {
         self.take_fresh(arena, class, &superblock);
         if self.length == 0 {
             // Its hints were wrong, and are gone now: it is left at once, and adopted again once somebody has freed a block there.
-            adopted.and_then(|adopted| superblock.change(arena, adopted, adopted.used_for, None));
+            adopted.inspect(|adopted| leave(arena, &superblock, *adopted));
             return None;
         }
         Some(superblock)
@@ -214,6 +214,13 @@ impl Magazine {
             });
         }
     }
+}
+
+/// Makes an adopted superblock nobody's again.
+#[cold]
+#[inline(never)]
+fn leave<P: Platform>(arena: &Arena<P>, superblock: &Superblock, adopted: SuperblockState) {
+    superblock.change(arena, adopted, adopted.used_for, None);
 }
 
 #[cfg(test)]

@@ -337,6 +337,7 @@ impl Superblock {
     }
 
     /// Whether one that is nobody's may have a FREE block: some were never used, or a hint says so. With `groups` its blocks are looked at themselves.
+    #[inline(never)] // A frame of its own: whoever joins is deep in the stack already.
     pub fn may_have_free<P: Platform>(&self, arena: &Arena<P>, class: SizeClass, groups: u64) -> bool {
         let blocks = class.blocks(arena.layout().geometry());
         let used = self.fresh(arena, blocks);

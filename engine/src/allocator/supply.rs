@@ -43,24 +43,37 @@ pub fn committed<P: Platform>(arena: &Arena<P>) -> u64 {
 /// (Unused, owner) then. `place` is where the caller's search for runs goes on: each that was in vain moves it, so that
 /// what is free is found though much lies before it that is too short.
 pub fn claim<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64, place: &mut u64) -> Result<u64, Full> {
-    let mut out_of_pages = None;
-    if let Some(lowest) = first_returned(arena) {
-        let frontier = frontier(arena);
-        let from = if count > 1 && (lowest..frontier).contains(place) { *place } else { lowest };
-        // Beginnings of runs are counted, not what they end with: a long one would never be found.
-        let to = from.saturating_add(SEARCH_WINDOW).saturating_add(count - 1).min(frontier);
-        match search(arena, owner, count, from..to) {
-            Ok(Some(first)) => return Ok(first),
-            Ok(None) if count > 1 => *place = if to == frontier { 0 } else { to + 1 - count },
-            Ok(None) => {}
-            Err(refused) => out_of_pages = Some(refused),
-        }
+    let found = claim_returned(arena, owner, count, place);
+    if let Ok(Some(first)) = found {
+        return Ok(first);
     }
-    claim_untouched(arena, owner, count).map_err(|full| out_of_pages.map_or(full, Full::System))
+    claim_untouched(arena, owner, count).map_err(|full| found.err().map_or(full, Full::System))
+}
+
+/// The same among superblocks given back near the hint, or near `place`.
+#[inline(never)] // A frame of its own: whoever joins is deep in the stack already.
+fn claim_returned<P: Platform>(
+    arena: &Arena<P>,
+    owner: ParticipantId,
+    count: u64,
+    place: &mut u64,
+) -> Result<Option<u64>, OutOfPages> {
+    let Some(lowest) = first_returned(arena) else { return Ok(None) };
+    let frontier = frontier(arena);
+    let from = if count > 1 && (lowest..frontier).contains(place) { *place } else { lowest };
+    // Beginnings of runs are counted, not what they end with: a long one would never be found.
+    let to = from.saturating_add(SEARCH_WINDOW).saturating_add(count - 1).min(frontier);
+    let found = search(arena, owner, count, from..to);
+    if count > 1 && found == Ok(None) {
+        *place = if to == frontier { 0 } else { to + 1 - count };
+    }
+    found
 }
 
 /// The same among all superblocks given back, the hint not trusted: for when everything else is used up. Of untouched ones, too few for a run by
 /// themselves, no more is got than makes one with those before them: what is got here others on this machine do without.
+#[cold]
+#[inline(never)]
 pub fn claim_anywhere<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64) -> Result<u64, Full> {
     let found = search(arena, owner, count, 0..frontier(arena));
     if let Ok(Some(first)) = found {

@@ -1,6 +1,8 @@
 //! Scenes of memory on its way back to the system, beside those who have a handle to what was there. In every world an access to a page
 //! that has gone back is a failure.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::memory::alone_at_hand;
 use super::{Actor, LARGEST_SMALL, Play, Scene, Setting, World};
 use pso_engine::allocator::{self, BlockCache};
@@ -34,7 +36,9 @@ fn left_empty<W: World>(setting: &Setting<W>) -> Vec<Handle> {
         handles.push(handle);
     }
     allocator::recover(arena, dead);
-    // Not all of it is said to be free: the superblock stays what it is until somebody looks.
+    // Not all of it is said to be free, as where hints were lost: the superblock stays what it is until somebody looks.
+    let number = arena.layout().superblock_of(handles[0].block()).expect("blocks lie in superblocks");
+    arena.platform().store(arena.layout().superblock_header(number).offset(2), 0, Relaxed);
     assert!(BlockCache::default().free(arena, other, handles[USES - 1]), "it was LIVE");
     handles
 }
