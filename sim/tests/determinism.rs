@@ -69,7 +69,7 @@ const GOLDEN: [&str; 6] = [
     "bank-4 24366 04312834f4140cd9",
     "long-reader 85969 a861a30bcd5159e9",
     "crossing-pairs 71785 37a86afff14f9f51",
-    "queue 21023 d78ed8512bf8def5",
+    "queue 21486 4707122bd8383558",
 ];
 
 /// The same on the machine with differing transfers.
@@ -79,5 +79,5 @@ const GOLDEN_CALIBRATED: [&str; 6] = [
     "bank-4 24683 4f157ea7ff9e0755",
     "long-reader 80238 98001a043a80fef1",
     "crossing-pairs 71019 843dc4a66d7daef0",
-    "queue 21079 ab7aa3dd358312e2",
+    "queue 21149 20f0843a6746c1de",
 ];
