@@ -46,6 +46,42 @@ if __name__ == "__main__":
     assert out.exists() and out.read_text() == "[[1], [2]]" and done.returncode == 0, done
 
 
+# What runs at the end of `multiprocessing`, and would be too early behind a hook of ours: it ends pools, and waits for children.
+HOOKS = {
+    "a child that waits for the hook": """
+stop = multiprocessing.Event()
+atexit.register(stop.set)
+import pso
+space = pso.create(size="1M")
+multiprocessing.Process(target=stop.wait).start()
+print("done")""",
+    "a pool that the hook ends": """
+pool = multiprocessing.Pool(1)
+def end():
+    pool.close()
+    pool.join()
+    print("done" if [result.get(1) for result in results] == [1, 2, 3, 4] else "lost")
+atexit.register(end)
+import pso
+space = pso.create(size="1M")
+results = [pool.apply_async(slow, [number]) for number in range(4)]""",
+}
+
+
+@pytest.mark.parametrize("what", HOOKS)
+def test_hooks_that_were_registered_before_the_package_run_before_children_are_waited_for(tmp_path, what):
+    program = tmp_path / "program.py"
+    program.write_text(f"""import atexit, multiprocessing, time
+multiprocessing.set_start_method("fork")
+def slow(number):
+    time.sleep(0.2)
+    return number + 1
+{HOOKS[what]}
+""")
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0 and done.stdout == "done\n", done
+
+
 def test_an_interpreter_without_its_lock_is_refused():
     program = "import sys; sys._is_gil_enabled = lambda: False; import pso"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)

@@ -17,8 +17,8 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use super::superblock::{Pages, Superblock, Use};
 
-/// Beginnings of runs that a search for superblocks given back looks at before it goes to the frontier: bounds the price of
-/// a claim where few superblocks of a large space are free, at the price of some growth.
+/// Beginnings of runs that a search for superblocks given back looks at in one go, and once more for a run, before it goes to the
+/// frontier: bounds the price of a claim where few superblocks of a large space are free, at the price of some growth.
 const SEARCH_WINDOW: u64 = 256;
 /// Superblocks whose pages are got with one call: 4 MiB.
 const COMMIT_PIECE: u64 = 64;
@@ -40,8 +40,8 @@ pub fn committed<P: Platform>(arena: &Arena<P>) -> u64 {
 }
 
 /// Claims `count` neighbouring superblocks of one region for `owner` and gives the first one's number. They are
-/// (Unused, owner) then. `place` is where the caller's search for runs goes on: each that was in vain moves it, so that
-/// what is free is found though much lies before it that is too short.
+/// (Unused, owner) then. `place` is where the caller's search for runs goes on behind the lowest ones: each that was in vain
+/// moves it, so that what is free is found though much lies before it that is too short.
 pub fn claim<P: Platform>(arena: &Arena<P>, owner: ParticipantId, count: u64, place: &mut u64) -> Result<u64, Full> {
     let found = claim_returned(arena, owner, count, place);
     if let Ok(Some(first)) = found {
@@ -60,12 +60,19 @@ fn claim_returned<P: Platform>(
 ) -> Result<Option<u64>, OutOfPages> {
     let Some(lowest) = first_returned(arena) else { return Ok(None) };
     let frontier = frontier(arena);
-    let from = if count > 1 && (lowest..frontier).contains(place) { *place } else { lowest };
     // Beginnings of runs are counted, not what they end with: a long one would never be found.
-    let to = from.saturating_add(SEARCH_WINDOW).saturating_add(count - 1).min(frontier);
-    let found = search(arena, owner, count, from..to);
-    if count > 1 && found == Ok(None) {
-        *place = if to == frontier { 0 } else { to + 1 - count };
+    let window = |from: u64| from..from.saturating_add(SEARCH_WINDOW).saturating_add(count - 1).min(frontier);
+    // First the lowest, which keeps the space small.
+    let near = search(arena, owner, count, window(lowest));
+    let end = window(lowest).end;
+    if count == 1 || near != Ok(None) || end == frontier {
+        return near;
+    }
+    let next = end + 1 - count;
+    let far = window(if (next..frontier).contains(place) { *place } else { next });
+    let found = search(arena, owner, count, far.clone());
+    if found == Ok(None) {
+        *place = if far.end == frontier { 0 } else { far.end + 1 - count };
     }
     found
 }

@@ -20,13 +20,11 @@ impl<P: Platform> Participant<P> {
 
     /// The same for whoever runs the hooks.
     pub(super) fn end_in_vain(&mut self) {
-        // By one who was granted patience for it, perhaps.
-        let is_stopped = self.active != 0 && !self.is_foreign() && !self.still_undecided();
         self.abort_attempt();
         self.priority = None;
         self.pause = Pause::No;
         // In the child of a fork the slot is the parent's.
-        if (self.failures != 0 || is_stopped) && !self.is_foreign() {
+        if !self.is_foreign() && (self.failures != 0 || self.has_been_granted_patience()) {
             self.forget_failures();
         }
         self.failures = 0;
@@ -39,6 +37,11 @@ impl<P: Platform> Participant<P> {
         } else if self.has_large_logs && !self.is_foreign() {
             self.shrink_logs();
         }
+    }
+
+    /// By whoever stopped an attempt that has failed by itself before it heard of that.
+    fn has_been_granted_patience(&self) -> bool {
+        self.platform().load(self.slot.hung_limit(), Relaxed) != self.limits.hung_ns
     }
 
     /// Ends the attempt by the word of its body, which is to be run again: nothing that it wrote exists. The transaction keeps its age and what it has lost, which is no more than before, unless

@@ -8,6 +8,7 @@ use pso_engine::arena::HotWord;
 use pso_engine::contention::Limits;
 use pso_engine::error::Stop;
 use pso_engine::fsck::fsck;
+use pso_engine::object::list;
 use pso_engine::platform::{Memory, System};
 
 use crate::silence::{Meanwhile, slot_of, stage, time_to_write};
@@ -58,8 +59,15 @@ fn patience_ends_with_a_transaction_that_gives_up() {
         owner.abort();
         assert_eq!(platform.load(slot_of(&owner).hung_limit(), Relaxed), HUNG_NS);
     }
-    // Between attempts there is nothing to take back.
+    // It may fail at something that does not ask first whether it was stopped.
+    let list = owner.run(list::create).unwrap();
+    owner.begin().unwrap();
+    owner.write(cells[0], integer(1)).unwrap();
+    time_to_write(&mut other, cells[0]);
+    owner.set_read_only(true);
+    assert_eq!(owner.discard(list), Err(Stop::ReadOnly));
     owner.abort();
+    assert_eq!(platform.load(slot_of(&owner).hung_limit(), Relaxed), HUNG_NS);
     assert_eq!(fsck(&space), vec![]);
 }
 
