@@ -64,20 +64,20 @@ fn every_build_gives_the_golden_runs() {
 
 /// Kind of trace, memory operations, fingerprint of all of them in their order.
 const GOLDEN: [&str; 6] = [
-    "counter 17349 b128c86773f55ee7",
-    "bank-1000 22427 a15d3496c6867614",
-    "bank-4 24366 04312834f4140cd9",
-    "long-reader 85969 a861a30bcd5159e9",
-    "crossing-pairs 71785 37a86afff14f9f51",
-    "queue 21486 4707122bd8383558",
+    "counter 17355 57f4ec34096d9ee9",
+    "bank-1000 22433 ac05f66ff5778a3a",
+    "bank-4 24383 6ce9f52441d5762b",
+    "long-reader 85975 3ede55b44ab86ed8",
+    "crossing-pairs 71791 5fd867a3f80dccf7",
+    "queue 21492 7f080dc0319b3941",
 ];
 
 /// The same on the machine with differing transfers.
 const GOLDEN_CALIBRATED: [&str; 6] = [
-    "counter 17363 25fcb02d5b7162c5",
-    "bank-1000 22427 c3b1647e7fa2260c",
-    "bank-4 24683 4f157ea7ff9e0755",
-    "long-reader 80238 98001a043a80fef1",
-    "crossing-pairs 71019 843dc4a66d7daef0",
-    "queue 21149 20f0843a6746c1de",
+    "counter 17369 851c8381143091d8",
+    "bank-1000 22433 8cb193840691f94b",
+    "bank-4 24689 b8ef6e555c530a9d",
+    "long-reader 80244 f8cc6491997dac86",
+    "crossing-pairs 71025 bc018f21df73bc52",
+    "queue 21155 af2351672f3a0e3d",
 ];
