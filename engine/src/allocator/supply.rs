@@ -168,6 +168,7 @@ fn pages_if_unclaimed<P: Platform>(arena: &Arena<P>, number: u64) -> Option<Page
 
 /// The first run of `count` superblocks among `numbers` that could be claimed, with their pages; those that have them come first.
 /// Runs end at the headers of a region.
+#[inline(never)] // As above: once, for those who look twice.
 fn search<P: Platform>(
     arena: &Arena<P>,
     owner: ParticipantId,

@@ -34,7 +34,7 @@ use crate::participant::{Entry, EntryKind, HELD};
 use crate::platform::Platform;
 use crate::word::{BLOCK_HEADER_WORDS, CellAddress, Handle, Value, Version};
 
-/// What alternatives under way must be able to undo. Private to the participant.
+/// What alternatives under way must be able to undo. Private to the participant, in a box: hardly any needs it, and they are large enough.
 #[derive(Debug)]
 pub(super) struct Alternatives {
     /// The attempt in which they run: with its end they are over, without anybody telling.

@@ -107,7 +107,7 @@ impl<P: Platform> Participant<P> {
         self.has_large_logs = false;
         self.own_entries.forget();
         self.repeats = Repeats::default();
-        self.alternatives = Alternatives::default();
+        *self.alternatives = Alternatives::default();
         self.collect_if_due();
     }
 

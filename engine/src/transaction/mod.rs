@@ -167,7 +167,7 @@ pub struct Participant<P: Platform> {
     counters: Counters,
     /// Sleepers that it has woken. Of the participant alone: it stands in no shared word.
     woken: Cell<u64>,
-    alternatives: alternatives::Alternatives,
+    alternatives: Box<alternatives::Alternatives>,
     hooks: Hooks<hooks::Hook>,
     /// The attempt whose record has cells that are held and keep their values.
     holds_in: u64,
@@ -278,7 +278,7 @@ impl<P: Platform> Participant<P> {
             deadline_ns: None,
             counters: Counters::default(),
             woken: Cell::new(0),
-            alternatives: alternatives::Alternatives::default(),
+            alternatives: Box::default(),
             hooks: Hooks::default(),
             holds_in: NO_SEQ,
             visible_in: NO_SEQ,

@@ -52,7 +52,7 @@ fn gives_up_beside_a_waiter<W: World>(setting: &Setting<W>) -> Play {
 /// lock, and the last one on it, as long as the body takes; here for ever.
 fn a_chain_behind_a_long_body<W: World>(setting: &Setting<W>) -> Play {
     let bank = setting.bank(2);
-    let [mut long, mut middle, mut last] = [setting.participant(), setting.participant(), setting.participant()];
+    let [mut long, mut middle, mut last] = [setting.boxed(), setting.boxed(), setting.boxed()];
     for who in [&mut long, &mut middle, &mut last] {
         who.begin().expect("it begins");
     }
