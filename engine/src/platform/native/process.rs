@@ -176,9 +176,10 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         zombie_is_gone(&mut child);
         // Somebody who waits for nothing and has a name that is cut off in the middle of a character.
-        let script = r"printf '\320\276\320\261\320\275\320\276\320\262\320\273\320\265\320' > /proc/self/comm; exec 3>&1; echo; read -r _";
+        let script =
+            r"printf '\320\276\320\261\320\275\320\276\320\262\320\273\320\265\320' > /proc/$$/comm; echo; read -r _";
         let mut command = std::process::Command::new("sh");
-        command.args(["-c", &script.replace("/proc/self", "/proc/$$")]);
+        command.args(["-c", script]);
         command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
         let mut child = command.spawn().unwrap();
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
