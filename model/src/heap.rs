@@ -4,7 +4,7 @@
 //! does; that plain words are used as such is for the checkers to show. A [`Heap`] is one *process* of the space: its
 //! clones share the process, [`Heap::process`] makes another one on the same memory. What a test can do to it:
 //!
-//! - [`Heap::limit_pages`] makes memory run out, [`Heap::watch_pages`] makes touching an uncommitted page a panic;
+//! - [`Heap::limit_pages`] makes memory run out, [`Heap::watch_pages`] makes touching an uncommitted page a panic; [`Heap::set_spin`];
 //! - [`Heap::kill_process`] and [`Heap::fence_process`] change what [`System::liveness`] says;
 //! - [`Heap::die_after`] stops the process before its n-th access to memory from now on, by a panic with [`Killed`].
 //!   The engine does no protocol work in destructors, so unwinding leaves exactly what kill -9 would leave.
@@ -64,6 +64,7 @@ struct World {
     members: Mutex<Members>,
     next_pid: AtomicU32,
     entropy: AtomicU64,
+    spin_ns: AtomicU64,
     epoch: Instant,
 }
 
@@ -100,8 +101,7 @@ impl Heap {
     pub fn new(geometry: Geometry) -> Self {
         let page_words = PAGE_WORDS.min(geometry.superblock_words);
         let words = Box::<[AtomicU64]>::new_zeroed_slice(geometry.space_words as usize);
-        // SAFETY: an AtomicU64 of all zero bytes is a valid AtomicU64 of 0. Zeroed by the allocator, so that large
-        // spaces cost only the pages that a test touches.
+        // SAFETY: an AtomicU64 of all zero bytes is a valid AtomicU64 of 0. Zeroed by the allocator: large spaces cost only the pages that a test touches.
         let words = unsafe { words.assume_init() };
         let world = World {
             words,
@@ -113,6 +113,7 @@ impl Heap {
             members: Mutex::new(Members { holders: vec![None; geometry.process_slots as usize], dead: Vec::new() }),
             next_pid: AtomicU32::new(1000),
             entropy: AtomicU64::new(0x5eed),
+            spin_ns: AtomicU64::new(2_000),
             epoch: Instant::now(),
         };
         Self::another_process(Arc::new(world))
@@ -152,8 +153,7 @@ impl Heap {
         self.process.remaining.swap(u64::MAX, Relaxed)
     }
 
-    /// Whoever holds `slot` is dead from now on: the byte is free and the process is gone. (Its threads, if a test has
-    /// any, are for the test to end.)
+    /// Whoever holds `slot` is dead from now on: the byte is free and the process is gone. (Its threads, if a test has any, are for the test to end.)
     pub fn kill_process(&self, slot: ProcessSlotId) {
         let mut members = self.members();
         if let Some(pid) = members.holders[slot.0 as usize] {
@@ -174,6 +174,11 @@ impl Heap {
     /// At most `words` words are ever committed; `None` lifts the limit.
     pub fn limit_pages(&self, words: Option<u64>) {
         self.pages().limit = words.map(|words| words / self.world.page_words);
+    }
+
+    /// So long somebody spins before he sleeps; 0: as on one processor.
+    pub fn set_spin(&self, ns: u64) {
+        self.world.spin_ns.store(ns, Relaxed);
     }
 
     /// Words that are committed now.
@@ -338,7 +343,7 @@ impl System for Heap {
         std::thread::yield_now();
     }
     fn spin_ns(&self) -> u64 {
-        2_000
+        self.world.spin_ns.load(Relaxed)
     }
     fn wait(&self, bell: WordAddress, expected: u32, timeout_ns: u64) -> WaitOutcome {
         let (lock, condition) = self.parking(bell);

@@ -1,7 +1,8 @@
-//! Size classes: steps of two words to 16 words, then four to a doubling up to 2,048 words (16 KiB).
+//! Size classes: steps of two words to 16 words, then four to a doubling up to 2,048 words (16 KiB), then a third and a half of a superblock.
 //!
 //! Sizes include the block header and are even, so that every block starts at an even word. Four classes to a doubling
-//! keep the loss within a block below a fifth of it, 10 % on average.
+//! keep the loss within a block below a fifth of it, 10 % on average. More classes above a quarter would not lessen the loss: as many blocks as
+//! a superblock holds share it. A block of a third is up to a quarter empty, one of a half up to a third.
 
 use crate::arena::Geometry;
 use crate::word::BLOCK_HEADER_WORDS;
@@ -16,6 +17,12 @@ const LINEAR_CLASSES: u64 = (LINEAR_WORDS - SMALLEST_WORDS) / 2 + 1;
 const SMALL_PAYLOAD_WORDS: usize = 128;
 /// Doublings from `LINEAR_WORDS` to the largest class.
 const DOUBLINGS: u64 = 7;
+/// Classes in steps.
+const STEP_CLASSES: u64 = LINEAR_CLASSES + 4 * DOUBLINGS;
+/// Words of the largest of them: a quarter of a superblock natively.
+const STEPS_END: u64 = LINEAR_WORDS << DOUBLINGS;
+/// A third of such a superblock, made even, and a half: the classes above.
+const SHARES: [u64; 2] = [4 * STEPS_END / 3 & !1, 2 * STEPS_END];
 
 /// A size class, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +30,7 @@ pub struct SizeClass(u8);
 
 impl SizeClass {
     /// Number of classes. A geometry with small superblocks uses only the first of them.
-    pub const COUNT: usize = (LINEAR_CLASSES + 4 * DOUBLINGS) as usize;
+    pub const COUNT: usize = STEP_CLASSES as usize + SHARES.len();
     const WORDS: [u64; Self::COUNT] = Self::words_of_all();
     /// 2^64 over the size, rounded up. Times an offset below 2^32 the upper half is the quotient, and the lower half is below the reciprocal
     /// exactly where nothing remains (Lemire, Kaser and Kurz, 2019): rounding adds less than 2^32 to it, a remainder a reciprocal or more.
@@ -36,8 +43,8 @@ impl SizeClass {
     /// The class for a payload of `payload_words`; `None` if that takes superblocks of its own.
     #[inline]
     pub fn for_payload(payload_words: u64, geometry: &Geometry) -> Option<Self> {
-        // A quarter of a superblock, and 2,048 words natively: checked before the arithmetic below can overflow.
-        let largest = Self::WORDS[Self::COUNT - 1].min(geometry.superblock_words / 4);
+        // Checked before the arithmetic below can overflow.
+        let largest = Self::largest_words(geometry);
         if payload_words > largest - BLOCK_HEADER_WORDS {
             return None;
         }
@@ -51,12 +58,20 @@ impl SizeClass {
         Self::OF_SMALL.get(payload_words as usize).map(|class| Self(*class))
     }
 
+    /// Words of the largest class that a geometry has: half a superblock, or a quarter where superblocks are small.
+    #[inline]
+    fn largest_words(geometry: &Geometry) -> u64 {
+        if geometry.superblock_words >= 4 * STEPS_END { 2 * STEPS_END } else { geometry.superblock_words / 4 }
+    }
+
     /// The smallest class that holds `payload_words`, if one does.
     const fn computed(payload_words: u64) -> Self {
         let words = payload_words + BLOCK_HEADER_WORDS;
         let class = if words <= LINEAR_WORDS {
             let words = if words < SMALLEST_WORDS { SMALLEST_WORDS } else { words };
             words.div_ceil(2) - SMALLEST_WORDS / 2
+        } else if words > STEPS_END {
+            STEP_CLASSES + (words > SHARES[0]) as u64
         } else {
             let top = (words - 1).ilog2() as u64;
             LINEAR_CLASSES + (top - 4) * 4 + ((words - 1) >> (top - 2) & 3)
@@ -68,7 +83,7 @@ impl SizeClass {
     #[inline]
     pub fn from_number(number: u64, geometry: &Geometry) -> Option<Self> {
         let words = *Self::WORDS.get(number as usize)?;
-        (words <= geometry.superblock_words / 4).then_some(Self(number as u8))
+        (words <= Self::largest_words(geometry)).then_some(Self(number as u8))
     }
 
     /// Its number.
@@ -117,6 +132,8 @@ impl SizeClass {
             let number = class as u64;
             all[class] = if number < LINEAR_CLASSES {
                 SMALLEST_WORDS + 2 * number
+            } else if number >= STEP_CLASSES {
+                SHARES[class - STEP_CLASSES as usize]
             } else {
                 let base = LINEAR_WORDS << ((number - LINEAR_CLASSES) / 4);
                 base + base / 4 * ((number - LINEAR_CLASSES) % 4 + 1)
@@ -170,11 +187,22 @@ mod tests {
     }
 
     #[test]
-    fn sizes_rise_are_even_and_end_at_16_kib() {
+    fn sizes_rise_are_even_and_end_at_32_kib() {
         assert!(SizeClass::WORDS.is_sorted_by(|a, b| a < b));
         assert!(SizeClass::WORDS.iter().all(|words| words % 2 == 0));
         assert_eq!(SizeClass::WORDS[0], 4);
-        assert_eq!(SizeClass::WORDS[SizeClass::COUNT - 1] * 8, 16 << 10);
+        assert_eq!(SizeClass::WORDS[STEP_CLASSES as usize - 1] * 8, 16 << 10);
+        assert_eq!(SizeClass::WORDS[SizeClass::COUNT - 1] * 8, 32 << 10);
+    }
+
+    #[test]
+    fn a_superblock_holds_three_of_a_third_and_two_of_a_half() {
+        let geometry = geometry(8192);
+        let blocks_of = |payload| SizeClass::for_payload(payload, &geometry).map(|class| class.blocks(&geometry));
+        assert_eq!(
+            [2_046, 2_047, 2_728, 2_729, 4_094, 4_095].map(blocks_of),
+            [4, 3, 3, 2, 2, 0].map(|n| (n > 0).then_some(n))
+        );
     }
 
     #[test]

@@ -70,13 +70,13 @@ const _: () = assert!(HEADER_USED_WORDS == CHECKSUM_WORD + 3 && HEADER_USED_WORD
 
 /// Every layout that processes share, in words. Change this text whenever one of them changes in a way that the
 /// constants and samples of [`LAYOUT_HASH`] do not show: builds that disagree then refuse each other's spaces.
-const LAYOUT_TEXT: &str = "revision 14; \
+const LAYOUT_TEXT: &str = "revision 15; \
     header: magic format layout features uuid2 boot2 bytes fences geometry8 policy; \
     geometry: space slots participants buckets superblock region commit log; \
     cell: lock value; block: state:generation24,owner16,kind16,phase8 mark payload; \
     handle: generation24 place36 tag4; lock: version:clock48,writer11,count4 or participant entry seq; \
     attempt: participant16 seq40; clock: version lull collection:underway1,helped1,number56; priority: tick52 tie12; \
-    superblock: state:generation24,owner16,detail22,kind2 fresh hints names witness carved; \
+    superblock: state:generation24,owner16,detail22,kind2 fresh hints names witness carved, classes: two words, quarters, third, half; \
     process: state pid start looks:generation40,count24 copies:generation40,count24 tickets 16: pieces24; hold: word:held,leaving,put off,exported,expiring ticket; pieces: as large as all before, up to 2^20; \
     queue: ring:first35,turned5,doublings5";
 

@@ -2,7 +2,8 @@
 //!
 //! **From** Rosenkrantz, Stearns, Lewis: System Level Concurrency Control for Distributed Database Systems, ACM TODS 3(2),
 //! 1978. The older waits for the younger, the younger dies: it ends its attempt, keeps its age, and comes back when the cell is
-//! free. Nobody ever stops anybody.
+//! free. Nobody ever stops anybody who runs. (Of two that came to wait for each other at once the older stops the younger: nobody sleeps on a
+//! sleeper. The dead and the silent are stopped under any policy.)
 //!
 //! **Promise**: no deadlock, for waits go from the older to the younger only. The oldest does not die of a running owner; of
 //! one that itself waits it does here, because nobody sleeps on a sleeper. So starvation is unlikely and not excluded, and an owner

@@ -14,13 +14,15 @@
 //! 3. The asker fails all the same: its next attempt with the token holds what it reads.
 //!
 //! **Safety does not hang on it.** The asker is an attempt like any other, validated like any other: a lull that is not kept, by whoever was
-//! past his look (a Dekker pair, F1 and F2: all others see the name), or whose asker is stopped or dead, costs an attempt or a moment. Nobody sleeps.
+//! past his look (a Dekker pair, F1 and F2: all others see the name), or whose asker is stopped or dead, costs an attempt or a moment.
+//! Nobody sleeps, but where there is one processor only, for then the asker gets no further beside one who spins.
 
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use super::Participant;
 use crate::error::Stop;
 use crate::platform::Platform;
+use crate::waiting::Bell;
 use crate::word::{AttemptId, State};
 
 /// Turns of a spin between two looks at the clock.
@@ -66,14 +68,20 @@ impl<P: Platform> Participant<P> {
         let asker = self.platform().load(lull, Relaxed);
         let began = self.platform().now_ns();
         while asker != 0 && self.platform().load(lull, Relaxed) == asker {
+            // On one processor the asker needs it. Before the look whether I am stopped: who stops me rings.
+            let bell = (self.platform().spin_ns() == 0).then(|| Bell::look(self.arena(), self.slot));
             if !self.still(self.active) {
                 return Err(self.lost());
             }
-            if self.platform().now_ns().saturating_sub(began) >= self.limits.lull_ns {
+            let rests_ns = self.limits.lull_ns.saturating_sub(self.platform().now_ns().saturating_sub(began));
+            if rests_ns == 0 {
                 let _ = self.platform().compare_exchange(lull, asker, 0, Relaxed, Relaxed);
                 return Ok(());
             }
-            (0..SPINS_TO_A_LOOK).for_each(|_| self.platform().spin_hint());
+            match bell.map(|bell| self.sleep(bell, rests_ns)) {
+                None => (0..SPINS_TO_A_LOOK).for_each(|_| self.platform().spin_hint()),
+                Some(slept) => slept.map_err(|stop| self.fail(stop))?,
+            }
         }
         Ok(())
     }

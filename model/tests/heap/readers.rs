@@ -156,7 +156,18 @@ fn a_reader_with_the_token_passes_who_stands_still_in_his_write_back() {
 /// Others put their commits off, and do not sleep: a writer that is put off by somebody who stands still commits all the same.
 #[test]
 fn a_lull_is_kept_for_a_moment() {
+    assert_eq!(sleeps_in_a_lull(2_000), 0);
+}
+
+/// The asker would get no further beside a writer who spins.
+#[test]
+fn a_lull_is_slept_through_where_there_is_one_processor() {
+    assert!(sleeps_in_a_lull(0) >= 1);
+}
+
+fn sleeps_in_a_lull(spin_ns: u64) -> u64 {
     let (heap, space) = space_of(4 * MIB);
+    heap.set_spin(spin_ns);
     let (of_reader, of_writer) = (another(&heap, &space), another(&heap, &space));
     let mut founder = space.participant().unwrap();
     let bank = Bank::found(&mut founder, ACCOUNTS).unwrap();
@@ -180,7 +191,8 @@ fn a_lull_is_kept_for_a_moment() {
     assert_eq!(attempts, 3, "in vain, in a lull, and holding");
     assert_eq!(asked, [false, true]);
     assert!(times[1] >= 5 * MS, "{times:?}");
-    assert_eq!(*sleeps.lock().unwrap(), 0);
+    let sleeps = *sleeps.lock().unwrap();
+    sleeps
 }
 
 struct Counting(Arc<Mutex<u64>>);

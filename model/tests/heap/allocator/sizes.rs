@@ -189,21 +189,43 @@ fn an_orphan_whose_hints_are_wrong_is_left_again() {
     assert_eq!(damage(&arena, |id| id == ME), vec![]);
 }
 
-/// The sizes that ship: 64 KiB superblocks, classes up to 16 KiB, runs above.
+/// The sizes that ship: 64 KiB superblocks, classes up to 32 KiB, runs above.
 #[test]
 fn native_sizes_work() {
     let (_, arena) = arena(Geometry::for_bytes(8 << 20).unwrap());
     let mut cache = BlockCache::default();
     let mut blocks = Vec::new();
-    for payload in (0..2046).step_by(13).chain([2046, 2047, 8190, 8191, 100_000]) {
+    for payload in (0..2046).step_by(13).chain([2046, 2047, 2728, 2729, 4094, 4095, 8190, 8191, 100_000]) {
         let block = cache.allocate(&arena, ME, BlockKind::Text, payload).unwrap();
         let room = allocator::payload_words(&arena, block).unwrap();
-        let fits = if payload <= 2046 { room <= payload + payload / 4 + 4 } else { room < payload + 8192 };
+        let fits = match payload {
+            ..=2046 => room <= payload + payload / 4 + 4,
+            ..=4094 => room <= payload + payload / 2 + 2,
+            _ => room < payload + 8192,
+        };
         assert!(room >= payload && fits, "{payload} words in {room}");
         blocks.push(block);
     }
     assert!(blocks.iter().all(|block| cache.free(&arena, ME, *block)));
     assert_eq!(damage(&arena, |_| true), vec![]);
+}
+
+/// Values of 17 to 32 KiB share superblocks: three and two to each. (Each had one to itself, and three quarters of a space were lost.)
+#[test]
+fn blocks_of_a_third_and_of_a_half_share_superblocks() {
+    let (_, arena) = arena(Geometry::for_bytes(8 << 20).unwrap());
+    let mut cache = BlockCache::default();
+    for (payload, each) in [(17 << 7, 3), (4094, 2)] {
+        let before = allocator::usage(&arena).small;
+        let blocks: Vec<Handle> =
+            (0..30).map(|_| cache.allocate(&arena, ME, BlockKind::Text, payload).unwrap()).collect();
+        assert_eq!(allocator::usage(&arena).small - before, 30 / each, "{payload} words");
+        assert_eq!(damage(&arena, |_| true), vec![]);
+        assert!(blocks.iter().all(|block| cache.free(&arena, ME, *block)));
+    }
+    give_back(&arena, ME, &mut cache);
+    assert_eq!(damage(&arena, |_| true), vec![]);
+    assert_eq!(allocator::usage(&arena).large, 0);
 }
 
 /// Blocks freed by others must come back before new superblocks are taken: a space that one fills and another empties
