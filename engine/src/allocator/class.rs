@@ -22,7 +22,7 @@ const STEP_CLASSES: u64 = LINEAR_CLASSES + 4 * DOUBLINGS;
 /// Words of the largest of them: a quarter of a superblock natively.
 const STEPS_END: u64 = LINEAR_WORDS << DOUBLINGS;
 /// A third of such a superblock, made even, and a half: the classes above.
-const SHARES: [u64; 2] = [4 * STEPS_END / 3 & !1, 2 * STEPS_END];
+const SHARES: [u64; 2] = [(4 * STEPS_END / 3) & !1, 2 * STEPS_END];
 
 /// A size class, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -191,8 +191,7 @@ fn sleeps_in_a_lull(spin_ns: u64) -> u64 {
     assert_eq!(attempts, 3, "in vain, in a lull, and holding");
     assert_eq!(asked, [false, true]);
     assert!(times[1] >= 5 * MS, "{times:?}");
-    let sleeps = *sleeps.lock().unwrap();
-    sleeps
+    *sleeps.lock().unwrap()
 }
 
 struct Counting(Arc<Mutex<u64>>);

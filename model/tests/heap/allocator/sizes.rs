@@ -200,7 +200,7 @@ fn native_sizes_work() {
         let room = allocator::payload_words(&arena, block).unwrap();
         let fits = match payload {
             ..=2046 => room <= payload + payload / 4 + 4,
-            ..=4094 => room <= payload + payload / 2 + 2,
+            2047..=4094 => room <= payload + payload / 2 + 2,
             _ => room < payload + 8192,
         };
         assert!(room >= payload && fits, "{payload} words in {room}");
