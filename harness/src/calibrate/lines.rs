@@ -25,6 +25,8 @@ const ADDITIONS: u32 = 20_000;
 /// Beyond all caches.
 const MEMORY_BYTES: usize = 128 << 20;
 const MEMORY_STEPS: usize = 10_000;
+const _: () =
+    assert!(pinned::BATCHES * MEMORY_STEPS <= MEMORY_BYTES / size_of::<Line>(), "a batch would come by again");
 
 /// Nanoseconds.
 pub struct Prices {
@@ -75,13 +77,21 @@ impl Chain {
         let line = |next| Line { next: AtomicU64::new(next), word: AtomicU64::new(0) };
         Self { lines: order.into_iter().map(line).collect() }
     }
-    /// `steps` visits, each of which says where the next goes.
+    /// `steps` visits, each of which says where the next goes. From the same line each time.
     fn follow(&self, steps: usize, visit: impl Fn(&Line) -> u64) {
-        let mut at = 0;
+        self.follow_from(0, steps, visit);
+    }
+    /// The same from line `at` on. Gives the line where it would go on.
+    fn follow_from(&self, mut at: u64, steps: usize, visit: impl Fn(&Line) -> u64) -> u64 {
         for _ in 0..steps {
             at = visit(&self.lines[at as usize]);
         }
-        black_box(at);
+        black_box(at)
+    }
+    /// Nanoseconds of a visit to lines that no batch has visited before: of the same ones the second batch would find them in a cache.
+    fn first_visit_ns(&self, steps: usize, visit: impl Fn(&Line) -> u64) -> f64 {
+        let mut at = 0;
+        turn_ns(steps as u32, || at = self.follow_from(at, steps, &visit))
     }
     /// Nanoseconds of each visit by itself, the clock included.
     fn time_each(&self, visit: impl Fn(&Line) -> u64) -> Vec<f64> {
@@ -141,7 +151,7 @@ pub fn measure() -> Result<Prices, Failure> {
     })?;
     let memory = pinned::on(cores[1], || {
         let large = Chain::new(MEMORY_BYTES / size_of::<Line>());
-        turn_ns(MEMORY_STEPS as u32, || large.follow(MEMORY_STEPS, load))
+        large.first_visit_ns(MEMORY_STEPS, load)
     })?;
     let above = |ns: f64, own: f64| (ns - own).max(0.0);
     let mut prices = Prices {
@@ -319,4 +329,20 @@ fn timed(lines: &Chain, access: impl Fn(&Chain)) -> f64 {
     let began = Instant::now();
     access(lines);
     began.elapsed().as_nanos() as f64 / LINES as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beyond all caches is only what nobody has just visited.
+    #[test]
+    fn no_batch_visits_what_another_has_visited() {
+        let chain = Chain::new(40 * pinned::BATCHES);
+        chain.first_visit_ns(40, |line| {
+            line.word.fetch_add(1, AcqRel);
+            load(line)
+        });
+        assert!(chain.lines.iter().all(|line| line.word.load(Acquire) == 1));
+    }
 }

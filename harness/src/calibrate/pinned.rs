@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::machine::median;
 
 /// Batches of a measurement.
-const BATCHES: usize = 25;
+pub const BATCHES: usize = 25;
 /// Quantiles of a distribution that go into the profile.
 const SAMPLES: usize = 16;
 
