@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use pso_model::report::workspace;
+use pso_model::report::{replace, workspace};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -74,14 +74,23 @@ pub fn write_results_of(provenance: Provenance, file: &Path, numbers: &impl Seri
         provenance: Provenance,
         numbers: &'a T,
     }
-    let what = format!("writing {}", file.display());
     let mut text = serde_json::to_string_pretty(&Results { provenance, numbers })
-        .map_err(|error| Failure::Wrong(format!("{what}: {error}")))?;
+        .map_err(|error| Failure::Wrong(format!("writing {}: {error}", file.display())))?;
     text.push('\n');
+    write_whole(file, &text)
+}
+
+/// Writes `text` to `file`, whose folder is made. Whoever is killed meanwhile, or finds no room, leaves what was there before: results of hours.
+pub fn write_whole(file: &Path, text: &str) -> Result<(), Failure> {
+    let what = || format!("writing {}", file.display());
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder).map_err(Failure::system(format!("making {}", folder.display())))?;
     }
-    std::fs::write(file, text).map_err(Failure::system(what))
+    // Another file in its place is none for a device, a link or a folder: that stays what it is.
+    if std::fs::symlink_metadata(file).is_ok_and(|there| !there.is_file()) {
+        return std::fs::write(file, text).map_err(Failure::system(what()));
+    }
+    replace(file, text).map_err(Failure::system(what()))
 }
 
 /// The numbers in `file`; none if it holds something else.
@@ -168,6 +177,24 @@ fn civil(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The danger: a full disk, or a kill in the middle, takes the results of hours.
+    #[test]
+    fn results_are_written_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, before, link] = ["new/file.json", "new/before", "new/link"].map(|name| folder.path().join(name));
+        write_whole(&file, "first").unwrap();
+        std::fs::hard_link(&file, &before).unwrap();
+        write_whole(&file, "second").unwrap();
+        let read = |file: &Path| std::fs::read_to_string(file).unwrap();
+        assert_eq!([read(&file), read(&before)], ["second", "first"], "what was there is not written over");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_whole(&link, "third").unwrap();
+        assert_eq!((read(&file).as_str(), link.is_symlink()), ("third", true));
+        assert!(write_whole(folder.path(), "fourth").is_err());
+        write_whole(Path::new("/dev/null"), "fifth").unwrap();
+        assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 3, "nothing is left beside it");
+    }
 
     #[test]
     fn medians() {

@@ -60,23 +60,54 @@ impl Python {
 
     /// `python -m MODULE ARGUMENTS`, run to its end; the last line that it prints, as JSON.
     pub fn answer<T: DeserializeOwned>(&self, module: &str, arguments: &[String]) -> Result<T, Failure> {
+        let (answer, verdict) = self.judged_answer(module, arguments)?;
+        verdict.map(|()| answer)
+    }
+
+    /// The same of a script that judges what it has measured: what it answers, and whether it ended well. Numbers are worth most where they are not
+    /// what they should be.
+    pub fn judged_answer<T: DeserializeOwned>(
+        &self,
+        module: &str,
+        arguments: &[String],
+    ) -> Result<(T, Result<(), Failure>), Failure> {
         let who = format!("python -m {module} {}", arguments.first().map_or("", String::as_str));
         let mut command = self.command();
         command.args(["-m", module]).args(arguments);
-        parse_answer(&who, &run_to_end(command, &who)?)
+        judged(&who, &finished(command, &who)?)
     }
 }
 
 /// Runs a command to its end; what it prints. A signal to us ends it, and whoever it has started.
 pub fn run_to_end(command: Command, who: &str) -> Result<Vec<u8>, Failure> {
+    let output = finished(command, who)?;
+    ended_well(who, &output)?;
+    Ok(output.stdout)
+}
+
+/// The same, however it ends by itself.
+fn finished(command: Command, who: &str) -> Result<Output, Failure> {
     let output =
         output_unless(command, interrupt::requested, GRACE).map_err(Failure::system(format!("starting {who}")))?;
     interrupt::check_child(output.status)?;
-    if !output.status.success() {
-        let last_words = last_lines(&output.stderr, 25);
-        return Err(Failure::Child { who: who.into(), status: output.status.to_string(), last_words });
+    Ok(output)
+}
+
+fn ended_well(who: &str, output: &Output) -> Result<(), Failure> {
+    if output.status.success() {
+        return Ok(());
     }
-    Ok(output.stdout)
+    let last_words = last_lines(&output.stderr, 25);
+    Err(Failure::Child { who: who.into(), status: output.status.to_string(), last_words })
+}
+
+/// The answer of one who has ended, and whether he ended well. Who has failed and answers nothing has failed.
+fn judged<T: DeserializeOwned>(who: &str, output: &Output) -> Result<(T, Result<(), Failure>), Failure> {
+    let verdict = ended_well(who, output);
+    match (parse_answer(who, &output.stdout), verdict) {
+        (Ok(answer), verdict) => Ok((answer, verdict)),
+        (Err(_), Err(failure)) | (Err(failure), Ok(())) => Err(failure),
+    }
 }
 
 /// Runs a command to its end, in a process group of its own. Once `is_unwanted` the group is interrupted, as Ctrl-C would, and killed if it
@@ -172,6 +203,20 @@ mod tests {
     fn a_run_that_is_not_wanted_is_interrupted() {
         let output = ends("trap 'echo tidied; exit 4' INT; touch \"$1\"; while :; do sleep 0.01; done", GRACE);
         assert_eq!((output.stdout.as_slice(), output.status.code()), (b"tidied\n".as_slice(), Some(4)));
+    }
+
+    /// The danger: what was measured in half an hour is gone because it is not what it should be.
+    #[test]
+    fn what_a_script_has_measured_outlives_its_verdict() {
+        let output = ends("echo '[1, 2]'; echo 'fsck has 3 findings' >&2; exit 1", Duration::ZERO);
+        let (numbers, verdict) = judged::<Vec<u64>>("it", &output).unwrap();
+        assert_eq!(numbers, [1, 2]);
+        let is_told = |failure: &Failure| matches!(failure, Failure::Child { last_words, .. } if last_words == "fsck has 3 findings");
+        assert!(verdict.is_err_and(|failure| is_told(&failure)));
+        let output = ends("echo Traceback; echo 'fsck has 3 findings' >&2; exit 1", Duration::ZERO);
+        assert!(judged::<Vec<u64>>("it", &output).is_err_and(|failure| is_told(&failure)));
+        let output = ends("echo Traceback", Duration::ZERO);
+        assert!(matches!(judged::<Vec<u64>>("it", &output), Err(Failure::Nonsense { .. })));
     }
 
     /// One who works for ever, and one who is stopped.

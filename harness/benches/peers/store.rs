@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pso_harness::failure::Failure;
+use pso_harness::machine::write_whole;
 use serde::{Deserialize, Serialize};
 
 use crate::figures::Section;
@@ -26,12 +27,9 @@ pub fn read(file: &Path) -> Result<Vec<Section>, Failure> {
 
 /// Writes all of `file` anew.
 pub fn write(file: &Path, sections: &[Section]) -> Result<(), Failure> {
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).map_err(Failure::system(format!("making {}", folder.display())))?;
-    }
     let sections: Vec<String> = sections.iter().map(section).collect::<Result<_, _>>()?;
     let text = format!("{{\"sections\": [\n{}\n]}}\n", sections.join(",\n"));
-    std::fs::write(file, text).map_err(Failure::system(format!("writing {}", file.display())))
+    write_whole(file, &text)
 }
 
 fn section(section: &Section) -> Result<String, Failure> {

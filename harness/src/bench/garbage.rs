@@ -188,12 +188,13 @@ pub fn run(options: &BenchGarbage) -> Result<(), Failure> {
     .into_iter()
     .map(String::from)
     .collect::<Vec<_>>();
-    let numbers: Numbers = python.answer("pso_bench", &arguments)?;
+    let (numbers, verdict) = python.judged_answer::<Numbers>("pso_bench", &arguments)?;
     if let Some(out) = &options.out {
         machine::write_results(out, &numbers)?;
     }
     numbers.print()?;
-    options.plot.as_ref().map_or(Ok(()), |folder| plot::garbage::write(&numbers, folder))
+    options.plot.as_ref().map_or(Ok(()), |folder| plot::garbage::write(&numbers, folder))?;
+    verdict
 }
 
 impl Numbers {
