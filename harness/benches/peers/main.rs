@@ -119,6 +119,9 @@ fn main() -> ExitCode {
 
 fn bench(options: &Options, arguments: &[String]) -> Result<(), Failure> {
     let mut sections = options.out.as_deref().map_or(Ok(Vec::new()), store::read)?;
+    if options.only_plot && sections.is_empty() {
+        return Err(Failure::Refused("peers: --only-plot draws what --out names, and nothing is there".into()));
+    }
     if !options.only_plot {
         let mut measured = measure(options, arguments)?;
         // Of a workload that makes no sense for so many participants there is nothing new.

@@ -72,7 +72,9 @@ pub fn targets(sections: &[Section]) -> Vec<Promise> {
 /// `contestant`'s rate over that of the fastest of `rivals`, in each round.
 fn ratio_to_best(section: &Section, contestant: &str, participants: u32, rivals: &[&str]) -> Option<f64> {
     let own = section.row(contestant, participants, Kind::Alike)?;
-    let rivals: Vec<&Row> = rivals.iter().filter_map(|rival| section.row(rival, participants, Kind::Alike)).collect();
+    // Who is best is known where all have been measured.
+    let rivals: Vec<&Row> =
+        rivals.iter().map(|rival| section.row(rival, participants, Kind::Alike)).collect::<Option<_>>()?;
     let best =
         |round: usize| rivals.iter().filter_map(|row| row.runs.get(round)).map(|run| run.per_second).reduce(f64::max);
     let ratios: Vec<f64> =

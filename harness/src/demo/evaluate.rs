@@ -40,6 +40,12 @@ pub fn run(recordings: &[PathBuf], options: &Demo, seed: u64) -> Result<Vec<Stri
     let parts: Vec<Trace> = recordings.iter().filter_map(|file| load(file)).collect();
     let cut = parts.iter().filter(|part| !part.whole).count();
     let count = parts.len();
+    if count == 0 {
+        output::line(
+            "\n  No worker lived for long enough to record anything: there is no trace of the job to be played.",
+        )?;
+        return Ok(Vec::new());
+    }
     let trace = merge("demo", parts).map_err(|error| Failure::Wrong(format!("the recordings: {error}")))?;
     let recorded = trace.transactions.len();
     let trace = beginning(trace, OPERATIONS_MAX);
@@ -128,8 +134,19 @@ fn dealt(trace: &Trace, participants: u32) -> Trace {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use clap::Parser;
     use pso_sim::trace::{Contention, Kind, generate};
+
+    use super::*;
+    use crate::cli::{Command, Options};
+
+    /// Whoever was to record was killed before he had: the job was right all the same.
+    #[test]
+    fn a_job_that_nobody_recorded_is_no_failure() {
+        let Command::Demo(options) = Options::parse_from(["pso", "demo"]).command else { panic!("another command") };
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(run(&[folder.path().join("killed")], &options, 1).unwrap(), Vec::<String>::new());
+    }
 
     #[test]
     fn the_beginning_has_whole_transactions_and_its_own_cells() {

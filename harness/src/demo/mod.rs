@@ -122,8 +122,11 @@ pub fn run(options: &Demo) -> Result<(), Failure> {
         removal.keep();
         output::line(format_args!("  the space is kept: pso inspect {space}"))?;
     }
-    wrong.extend(evaluate::run(&shared.recordings, options, seed)?);
-    report::judge(&plain, &shared, &verdict, &wrong, options)
+    // Whether the job was right is told whatever becomes of its evaluation.
+    let evaluated = evaluate::run(&shared.recordings, options, seed);
+    wrong.extend(evaluated.as_deref().unwrap_or_default().iter().cloned());
+    report::judge(&plain, &shared, &verdict, &wrong, options)?;
+    evaluated.map(drop)
 }
 
 fn run_manager(python: &Python, options: &Demo, names: &str, files: u64) -> Result<Manager, Failure> {
