@@ -1,7 +1,11 @@
 """What `pso bench garbage` says of a run in which nobody works. The danger: memory stays what it is, and all looks well."""
 
 import json
+import random
+import time
+from types import SimpleNamespace
 
+import pso
 import pytest
 from pso_bench import garbage
 
@@ -83,6 +87,72 @@ def test_a_ring_without_those_who_work_or_collect_is_not_waited_for(monkeypatch,
     monkeypatch.setattr(garbage, who, raises)
     with pytest.raises(RuntimeError, match="have ended by themselves"):
         RING(1000, 0.25)
+
+
+class EnoughError(Exception):
+    """Those who move money do so for ever."""
+
+
+class Rows(list):
+    """Takes some rows, and no more."""
+
+    def append(self, row):
+        super().append(row)
+        if len(self) == 3:
+            raise EnoughError
+
+
+def test_what_those_who_move_money_do_beside_it_is_little(monkeypatch):
+    """The danger: a rate that is mostly the generator's and the clocks'."""
+    drawn, asked = [], []
+
+    class Counted(random.Random):
+        def randrange(self, *arguments):
+            drawn.append(1)
+            return super().randrange(*arguments)
+
+    def clock(name):
+        return lambda: asked.append(name) or getattr(time, name)()
+
+    monkeypatch.setattr(garbage, "random", SimpleNamespace(Random=Counted))
+    clocks = {name: clock(name) for name in ("monotonic_ns", "thread_time_ns")}
+    monkeypatch.setattr(garbage, "time", SimpleNamespace(**clocks))
+    rows = Rows()
+    with pso.create(size="8M") as space:
+        space.root["accounts"] = [100] * garbage.ACCOUNTS
+        with pytest.raises(EnoughError):
+            garbage.busy(space, rows, 1)
+        assert sum(space.root["accounts"]) == 100 * garbage.ACCOUNTS
+    operations = sum(row[0] for row in rows)
+    assert operations > 2 * garbage.DRAWN and len(drawn) == 2 * garbage.DRAWN
+    for name in clocks:
+        # One more is at the beginning.
+        assert asked.count(name) - 1 <= operations // 64
+
+
+@pytest.mark.parametrize("clock", ["monotonic", "thread_time"])
+def test_no_operation_takes_longer_than_is_reported_of_the_longest(monkeypatch, clock):
+    """One in the middle of a bunch, in which others take little."""
+    slow, now = [40], getattr(time, clock)
+
+    class Accounts(list):
+        def __setitem__(self, place, balance):
+            slow[0] -= 1
+            if slow[0] == 0:
+                began = now()
+                while now() - began < 0.03:
+                    pass
+            super().__setitem__(place, balance)
+
+    monkeypatch.setattr(garbage, "ROW_NS", 5_000_000)
+    space = SimpleNamespace(root={"accounts": Accounts([100] * garbage.ACCOUNTS)}, transactional=lambda move: move)
+    rows = Rows()
+    with pytest.raises(EnoughError):
+        garbage.busy(space, rows, 1)
+    _, wall, longest, cpu, cpu_longest = rows[0]
+    assert wall >= longest >= 30_000_000
+    if clock == "thread_time":
+        assert cpu >= cpu_longest >= 30_000_000
 
 
 def test_who_waits_between_two_rows_is_slower_by_that_and_not_by_processor_time():

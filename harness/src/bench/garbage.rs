@@ -16,8 +16,10 @@ use crate::table::Table;
 struct Work {
     operations_per_s: f64,
     operations_per_cpu_s: f64,
+    /// No operation took longer: that of the longest 64 in a row, of which nobody knows more. In files from before these were timed together that of
+    /// the longest operation, and the rates are those of a loop that drew and asked the clocks in each.
     longest_cpu_ms: f64,
-    /// By the clock: with whatever else had the processor. None in files from before it was measured, as are the ring's findings.
+    /// The same by the clock: with whatever else had the processor. None in files from before it was measured, as are the ring's findings.
     #[serde(skip_serializing_if = "Option::is_none")]
     longest_wall_ms: Option<f64>,
 }
@@ -204,8 +206,8 @@ impl Numbers {
             "two who move money",
             "1/s",
             "1/s of processor time",
-            "longest, ms of it",
-            "longest, ms by the clock",
+            "none longer than, ms of it",
+            "none longer than, ms by the clock",
         ]);
         for (name, work) in [("before", ring.before), ("while the ring is collected", ring.meanwhile)] {
             table.row([
