@@ -10,6 +10,7 @@ use pso_engine::error::Stop;
 use pso_engine::platform::{Memory, Ordering::Relaxed, System};
 use pso_engine::space::Space;
 use pso_engine::transaction::{Participant, Sleeper};
+use pso_engine::word::AttemptId;
 use pso_model::heap::Heap;
 use pso_model::interpose::Interposed;
 use pso_model::scenario::Bank;
@@ -195,6 +196,29 @@ fn sleeps_in_a_lull(spin_ns: u64) -> u64 {
 }
 
 struct Counting(Arc<Mutex<u64>>);
+
+/// An asker was killed in its lull, and its name stands there still. The danger: a signal, or the end of the time, in a sleep that keeps it, and what cannot
+/// be taken back is not committed.
+#[test]
+fn who_is_irrevocable_does_not_sleep_for_a_lull() {
+    let (heap, space) = space_of(4 * MIB);
+    heap.set_spin(0);
+    let asker = another(&heap, &space).participant().unwrap();
+    let mut founder = space.participant().unwrap();
+    let bank = Bank::found(&mut founder, ACCOUNTS).unwrap();
+    founder.set_sleeper(Box::new(Interrupted));
+    heap.store(space.arena().layout().lull(), AttemptId { participant: asker.id(), seq: 7 }.pack(), Relaxed);
+    founder.run_irrevocable(None, |tx| bank.transfer_in(tx, 0, 1, 5)).unwrap();
+    assert_eq!(heap.load(space.arena().layout().lull(), Relaxed), 0, "nobody is put off again");
+}
+
+struct Interrupted;
+
+impl Sleeper for Interrupted {
+    fn sleep(&mut self, _sleep: &mut dyn FnMut()) -> bool {
+        false
+    }
+}
 
 impl Sleeper for Counting {
     fn sleep(&mut self, sleep: &mut dyn FnMut()) -> bool {
