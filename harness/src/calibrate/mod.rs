@@ -16,19 +16,15 @@ use pso_sim::machine::{Distances, Fact, Figure, Profile, Samples, Topology};
 
 use crate::cli::Calibrate;
 use crate::failure::Failure;
-use crate::output;
 use crate::table::Table;
+use crate::{machine, output};
 
 /// The subcommand.
 pub fn run(options: &Calibrate) -> Result<(), Failure> {
     let profile = measure()?;
     let file = &options.out;
-    let what = format!("writing {}", file.display());
-    let text = profile.to_text().map_err(|error| Failure::Wrong(format!("{what}: {error}")))?;
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).map_err(Failure::system(format!("making {}", folder.display())))?;
-    }
-    std::fs::write(file, text).map_err(Failure::system(what))?;
+    let text = profile.to_text().map_err(|error| Failure::Wrong(format!("writing {}: {error}", file.display())))?;
+    machine::write_whole(file, &text)?;
     print(&profile)?;
     output::line(format_args!("  written to {}", file.display()))
 }
