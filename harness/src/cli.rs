@@ -7,7 +7,7 @@ mod plot;
 mod simulator;
 mod trace;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use pso_engine::contention::PolicyId;
@@ -115,6 +115,41 @@ pub struct Demo {
     /// Machine profile of the simulation: its name, a file, or `local`, which is measured first.
     #[arg(long, default_value = "local")]
     pub profile: String,
+}
+
+impl Command {
+    /// The file that its numbers go to.
+    pub fn results(&self) -> Option<&Path> {
+        match self {
+            Self::Bench(bench) => bench.what.results(),
+            Self::Replay(options) => options.out.as_deref(),
+            Self::Sim(options) => options.out.as_deref(),
+            Self::Policies(options) => Some(&options.out),
+            Self::Calibrate(options) => Some(&options.out),
+            Self::Validate(options) => options.out.as_deref(),
+            Self::Torture(options) => options.out.as_deref(),
+            Self::Sweep(options) => Some(&options.out),
+            Self::Check(options) => options.out.as_deref(),
+            Self::Verify(options) => Some(&options.out),
+            Self::Demo(_) | Self::Trace(_) | Self::Plot(_) | Self::Fsck(_) | Self::Inspect(_) | Self::Top(_) => None,
+            Self::List(_) | Self::TortureWorker(_) | Self::BankWorker(_) | Self::KillVictim(_) => None,
+            Self::ReplayWorker(_) => None,
+        }
+    }
+}
+
+impl BenchKind {
+    fn results(&self) -> Option<&Path> {
+        let file = match self {
+            Self::Bank(options) => &options.out,
+            Self::Micro(options) => &options.out,
+            Self::Native(options) => &options.out,
+            Self::Wake(options) => &options.out,
+            Self::Garbage(options) => &options.out,
+            Self::Kill(options) => &options.out,
+        };
+        file.as_deref()
+    }
 }
 
 #[derive(Args)]

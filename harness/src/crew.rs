@@ -78,6 +78,15 @@ impl Crew {
         self.watch("the start", |_| try_open(tx, stage, count))
     }
 
+    /// Whether all go on, or have ended well: for whoever waits for one of them in a manner of his own.
+    ///
+    /// # Errors
+    /// A worker that failed or was killed, Ctrl-C.
+    pub fn check(&mut self) -> Result<(), Failure> {
+        interrupt::check()?;
+        self.look()
+    }
+
     /// Waits until all have ended well; what each did.
     ///
     /// # Errors
@@ -97,8 +106,7 @@ impl Crew {
     fn watch(&mut self, what: &str, mut done: impl FnMut(&Self) -> Result<bool, Failure>) -> Result<(), Failure> {
         // Bounded by the deadline.
         loop {
-            interrupt::check()?;
-            self.look()?;
+            self.check()?;
             if done(self)? {
                 return Ok(());
             }

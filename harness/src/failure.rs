@@ -81,6 +81,13 @@ impl Failure {
         let what = what.into();
         move |error| Self::System { what, error }
     }
+    /// Names what it happened to. An interruption happens to all.
+    pub fn of(self, what: impl std::fmt::Display) -> Self {
+        match self {
+            Self::Interrupted => self,
+            failure => Self::Wrong(format!("{what}: {failure}")),
+        }
+    }
     /// For `map_err`: names the space.
     pub fn space<E: std::fmt::Display>(place: impl std::fmt::Display) -> impl FnOnce(E) -> Self {
         move |error| Self::Space { place: place.to_string(), reason: error.to_string() }

@@ -108,6 +108,7 @@ fn run(command: Command) -> Result<(), Failure> {
     if looks_for_signals(&command) {
         interrupt::install()?;
     }
+    command.results().map_or(Ok(()), machine::can_write)?;
     match command {
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => bench::run(&options),

@@ -1,5 +1,6 @@
 //! What stands beside each number: command, commit, machine class, time. No names of machines.
 
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -9,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::output;
 
 /// Where numbers come from.
 #[derive(Clone, Serialize, Deserialize)]
@@ -80,12 +82,49 @@ pub fn write_results_of(provenance: Provenance, file: &Path, numbers: &impl Seri
     write_whole(file, &text)
 }
 
+/// Asks whether `file` can be written, before what takes long is measured for it. Its folder is made.
+///
+/// # Errors
+/// It cannot.
+pub fn can_write(file: &Path) -> Result<(), Failure> {
+    let what = || format!("writing {}, before anything is measured", file.display());
+    let folder = folder_of(file)?;
+    let is_possible = match std::fs::symlink_metadata(file) {
+        Ok(there) if !there.is_file() => OpenOptions::new().append(true).open(file).map(drop),
+        _ => tempfile::tempfile_in(folder).map(drop),
+    };
+    is_possible.map_err(Failure::system(what()))
+}
+
+/// What `failure` has ended: `numbers` of what was measured before go beside `file`, and the failure comes back.
+pub fn rescue(file: Option<&Path>, numbers: &impl Serialize, failure: Failure) -> Failure {
+    rescue_of(Provenance::here(), file, numbers, failure)
+}
+
+/// The same, with a provenance of its own.
+pub fn rescue_of(provenance: Provenance, file: Option<&Path>, numbers: &impl Serialize, failure: Failure) -> Failure {
+    let Some(file) = file else { return failure };
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".unfinished");
+    let beside = Path::new(&beside);
+    match write_results_of(provenance, beside, numbers) {
+        Ok(()) => output::aside(format_args!("pso: what was measured before is in {}", beside.display())),
+        Err(lost) => output::aside(format_args!("pso: what was measured before is lost: {lost}")),
+    }
+    failure
+}
+
+/// That of `file`, which is made if it does not exist.
+fn folder_of(file: &Path) -> Result<&Path, Failure> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(Failure::system(format!("making {}", folder.display())))?;
+    Ok(folder)
+}
+
 /// Writes `text` to `file`, whose folder is made. Whoever is killed meanwhile, or finds no room, leaves what was there before: results of hours.
 pub fn write_whole(file: &Path, text: &str) -> Result<(), Failure> {
     let what = || format!("writing {}", file.display());
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder).map_err(Failure::system(format!("making {}", folder.display())))?;
-    }
+    folder_of(file)?;
     // Another file in its place is none for a device, a link or a folder: that stays what it is.
     if std::fs::symlink_metadata(file).is_ok_and(|there| !there.is_file()) {
         return std::fs::write(file, text).map_err(Failure::system(what()));
@@ -194,6 +233,36 @@ mod tests {
         assert!(write_whole(folder.path(), "fourth").is_err());
         write_whole(Path::new("/dev/null"), "fifth").unwrap();
         assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 3, "nothing is left beside it");
+    }
+
+    /// The danger: minutes are measured for a file that cannot be written, or a test of that destroys what is there.
+    #[test]
+    fn whether_a_file_can_be_written_is_known_before_and_leaves_it_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("new/file.json");
+        can_write(&file).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 0);
+        write_whole(&file, "first").unwrap();
+        can_write(&file).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "first");
+        can_write(Path::new("/dev/null")).unwrap();
+        for never in [folder.path(), &file.join("below"), Path::new("/proc/pso/file.json")] {
+            assert!(can_write(never).is_err(), "{}", never.display());
+        }
+    }
+
+    /// The danger: the last of many runs fails, and takes with it what the others measured, or what the file held.
+    #[test]
+    fn what_was_measured_before_a_failure_is_beside_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("numbers.json");
+        write_whole(&file, "whole").unwrap();
+        let failure = rescue(Some(&file), &[1.5, 2.5], Failure::Interrupted);
+        assert!(matches!(failure, Failure::Interrupted));
+        let beside = folder.path().join("numbers.json.unfinished");
+        assert_eq!(read_results::<Vec<f64>>(&beside).unwrap(), Some(vec![1.5, 2.5]));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "whole");
+        assert!(matches!(rescue(None, &0, Failure::Interrupted), Failure::Interrupted));
     }
 
     #[test]

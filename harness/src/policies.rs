@@ -36,16 +36,10 @@ pub fn run(options: &cli::Policies) -> Result<(), Failure> {
     ))?;
     let bar = ProgressBar::new(runs as u64);
     let mut measurements = Vec::new();
-    for kind in &options.traces {
-        for cores in &options.cores {
-            for policy in &options.policies {
-                measurements.push(measure(options, &profile, *kind, *cores, *policy)?);
-                bar.inc(1);
-            }
-        }
-    }
+    let measured = measure_all(options, &profile, &bar, &mut measurements);
     bar.finish_and_clear();
     let numbers = Numbers { seed: options.seed, profile: &profile.name, measurements: &measurements };
+    measured.map_err(|failure| machine::rescue(Some(&options.out), &numbers, failure))?;
     machine::write_results(&options.out, &numbers)?;
     let introduction = [String::from(
         "Every run is simulated: the engine itself on a simulated machine, the same trace under each contention policy.",
@@ -57,6 +51,23 @@ pub fn run(options: &cli::Policies) -> Result<(), Failure> {
         &introduction,
     )?;
     fault::none_in("policies", &measurements)
+}
+
+fn measure_all(
+    options: &cli::Policies,
+    profile: &Profile,
+    bar: &ProgressBar,
+    measurements: &mut Vec<Measurement>,
+) -> Result<(), Failure> {
+    for kind in &options.traces {
+        for cores in &options.cores {
+            for policy in &options.policies {
+                measurements.push(measure(options, profile, *kind, *cores, *policy)?);
+                bar.inc(1);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// On so many cores.
@@ -74,7 +85,8 @@ fn measure(
     let mut trace =
         generate(kind, options.contention, participants(options, cores), options.transactions, options.seed);
     trace.header.name = format!("{}-{}", kind.name(), options.contention.name());
-    let setup = Setup { policy, budget: options.budget, ..simulator::setup(profile.clone(), cores, options.seed) };
+    let setup = simulator::setup(profile.clone(), cores, options.seed, &trace)?;
+    let setup = Setup { policy, budget: options.budget, ..setup };
     let played = simulate(&trace, setup, Pacing::AS_WRITTEN);
     let played = played.map_err(|error| Failure::Wrong(format!("{} under {policy}: {error}", trace.header.name)))?;
     Ok(Measurement { manner: simulator::manner(cli::Pace::AsWritten), ..played.measurement })

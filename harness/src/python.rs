@@ -3,7 +3,7 @@
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -111,10 +111,14 @@ fn judged<T: DeserializeOwned>(who: &str, output: &Output) -> Result<(T, Result<
 }
 
 /// Runs a command to its end, in a process group of its own. Once `is_unwanted` the group is interrupted, as Ctrl-C would, and killed if it
-/// goes on for longer than `grace`. Whoever outlives the command is killed: the pipes would stay open for as long as he lives.
+/// goes on for longer than `grace`. Whoever outlives the command is killed: the pipes would stay open for as long as he lives. So it goes for all of
+/// them if we are killed.
 fn output_unless(mut command: Command, is_unwanted: impl Fn() -> bool + Send, grace: Duration) -> io::Result<Output> {
     let child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let group = Pid::from_child(&child);
+    let guardian = Guardian::of(group, grace).inspect_err(|_| {
+        let _ = kill_process_group(group, Signal::KILL);
+    })?;
     let (running, over) = mpsc::channel::<()>();
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -135,8 +139,38 @@ fn output_unless(mut command: Command, is_unwanted: impl Fn() -> bool + Send, gr
         });
         let output = child.wait_with_output();
         drop(running);
+        drop(guardian);
         output
     })
+}
+
+/// A process of a group that interrupts the group once we are gone, and kills it if it goes on. It ends the group with its own end.
+struct Guardian {
+    shell: Child,
+    group: Pid,
+}
+
+impl Guardian {
+    fn of(group: Pid, grace: Duration) -> io::Result<Self> {
+        // Its standard input is a pipe that nobody writes to: it ends with us, however we end.
+        let script = format!("trap '' INT; read -r nothing; kill -INT 0; sleep {}; kill -KILL 0", grace.as_secs_f64());
+        let shell = Command::new("sh")
+            .args(["-c", &script])
+            .process_group(group.as_raw_nonzero().get())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        Ok(Self { shell, group })
+    }
+}
+
+impl Drop for Guardian {
+    fn drop(&mut self) {
+        // The group is still this one, for the shell is in it until somebody waits for it.
+        let _ = kill_process_group(self.group, Signal::KILL);
+        let _ = self.shell.wait();
+    }
 }
 
 /// Whether a child has ended, which somebody else is to wait for.
@@ -175,6 +209,7 @@ fn default_interpreter() -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
     use std::os::unix::process::ExitStatusExt;
 
     #[test]
@@ -225,6 +260,24 @@ mod tests {
         let script = "(while :; do sleep 0.01; done) & sh -c 'kill -STOP $$; sleep 1000' & echo out; exit 5";
         let output = ends(script, Duration::ZERO);
         assert_eq!((output.stdout.as_slice(), output.status.code()), (b"out\n".as_slice(), Some(5)));
+    }
+
+    /// The danger: `pso bench` is killed, and what it has started measures on for minutes, for nobody.
+    #[test]
+    fn a_run_of_one_who_is_killed_ends() {
+        let ended = |script: &str, grace: u64| {
+            let mut command = Command::new("sh");
+            let mut child = command.args(["-c", script]).process_group(0).stdout(Stdio::piped()).spawn().unwrap();
+            let mut guardian = Guardian::of(Pid::from_child(&child), Duration::from_millis(grace)).unwrap();
+            let mut started = [0; 2];
+            child.stdout.as_mut().unwrap().read_exact(&mut started).unwrap();
+            // As the kernel does when it closes what the dead had open.
+            drop(guardian.shell.stdin.take());
+            let status = child.wait().unwrap();
+            (status.code(), status.signal())
+        };
+        assert_eq!(ended("trap 'exit 4' INT; echo 1; while :; do sleep 0.01; done", 60_000), (Some(4), None));
+        assert_eq!(ended("trap '' INT; echo 1; while :; do sleep 0.01; done", 100), (None, Some(9)));
     }
 
     /// Whoever is left would hold the pipes, and this would not end.

@@ -7,7 +7,7 @@ use pso_sim::fault::{Fault, FaultKind};
 use pso_sim::machine::Profile;
 use pso_sim::measure::{Manner, Measurement, Verdict};
 use pso_sim::system::scheduler;
-use pso_sim::trace::generate;
+use pso_sim::trace::{Trace, generate};
 use pso_sim::{Played, Report, Setup, simulate};
 use serde::Serialize;
 
@@ -15,9 +15,6 @@ use crate::cli::{Pace, SchedulerName, Simulate};
 use crate::failure::Failure;
 use crate::table::{Table, duration, thousands};
 use crate::{calibrate, fault, machine, output, replay, trace};
-
-/// Memory of the simulated space; taken only as it is touched.
-const SPACE_BYTES: u64 = 256 << 20;
 
 /// A participant that is slower than that would leave the range of the simulated clock.
 const SLOWEST: u64 = 1_000_000;
@@ -84,7 +81,7 @@ fn play(options: &Simulate) -> Result<Played, Failure> {
         budget: options.budget,
         patience_ns: options.patience_ms.saturating_mul(1_000_000),
         policy: options.policy,
-        ..setup(profile, options.cores, options.seed)
+        ..setup(profile, options.cores, options.seed, &trace)?
     };
     let played = simulate(&trace, setup, replay::pacing(options.pace));
     let Played { measurement, report } = played.map_err(|error| Failure::Wrong(format!("sim: {error}")))?;
@@ -106,16 +103,22 @@ fn words_of_faults(options: &Simulate) -> Vec<String> {
     [of("kill", &options.kill), of("stop", &options.stop), of("slow", &options.slow)].concat()
 }
 
-/// `cores` of the machine of `profile`, with room for any trace.
-pub fn setup(profile: Profile, cores: u32, seed: u64) -> Setup {
-    let setup = Setup::new(profile, cores as usize, seed);
-    Setup { geometry: Geometry::for_bytes(SPACE_BYTES).unwrap_or(setup.geometry), ..setup }
+/// `cores` of the machine of `profile`, and a space as large as that of real players of `trace`. Its memory is taken only as it is touched.
+pub fn setup(profile: Profile, cores: u32, seed: u64, trace: &Trace) -> Result<Setup, Failure> {
+    let bytes = replay::space_bytes(trace);
+    let geometry = Geometry::for_bytes(bytes).ok_or_else(|| {
+        Failure::Refused(format!(
+            "{}: with all that it allocates it wants a space of {bytes} bytes, and there is none that large",
+            trace.header.name
+        ))
+    })?;
+    Ok(Setup { geometry, ..Setup::new(profile, cores as usize, seed) })
 }
 
 /// Refuses more participants than such a space has room for, before anything is measured: whoever judges them is one more. Process slots there
 /// are as many as it takes.
 pub fn has_room(who: &str, participants: u32, instead: &str) -> Result<(), Failure> {
-    let most = Geometry::for_bytes(SPACE_BYTES).map_or(0, |geometry| geometry.participants - 1);
+    let most = Geometry::for_bytes(replay::SPACE_BYTES).map_or(0, |geometry| geometry.participants - 1);
     if u64::from(participants) <= most {
         return Ok(());
     }
@@ -212,6 +215,19 @@ fn print(measurement: &Measurement, report: &Report) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pso_sim::trace::{Contention, Kind, Operation};
+
+    /// The danger: a sound trace is called wrong, for its space was full.
+    #[test]
+    fn the_space_has_room_for_all_that_the_trace_allocates() {
+        let allocating = |words| {
+            let mut trace = generate(Kind::Counter, Contention::High, 2, 40, 1);
+            trace.transactions.iter_mut().for_each(|line| line.operations.push(Operation::Allocate { words }));
+            setup(Profile::built_in("chiplet").unwrap(), 2, 1, &trace).map(|setup| setup.geometry.space_words)
+        };
+        assert!(allocating(1 << 20).unwrap() > 40 << 20);
+        assert!(matches!(allocating(1 << 40), Err(Failure::Refused(_))));
+    }
 
     #[test]
     fn faults_are_numbers_with_colons() {

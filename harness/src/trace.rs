@@ -3,17 +3,14 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use pso_sim::trace::{self, Contention, Kind, Operation, Trace};
+use pso_sim::trace::{self, Contention, Kind, MEMORY_BYTES, MEMORY_BYTES_MAX, Operation, Trace};
 
 use crate::cli::{TraceGenerate, TraceKind, TraceMerge, TraceOptions};
 use crate::failure::Failure;
 use crate::output;
 use crate::table::{Table, duration, thousands};
 
-/// What generated traces may take, with what is made of one: its text, or what plays it.
-const MOST_BYTES: u64 = 8 << 30;
-/// What a transaction takes and each of its operations, allocations included.
-const IN_TRACE: [u64; 2] = [64, 24];
+/// What is made of a transaction and of each of its operations: text, or what plays it.
 const MADE_OF_IT: [u64; 2] = [64, 40];
 
 /// The subcommand.
@@ -50,12 +47,14 @@ pub fn dealt(file: &Path, participants: Option<u32>) -> Result<Trace, Failure> {
     Ok(trace.folded(participants.max(1)))
 }
 
-/// Refuses what would take too much memory, of which `at_once` are kept, before anything is made.
+/// Refuses what would take too much memory, of which `at_once` are kept, before anything is made. Each real player keeps one of his own.
 pub fn affordable(kind: Kind, contention: Contention, transactions: u64, at_once: usize) -> Result<(), Failure> {
     let operations = kind.operations(contention, transactions);
-    let bytes = |[transaction, operation]: [u64; 2]| transaction * transactions + operation * operations;
-    let all = bytes(IN_TRACE) * at_once as u64 + bytes(MADE_OF_IT);
-    if all <= MOST_BYTES {
+    let bytes = |[transaction, operation]: [u64; 2]| {
+        transaction.saturating_mul(transactions).saturating_add(operation.saturating_mul(operations))
+    };
+    let all = bytes(MEMORY_BYTES).saturating_mul(at_once as u64).saturating_add(bytes(MADE_OF_IT));
+    if all <= MEMORY_BYTES_MAX {
         return Ok(());
     }
     let traces = if at_once == 1 { String::new() } else { format!(", in {at_once} traces at once,") };
@@ -65,7 +64,7 @@ pub fn affordable(kind: Kind, contention: Contention, transactions: u64, at_once
         kind.name(),
         contention.name(),
         all.div_ceil(1 << 30),
-        MOST_BYTES >> 30
+        MEMORY_BYTES_MAX >> 30
     )))
 }
 
@@ -116,7 +115,8 @@ fn summary(trace: &Trace) -> Table {
         read_only += u64::from(!writes);
     }
     let last_ns = trace.transactions.iter().map(|line| line.arrival_ns).max().unwrap_or(0);
-    let think_ns = trace.transactions.iter().map(|line| line.think_ns).sum::<u64>();
+    let think_ns = trace.transactions.iter().map(|line| u128::from(line.think_ns)).sum::<u128>();
+    let mean_ns = think_ns / (trace.transactions.len() as u128).max(1);
     let mut table = Table::new(["trace", &trace.header.name]);
     table.row(["from", &trace.header.from]);
     let mut number = |what: &str, number: u64| table.row([what.to_owned(), thousands(number)]);
@@ -130,6 +130,6 @@ fn summary(trace: &Trace) -> Table {
     }
     number("most cells of a transaction", largest);
     table.row(["last arrival".to_owned(), duration(last_ns)]);
-    table.row(["think time, mean".to_owned(), duration(think_ns / (trace.transactions.len() as u64).max(1))]);
+    table.row(["think time, mean".to_owned(), duration(mean_ns as u64)]);
     table
 }

@@ -76,6 +76,8 @@ pub fn run(options: &Verify) -> Result<(), Failure> {
     if numbers.parts.iter().any(|part| part.kind == Kind::Cargo || part.name == MODELS) {
         has_nextest()?;
     }
+    // Nothing has run: whoever interrupts the first part is not to find what an earlier run came to.
+    machine::write_results(&options.out, &numbers)?;
     for at in 0..numbers.parts.len() {
         interrupt::check()?;
         let part = &mut numbers.parts[at];

@@ -60,6 +60,7 @@ fn a_part_that_is_interrupted_has_not_run() {
 fn a_signal_to_the_command_alone_ends_the_part_that_is_under_way() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("verify.json");
+    std::fs::write(&out, r#"{"numbers": {"holds": true}}"#).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_pso"));
     command
         .args(["verify", "--without-models", "--kills", "1000000", "--stops", "0", "--seed", "5", "--out"])
@@ -74,7 +75,10 @@ fn a_signal_to_the_command_alone_ends_the_part_that_is_under_way() {
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && said.ends_with("pso: interrupted\n"), "{output:?}");
-    assert!(!out.exists(), "no part has come to its end");
+    let results: Value = serde_json::from_str(&std::fs::read_to_string(&out).unwrap()).unwrap();
+    assert_eq!(results["numbers"]["holds"], false, "what an earlier run found does not stand for this one");
+    let parts = results["numbers"]["parts"].as_array().unwrap();
+    assert!(!parts.is_empty() && parts.iter().all(|part| part["verdict"] == "not_run"), "{parts:?}");
 }
 
 /// A folder with a `cargo` that has played one scene of the model, which nobody expects, and says nothing.

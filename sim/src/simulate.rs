@@ -1,6 +1,7 @@
 //! A trace on the simulated machine: the stage is built, the players play, the end is judged.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use pso_engine::error::Stop;
@@ -8,15 +9,18 @@ use pso_engine::fsck::fsck;
 use pso_engine::platform::System;
 use pso_engine::space::{JoinError, Space};
 
+use crate::fault::FaultKind;
 use crate::measure::{Measurement, Verdict, World};
 use crate::player::{Pacing, Part, Run, Script, measurement, verify};
 use crate::simulated::Pass;
 use crate::simulation::{Report, Setup, Simulation};
 use crate::stage::Stage;
-use crate::trace::Trace;
+use crate::trace::{Operation, Trace, Transaction};
 
 /// Players start so long after the stage stands.
 const START_DELAY_NS: u64 = 100_000;
+/// What a trace may last by itself: a quarter of what the simulated clock counts, 53 days.
+const LASTS_NS_MAX: u128 = (u64::MAX / 4000) as u128;
 
 /// A trace that was played.
 #[derive(Clone, Debug)]
@@ -40,11 +44,28 @@ pub enum SimulateError {
     /// Its cells are not counted from 0.
     #[error("the trace is not dense")]
     NotDense,
+    /// Longer than the simulated clock counts.
+    #[error(
+        "the trace lasts {ns} ns (arrivals, think times and computations), and {LASTS_NS_MAX} is the most that is simulated"
+    )]
+    TooLong {
+        /// How long it lasts at least, where computations share a core.
+        ns: u128,
+    },
 }
 
 /// Plays the dense `trace`, one process for each participant, and one that judges: the space gets process slots for all of them, but no more
-/// participants than `setup` gives it. Processes join before the run, so that it measures transactions only.
+/// participants than `setup` gives it. Processes join before the run, so that it measures transactions only. Nobody is impatient of a transaction
+/// that computes.
+///
+/// # Errors
+/// [`SimulateError`]: the space has no room for it, or it is no trace that can be played.
 pub fn simulate(trace: &Trace, setup: Setup, pacing: Pacing) -> Result<Played, SimulateError> {
+    let ns = lasts_ns(trace, &setup, pacing);
+    if ns > LASTS_NS_MAX {
+        return Err(SimulateError::TooLong { ns });
+    }
+    let setup = Setup { patience_ns: patience_ns(trace, &setup), ..setup };
     let (machine, policy) = (setup.profile.name.clone(), setup.policy.name());
     let (cores, seed) = (setup.cores as u32, setup.seed);
     let mut simulation = Simulation::new(setup.with_slots_for(trace.participants()));
@@ -81,6 +102,43 @@ pub fn simulate(trace: &Trace, setup: Setup, pacing: Pacing) -> Result<Played, S
     Ok(Played { measurement: measurement(trace, run, &parts, verdict), report })
 }
 
+/// What one transaction computes.
+fn computes_ns(line: &Transaction) -> u128 {
+    let computed = line.operations.iter().map(|operation| match operation {
+        Operation::Compute { ns } => u128::from(*ns),
+        _ => 0,
+    });
+    computed.sum()
+}
+
+/// How many times as long everything takes for the slowest.
+fn slowness(setup: &Setup) -> u128 {
+    let slow =
+        setup.faults.iter().map(|fault| if let FaultKind::Slow(times) = fault.kind { u128::from(times) } else { 1 });
+    slow.max().unwrap_or(1)
+}
+
+/// How long the times of `trace` last that `pacing` keeps: whoever thinks has a time of his own, whoever computes may share his core with all.
+fn lasts_ns(trace: &Trace, setup: &Setup, pacing: Pacing) -> u128 {
+    let (mut thought, mut computed, mut arrives) = (HashMap::new(), 0, 0);
+    for line in &trace.transactions {
+        *thought.entry(line.participant).or_insert(0) += u128::from(line.think_ns);
+        arrives = arrives.max(u128::from(line.arrival_ns));
+        computed += computes_ns(line) * slowness(setup);
+    }
+    let thought = thought.into_values().max().unwrap_or(0);
+    computed + if pacing.think { thought } else { 0 } + if pacing.arrivals { arrives } else { 0 }
+}
+
+/// The patience of `setup`, and what a transaction may compute meanwhile: twice, for an attempt may be lost at its end, and with as many others on its
+/// core as there are.
+fn patience_ns(trace: &Trace, setup: &Setup) -> u64 {
+    let longest = trace.transactions.iter().map(computes_ns).max().unwrap_or(0);
+    let sharing = u128::from(trace.participants()).div_ceil(setup.cores.max(1) as u128).max(1);
+    let computing = longest.saturating_mul(2 * sharing * slowness(setup));
+    setup.patience_ns.saturating_add(u64::try_from(computing).unwrap_or(u64::MAX))
+}
+
 /// What is wrong with the data counts more than how the run ended.
 fn judged(ended: Verdict, data: Verdict, damage: impl FnOnce() -> Option<String>) -> Verdict {
     match (ended, data) {
@@ -97,6 +155,7 @@ fn judged(ended: Verdict, data: Verdict, damage: impl FnOnce() -> Option<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Fault;
     use crate::machine::Profile;
     use crate::trace::{Contention, Kind, generate};
     use pso_engine::arena::Geometry;
@@ -117,6 +176,42 @@ mod tests {
             assert_eq!(played(participants), Ok(Verdict::Ok), "{participants}");
         }
         assert!(matches!(played(64), Err(SimulateError::Join(_))), "{:?}", played(64));
+    }
+
+    fn of_one(operations: Vec<Operation>, (arrival_ns, think_ns): (u64, u64)) -> Trace {
+        let mut trace = generate(Kind::Counter, Contention::High, 2, 10, 1);
+        let line = &mut trace.transactions[4];
+        (line.arrival_ns, line.think_ns) = (arrival_ns, think_ns);
+        line.operations.extend(operations);
+        trace
+    }
+
+    /// The danger: it is called livelocked, though nothing but the transaction itself keeps anybody.
+    #[test]
+    fn a_transaction_may_compute_for_longer_than_the_patience() {
+        let computes = || vec![Operation::Compute { ns: 3_000_000_000 }; 2];
+        let slow = Fault { thread: 0, step: 1, kind: FaultKind::Slow(3) };
+        for (cores, faults) in [(2, Vec::new()), (1, Vec::new()), (2, vec![slow])] {
+            let setup = Setup { cores, faults, ..small() };
+            let played = simulate(&of_one(computes(), (0, 0)), setup, Pacing::AS_WRITTEN).unwrap();
+            assert_eq!(played.measurement.verdict, Verdict::Ok, "{cores} cores");
+        }
+    }
+
+    /// The danger: a time that the clock does not count is never, and a sound trace is stuck.
+    #[test]
+    fn a_trace_that_outlasts_the_clock_is_refused() {
+        let is_refused = |operations, times, pacing| {
+            matches!(simulate(&of_one(operations, times), small(), pacing), Err(SimulateError::TooLong { .. }))
+        };
+        let most = u64::MAX / 1000;
+        assert!(is_refused(Vec::new(), (most, 0), Pacing::AS_WRITTEN));
+        assert!(is_refused(Vec::new(), (0, most), Pacing::AS_WRITTEN));
+        assert!(!is_refused(Vec::new(), (most, most), Pacing::FLAT_OUT));
+        assert!(is_refused(vec![Operation::Compute { ns: most }], (0, 0), Pacing::FLAT_OUT));
+        assert!(is_refused(vec![Operation::Compute { ns: u64::MAX }; 9], (u64::MAX, u64::MAX), Pacing::AS_WRITTEN));
+        let played = simulate(&of_one(Vec::new(), (most / 5, 0)), small(), Pacing::AS_WRITTEN).unwrap();
+        assert_eq!(played.measurement.verdict, Verdict::Ok);
     }
 
     /// The danger: every recorded run is another one, for a table that nobody needed.

@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use pso_harness::failure::Failure;
 use pso_harness::machine::{Provenance, read_results, write_results_of};
-use pso_harness::{interrupt, promise};
+use pso_harness::{interrupt, machine, promise};
 
 use figures::{Numbers, Row};
 use heap::boost::{self, Boost};
@@ -153,11 +153,16 @@ fn main() -> ExitCode {
 fn bench(options: &Options, arguments: &[String]) -> Result<(), Failure> {
     let words = arguments.iter().filter(|argument| *argument != "--bench").cloned().collect::<Vec<_>>().join(" ");
     let provenance = Provenance::of(format!("cargo bench -p pso-harness --bench memory -- {words}"));
+    options.out.as_deref().map_or(Ok(()), machine::can_write)?;
     refuse(options)?;
-    let numbers = measure(options)?;
+    let (numbers, measured) = measure(options)?;
+    if let Err(failure) = measured {
+        return Err(machine::rescue_of(provenance, options.out.as_deref(), &numbers, failure));
+    }
+    options.out.as_ref().map_or(Ok(()), |file| write_results_of(provenance, file, &numbers))?;
     println!("\n{}\n{}", figures::table(&numbers.rows), promise::table(&numbers.promises));
     numbers.not_run.iter().for_each(|line| println!("  NOT RUN: {line}"));
-    options.out.as_ref().map_or(Ok(()), |file| write_results_of(provenance, file, &numbers))
+    Ok(())
 }
 
 /// What measures nothing, and what would put fewer workloads in the place of more: a file has one provenance for all of it.
@@ -182,7 +187,8 @@ fn is_chosen(options: &Options, name: &str) -> bool {
     options.workload.is_empty() || options.workload.iter().any(|chosen| name.contains(chosen.as_str()))
 }
 
-fn measure(options: &Options) -> Result<Numbers, Failure> {
+/// The numbers, and whether all could be measured.
+fn measure(options: &Options) -> Result<(Numbers, Result<(), Failure>), Failure> {
     let runs: Vec<_> = RUNS.into_iter().filter(|(workload, _, _)| is_chosen(options, workload)).collect();
     let mut not_run = Vec::new();
     let boost = match boost::compile()? {
@@ -197,22 +203,22 @@ fn measure(options: &Options) -> Result<Numbers, Failure> {
     let mut bench = Bench { seconds: options.seconds, seed: options.seed, boost };
     let mut rows: Vec<Row> = runs.iter().map(|(workload, contestant, _)| Row::new(workload, contestant)).collect();
     let bar = bar(runs.len() as u64 * u64::from(options.rounds));
-    for round in 0..options.rounds {
-        bench.seed = options.seed + u64::from(round);
-        for ((workload, contestant, runner), row) in runs.iter().zip(&mut rows) {
+    let measured = (0..options.rounds).try_for_each(|round| {
+        bench.seed = options.seed.wrapping_add(round.into());
+        runs.iter().zip(&mut rows).try_for_each(|((workload, contestant, runner), row)| {
             interrupt::check()?;
             bar.set_message(format!("{workload}: {contestant}"));
             let ran = runner(&bench);
-            let ns = ran.map_err(|failure| Failure::Wrong(format!("{contestant}, {workload}: {failure}")))?;
-            row.ns.extend(ns);
+            row.ns.extend(ran.map_err(|failure| failure.of(format_args!("{contestant}, {workload}")))?);
             bar.inc(1);
-        }
-    }
+            Ok(())
+        })
+    });
     bar.finish_and_clear();
     rows.retain(|row| !row.ns.is_empty());
     let promises = targets::promises(&rows);
     let (seconds, rounds, seed) = (options.seconds, options.rounds, options.seed);
-    Ok(Numbers { seconds, rounds, seed, rows, promises, not_run })
+    Ok((Numbers { seconds, rounds, seed, rows, promises, not_run }, measured))
 }
 
 fn bar(length: u64) -> ProgressBar {

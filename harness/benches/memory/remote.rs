@@ -20,7 +20,7 @@ use pso_engine::platform::native::{Native, Place};
 use pso_engine::word::{BLOCK_HEADER_WORDS, BlockKind, WordAddress};
 use pso_harness::crew::{self, Crew, Parent, space_in};
 use pso_harness::failure::Failure;
-use pso_harness::place;
+use pso_harness::{interrupt, place};
 
 use crate::Bench;
 use crate::heap::Heap;
@@ -46,6 +46,8 @@ const ATTENDED: u64 = 1;
 const ENDED: u64 = 2;
 /// Looks without a yield.
 const SPINS: u32 = 256;
+/// Yields without a look whether the other side lives.
+const YIELDS: u32 = 64;
 /// For the other side, between two steps of its; and beyond the time of a run, for its process to start and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -83,16 +85,20 @@ impl Ring for [AtomicU64] {
     }
 }
 
+/// Waits, and asks now and then `lives` whether there is still somebody to wait for.
 #[inline(always)]
-fn wait_for(mut done: impl FnMut() -> bool) -> Result<(), Failure> {
-    let (mut turn, mut since) = (0, None);
+fn wait_for(lives: &mut impl FnMut() -> Result<(), Failure>, mut done: impl FnMut() -> bool) -> Result<(), Failure> {
+    let (mut turn, mut since) = (0_u32, None);
     while !done() {
-        turn += 1;
+        turn = turn.wrapping_add(1);
         if turn % SPINS != 0 {
             std::hint::spin_loop();
             continue;
         }
         std::thread::yield_now();
+        if turn % (SPINS * YIELDS) == 0 {
+            lives()?;
+        }
         if since.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
             let what = "the other side of the ring does not go on".into();
             return Err(Failure::Stalled { what, seconds: PATIENCE.as_secs() });
@@ -101,16 +107,21 @@ fn wait_for(mut done: impl FnMut() -> bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Allocates for `seconds` and hands over; ns of one block, from hand to hand, and how many there were in all.
-fn produce(heap: &mut impl Heap, ring: &(impl Ring + ?Sized), seconds: f64, seed: u64) -> Result<(f64, u64), Failure> {
+/// Allocates for `seconds` and hands over; ns of one block, from hand to hand, and how many there were in all. `lives`: whether somebody frees.
+fn produce(
+    heap: &mut impl Heap,
+    ring: &(impl Ring + ?Sized),
+    (seconds, seed): (f64, u64),
+    mut lives: impl FnMut() -> Result<(), Failure>,
+) -> Result<(f64, u64), Failure> {
     // Acquire and Release: `state` says that the other side is there, `head` that places are free again, `tail` that words stand there.
-    wait_for(|| ring.load(STATE, Acquire) == ATTENDED)?;
+    wait_for(&mut lives, || ring.load(STATE, Acquire) == ATTENDED)?;
     let (mut draw, mut made) = (Draw::new(seed), 0);
     let begin = Instant::now();
     let mut warm = None;
     loop {
         for _ in 0..BATCH / AT_ONCE {
-            wait_for(|| made + AT_ONCE - ring.load(HEAD, Acquire) <= PLACES)?;
+            wait_for(&mut lives, || made + AT_ONCE - ring.load(HEAD, Acquire) <= PLACES)?;
             for _ in 0..AT_ONCE {
                 let block = heap.allocate(draw.bytes(), made);
                 let block = block.ok_or_else(|| Failure::Wrong("there is no block".into()))?;
@@ -123,7 +134,7 @@ fn produce(heap: &mut impl Heap, ring: &(impl Ring + ?Sized), seconds: f64, seed
         match warm {
             None if begin.elapsed().as_secs_f64() >= seconds / 8.0 => warm = Some((Instant::now(), made)),
             Some((start, before)) if start.elapsed().as_secs_f64() >= seconds => {
-                wait_for(|| ring.load(HEAD, Acquire) == made)?;
+                wait_for(&mut lives, || ring.load(HEAD, Acquire) == made)?;
                 let ns = start.elapsed().as_nanos() as f64 / (made - before) as f64;
                 ring.store(STATE, ENDED, Release);
                 return Ok((ns, made));
@@ -139,7 +150,8 @@ fn consume(heap: &mut impl Heap, ring: &(impl Ring + ?Sized)) -> Result<u64, Fai
     let mut head = 0;
     loop {
         let mut tail = head;
-        wait_for(|| {
+        // Who makes none any more ends us: he is our parent, or says so in the ring.
+        wait_for(&mut || Ok(()), || {
             let is_ended = ring.load(STATE, Acquire) == ENDED;
             tail = ring.load(TAIL, Acquire);
             tail != head || is_ended
@@ -173,12 +185,29 @@ pub fn by_thread(bench: &Bench) -> Result<Option<f64>, Failure> {
     let ring = &ring[..];
     std::thread::scope(|scope| {
         let consumer = scope.spawn(|| consume(&mut Mimalloc, ring));
-        let producer = scope.spawn(|| produce(&mut Mimalloc, ring, bench.seconds, bench.seed));
-        let panicked = |_| Failure::Wrong("a thread has panicked".into());
-        let (ns, made) = producer.join().map_err(panicked)??;
-        all_freed(made, consumer.join().map_err(panicked)??)?;
+        let lives = || {
+            interrupt::check()?;
+            if consumer.is_finished() { Err(Failure::Wrong("nobody frees any more".into())) } else { Ok(()) }
+        };
+        let produced = produce(&mut Mimalloc, ring, (bench.seconds, bench.seed), lives);
+        if produced.is_err() {
+            // Not for ever: the consumer is waited for.
+            ring.store(STATE, ENDED, Release);
+        }
+        let freed = consumer.join().map_err(|_| Failure::Wrong("a thread has panicked".into()))?;
+        // If both have failed it began with the one who frees: the other one has found nobody there.
+        let freed = freed?;
+        let (ns, made) = produced?;
+        all_freed(made, freed)?;
         Ok(Some(ns))
     })
+}
+
+/// What whoever makes blocks is told if nobody frees any, as `lives` says.
+pub fn alone(lives: impl FnMut() -> Result<(), Failure>) -> Result<(f64, u64), Failure> {
+    let ring: Vec<AtomicU64> = (0..RING_WORDS).map(|_| AtomicU64::new(0)).collect();
+    ring[..].store(STATE, ATTENDED, Relaxed);
+    produce(&mut Mimalloc, &ring[..], (0.001, 1), lives)
 }
 
 /// For the process that frees, from its start: it warms up for an eighth of the time.
@@ -206,7 +235,7 @@ pub fn by_process(bench: &Bench) -> Result<Option<f64>, Failure> {
     let patience_s = patience_s(bench.seconds);
     let mut crew = Crew::start(room.folder(), "process that frees", 1, patience_s, arguments)?;
     let mut heap = Pso::new(&tx, false);
-    let (ns, made) = produce(&mut heap, &ring, bench.seconds, bench.seed)?;
+    let (ns, made) = produce(&mut heap, &ring, (bench.seconds, bench.seed), || crew.check())?;
     let freed: Vec<u64> = crew.finish()?;
     all_freed(made, freed.iter().sum())?;
     let left = heap.blocks();

@@ -1,6 +1,7 @@
 //! The benchmark as a test, so that it cannot rot: everybody at every workload for a moment, and that its checks can fail.
 
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use pso_harness::failure::Failure;
@@ -11,15 +12,16 @@ use crate::figures::{self, Numbers, Row};
 use crate::heap::Heap;
 use crate::heap::boost;
 use crate::work::{FEW, PAIR, Tally, Work};
-use crate::{BOOST, Bench, COUNTS, MIMALLOC, MOVE, MOVED, MOVED_INT, Options, PSO, RUNS, targets};
+use crate::{BOOST, Bench, COUNTS, MIMALLOC, MOVE, MOVED, MOVED_INT, Options, PSO, RUNS, remote, targets};
 
 /// Long enough for a batch of everybody.
 const SECONDS: f64 = 0.002;
 
-const TESTS: [Test; 5] = [
+const TESTS: [Test; 6] = [
     ("everybody_does_every_workload_and_keeps_what_must_hold", everybody_everything),
     ("as_many_blocks_live_as_the_workload_says", as_many_live),
     ("a_heap_that_gives_a_block_twice_is_caught", a_careless_heap_is_caught),
+    ("who_frees_no_more_is_not_waited_for", the_dead_are_not_waited_for),
     ("a_promise_that_is_not_kept_is_said", a_broken_promise_is_said),
     ("a_filter_that_loses_results_is_refused", a_filter_that_loses_results_is_refused),
 ];
@@ -37,7 +39,7 @@ fn everybody_everything() -> Result<(), Failure> {
     for (workload, contestant, runner) in RUNS {
         let mut row = Row::new(workload, contestant);
         let ran = runner(&bench);
-        row.ns.extend(ran.map_err(|failure| Failure::Wrong(format!("{contestant}, {workload}: {failure}")))?);
+        row.ns.extend(ran.map_err(|failure| failure.of(format_args!("{contestant}, {workload}")))?);
         let is_absent = contestant == BOOST && bench.boost.is_none();
         expect(row.ns.len() == 1 || is_absent, format!("{contestant}, {workload}: nothing was measured"))?;
         expect(row.ns.iter().all(|ns| ns.is_finite() && *ns > 0.0), format!("{contestant}, {workload}: {:?}", row.ns))?;
@@ -74,6 +76,14 @@ fn a_filter_that_loses_results_is_refused() -> Result<(), Failure> {
     }
     bench("read")?;
     expect(text()?.contains("read, 262,144"), "more workloads did not take the place of fewer")
+}
+
+/// The danger: a minute of spinning for a process that is gone, deaf to Ctrl-C.
+fn the_dead_are_not_waited_for() -> Result<(), Failure> {
+    let began = Instant::now();
+    let told = remote::alone(|| Err(Failure::Interrupted));
+    expect(matches!(told, Err(Failure::Interrupted)), "whoever makes blocks was not told")?;
+    expect(began.elapsed() < Duration::from_secs(30), "whoever makes blocks waited for one who was gone")
 }
 
 /// A heap of a vector, which counts what lives.

@@ -9,7 +9,7 @@ use crate::run::{Case, Deed};
 use crate::workload::{Kind, Workload};
 
 /// The measurement of one workload.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Section {
     /// What was done.
     pub workload: Workload,

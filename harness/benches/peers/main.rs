@@ -27,7 +27,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use pso_harness::failure::Failure;
 use pso_harness::interrupt;
-use pso_harness::machine::Provenance;
+use pso_harness::machine::{self, Provenance};
 use pso_harness::promise;
 use pso_harness::table::{Table, duration, thousands};
 
@@ -123,15 +123,12 @@ fn bench(options: &Options, arguments: &[String]) -> Result<(), Failure> {
         return Err(Failure::Refused("peers: --only-plot draws what --out names, and nothing is there".into()));
     }
     if !options.only_plot {
-        let mut measured = measure(options, arguments)?;
-        // Of a workload that makes no sense for so many participants there is nothing new.
-        measured.retain(|new| !new.rows.is_empty());
-        sections.retain(|old| measured.iter().all(|new| new.workload != old.workload));
-        sections.extend(measured);
-        sections.sort_by_key(|section| Workload::value_variants().iter().position(|each| *each == section.workload));
-    }
-    if let (Some(file), false) = (&options.out, options.only_plot) {
-        store::write(file, &sections)?;
+        options.out.as_deref().map_or(Ok(()), machine::can_write)?;
+        // After each workload: a later one can fail, and takes long.
+        measure(options, arguments, |section| {
+            store::put(&mut sections, section);
+            options.out.as_deref().map_or(Ok(()), |file| store::write(file, &sections))
+        })?;
     }
     if let Some(folder) = &options.plot {
         chart::write(&sections, folder)?;
@@ -140,8 +137,12 @@ fn bench(options: &Options, arguments: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// All cases, in rounds. Each workload is told when it is through.
-fn measure(options: &Options, arguments: &[String]) -> Result<Vec<Section>, Failure> {
+/// All cases, in rounds. Each workload is told when it is through, and kept.
+fn measure(
+    options: &Options,
+    arguments: &[String],
+    mut keep: impl FnMut(Section) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let all = Workload::value_variants();
     let workloads = if options.workload.is_empty() { all } else { &options.workload };
     let is_chosen = |name: &str| {
@@ -165,7 +166,6 @@ fn measure(options: &Options, arguments: &[String]) -> Result<Vec<Section>, Fail
     let words = arguments.iter().filter(|argument| *argument != "--bench").cloned().collect::<Vec<_>>().join(" ");
     // Of what runs: the working copy may be another one before all is through.
     let provenance = Provenance::of(format!("cargo bench -p pso-harness --bench peers -- {words}"));
-    let mut sections = Vec::new();
     for workload in workloads.iter().copied() {
         let mut section = Section {
             workload,
@@ -176,27 +176,28 @@ fn measure(options: &Options, arguments: &[String]) -> Result<Vec<Section>, Fail
             rows: Vec::new(),
         };
         for round in 0..options.rounds {
+            let seed = options.seed.wrapping_add(round.into());
             for count in participants(workload) {
                 for (name, runner) in &contestants {
                     interrupt::check()?;
                     bar.set_message(format!("{}, {count}: {name}", workload.name()));
-                    let seed = options.seed + u64::from(round);
                     let case = Case { workload, participants: count, seconds: options.seconds, seed };
-                    let deeds = runner(&case).map_err(|failure| {
-                        Failure::Wrong(format!("{name}, {}, {count} participants: {failure}", workload.name()))
-                    })?;
+                    let who = format_args!("{name}, {}, {count} participants", workload.name());
+                    let deeds = runner(&case).map_err(|failure| failure.of(who))?;
                     section.add(name, count, figures::of_run(&case, &deeds));
                     bar.inc(1);
                 }
             }
         }
+        // Of a workload that makes no sense for so many participants there is nothing new.
         if !section.rows.is_empty() {
-            bar.suspend(|| println!("\n{}\n\n{}", title(&section), table(&section)));
+            let told = format!("\n{}\n\n{}", title(&section), table(&section));
+            keep(section)?;
+            bar.suspend(|| println!("{told}"));
         }
-        sections.push(section);
     }
     bar.finish_and_clear();
-    Ok(sections)
+    Ok(())
 }
 
 fn bar(length: u64) -> ProgressBar {

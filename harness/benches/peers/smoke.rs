@@ -37,7 +37,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
 /// Two participants, or one where more make no sense. What it gave is written, read and drawn, as after any measurement.
 fn everybody_everything() -> Result<(), Failure> {
     let mut sections = Vec::new();
-    for workload in Workload::value_variants() {
+    for workload in Workload::value_variants().iter().rev() {
         let participants = if workload.is_for(2) { 2 } else { 1 };
         let mut section = empty(*workload);
         for (name, runner) in CONTESTANTS {
@@ -51,8 +51,12 @@ fn everybody_everything() -> Result<(), Failure> {
             expect(run.per_second > 0.0 || row.kind == Kind::Reader, what.clone())?;
             expect(run.per_second == 0.0 || (run.longest_ns > 0 && run.attempts_per_commit >= 1.0), what)?;
         }
-        sections.push(section);
+        store::put(&mut sections, section);
     }
+    let again = sections[0].clone();
+    store::put(&mut sections, again);
+    let workloads: Vec<_> = sections.iter().map(|section| section.workload).collect();
+    expect(workloads == Workload::value_variants(), "sections are not in order, or one stands there twice")?;
     let folder = tempfile::tempdir().map_err(Failure::system("a folder"))?;
     let file = folder.path().join("peers.json");
     store::write(&file, &sections)?;

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use clap::ValueEnum;
 use pso_harness::failure::Failure;
 use pso_harness::machine::write_whole;
 use serde::{Deserialize, Serialize};
 
 use crate::figures::Section;
+use crate::workload::Workload;
 
 #[derive(Deserialize)]
 struct Stored {
@@ -23,6 +25,13 @@ pub fn read(file: &Path) -> Result<Vec<Section>, Failure> {
     serde_json::from_str::<Stored>(&text)
         .map(|stored| stored.sections)
         .map_err(|error| Failure::Wrong(format!("{}: {error}", file.display())))
+}
+
+/// `new` takes the place of the section of its workload, or comes to the others, in the order of all workloads.
+pub fn put(sections: &mut Vec<Section>, new: Section) {
+    sections.retain(|old| old.workload != new.workload);
+    sections.push(new);
+    sections.sort_by_key(|section| Workload::value_variants().iter().position(|each| *each == section.workload));
 }
 
 /// Writes all of `file` anew.

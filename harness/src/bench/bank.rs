@@ -42,7 +42,8 @@ struct Numbers {
     /// Medians of the ratios within a round.
     two_processes_over_manager: f64,
     two_processes_over_one: f64,
-    fairness: Fairness,
+    /// None: it was not measured any more.
+    fairness: Option<Fairness>,
 }
 
 #[derive(Serialize)]
@@ -69,19 +70,37 @@ pub fn run(options: &BenchBank) -> Result<(), Failure> {
         options.accounts, options.rounds, options.seconds, options.seed
     ))?;
     let mut runs = vec![Vec::new(); CONTESTANTS.len()];
+    let measured = measure_all(&python, options, &mut runs).and_then(|()| fairness(&python, options));
+    let (fairness, failure) = match measured {
+        Ok(fairness) => (Some(fairness), None),
+        Err(failure) => (None, Some(failure)),
+    };
+    let numbers = numbers(options, runs, fairness);
+    if let Some(failure) = failure {
+        return Err(machine::rescue(options.out.as_deref(), &numbers, failure));
+    }
+    options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))?;
+    print(&numbers)
+}
+
+/// Transfers a second of each run of each contestant, of those before a failure, too.
+fn measure_all(python: &Python, options: &BenchBank, runs: &mut [Vec<f64>]) -> Result<(), Failure> {
     let bar = bar(u64::from(options.rounds) * CONTESTANTS.len() as u64);
     for round in 0..options.rounds {
-        for (number, (name, kind, processes)) in CONTESTANTS.into_iter().enumerate() {
-            let seed = options.seed * 100 + u64::from(round);
-            let run = measure(&python, name, kind, options.accounts, processes, options.seconds, seed)?;
-            runs[number].push(run.rates.iter().sum());
+        let seed = options.seed.wrapping_mul(100).wrapping_add(round.into());
+        for ((name, kind, processes), runs) in CONTESTANTS.into_iter().zip(runs.iter_mut()) {
+            let run = measure(python, name, kind, options.accounts, processes, options.seconds, seed)?;
+            runs.push(run.rates.iter().sum());
             bar.inc(1);
         }
     }
     bar.finish_and_clear();
+    Ok(())
+}
+
+fn numbers(options: &BenchBank, runs: Vec<Vec<f64>>, fairness: Option<Fairness>) -> Numbers {
     let medians: Vec<f64> = runs.iter().map(|rates| median(rates)).collect();
-    let fairness = fairness(&python, options)?;
-    let numbers = Numbers {
+    Numbers {
         seed: options.seed,
         accounts: options.accounts,
         rounds: options.rounds,
@@ -95,9 +114,7 @@ pub fn run(options: &BenchBank) -> Result<(), Failure> {
             .map(|(((name, _, _), median), runs)| Contestant { name, median, runs })
             .collect(),
         fairness,
-    };
-    options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))?;
-    print(&numbers)
+    }
 }
 
 fn fairness(python: &Python, options: &BenchBank) -> Result<Fairness, Failure> {
@@ -147,7 +164,7 @@ fn print(numbers: &Numbers) -> Result<(), Failure> {
     output::line(format_args!("\n{table}"))?;
     output::line(format_args!("  pso over Manager, 2 processes each: {:.0}x", numbers.two_processes_over_manager))?;
     output::line(format_args!("  pso, 2 processes over 1: {:.2}x", numbers.two_processes_over_one))?;
-    let fairness = &numbers.fairness;
+    let Some(fairness) = &numbers.fairness else { return Ok(()) };
     let rates: Vec<String> = fairness.rates.iter().map(|each| rate(*each)).collect();
     output::line(format_args!(
         "  {} processes on {} accounts for {} s: {} transfers/s, slowest over fastest {:.2}",

@@ -57,7 +57,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often is looked for a signal meanwhile.
 const LOOK: Duration = Duration::from_millis(20);
 /// A commit that was over before the kill is no kill in a commit; so many are tried for each that counts.
-const TRIES: u32 = 20;
+const TRIES: u64 = 20;
 /// A victim that sleeps in its transaction is not to be stopped for that.
 const NEVER_HUNG: Limits = Limits { hung_ns: 60_000_000_000, ..Limits::DEFAULT };
 
@@ -68,9 +68,10 @@ struct Numbers {
     blocks: u64,
     handles: u64,
     cells: u64,
-    transaction: Times,
-    commit: Times,
-    collection: Times,
+    /// By deed. None: it was not measured any more.
+    transaction: Option<Times>,
+    commit: Option<Times>,
+    collection: Option<Times>,
 }
 
 #[derive(Serialize)]
@@ -94,33 +95,50 @@ pub fn run(options: &BenchKill) -> Result<(), Failure> {
         options.kills, options.blocks, options.handles, options.seed
     ))?;
     let mut random = StdRng::seed_from_u64(options.seed);
-    let mut measured = |deed| -> Result<Times, Failure> {
-        let mut times = Vec::new();
-        let mut tries = options.kills * TRIES;
-        while (times.len() as u32) < options.kills {
-            interrupt::check()?;
-            tries -= 1;
-            match Kill::prepare(options, deed)?.strike(random.random_range(Duration::ZERO..LONGEST_WAIT))? {
-                Some(time) => times.push(time),
-                None if tries == 0 => return Err(Failure::Wrong(format!("bench kill: no kill in a {deed:?}"))),
-                None => {}
-            }
-        }
-        Ok(Times {
-            goes_on: Latency::of(times.iter().map(|time| time.goes_on)),
-            dying: Latency::of(times.iter().map(|time| time.dying)),
-        })
-    };
-    let numbers = Numbers {
+    let mut numbers = Numbers {
         seed: options.seed,
         kills: options.kills,
         blocks: options.blocks,
         handles: options.handles,
         cells: CELLS,
-        transaction: measured(KillDeed::Transaction)?,
-        commit: measured(KillDeed::Commit)?,
-        collection: measured(KillDeed::Collection)?,
+        transaction: None,
+        commit: None,
+        collection: None,
     };
+    let deeds = [
+        (KillDeed::Transaction, &mut numbers.transaction),
+        (KillDeed::Commit, &mut numbers.commit),
+        (KillDeed::Collection, &mut numbers.collection),
+    ];
+    let measured = deeds.into_iter().try_for_each(|(deed, times)| {
+        *times = Some(measure(options, deed, &mut random)?);
+        Ok(())
+    });
+    measured.map_err(|failure| machine::rescue(options.out.as_deref(), &numbers, failure))?;
+    options.out.as_ref().map_or(Ok(()), |out| machine::write_results(out, &numbers))?;
+    output::line(format_args!("\n{}", table(&numbers)))
+}
+
+/// So many kills in a deed.
+fn measure(options: &BenchKill, deed: KillDeed, random: &mut StdRng) -> Result<Times, Failure> {
+    let mut times = Vec::new();
+    let mut tries = u64::from(options.kills) * TRIES;
+    while (times.len() as u32) < options.kills {
+        interrupt::check()?;
+        tries -= 1;
+        match Kill::prepare(options, deed)?.strike(random.random_range(Duration::ZERO..LONGEST_WAIT))? {
+            Some(time) => times.push(time),
+            None if tries == 0 => return Err(Failure::Wrong(format!("bench kill: no kill in a {deed:?}"))),
+            None => {}
+        }
+    }
+    Ok(Times {
+        goes_on: Latency::of(times.iter().map(|time| time.goes_on)),
+        dying: Latency::of(times.iter().map(|time| time.dying)),
+    })
+}
+
+fn table(numbers: &Numbers) -> Table {
     let mut table = Table::new([
         "killed in a",
         "waiter goes on after: p50",
@@ -130,7 +148,8 @@ pub fn run(options: &BenchKill) -> Result<(), Failure> {
         "p99",
     ]);
     let rows = [&numbers.transaction, &numbers.commit, &numbers.collection];
-    for (name, Times { goes_on, dying }) in ["transaction", "commit", "collection"].into_iter().zip(rows) {
+    for (name, times) in ["transaction", "commit", "collection"].into_iter().zip(rows) {
+        let Some(Times { goes_on, dying }) = times else { continue };
         table.row([
             name.into(),
             format!("{:.2}", goes_on.p50_ms),
@@ -140,8 +159,7 @@ pub fn run(options: &BenchKill) -> Result<(), Failure> {
             format!("{:.2}", dying.p99_ms),
         ]);
     }
-    options.out.as_ref().map_or(Ok(()), |out| machine::write_results(out, &numbers))?;
-    output::line(format_args!("\n{table}"))
+    table
 }
 
 /// One kill: a space and a victim that is where it is to be.

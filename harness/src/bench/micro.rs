@@ -35,12 +35,14 @@ struct Pair {
 /// The subcommand. Rounds, for a machine may change its speed within minutes: a ratio compares what was measured within seconds.
 pub fn run(options: &BenchMicro) -> Result<(), Failure> {
     let python = Python::find(options.python.as_deref())?;
-    output::line(format_args!("bench micro: {} rounds of two minutes", options.rounds))?;
+    output::line(format_args!("bench micro: {} rounds of about a minute", options.rounds))?;
     let mut rounds = Vec::new();
-    for _ in 0..options.rounds {
+    let measured = (0..options.rounds).try_for_each(|_| {
         rounds.push(round(&python, options.fast)?);
-    }
+        Ok(())
+    });
     let operations = over_rounds(&rounds);
+    measured.map_err(|failure| machine::rescue(options.out.as_deref(), &operations, failure))?;
     let mut table = Table::new(["operation", "builtin", "pso", "ratio", "of the rounds"]);
     for each in &operations {
         let (least, most) =

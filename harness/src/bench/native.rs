@@ -66,22 +66,10 @@ pub fn run(options: &BenchNative) -> Result<(), Failure> {
         options.accounts, options.rounds, options.seconds, options.seed
     ))?;
     let mut runs: Vec<Vec<Vec<f64>>> = vec![Vec::new(); options.processes.len()];
-    for round in 0..options.rounds {
-        for (number, processes) in options.processes.iter().enumerate() {
-            runs[number].push(measure(options, *processes, options.seed * 1000 + u64::from(round))?);
-        }
-    }
+    let measured = measure_all(options, &mut runs);
     let contestants: Vec<Contestant> =
         options.processes.iter().zip(&runs).map(|(processes, of)| contestant(*processes, of, &runs[0])).collect();
-    let mut table = Table::new(["processes", "transfers/s", "over the first", "slowest/fastest"]);
-    for each in &contestants {
-        table.row([
-            each.processes.to_string(),
-            thousands(each.transfers_per_second.round() as u64),
-            format!("{:.2}x", each.over_the_first),
-            format!("{:.2}", each.slowest_over_fastest),
-        ]);
-    }
+    let table = table(&contestants);
     let numbers = Numbers {
         seed: options.seed,
         accounts: options.accounts,
@@ -89,8 +77,33 @@ pub fn run(options: &BenchNative) -> Result<(), Failure> {
         seconds: options.seconds,
         contestants,
     };
+    measured.map_err(|failure| machine::rescue(options.out.as_deref(), &numbers, failure))?;
     options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))?;
     output::line(format_args!("\n{table}  every transfer found in the accounts, in every run"))
+}
+
+/// The rates of all runs, those before a failure, too.
+fn measure_all(options: &BenchNative, runs: &mut [Vec<Vec<f64>>]) -> Result<(), Failure> {
+    for round in 0..options.rounds {
+        let seed = options.seed.wrapping_mul(1000).wrapping_add(round.into());
+        for (processes, runs) in options.processes.iter().zip(runs.iter_mut()) {
+            runs.push(measure(options, *processes, seed)?);
+        }
+    }
+    Ok(())
+}
+
+fn table(contestants: &[Contestant]) -> Table {
+    let mut table = Table::new(["processes", "transfers/s", "over the first", "slowest/fastest"]);
+    for each in contestants {
+        table.row([
+            each.processes.to_string(),
+            thousands(each.transfers_per_second.round() as u64),
+            format!("{:.2}x", each.over_the_first),
+            format!("{:.2}", each.slowest_over_fastest),
+        ]);
+    }
+    table
 }
 
 /// What its runs came to, beside the first one's: both are by round.
@@ -114,7 +127,7 @@ fn measure(options: &BenchNative, processes: u32, seed: u64) -> Result<Vec<f64>,
     let stage = Stage::build(&mut tx, 1).map_err(Failure::space("building the stage"))?;
     let bank = build(&mut tx, &stage, options.accounts).map_err(Failure::space("making the bank"))?;
     let patience_s = PATIENCE_S + options.seconds.ceil() as u64;
-    let seed_of = |number| seed * 64 + u64::from(number);
+    let seed_of = |number| seed.wrapping_mul(64).wrapping_add(u64::from(number));
     let arguments = |number| arguments(folder.path(), options.seconds, number, seed_of(number));
     let mut crew = Crew::start(folder.path(), "process of the bank", processes, patience_s, arguments)?;
     crew.open(&mut tx, &stage)?;

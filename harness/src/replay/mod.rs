@@ -27,7 +27,7 @@ use crate::table::{Table, duration, thousands};
 use crate::{fault, output, place, trace};
 
 /// A space for any trace: logs, tables, blocks of the stage. Memory is taken only as it is used.
-const SPACE_BYTES: u64 = 256 << 20;
+pub const SPACE_BYTES: u64 = 256 << 20;
 /// What a cell or an allocated word takes at most: twice what it is, for size classes; allocations of aborted attempts are
 /// used again.
 const BYTES_PER_CELL: u64 = 64;
@@ -56,18 +56,24 @@ pub fn run(options: &Replay) -> Result<(), Failure> {
         options.runs
     ))?;
     let mut measurements = Vec::new();
+    let measured = measure(options, &trace, &mut measurements);
+    let numbers = Numbers { file: trace.header.name, pace: name(options.pace), measurements };
+    measured.map_err(|failure| machine::rescue(options.out.as_deref(), &numbers, failure))?;
+    options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))?;
+    print(&numbers.measurements)?;
+    fault::none_in("replay", &numbers.measurements)
+}
+
+/// All runs, those before a failure, too.
+fn measure(options: &Replay, trace: &Trace, measurements: &mut Vec<Measurement>) -> Result<(), Failure> {
     for _ in 0..options.runs {
-        let measured = play(options, &trace)?;
-        measurements.push(measured);
-        // Told below: more runs would say no more.
+        measurements.push(play(options, trace)?);
+        // Told at the end: more runs would say no more.
         if matches!(measurements.last(), Some(Measurement { verdict: Verdict::Wrong(_), .. })) {
             break;
         }
     }
-    let numbers = Numbers { file: trace.header.name, pace: name(options.pace), measurements };
-    options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))?;
-    print(&numbers.measurements)?;
-    fault::none_in("replay", &numbers.measurements)
+    Ok(())
 }
 
 /// One run of the trace in `file`, all its participants as fast as they can.
@@ -129,6 +135,8 @@ pub fn work(options: &ReplayWorker) -> Result<(), Failure> {
     let stage = stage.ok_or_else(|| Failure::Wrong("there is no stage".into()))?;
     let script = Script::new(&trace, options.participant, &stage);
     let script = script.ok_or_else(|| Failure::Wrong("the stage lacks cells of the trace".into()))?;
+    // As many of them are at work as there are players.
+    drop(trace);
     let mut part = Part::new(options.participant);
     let start_ns = stage.arrive(&mut tx, None).map_err(Failure::space("at the gate"))?;
     let played = script.play(&mut tx, start_ns, pacing(options.pace), &mut Rest, &mut part);

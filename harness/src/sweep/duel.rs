@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use pso_engine::arena::Geometry;
 use pso_engine::contention::PolicyId;
 use pso_sim::machine::Profile;
 use pso_sim::measure::Measurement;
@@ -127,10 +126,7 @@ impl<F: Fn(u32) -> Trace> Duel<F> {
         interrupt::check()?;
         let (profile, seed, pacing) = (self.profile.clone(), self.seed, self.pacing);
         let trace = &self.dealt(participants)?.trace;
-        let setup = Setup::new(profile, cores as usize, seed);
-        // As large as the space of the real players.
-        let geometry = Geometry::for_bytes(replay::space_bytes(trace)).unwrap_or(setup.geometry);
-        let setup = Setup { budget: BUDGET, geometry, ..setup };
+        let setup = Setup { budget: BUDGET, ..simulator::setup(profile, cores, seed, trace)? };
         let played = simulate(trace, setup, pacing);
         let played = played.map_err(|error| Failure::Wrong(format!("simulating {}: {error}", trace.header.name)))?;
         self.measurements.push(Measurement { manner: simulator::manner(self.pace), ..played.measurement });

@@ -43,8 +43,9 @@ pub fn run(options: &Sweep) -> Result<(), Failure> {
         .flat_map(|kind| options.contention.iter().map(|contention| (*kind, *contention)))
         .collect();
     let counts: BTreeSet<u32> = options.participants.iter().chain(&options.cores).copied().collect();
+    let players = options.participants.iter().max().map_or(0, |most| *most as usize);
     for &(kind, contention) in &traces {
-        trace::affordable(kind, contention, transactions(options, contention), counts.len())?;
+        trace::affordable(kind, contention, transactions(options, contention), counts.len() + players)?;
     }
     output::line(format_args!(
         "sweep: {} traces, {runs} real runs of each point, simulated on the profile {}, seed {}",
@@ -55,13 +56,14 @@ pub fn run(options: &Sweep) -> Result<(), Failure> {
     let began = Instant::now();
     let bar = progress(traces.len() as u64 * u64::from(runs));
     let mut measurements = Vec::new();
-    for (kind, contention) in traces {
+    let measured = traces.into_iter().try_for_each(|(kind, contention)| {
         bar.set_message(format!("{}-{}", kind.name(), contention.name()));
-        measurements.extend(measure(options, kind, contention, runs, &bar)?);
-    }
+        measure(options, kind, contention, runs, &bar, &mut measurements)
+    });
     bar.finish_and_clear();
     let seconds = began.elapsed().as_secs_f64();
     let numbers = Numbers { seed: options.seed, runs, profile: &options.profile, measurements: &measurements };
+    measured.map_err(|failure| machine::rescue(Some(&options.out), &numbers, failure))?;
     machine::write_results(&options.out, &numbers)?;
     output::line(format_args!("  {} runs in {seconds:.0} s", measurements.len()))?;
     plot::report(
@@ -73,14 +75,15 @@ pub fn run(options: &Sweep) -> Result<(), Failure> {
     fault::none_in("sweep", &measurements)
 }
 
-/// All points of one trace.
+/// All points of one trace, into `measurements`: those before a failure, too.
 fn measure(
     options: &Sweep,
     kind: Kind,
     contention: Contention,
     runs: u32,
     bar: &ProgressBar,
-) -> Result<Vec<Measurement>, Failure> {
+    measurements: &mut Vec<Measurement>,
+) -> Result<(), Failure> {
     let transactions = transactions(options, contention);
     let deal = |participants: u32| {
         let mut trace = generate(kind, contention, participants, transactions, options.seed);
@@ -95,11 +98,13 @@ fn measure(
     duel.real(&options.participants);
     let here = machine::processors();
     duel.simulated(options.cores.iter().flat_map(|count| [(*count, *count), (here, *count)]));
-    for round in 0..runs {
+    let measured = (0..runs).try_for_each(|round| {
         duel.round(round, runs)?;
         bar.inc(1);
-    }
-    Ok(duel.finish())
+        Ok(())
+    });
+    measurements.extend(duel.finish());
+    measured
 }
 
 /// Of a run.

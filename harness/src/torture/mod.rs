@@ -122,10 +122,7 @@ fn leave(round: Round, numbers: &mut Numbers) -> Result<(), Failure> {
 }
 
 fn failed(at: &str, seed: u64, failure: Failure) -> Failure {
-    if matches!(failure, Failure::Interrupted) {
-        return failure;
-    }
-    Failure::Wrong(format!("torture: FAILED at {at} of seed {seed}: {failure}"))
+    failure.of(format_args!("torture: FAILED at {at} of seed {seed}"))
 }
 
 /// Writes the numbers before it tells them: whoever was to read may have gone meanwhile.

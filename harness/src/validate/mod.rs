@@ -25,7 +25,8 @@ const KINDS: [Kind; 2] = [Kind::Bank1000, Kind::Counter];
 
 /// The subcommand.
 pub fn run(options: &Validate) -> Result<(), Failure> {
-    let at_once = KINDS.len() * options.processes.len();
+    let players = options.processes.iter().max().map_or(0, |most| *most as usize);
+    let at_once = KINDS.len() * options.processes.len() + players;
     for kind in KINDS {
         trace::affordable(kind, Contention::High, options.transactions, at_once)?;
     }
@@ -38,33 +39,41 @@ pub fn run(options: &Validate) -> Result<(), Failure> {
         thousands(options.transactions),
         options.seed
     ))?;
-    for round in 0..options.rounds {
-        for (number, case) in cases.iter_mut().enumerate() {
-            interrupt::check()?;
-            let profile = calibrate::measure()?;
-            case.transfer_ns.push(profile.load_changed.ns[0]);
-            let file = folder.path().join(format!("{number}.gz"));
-            let real = real(&traces[number], &file)?;
-            interrupt::check()?;
-            let setup = simulator::setup(profile.clone(), machine::processors(), options.seed + u64::from(round));
-            let played = simulate(&traces[number], setup, Pacing::FLAT_OUT);
-            let simulated = played.map_err(|error| Failure::Wrong(format!("sim: {error}")))?.measurement;
-            for each in [&real, &simulated] {
-                if each.verdict != Verdict::Ok {
-                    return Err(Failure::Wrong(format!("{}: {:?}", case.workload, each.verdict)));
-                }
-            }
-            case.real.push(real.throughput());
-            case.simulated.push(simulated.throughput());
-            case.real_attempts_per_commit.push(real.attempts_per_commit());
-            case.simulated_attempts_per_commit.push(simulated.attempts_per_commit());
-        }
-    }
+    let measured = (0..options.rounds).try_for_each(|round| {
+        let of_cases = cases.iter_mut().zip(&traces).enumerate();
+        let mut of_cases = of_cases.map(|(number, of)| (folder.path().join(format!("{number}.gz")), of));
+        let seed = options.seed.wrapping_add(u64::from(round));
+        of_cases.try_for_each(|(file, (case, trace))| measure(case, trace, &file, seed))
+    });
     cases.iter_mut().for_each(Case::settle);
     let numbers = Numbers { rounds: options.rounds, transactions: options.transactions, seed: options.seed, cases };
+    measured.map_err(|failure| machine::rescue(options.out.as_deref(), &numbers, failure))?;
     options.out.as_ref().map_or(Ok(()), |file| machine::write_results(file, &numbers))?;
     print(&numbers.cases)?;
     options.plot.as_ref().map_or(Ok(()), |folder| plot::validation::write(&numbers, folder))
+}
+
+/// One round of one case: calibration, the trace in `file` on real processes, and on the simulated machine.
+fn measure(case: &mut Case, trace: &Trace, file: &Path, seed: u64) -> Result<(), Failure> {
+    interrupt::check()?;
+    let profile = calibrate::measure()?;
+    let transfer_ns = profile.load_changed.ns[0];
+    let real = real(trace, file)?;
+    interrupt::check()?;
+    let setup = simulator::setup(profile, machine::processors(), seed, trace)?;
+    let played = simulate(trace, setup, Pacing::FLAT_OUT);
+    let simulated = played.map_err(|error| Failure::Wrong(format!("sim: {error}")))?.measurement;
+    for each in [&real, &simulated] {
+        if each.verdict != Verdict::Ok {
+            return Err(Failure::Wrong(format!("{}: {:?}", case.workload, each.verdict)));
+        }
+    }
+    case.transfer_ns.push(transfer_ns);
+    case.real.push(real.throughput());
+    case.simulated.push(simulated.throughput());
+    case.real_attempts_per_commit.push(real.attempts_per_commit());
+    case.simulated_attempts_per_commit.push(simulated.attempts_per_commit());
+    Ok(())
 }
 
 fn cases(options: &Validate) -> Vec<Case> {

@@ -5,11 +5,11 @@
 //! costs nothing, so that a shortest cycle counts attempts only.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 
 use super::anomaly::Edge;
 use super::versions::Versions;
-use super::{Anomaly, History, RealTime, Why};
+use super::{Anomaly, History, Why};
 
 #[derive(Clone, Copy, Debug)]
 struct Arrow {
@@ -45,10 +45,7 @@ pub(super) fn order(history: &History, counts: &[bool], versions: &Versions) -> 
             next.into_iter().for_each(|next| graph.add(index, next, Why::ReadWrite, read.cell));
         }
     }
-    match history.real_time {
-        RealTime::Clock => graph.add_time_line(history, counts),
-        RealTime::EachItsOwn => graph.add_own_orders(history, counts),
-    }
+    graph.add_time_line(history, counts);
     graph.sorted(counts).map_err(|rest| graph.shortest_cycle(history, &rest))
 }
 
@@ -76,18 +73,6 @@ impl Graph {
             let over = ends.partition_point(|&(end, _)| end < attempt.begin);
             if over > 0 {
                 self.arrows[self.attempts + over - 1].push(Arrow { to: index, why: None });
-            }
-        }
-    }
-
-    fn add_own_orders(&mut self, history: &History, counts: &[bool]) {
-        let mut last: BTreeMap<u16, usize> = BTreeMap::new();
-        let counted = history.attempts.iter().enumerate().filter(|(index, _)| counts[*index]);
-        for (index, attempt) in counted {
-            if let Some(before) = last.insert(attempt.participant, index)
-                && history.attempts[before].end.is_some()
-            {
-                self.add(before, index, Why::RealTime, 0);
             }
         }
     }

@@ -98,19 +98,6 @@ pub struct History {
     pub attempts: Vec<Attempt>,
     /// Version and value of cells before the first attempt. Cells that are missing here have what their first readers saw.
     pub initial: BTreeMap<u64, (u64, u64)>,
-    /// What order between attempts of different participants counts as real time.
-    pub real_time: RealTime,
-}
-
-/// Which beginnings come after which ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RealTime {
-    /// The logical clock is true for everybody.
-    #[default]
-    Clock,
-    /// Only each participant's own order: in a model of weak memory, what happened before in the order in which the model
-    /// ran its threads need not be visible afterwards.
-    EachItsOwn,
 }
 
 impl History {

@@ -20,7 +20,7 @@ use pso_engine::platform::Platform;
 use pso_engine::transaction::{self, Observer, Participant};
 use pso_engine::word::{CellAddress, ParticipantId, Value};
 
-use super::{Attempt, History, Outcome, Read, RealTime, Write};
+use super::{Attempt, History, Outcome, Read, Write};
 
 /// Records the attempts of the participants that it watches. Clones record into the same history.
 #[derive(Clone, Debug, Default)]
@@ -51,17 +51,10 @@ struct Steps {
 const FIRST_VALUE: u64 = 1_000;
 
 impl Recorder {
-    /// Nothing heard yet.
-    pub fn new(real_time: RealTime) -> Self {
-        let history = History { real_time, ..History::default() };
-        Self(Arc::new(Mutex::new(Journal { history, ..Journal::default() })))
-    }
-
     /// Forgets all that was heard and begins a new history. Fresh values stay fresh: none is handed out twice.
     pub fn start_again(&self) {
         let mut journal = self.journal();
-        let history = History { real_time: journal.history.real_time, ..History::default() };
-        *journal = Journal { history, values: journal.values, ..Journal::default() };
+        *journal = Journal { values: journal.values, ..Journal::default() };
     }
 
     /// Hears of every attempt of `participant` from here on.

@@ -15,7 +15,7 @@ use pso_model::alone::Alone;
 use pso_model::crash::Crash;
 use pso_model::heap::Heap;
 use pso_model::heap::hide_deaths;
-use pso_model::history::{Outcome, RealTime, Recorder};
+use pso_model::history::{Outcome, Recorder};
 use pso_model::interpose::Interposed;
 use pso_model::lens::Through;
 use pso_model::mutant::{Fault, Mutant};
@@ -88,7 +88,7 @@ impl Stage {
         let (first, second) = (player(heap.process()), player(heap.process()));
         let bank = Bank::found(&mut first.lock().unwrap(), CELLS).unwrap();
         let cells = (0..CELLS).map(|account| bank.account(account)).collect();
-        let recorder = Recorder::new(RealTime::Clock);
+        let recorder = Recorder::default();
         Self { props: Run { heap, clock, layout, first, second, cells, recorder, fault }, unheard: 0 }
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use pso_engine::platform::Platform;
 use pso_model::alone::{Alone, Endless};
 use pso_model::heap::Heap;
-use pso_model::history::{RealTime, Recorder};
+use pso_model::history::Recorder;
 use pso_model::interpose::Instant;
 use pso_model::lens::{Access, Lens, ProcessLens, Through};
 use pso_model::mutant::{Fault, Mutant};
@@ -62,7 +62,7 @@ pub fn play(fault: Fault, name: &str) -> u64 {
 fn cast<T>(fault: Fault, name: &str, act: impl FnOnce(&Stage, pso_model::scenario::Play) -> T) -> T {
     let (heap, layout) = Heap::space(small_geometry());
     heap.watch_pages();
-    let stage = Stage { instant: Everywhere::default(), recorder: Recorder::new(RealTime::Clock) };
+    let stage = Stage { instant: Everywhere::default(), recorder: Recorder::default() };
     let world = Through::over(Alone::until(PATIENCE_NS).on(heap), stage.instant.clone());
     let recorder = stage.recorder.clone();
     let setting = Setting::<World>::new(Through::over(world, Mutant::new(fault, layout)), layout)

@@ -2,7 +2,7 @@
 
 use pso_model::alone::Alone;
 use pso_model::heap::Heap;
-use pso_model::history::{RealTime, Recorder};
+use pso_model::history::Recorder;
 use pso_model::lens::Through;
 use pso_model::mutant::{Fault, Mutant};
 use pso_model::scenario::{Setting, scene, scenes, small_geometry};
@@ -209,7 +209,7 @@ fn shuttled(fault: Fault, name: &str, manner: &str) {
     let scene = scene(name);
     let run = move || {
         let (world, layout) = shuttle_world::Shuttle::new(waiting);
-        let recorder = Recorder::new(RealTime::Clock);
+        let recorder = Recorder::default();
         let heard = recorder.clone();
         let setting = Setting::new(Through::over(world.clone(), Mutant::new(fault, layout)), layout)
             .before(Box::new(move |participant| heard.watch(participant)));

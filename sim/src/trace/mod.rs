@@ -21,6 +21,10 @@ pub use read::TraceError;
 pub const PARTICIPANTS_MAX: u32 = 2046;
 /// The most cells of a dense trace.
 pub const CELLS_MAX: u64 = 1 << 24;
+/// Bytes that a transaction takes in memory, and each of its operations, what the allocator adds included.
+pub const MEMORY_BYTES: [u64; 2] = [64, 24];
+/// What traces may take in memory.
+pub const MEMORY_BYTES_MAX: u64 = 8 << 30;
 
 /// A trace in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,9 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use pso_engine::trace::{MAGIC, SEPARATOR, VERSION};
 
-use super::{CELLS_MAX, Header, Operation, PARTICIPANTS_MAX, Trace, Transaction, check};
+use super::{
+    CELLS_MAX, Header, MEMORY_BYTES, MEMORY_BYTES_MAX, Operation, PARTICIPANTS_MAX, Trace, Transaction, check,
+};
 
 /// A line longer than this is damage: it bounds what a bad file can take.
 const LINE_BYTES_MAX: u64 = 16 << 20;
@@ -56,10 +58,18 @@ impl Trace {
 
     /// Reads the text. A text that ends in the middle of a line, or without its `end`, is a cut trace: what is whole of it
     /// counts.
+    ///
+    /// # Errors
+    /// [`TraceError`]: it is damaged, of a later format, no trace, or takes more than [`MEMORY_BYTES_MAX`].
     pub fn read(input: impl BufRead) -> Result<Self, TraceError> {
+        Self::read_within(input, MEMORY_BYTES_MAX)
+    }
+
+    fn read_within(input: impl BufRead, most_bytes: u64) -> Result<Self, TraceError> {
         let mut lines = Lines { input, number: 0, text: String::new() };
         let (header, first) = header(&mut lines)?;
         let mut transactions = Vec::new();
+        let mut bytes = 0;
         let whole = loop {
             let Some(text) = lines.next()? else { break false };
             let what = match text.strip_prefix("end ") {
@@ -69,7 +79,13 @@ impl Trace {
                 }
                 None => transaction(text, &header),
             };
-            transactions.push(what.map_err(|what| lines.wrong(what))?);
+            let transaction = what.map_err(|what| lines.wrong(what))?;
+            // A small file can unpack to any length.
+            bytes += MEMORY_BYTES[0] + MEMORY_BYTES[1] * transaction.operations.len() as u64;
+            if bytes > most_bytes {
+                return Err(lines.wrong(format!("with it the trace takes more than {most_bytes} bytes of memory")));
+            }
+            transactions.push(transaction);
         };
         if whole && lines.next()?.is_some() {
             return Err(lines.wrong("something follows the end".into()));
@@ -258,4 +274,23 @@ fn signed(text: &str) -> Result<i64, String> {
 /// The beginning of a text from a file that may hold anything.
 fn shown(text: &str) -> String {
     text.chars().take(40).flat_map(char::escape_default).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::{Contention, Kind, generate};
+
+    /// The danger: a small gzipped file takes all the memory of the machine.
+    #[test]
+    fn a_trace_that_takes_too_much_memory_is_refused_at_the_line_with_which_it_does() {
+        let trace = generate(Kind::Counter, Contention::High, 2, 100, 1);
+        let text = trace.text();
+        let operations: u64 = trace.transactions.iter().map(|line| line.operations.len() as u64).sum();
+        let bytes = 100 * MEMORY_BYTES[0] + operations * MEMORY_BYTES[1];
+        assert_eq!(Trace::read_within(text.as_bytes(), bytes).unwrap(), trace);
+        let refused = Trace::read_within(text.as_bytes(), bytes - 1).unwrap_err();
+        let lines = text.lines().count() as u64;
+        assert!(matches!(refused, TraceError::Line { line, .. } if line == lines - 1), "{refused}");
+    }
 }

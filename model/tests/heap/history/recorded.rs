@@ -7,7 +7,7 @@ use pso_engine::error::Stop;
 use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
 use pso_model::heap::Heap;
-use pso_model::history::{History, Outcome, RealTime, Recorder, Why};
+use pso_model::history::{History, Outcome, Recorder, Why};
 use pso_model::scenario::Bank;
 
 const THREADS: u64 = 4;
@@ -34,7 +34,7 @@ fn history() -> History {
     let space = Space::join(heap.clone(), layout).unwrap();
     let mut first = space.participant().unwrap();
     let bank = Bank::found(&mut first, ACCOUNTS).unwrap();
-    let recorder = Recorder::new(RealTime::Clock);
+    let recorder = Recorder::default();
     let threads: Vec<_> = (0..THREADS)
         .map(|me| {
             let (space, recorder) = (Arc::clone(&space), recorder.clone());
@@ -93,7 +93,7 @@ fn a_commit_that_comes_after_its_owners_death_is_found() {
     let space = Space::join(heap.clone(), layout).unwrap();
     let mut first = space.participant().unwrap();
     let cell = Bank::found(&mut first, ACCOUNTS).unwrap().account(0);
-    let recorder = Recorder::new(RealTime::Clock);
+    let recorder = Recorder::default();
     recorder.watch(&mut first);
     let late = recorder.fresh();
     let doomed = Space::join(heap.process(), layout).unwrap();

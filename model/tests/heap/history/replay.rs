@@ -12,7 +12,7 @@ use pso_engine::space::Space;
 use pso_engine::transaction::Participant;
 use pso_engine::word::{Handle, Value};
 use pso_model::heap::Heap;
-use pso_model::history::{RealTime, Recorder};
+use pso_model::history::Recorder;
 
 const THREADS: i64 = 4;
 const ROUNDS: i64 = 500;
@@ -171,7 +171,7 @@ fn recorded() -> Vec<Told> {
     let space = Space::join(heap, layout).unwrap();
     let mut first = space.participant().unwrap();
     let objects = first.run(Objects::create).unwrap();
-    let recorder = Recorder::new(RealTime::Clock);
+    let recorder = Recorder::default();
     let told: Arc<Mutex<BTreeMap<usize, Told>>> = Arc::default();
     let threads: Vec<_> = (0..THREADS)
         .map(|me| {
