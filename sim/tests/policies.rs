@@ -3,10 +3,13 @@
 mod support;
 
 use pso_engine::contention::{Limits, PolicyId};
-use pso_sim::Setup;
 use pso_sim::fault::Fault;
+use pso_sim::machine::{Fact, Profile};
 use pso_sim::measure::Verdict;
+use pso_sim::player::Pacing;
 use pso_sim::system::scheduler;
+use pso_sim::trace::{Contention, Kind, generate};
+use pso_sim::{Setup, simulate};
 
 use support::{Bank, chiplet};
 
@@ -65,4 +68,27 @@ fn an_adversary_finds_the_policy_that_promises_nothing() {
         assert_eq!(verdict(policy, without_token), Verdict::Ok, "{policy}, without the token");
     }
     assert_eq!(verdict(PolicyId::Immediate, without_token), Verdict::Livelocked);
+}
+
+/// Commits a second of so many who change one cell as fast as they can, on a core each, 80 ns from each other.
+fn counted_by(participants: u32) -> f64 {
+    let mut profile = Profile::built_in("chiplet").unwrap();
+    profile.topology.cores_per_group = 256;
+    for distances in [&mut profile.load_changed, &mut profile.load_shared, &mut profile.exchange] {
+        distances.ns = [80.0; 3];
+    }
+    profile.store.ns = [20.0; 3];
+    profile.loads_migrate = Some(Fact { holds: true, from: "for this test".into() });
+    let trace = generate(Kind::Counter, Contention::High, participants, 4_000, 1);
+    let played = simulate(&trace, Setup::new(profile, participants as usize, 1), Pacing::FLAT_OUT).unwrap();
+    assert_eq!(played.measurement.verdict, Verdict::Ok);
+    played.measurement.throughput()
+}
+
+/// The danger: those who starve take the others' attempts from them, who starve for that, and all commits go one by one through the token. (With a lull for each that
+/// has lost ten attempts 64 made a thirtieth of what they make without.)
+#[test]
+fn a_crowd_at_one_cell_does_not_fall_into_a_row_of_lulls() {
+    let [few, crowd, throng] = [8, 32, 64].map(counted_by);
+    assert!(crowd > few / 3.0 && throng > few / 5.0, "{few:.0}, {crowd:.0} and {throng:.0} a second");
 }

@@ -228,6 +228,8 @@ pub struct Limits {
     pub visible_attempts: u64,
     /// So long a commit is put off at most for somebody with the token who asks for a lull. 0: this participant asks for none.
     pub lull_ns: u64,
+    /// Who asks for a lull has read so many cells in one of the attempts that it has lost. To hold fewer costs less than the time of all others.
+    pub lull_reads: u64,
     /// A privileged attempt without any sign of life for so long is stopped by whoever waits for it.
     pub lease_ns: u64,
     /// How long a PREPARED owner is left alone. Its code runs for about 100 ns.
@@ -250,6 +252,7 @@ impl Limits {
         privileged_attempts: 10,
         visible_attempts: 16,
         lull_ns: 200_000,
+        lull_reads: 32,
         lease_ns: 1_000_000_000,
         prepared_ns: 50_000,
         restart_ns: 1_000_000,

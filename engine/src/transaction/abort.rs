@@ -75,6 +75,7 @@ impl<P: Platform> Participant<P> {
                 self.pause = Pause::Stopped;
             }
             self.failures += 1;
+            self.most_reads = self.most_reads.max(self.reads);
             self.abort_attempt();
         }
         Stop::Conflict

@@ -44,7 +44,7 @@ impl<P: Platform> Participant<P> {
         if self.failures >= self.limits.privileged_attempts {
             self.ask_as_starving();
         }
-        let asks_for_lull = self.standing == Standing::Privileged && !self.had_lull && self.limits.lull_ns != 0;
+        let asks_for_lull = self.wants_lull();
         if asks_for_lull {
             self.ask_for_lull();
         }

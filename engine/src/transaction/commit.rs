@@ -310,6 +310,7 @@ impl<P: Platform> Participant<P> {
         self.failures = 0;
         self.watches.lost_before_wait = 0;
         self.had_lull = false;
+        self.most_reads = 0;
         self.platform().store(self.slot.starving(), 0, Relaxed);
         self.platform().store(self.slot.hung_limit(), self.limits.hung_ns, Relaxed);
     }

@@ -2,7 +2,8 @@
 //!
 //! The first thing that an attempt with the token does for a transaction that has lost ten times. To hold what it reads (`visible`)
 //! takes each cell's line from the processor that writes it, and gives it back later, and whoever writes sleeps meanwhile. So it is
-//! tried first without.
+//! tried first without, by those who read much ([`crate::contention::Limits::lull_reads`]). Who reads little holds it for less than others are put off: where many
+//! change one cell each lull costs somebody his attempt, who starves for that, and soon all commits go one by one through the token.
 //!
 //! **Protocol**
 //!
@@ -20,6 +21,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 use super::Participant;
+use crate::contention::Standing;
 use crate::error::Stop;
 use crate::platform::Platform;
 use crate::waiting::Bell;
@@ -29,6 +31,12 @@ use crate::word::{AttemptId, State};
 const SPINS_TO_A_LOOK: u32 = 16;
 
 impl<P: Platform> Participant<P> {
+    /// Whether the attempt to come is to be one in a lull.
+    pub(super) fn wants_lull(&self) -> bool {
+        let reads_much = self.most_reads >= self.limits.lull_reads;
+        self.standing == Standing::Privileged && !self.had_lull && self.limits.lull_ns != 0 && reads_much
+    }
+
     /// For the attempt to come, which has the token. Once a transaction.
     pub(super) fn ask_for_lull(&mut self) {
         self.had_lull = true;

@@ -180,6 +180,8 @@ pub struct Participant<P: Platform> {
     watches: Watches,
     /// Whether the transaction under way has had a lull.
     had_lull: bool,
+    /// Of its lost attempts, how much the one read that read most.
+    most_reads: u64,
     /// Whether the transaction under way must not write.
     read_only: bool,
     /// Whether the attempt under way is irrevocable.
@@ -287,6 +289,7 @@ impl<P: Platform> Participant<P> {
             met_dead: (AttemptId { participant: id, seq: NO_SEQ }, 0),
             watches: Watches::default(),
             had_lull: false,
+            most_reads: 0,
             read_only: false,
             standing: Standing::default(),
             names_in_doubt: false,

@@ -108,7 +108,7 @@ fn two_irrevocable<W: World>(setting: &Setting<W>) -> Play {
 /// Somebody who has lost an attempt: it asks for a lull in the next, or reads visibly where another has the token.
 fn sums_at_the_second_try<W: World>(setting: &Setting<W>, bank: Bank) -> Actor {
     let (mut reader, mut other) = (setting.boxed(), setting.boxed());
-    reader.set_limits(Limits { privileged_attempts: 1, visible_attempts: 1, ..Limits::default() });
+    reader.set_limits(Limits { privileged_attempts: 1, visible_attempts: 1, lull_reads: 0, ..Limits::default() });
     reader.begin().expect("it begins");
     reader.read(bank.account(0)).expect("it reads");
     // There and back: versions change, and the sum of money does not.

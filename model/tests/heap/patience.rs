@@ -132,7 +132,7 @@ fn who_could_have_the_place_of_a_younger_one_takes_it() {
 fn a_lease_ends_with_the_token() {
     let (space, cells) = stage();
     let [mut one, mut other, mut holder] = [(); 3].map(|()| space.participant().unwrap());
-    one.set_limits(Limits { privileged_attempts: 1, ..Limits::DEFAULT });
+    one.set_limits(Limits { privileged_attempts: 1, lull_reads: 0, ..Limits::DEFAULT });
     holder.begin().unwrap();
     let (token, name) = (space.arena().layout().hot(HotWord::PrivilegeToken), attempt_of(&holder).pack());
     let (platform, slot) = (space.arena().platform().clone(), slot_of(&one));
@@ -201,7 +201,7 @@ fn who_goes_on_after_its_lease_leaves_the_next_one_with_the_token_alone() {
     let platform = Through::over(heap.process(), Before::default());
     let space = Space::join(platform.clone(), *space.arena().layout()).unwrap();
     let [mut one, mut other] = [(); 2].map(|()| space.participant().unwrap());
-    one.set_limits(Limits { privileged_attempts: 1, lease_ns: MS, hung_ns: MS, ..Limits::DEFAULT });
+    one.set_limits(Limits { privileged_attempts: 1, lull_reads: 0, lease_ns: MS, hung_ns: MS, ..Limits::DEFAULT });
     let irrevocable = Arc::new(Mutex::new(space.participant().unwrap()));
     let slot = Slot::of(space.arena(), irrevocable.lock().unwrap().id()).unwrap();
     let mut attempts = 0;
@@ -432,7 +432,7 @@ fn who_has_lost_often_asks_for_the_token_after_a_wait_for_change_too() {
     let (space, cells) = stage();
     let [mut one, mut other] = [(); 2].map(|()| space.participant().unwrap());
     let (cell, slot, platform) = (cells[0], slot_of(&one), space.arena().platform().clone());
-    one.set_limits(Limits { privileged_attempts: 1, ..Limits::DEFAULT });
+    one.set_limits(Limits { privileged_attempts: 1, lull_reads: 0, ..Limits::DEFAULT });
     one.set_sleeper(Box::new(Meanwhile(move || other.run(|tx| tx.write(cell, integer(7))).unwrap())));
     let mut attempts = 0;
     let standing = one.run(|tx| {

@@ -132,6 +132,7 @@ fn a_reader_that_cannot_have_the_token_holds_what_it_reads() {
 #[test]
 fn a_reader_with_the_token_passes_who_stands_still_in_his_write_back() {
     let Stage { heap, space, mut watched, two, bank } = stage();
+    two.lock().unwrap()[0].set_limits(Limits { lull_reads: 0, ..Limits::default() });
     let most = Arc::new(Mutex::new(0));
     for step in 0.. {
         let (two, highest, heap) = (Arc::clone(&two), Arc::clone(&most), heap.clone());
@@ -175,7 +176,7 @@ fn sleeps_in_a_lull(spin_ns: u64) -> u64 {
     let (mut reader, mut writer) = (of_reader.participant().unwrap(), of_writer.participant().unwrap());
     let sleeps = Arc::new(Mutex::new(0));
     writer.set_sleeper(Box::new(Counting(Arc::clone(&sleeps))));
-    reader.set_limits(Limits { privileged_attempts: 1, lull_ns: 5 * MS, ..Limits::default() });
+    reader.set_limits(Limits { privileged_attempts: 1, lull_ns: 5 * MS, lull_reads: 0, ..Limits::default() });
     writer.set_limits(Limits { lull_ns: 5 * MS, ..Limits::default() });
     let lull = space.arena().layout().lull();
     let (mut times, mut asked) = (Vec::new(), Vec::new());

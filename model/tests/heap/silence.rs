@@ -164,7 +164,7 @@ fn an_owner_that_is_stopped_prepared_keeps_nobody_in_its_place() {
 fn whoever_is_stopped_with_the_token_is_waited_for_until_its_lease_is_over() {
     let (space, cells) = stage();
     let [mut holder, mut other] = [(); 2].map(|()| space.participant().unwrap());
-    holder.set_limits(Limits { privileged_attempts: 1, ..Limits::DEFAULT });
+    holder.set_limits(Limits { privileged_attempts: 1, lull_reads: 0, ..Limits::DEFAULT });
     let mut attempts = 0;
     let sum = holder.run(|tx| {
         attempts += 1;
