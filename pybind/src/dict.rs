@@ -5,6 +5,7 @@ use pso_engine::object::key::Key;
 use pso_engine::object::{self, dict};
 use pso_engine::word::{BlockKind, Handle, Value};
 
+use crate::equal;
 use crate::fetch::{Fetched, Found, fetch, fetch_to_remove};
 use crate::ffi::class::{MAPPING, Receiver};
 use crate::ffi::method::Signature;
@@ -395,15 +396,18 @@ impl Dict {
         }
         let items = item.tuple_items(py)?;
         let [key, value] = &items[..] else { return Ok(py.bool(false)) };
-        let mut found = Found::Missing;
-        with_key(py, this.space(), key, Purpose::Lookup, |key| match key {
-            Some(key) => this.look_up_into(py, key, &mut found),
-            None => Ok(()),
-        })?;
-        match found.into_object(py, this.space())? {
-            Some(found) => Ok(py.bool(found.equals(py, value)?)),
-            None => Ok(py.bool(false)),
-        }
+        let is_found = |py: Python<'_>| -> Result<bool> {
+            let mut found = Found::Missing;
+            with_key(py, this.space(), key, Purpose::Lookup, |key| match key {
+                Some(key) => this.look_up_into(py, key, &mut found),
+                None => Ok(()),
+            })?;
+            found.into_object(py, this.space())?.map_or(Ok(false), |found| found.equals(py, value))
+        };
+        Ok(py.bool(match equal::may_read(this.space(), value) {
+            true => equal::of_one_moment(py, this.space(), is_found)?,
+            false => is_found(py)?,
+        }))
     }
 
     fn repr(this: &Instance<Self>, py: Python<'_>) -> Result<Object> {

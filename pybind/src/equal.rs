@@ -3,6 +3,8 @@
 //! Of builtins their content tells it, as CPython would: `1 == 1.0 == True`, and a NaN that was read is a new one. Containers, instances of
 //! subclasses and whatever else may have an `==` of its own are left to whoever asks: he compares them as objects, after the attempt.
 
+use std::cell::Cell;
+
 use pso_engine::error::Stop;
 use pso_engine::object::{View, bytes, text, tuple, view};
 use pso_engine::word::{BlockKind, Handle, Value};
@@ -13,6 +15,7 @@ use crate::ffi::{Any, Instance, Object, Python, Result};
 use crate::key::MOST_NESTED_TUPLES;
 use crate::proxy;
 use crate::space::{Space, Tx};
+use crate::transaction::{self, Limits};
 
 /// What is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +73,38 @@ pub fn with_proxy(tx: &Tx, value: Value, (kind, handle): (BlockKind, Handle)) ->
         View::Shared(other, _) if other == kind && kind != BlockKind::Queue => Verdict::Unknown,
         _ => Verdict::Differs,
     })
+}
+
+/// Whether `==` with a value may read objects of a space: it is one, or holds some.
+pub fn may_read(space: &Instance<Space>, value: &Any) -> bool {
+    let is_container = matches!(value.native_base(), Native::List | Native::Dict | Native::Tuple);
+    is_container || proxy::of(space.interpreter(), value).is_some()
+}
+
+/// What `compare` says, which reads objects of the space one after the other, as `==` of what is [`Verdict::Unknown`] does: all of one moment, in a
+/// transaction. With an object of another space there is no such moment: then each is read by itself.
+pub fn of_one_moment<T>(
+    py: Python<'_>,
+    space: &Instance<Space>,
+    compare: impl Fn(Python<'_>) -> Result<T>,
+) -> Result<T> {
+    if space.interpreter().current(py).is_some() {
+        return compare(py);
+    }
+    let told = Cell::new(None);
+    let ended = transaction::run(py, space, Limits::default(), |py| {
+        told.set(Some(compare(py)?));
+        Ok(py.none())
+    });
+    match (ended, told.take()) {
+        (Ok(_), Some(told)) => Ok(told),
+        (Ok(_), None) => compare(py),
+        (Err(raised), _) if raised.matches(py, &space.interpreter().errors.cross_space) => {
+            raised.clear(py);
+            compare(py)
+        }
+        (Err(raised), _) => Err(raised),
+    }
 }
 
 /// The object of this space that a proxy names, if it holds that, so that nobody else has the name.

@@ -32,6 +32,12 @@ enum Met {
     Unknown,
 }
 
+/// The first place at which is what equals a value by content, and those before it whose items may equal it, too.
+struct Looked {
+    found: Option<u64>,
+    doubtful: Vec<(u64, Fetched)>,
+}
+
 /// An item of the other list.
 enum Other {
     Place(usize),
@@ -41,14 +47,37 @@ enum Other {
 impl List {
     /// The place of the first item from `start` to `stop` that equals `value`.
     fn find(&self, py: Python<'_>, value: &Any, start: isize, stop: isize) -> Result<Option<u64>> {
-        // What is held below may not be any more behind this.
-        let (space, handle) = (self.space(), self.object(py)?);
+        let space = self.space();
         let named = equal::held_object(space, value);
         // It may equal anything: nothing can be told before all is read.
         if named.is_none() && value.native() == Native::Other {
-            return self.find_by_asking(py, value, start, stop);
+            return match equal::may_read(space, value) {
+                true => equal::of_one_moment(py, space, |py| self.find_by_asking(py, value, start, stop)),
+                false => self.find_by_asking(py, value, start, stop),
+            };
         }
-        // Those before what was found that may equal it, too.
+        let looked = self.look(py, value, start, stop)?;
+        if looked.doubtful.is_empty() || space.interpreter().current(py).is_some() {
+            return self.settle(py, value, looked);
+        }
+        equal::of_one_moment(py, space, |py| self.settle(py, value, self.look(py, value, start, stop)?))
+    }
+
+    /// Asks those who may equal `value` themselves.
+    fn settle(&self, py: Python<'_>, value: &Any, looked: Looked) -> Result<Option<u64>> {
+        for (place, item) in looked.doubtful {
+            if item.into_object(py, self.space())?.equals(py, value)? {
+                return Ok(Some(place));
+            }
+        }
+        Ok(looked.found)
+    }
+
+    /// Looks for what is known by content.
+    fn look(&self, py: Python<'_>, value: &Any, start: isize, stop: isize) -> Result<Looked> {
+        // What is held may not be any more behind this.
+        let (space, handle) = (self.space(), self.object(py)?);
+        let named = equal::held_object(space, value);
         let mut doubtful: Vec<(u64, Fetched)> = Vec::new();
         let found = space.operate(py, |tx| {
             doubtful.clear();
@@ -73,12 +102,7 @@ impl List {
             }
             Ok(None)
         })?;
-        for (place, item) in doubtful {
-            if item.into_object(py, space)?.equals(py, value)? {
-                return Ok(Some(place));
-            }
-        }
-        Ok(found)
+        Ok(Looked { found, doubtful })
     }
 
     fn find_by_asking(&self, py: Python<'_>, value: &Any, start: isize, stop: isize) -> Result<Option<u64>> {
@@ -118,11 +142,17 @@ impl List {
     }
 
     pub(crate) fn count(this: &Instance<Self>, py: Python<'_>, value: &Any) -> Result<Object> {
-        let mut count = 0;
-        for item in this.objects(py)? {
-            count += i64::from(item.equals(py, value)?);
-        }
-        py.int(count)
+        let count = |py: Python<'_>| -> Result<i64> {
+            let mut count = 0;
+            for item in this.objects(py)? {
+                count += i64::from(item.equals(py, value)?);
+            }
+            Ok(count)
+        };
+        py.int(match equal::may_read(this.space(), value) {
+            true => equal::of_one_moment(py, this.space(), count)?,
+            false => count(py)?,
+        })
     }
 
     pub(crate) fn index(this: &Instance<Self>, py: Python<'_>, arguments: Arguments<'_>) -> Result<Object> {

@@ -100,3 +100,73 @@ def test_an_iterator_reads_more_and_more_where_nothing_changes(space):
                     table[key] += 1
                     items[key] = key
             assert met == list(range(length))
+
+
+class Exchanging:
+    """Equals 1. Before it says so for the first time another thread commits an exchange."""
+
+    def __init__(self, exchange):
+        self.exchange = exchange
+
+    def __eq__(self, other):
+        if self.exchange:
+            exchange, self.exchange = self.exchange, None
+            in_a_thread(exchange)
+        return other == 1
+
+
+class Subclass(list):
+    pass
+
+
+SEARCHES = {
+    "in": lambda shared, value: value in shared,
+    "index": lambda shared, value: shared.index(value) in (0, 1),
+    "count": lambda shared, value: shared.count(value) == 1,
+}
+
+
+@pytest.mark.parametrize("what", SEARCHES)
+@pytest.mark.parametrize("kind", [list, Subclass])
+def test_a_search_among_containers_sees_one_moment(space, what, kind):
+    """The danger: one of two lists is [1] at every moment, and each is read at one at which it is not."""
+    shared = space.List([[0], [1]])
+    first, second = shared
+
+    def exchange():
+        first[0], second[0] = second[0], first[0]
+
+    assert SEARCHES[what](shared, kind([Exchanging(lambda: space.run(exchange))]))
+    assert (first[0], second[0]) == (1, 0)
+
+
+def test_items_are_compared_as_they_are_at_one_moment(space):
+    """Whoever replaces a list changes the old one in the same step: at every moment the one that is there is [1]."""
+    table, is_over = space.Dict(key=[1]), threading.Event()
+
+    def replace():
+        old = table["key"]
+        table["key"] = [1]
+        old[0] = 2
+
+    def replacing():
+        while not is_over.is_set():
+            space.run(replace)
+
+    thread = threading.Thread(target=replacing)
+    thread.start()
+    try:
+        for _ in range(2_000):
+            assert ("key", [1]) in table.items()
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def test_a_search_for_what_is_of_another_space_is_as_before(space, names):
+    with pso.create(names()) as other:
+        there = other.List([1])
+        shared, table = space.List([[0], [1]]), space.Dict(key=[1])
+        assert there in shared and shared.index(there) == 1 and shared.count([there[0]]) == 1
+        assert ("key", there) in table.items()
+        assert [there] not in shared
