@@ -1,6 +1,7 @@
 """Whole reads beside others who write. The dangers: a reader who chases who appends, and conflicts over what nobody looked at."""
 
 import threading
+import time
 
 import children_who_append
 import pso
@@ -140,27 +141,20 @@ def test_a_search_among_containers_sees_one_moment(space, what, kind):
     assert (first[0], second[0]) == (1, 0)
 
 
-def test_items_are_compared_as_they_are_at_one_moment(space):
+def test_items_are_compared_as_they_are_at_one_moment(names, start):
     """Whoever replaces a list changes the old one in the same step: at every moment the one that is there is [1]."""
-    table, is_over = space.Dict(key=[1]), threading.Event()
-
-    def replace():
-        old = table["key"]
-        table["key"] = [1]
-        old[0] = 2
-
-    def replacing():
-        while not is_over.is_set():
-            space.run(replace)
-
-    thread = threading.Thread(target=replacing)
-    thread.start()
-    try:
-        for _ in range(2_000):
-            assert ("key", [1]) in table.items()
-    finally:
-        is_over.set()
-        thread.join()
+    with pso.create(names(), size="16M") as space:
+        root = space.root
+        root.update({"table": {"key": [1]}, "is_read": False})
+        table = root["table"]
+        child = start(children_who_append.replace, root, "table")
+        child.ready()
+        end, seen = time.monotonic() + 1, set()
+        while time.monotonic() < end:
+            seen.add(("key", [1]) in table.items())
+        root["is_read"] = True
+        assert child.receive() > 0 and seen == {True}
+        child.finish()
 
 
 def test_a_search_for_what_is_of_another_space_is_as_before(space, names):
