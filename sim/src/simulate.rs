@@ -120,11 +120,11 @@ fn slowness(setup: &Setup) -> u128 {
 
 /// How long the times of `trace` last that `pacing` keeps: whoever thinks has a time of his own, whoever computes may share his core with all.
 fn lasts_ns(trace: &Trace, setup: &Setup, pacing: Pacing) -> u128 {
-    let (mut thought, mut computed, mut arrives) = (HashMap::new(), 0, 0);
+    let (mut thought, mut computed, mut arrives, times) = (HashMap::new(), 0, 0, slowness(setup));
     for line in &trace.transactions {
         *thought.entry(line.participant).or_insert(0) += u128::from(line.think_ns);
         arrives = arrives.max(u128::from(line.arrival_ns));
-        computed += computes_ns(line) * slowness(setup);
+        computed += computes_ns(line) * times;
     }
     let thought = thought.into_values().max().unwrap_or(0);
     computed + if pacing.think { thought } else { 0 } + if pacing.arrivals { arrives } else { 0 }

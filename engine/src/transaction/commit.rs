@@ -21,7 +21,8 @@ impl<P: Platform> Participant<P> {
     /// Commits. An attempt that wrote nothing has nothing to do: its snapshot was consistent all along.
     ///
     /// # Errors
-    /// `Conflict`: somebody else went first; run the body again.
+    /// `Conflict`: somebody else went first; run the body again. Where there is one processor it may sleep for who asks for a lull, and end
+    /// there as any wait: `Interrupted`, `TimedOut`, `Forked`. Not who is irrevocable.
     #[inline(always)]
     pub fn commit(&mut self) -> Result<(), Stop> {
         // There is no snapshot between attempts, and none of one that reads visibly.

@@ -76,8 +76,8 @@ impl<P: Platform> Participant<P> {
         let asker = self.platform().load(lull, Relaxed);
         let began = self.platform().now_ns();
         while asker != 0 && self.platform().load(lull, Relaxed) == asker {
-            // On one processor the asker needs it. Beside one who has the token himself nobody asks any more, and an irrevocable one, whose body
-            // has run, is not to be interrupted here. Before the look whether I am stopped: who stops me rings.
+            // On one processor the asker needs it. Where I have the token his attempt is over, or decided, or he is dead, whatever name stands there still; and an
+            // irrevocable one, whose body has run, is not to be interrupted here. Before the look whether I am stopped: who stops me rings.
             let sleeps = self.platform().spin_ns() == 0 && !self.standing.has_token();
             let bell = sleeps.then(|| Bell::look(self.arena(), self.slot));
             if !self.still(self.active) {

@@ -45,7 +45,7 @@ pub struct Simulate {
     /// Memory operations at most.
     #[arg(long, default_value_t = 20_000_000_000)]
     pub budget: u64,
-    /// Without a commit for so many ms of virtual time the run is stuck or livelocked: exit code 1, unless somebody is killed, stopped or
+    /// Without a commit for so many ms of virtual time, and for what the longest transaction computes, the run is stuck or livelocked: exit code 1, unless somebody is killed, stopped or
     /// made slow, or the policy promises no better.
     #[arg(long, default_value_t = 2_000)]
     pub patience_ms: u64,
