@@ -7,8 +7,8 @@
 //!            3 claim a superblock and carve it
 //!            4 the space is full: all headers, every group of mine; empty superblocks of any class are given back
 //! free       the step to FREE, a store where only I write the word, else a compare-exchange; then a note of it: into the magazine
-//!            if the superblock is mine, else a hint; with hints in all groups of a superblock that is mine or nobody's: if it is
-//!            empty, it is given back
+//!            if the superblock is mine and of more than three blocks, else a hint; with hints in all groups of a superblock that is
+//!            mine or nobody's: if it is empty, it is given back
 //! ```
 //! A magazine holds hints: a block is allocated only if its state word says FREE, and nobody but the owner of a superblock turns FREE
 //! into PRIVATE. Two things must not outlive my ownership of a superblock: entries of magazines, and what is remembered of it (`own`).
@@ -129,12 +129,12 @@ impl BlockCache {
             Place::Small { class, index } => {
                 // Mine: it stays mine until I give it back. Of others the superblock may change hands at any time; then
                 // the hint is a wrong one.
-                if state.owner == Some(owner) {
-                    self.own.note(arena.layout(), &superblock, class);
-                    if let Some(room) = self.magazines[class.number()].room() {
-                        room.enter(handle.block());
-                        return true;
-                    }
+                if state.owner == Some(owner)
+                    && self.note(arena, &superblock, class)
+                    && let Some(room) = self.magazines[class.number()].room()
+                {
+                    room.enter(handle.block());
+                    return true;
                 }
                 self.grown_words -= class.words() as i64;
                 let hints = superblock.add_hints(arena, group_bit(class.blocks(arena.layout().geometry()), index));
@@ -166,6 +166,15 @@ impl BlockCache {
         {
             self.strike(arena, superblock, class);
         }
+    }
+
+    /// Remembers a superblock of mine, so that what I free there goes into the magazine; unless it has two or three blocks: 32 of those are
+    /// a megabyte, which nobody else would have until I allocate again or leave.
+    fn note<P: Platform>(&mut self, arena: &Arena<P>, superblock: &Superblock, class: SizeClass) -> bool {
+        if !class.is_share() {
+            self.own.note(arena.layout(), superblock, class);
+        }
+        !class.is_share()
     }
 
     /// Forgets a superblock that is not mine any more.
@@ -255,7 +264,7 @@ impl BlockCache {
         let magazine = &mut self.magazines[class.number()];
         let Some(superblock) = magazine.restock(arena, owner, class, number, groups) else { return false };
         magazine.current = Some(number);
-        self.own.note(arena.layout(), &superblock, class);
+        self.note(arena, &superblock, class);
         true
     }
 

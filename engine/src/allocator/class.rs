@@ -86,6 +86,12 @@ impl SizeClass {
         (words <= Self::largest_words(geometry)).then_some(Self(number as u8))
     }
 
+    /// Whether a superblock has two or three of it.
+    #[inline]
+    pub fn is_share(self) -> bool {
+        u64::from(self.0) >= STEP_CLASSES
+    }
+
     /// Its number.
     #[inline]
     pub fn number(self) -> usize {

@@ -26,14 +26,50 @@ fn work(arena: &Arena<Heap>, me: ParticipantId, live: &mut Vec<Handle>) {
     give_back(arena, me, &mut cache);
 }
 
+/// The same with blocks of which a superblock has two or three: what is given back at once, one half of what is LIVE, what is adopted.
+fn work_with_shares(arena: &Arena<Heap>, me: ParticipantId, live: &mut Vec<Handle>) {
+    let mut cache = BlockCache::default();
+    let halves = [0; 3].map(|_| cache.allocate(arena, me, BlockKind::Text, HALF).unwrap());
+    allocator::publish(arena, halves[0]);
+    live.push(halves[0]);
+    allocator::publish(arena, halves[2]);
+    assert!([halves[2], halves[1]].into_iter().all(|half| cache.free(arena, me, half)));
+    let thirds = [0; 4].map(|_| cache.allocate(arena, me, BlockKind::Text, THIRD).unwrap());
+    allocator::publish(arena, thirds[1]);
+    live.push(thirds[1]);
+    assert!([thirds[3], thirds[0], thirds[2]].into_iter().all(|third| cache.free(arena, me, third)));
+    let other = (0..2).map(|_| cache.allocate(arena, me, BlockKind::Text, HALF).unwrap()).next();
+    allocator::recover(arena, me);
+    // Another participant of the dead one's process, say, before anybody else has the number.
+    let mut anew = BlockCache::default();
+    assert!(other.is_some_and(|freed| !anew.free(arena, me, freed)));
+    anew.allocate(arena, me, BlockKind::Text, THIRD).unwrap();
+    give_back(arena, me, &mut anew);
+}
+
 /// kill -9 between any two accesses of a participant that allocates, publishes, frees, takes runs apart and leaves; and
 /// of whoever recovers it, at every access too. Afterwards no block is lost and none is in two hands.
 #[test]
 fn killed_at_any_step_and_recovered_by_one_who_is_killed_too() {
-    let mut steps = 0;
+    let steps = kill_at_each_step(tiny(), 14, work);
+    assert!(steps > 200, "the work takes {steps} accesses");
+}
+
+#[test]
+fn killed_at_any_step_with_blocks_of_a_third_and_of_a_half() {
+    let steps = kill_at_each_step(native(), HALF, work_with_shares);
+    assert!(steps > 200, "the work takes {steps} accesses");
+}
+
+/// Gives how many accesses the work takes. `fill_words`: payloads of which a space is full.
+fn kill_at_each_step(
+    geometry: Geometry,
+    fill_words: u64,
+    work: fn(&Arena<Heap>, ParticipantId, &mut Vec<Handle>),
+) -> u64 {
     for step in 0.. {
-        let (heap, arena) = arena(tiny());
-        let full = { capacity(&arena, ME, 14) };
+        let (heap, arena) = arena(geometry);
+        let full = { capacity(&arena, ME, fill_words) };
         let mut live = Vec::new();
         let killed = kill_at(&heap, &arena, step, |arena| work(arena, OTHER, &mut live));
         // A recoverer dies too, at a step that moves along with the other.
@@ -50,13 +86,12 @@ fn killed_at_any_step_and_recovered_by_one_who_is_killed_too() {
         let mut cache = BlockCache::default();
         left.iter().for_each(|(block, _)| assert!(cache.free(&arena, ME, *block)));
         allocator::recover(&arena, ME);
-        assert_eq!(capacity(&arena, ME, 14), full, "killed at step {step}: memory is lost");
+        assert_eq!(capacity(&arena, ME, fill_words), full, "killed at step {step}: memory is lost");
         if !killed {
-            steps = step;
-            break;
+            return step;
         }
     }
-    assert!(steps > 200, "the work takes {steps} accesses");
+    unreachable!("it ends at some step")
 }
 
 fn kill_at(heap: &Heap, arena: &Arena<Heap>, step: u64, work: impl FnOnce(&Arena<Heap>)) -> bool {

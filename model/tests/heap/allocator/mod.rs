@@ -38,6 +38,13 @@ fn tiny() -> Geometry {
     Geometry { space_words: tables + 24 * 64, ..geometry }
 }
 
+/// Superblocks as they are natively, of which a few blocks have a half or a third: so many payload words.
+fn native() -> Geometry {
+    Geometry { participants: 8, process_slots: 4, wait_buckets: 4, ..Geometry::for_bytes(2 << 20).unwrap() }
+}
+const HALF: u64 = 4094;
+const THIRD: u64 = 2700;
+
 fn arena(geometry: Geometry) -> (Heap, Arena<Heap>) {
     let (heap, layout) = Heap::space(geometry);
     heap.watch_pages();

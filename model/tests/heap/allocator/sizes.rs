@@ -228,6 +228,25 @@ fn blocks_of_a_third_and_of_a_half_share_superblocks() {
     assert_eq!(allocator::usage(&arena).large, 0);
 }
 
+/// The danger: who has freed them and stands still keeps up to 32 of them at hand, a megabyte that nobody else gets. One superblock stays
+/// his, the one that he allocates from.
+#[test]
+fn blocks_of_a_third_and_of_a_half_go_back_at_once() {
+    for payload in [17 << 7, 4094] {
+        let (_, arena) = arena(Geometry::for_bytes(4 << 20).unwrap());
+        let whole_superblocks = 8190;
+        let all = capacity(&arena, OTHER, whole_superblocks);
+        let mut cache = BlockCache::default();
+        let blocks: Vec<Handle> =
+            (0..30).map(|_| cache.allocate(&arena, ME, BlockKind::Text, payload).unwrap()).collect();
+        assert!(capacity(&arena, OTHER, whole_superblocks) + 10 <= all);
+        assert!(blocks.iter().all(|block| cache.free(&arena, ME, *block)));
+        assert_eq!(damage(&arena, |_| true), vec![]);
+        assert_eq!(capacity(&arena, OTHER, whole_superblocks) + 1, all, "{payload} words");
+        assert!(cache.allocate(&arena, ME, BlockKind::Text, payload).is_ok());
+    }
+}
+
 /// Blocks freed by others must come back before new superblocks are taken: a space that one fills and another empties
 /// would else grow until it is full. 20,000 blocks of 64 bytes are 20 superblocks.
 #[test]
