@@ -59,7 +59,18 @@ impl<P: Platform> Participant<P> {
     pub(super) fn is_asked_for_lull(&self) -> bool {
         // Relaxed: after F2.
         let asker = self.platform().load(self.arena().layout().lull(), Relaxed);
-        asker != 0 && asker != self.me().pack()
+        asker != 0 && asker != self.me().pack() && !self.takes_out(asker)
+    }
+
+    /// With the token nobody is put off: the name is of one who had it before me, and is done, dead, or too late. It goes.
+    #[cold]
+    fn takes_out(&self, asker: u64) -> bool {
+        let goes = self.standing.has_token();
+        if goes {
+            // Lost: he has done it himself, or somebody else has.
+            let _ = self.platform().compare_exchange(self.arena().layout().lull(), asker, 0, Relaxed, Relaxed);
+        }
+        goes
     }
 
     /// Back to ACTIVE, and there until the lull is over.
@@ -76,10 +87,8 @@ impl<P: Platform> Participant<P> {
         let asker = self.platform().load(lull, Relaxed);
         let began = self.platform().now_ns();
         while asker != 0 && self.platform().load(lull, Relaxed) == asker {
-            // On one processor the asker needs it. Where I have the token his attempt is over, or decided, or he is dead, whatever name stands there still; and an
-            // irrevocable one, whose body has run, is not to be interrupted here. Before the look whether I am stopped: who stops me rings.
-            let sleeps = self.platform().spin_ns() == 0 && !self.standing.has_token();
-            let bell = sleeps.then(|| Bell::look(self.arena(), self.slot));
+            // On one processor the asker needs it. Before the look whether I am stopped: who stops me rings.
+            let bell = (self.platform().spin_ns() == 0).then(|| Bell::look(self.arena(), self.slot));
             if !self.still(self.active) {
                 return Err(self.lost());
             }

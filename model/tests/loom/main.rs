@@ -4,6 +4,7 @@
 //! Each scene is played in manners that hide different faults (see `world`):
 //! - `yield` with a patient clock: races, torn states; nobody is ever stopped for being slow;
 //! - `hasty`: the same with an impatient clock, so that PREPARED owners are stopped and stoppers are not waited for;
+//! - `spins`: as on more than one processor, where who is put off by a lull spins;
 //! - `sleep`: waits end by a ring only, so that a lost wake-up is a deadlock. loom then aborts the process: run these with
 //!   nextest, which gives each test one;
 //! - `fitful`: the same, and each sleep may also end for no reason, as by a time-out or a spurious return.
@@ -155,6 +156,10 @@ plays!(hasty, HASTY, {
     a_lull_beside_a_transfer: 1,
 });
 
+plays!(spins, SPIN, {
+    a_lull_beside_a_transfer: 3,
+});
+
 plays!(sleep, SLEEP, {
     a_chain_behind_a_long_body: 1,
     an_older_one_takes_the_place: 0,
@@ -188,8 +193,13 @@ plays!(fitful, FITFUL, {
 /// The danger: a play that is struck from the tables here goes unnoticed until somebody asks for all of them at once.
 #[test]
 fn what_is_played_is_what_is_expected() {
-    let tables =
-        [("yields", yields::SCENES), ("hasty", hasty::SCENES), ("sleep", sleep::SCENES), ("fitful", fitful::SCENES)];
+    let tables = [
+        ("yields", yields::SCENES),
+        ("hasty", hasty::SCENES),
+        ("spins", spins::SCENES),
+        ("sleep", sleep::SCENES),
+        ("fitful", fitful::SCENES),
+    ];
     let keys = |(manner, scenes): (&'static str, &[&'static str])| {
         scenes.iter().map(|scene| format!("{scene} loom {manner}")).collect::<Vec<_>>()
     };

@@ -6,7 +6,7 @@ use crate::world::Loom;
 
 /// `scene manner bound`, the quickest killers first, and with how many executions of each number of preemptions up to the bound
 /// a survivor has survived it. Most of them have no more; a weakened scene may have many more than it has.
-pub const PLAYS: [(&str, u64); 86] = [
+pub const PLAYS: [(&str, u64); 87] = [
     ("recovered_beside_a_waiter sleep 2", 2_000),
     ("arms_beside_a_ring_nearby sleep 3", 4_000),
     ("commits_beside_a_ring_nearby sleep 2", 12_000),
@@ -62,6 +62,7 @@ pub const PLAYS: [(&str, u64); 86] = [
     ("visible_reader_beside_an_irrevocable yields 1", 2_000),
     ("visible_reader_beside_a_transfer yields 1", 1_000),
     ("a_lull_beside_a_transfer yields 2", 2_000),
+    ("a_lull_beside_a_transfer spins 3", 2_000),
     ("collected_beside_a_move yields 2", 2_000),
     ("collected_beside_a_birth yields 2", 2_000),
     ("collected_beside_a_reader yields 2", 2_000),
