@@ -14,7 +14,7 @@
 //! ```
 //! Damage: words read here may hold anything. A value is decoded fallibly, a length or count is checked before an address
 //! is computed from it (`block`), each loop over shared words has a bound that no damage can raise past the memory that is
-//! there. What does not add up ends the attempt with `Stop::Corrupt`.
+//! there. What does not add up is a `Stop::Corrupt`.
 
 mod block;
 pub mod bytes;

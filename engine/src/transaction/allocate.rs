@@ -1,6 +1,7 @@
 //! Blocks that an attempt makes.
 
 use super::Participant;
+use crate::allocator;
 use crate::collection;
 use crate::error::{Full, Stop};
 use crate::platform::Platform;
@@ -14,6 +15,32 @@ impl<P: Platform> Participant<P> {
         if handle.as_ref().is_err_and(Stop::wants_room) && self.makes_room() {
             handle = self.try_allocate(kind, payload_words);
         }
+        self.note_made(kind, handle)
+    }
+
+    /// As [`Self::allocate`] for what takes the place of `before`. Where there is no room for it, but for a block as large as that one, such a
+    /// block: who takes something out is not to be refused because what is left wants a size of which there is none.
+    pub(crate) fn allocate_in_place_of(
+        &mut self,
+        before: Option<Handle>,
+        kind: BlockKind,
+        payload_words: u64,
+    ) -> Result<Handle, Stop> {
+        let handle = match self.try_allocate(kind, payload_words) {
+            Err(stop) if stop.wants_room() => {
+                let room = before.and_then(|before| allocator::payload_words(&self.arena, before).ok());
+                room.filter(|room| *room > payload_words).map_or(Err(stop), |room| self.try_allocate(kind, room))
+            }
+            done => done,
+        };
+        match handle {
+            Err(stop) if stop.wants_room() => self.allocate(kind, payload_words),
+            done => self.note_made(kind, done),
+        }
+    }
+
+    #[inline]
+    fn note_made(&mut self, kind: BlockKind, handle: Result<Handle, Stop>) -> Result<Handle, Stop> {
         match handle {
             Ok(handle) => {
                 if kind.is_container() {

@@ -22,7 +22,7 @@ use super::entry::Entry;
 use crate::allocator::is_small_in_use;
 use crate::error::Stop;
 use crate::object::block::{
-    allocate, corrupt, fill_plain, fits, handle_of, open_part, plain, read_count, within_space, write_count,
+    corrupt, fill_plain, fits, handle_of, open_part, plain, read_count, within_space, write_count,
 };
 use crate::object::key::Key;
 use crate::object::memory;
@@ -178,15 +178,17 @@ pub(super) fn names<P: Platform>(
     Ok(pairs.iter().any(|pair| pair.entry == entry))
 }
 
-/// What a bucket cell holds for these entries.
-fn value_of<P: Platform>(tx: &mut Participant<P>, pairs: &[Pair]) -> Result<Value, Stop> {
+/// What a bucket cell holds for these entries. Where there is no room for a block of several, one of the size of `before` will do, which the
+/// cell has held so far.
+fn value_of<P: Platform>(tx: &mut Participant<P>, pairs: &[Pair], before: Value) -> Result<Value, Stop> {
     match pairs {
         [] => Ok(EMPTY),
         [one] => Ok(Value::handle(one.entry)),
         several => {
             let count = several.len() as u64;
             let words = BUCKET_PREFIX_WORDS + count * BUCKET_PAIR_WORDS;
-            let (handle, payload) = allocate(tx, BlockKind::DictBucket, words)?;
+            let handle = tx.allocate_in_place_of(before.as_handle(), BlockKind::DictBucket, words)?;
+            let payload = handle.block().offset(BLOCK_HEADER_WORDS);
             fill_plain(tx, payload, std::iter::once(count));
             for (index, pair) in several.iter().enumerate() {
                 let at = payload.offset(BUCKET_PREFIX_WORDS + index as u64 * BUCKET_PAIR_WORDS);
@@ -295,7 +297,7 @@ impl Dict {
         memory::reserve(tx, &mut up, down.len())?;
         up.extend(down.extract_if(.., |pair| pair.hash & bit != 0));
         if !up.is_empty() && !down.is_empty() {
-            let value = value_of(tx, &down)?;
+            let value = value_of(tx, &down, both)?;
             tx.write(lower, value)?;
             discard_bucket(tx, lower, both)?;
         } else if !up.is_empty() {
@@ -303,7 +305,7 @@ impl Dict {
             // All move: the block, if there is one, serves as it is.
             return tx.write(upper, both);
         }
-        let value = value_of(tx, &up)?;
+        let value = value_of(tx, &up, both)?;
         tx.write(upper, value)
     }
 
@@ -350,7 +352,7 @@ impl Dict {
         let (cell, bucket) = self.split_bucket_of(tx, count, hash)?;
         let mut all = pairs(tx, cell, bucket)?;
         all.push(Pair { hash, entry });
-        let value = value_of(tx, &all)?;
+        let value = value_of(tx, &all, bucket)?;
         tx.write(cell, value)?;
         discard_bucket(tx, cell, bucket)
     }
@@ -370,7 +372,7 @@ impl Dict {
         if all.len() == before {
             return Err(corrupt("a bucket that does not name its entry", cell.value_word(), bucket.raw()));
         }
-        let value = value_of(tx, &all)?;
+        let value = value_of(tx, &all, bucket)?;
         tx.write(cell, value)?;
         discard_bucket(tx, cell, bucket)
     }

@@ -432,6 +432,32 @@ fn a_dict_in_a_full_space_can_be_emptied_however_large_it_is() {
     }
 }
 
+/// The danger: a smaller bucket wants a block of a size of which there is none, though one as large as before is there, and a dict of a few keys in a full space keeps what it has.
+#[test]
+fn keys_of_one_bucket_can_be_taken_out_in_a_full_space() {
+    for count in 3..8 {
+        let mut tx = one(2 * MIB);
+        let dict = tx.run(dict::create).unwrap();
+        let alike = |key: &Key| key.hash() % 8 == 5;
+        let keys: Vec<Key> = (0..).map(|key| number(&tx, key)).filter(alike).take(count).collect();
+        for key in &keys {
+            assert_eq!(tx.run(|tx| dict::set(tx, dict, key, integer(0))), Ok(None));
+        }
+        // All sizes that are smaller than the bucket is, and larger ones: a count, then two words a key, and classes are of two words up to 16, then of four.
+        let bucket = 1 + 2 * count as u64;
+        let class = |words: u64| if words <= 14 { words.div_ceil(2) } else { 7 + (words - 14).div_ceil(4) };
+        let others = [8000, 4000, 2000, 500, 100, 20].into_iter().chain((1..20).rev());
+        for words in others.filter(|words| class(*words) != class(bucket)) {
+            while tx.run(|tx| tx.allocate(BlockKind::Bytes, words)).is_ok() {}
+        }
+        assert!(tx.run(|tx| tx.allocate(BlockKind::Bytes, 2 * count as u64 - 1)).is_err());
+        for key in &keys {
+            assert!(tx.run(|tx| dict::remove(tx, dict, key)).is_ok_and(|taken| taken.is_some()), "{count}");
+        }
+        assert_eq!(tx.run(|tx| dict::len(tx, dict)), Ok(0));
+    }
+}
+
 /// The danger: what was emptied from the front is as long as ever for whoever looks for the last or the first of what is there.
 #[test]
 fn a_dict_that_was_emptied_from_the_front_is_short() {
