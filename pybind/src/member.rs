@@ -44,8 +44,25 @@ impl Member {
         Ok(member)
     }
     /// Whether its place is that of the process that this one was forked from: then it is dropped, and touches nothing on its way.
+    #[inline]
     pub fn is_foreign(&self) -> bool {
-        self.membership.native().incarnation() != self.incarnation
+        !self.participant.is_surely_at_home() && self.membership.native().incarnation() != self.incarnation
+    }
+    /// The same while nobody has joined for this process.
+    #[inline]
+    pub fn is_forked(&self) -> bool {
+        !self.participant.is_surely_at_home() && self.membership.native().forked()
+    }
+    /// After a transaction, which has committed or not: nothing of it is left.
+    #[inline]
+    pub fn end(&mut self, committed: bool) {
+        if committed {
+            self.participant.abort_committed();
+        } else {
+            self.participant.abort();
+        }
+        self.participant.set_deadline(None);
+        self.participant.set_read_only(false);
     }
     /// Before it works: takes part in a recording that has begun, and in one that has ended no longer.
     #[inline]

@@ -17,6 +17,7 @@ use pso_engine::error::Stop;
 use pso_engine::platform::System;
 use pso_engine::transaction::Hooks;
 
+mod end;
 mod kept_hooks;
 mod mark;
 mod once;
@@ -33,7 +34,6 @@ pub use stopped::retry;
 
 use crate::body::no_coroutines;
 use crate::ffi::{Any, Instance, Kind, Object, Python, Raised, Result, gil};
-use crate::hooks;
 use crate::member::Member;
 use crate::space::{Room, Space, Tx};
 
@@ -194,7 +194,7 @@ impl Transaction {
     #[inline]
     pub fn work<'a>(&'a self, py: Python<'_>, space: &Space) -> Result<Work<'a>> {
         match self.member.take() {
-            Some(member) if member.participant.arena().platform().forked() => {
+            Some(member) if member.is_forked() => {
                 drop(member);
                 self.forked();
                 Err(space.stopped(py, Stop::Forked))
@@ -264,10 +264,11 @@ pub fn run(
     let attempts = Attempts { transaction: &transaction, space: &space };
     let result = attempts.run(py, limits, body);
     drop(entered);
-    let hooks = attempts.end();
-    let result = match hooks {
-        None => result,
-        Some(hooks) => hooks::run(py, interpreter, hooks.of(result.is_ok()), result),
+    let result = if transaction.is_hooked() {
+        attempts.end_hooked(py, interpreter, result)
+    } else {
+        attempts.give_back(result.is_ok());
+        result
     };
     interpreter.run_left_hooks_after(py, result)
 }
@@ -469,29 +470,5 @@ impl Attempts<'_> {
                 Err(self.space.stopped(py, stop))
             }
         }
-    }
-
-    /// The participant goes back. Gives the hooks of the last attempt, but for a child of a fork: they are the parent's.
-    fn end(&self) -> Option<Hooks<Object>> {
-        let hooks = self.transaction.take_hooks();
-        self.transaction.forget_interrupt();
-        if self.transaction.forked.get() {
-            return None;
-        }
-        match self.transaction.member.take() {
-            // Of another thread of the parent.
-            Some(member) if member.is_foreign() => return None,
-            Some(mut member) => {
-                member.participant.abort();
-                member.participant.set_deadline(None);
-                member.participant.set_read_only(false);
-                self.space.put_member(member);
-            }
-            None => self.transaction.ended.set(true),
-        }
-        if Rc::strong_count(self.transaction) == 1 {
-            self.space.put_idle(Rc::clone(self.transaction));
-        }
-        hooks
     }
 }

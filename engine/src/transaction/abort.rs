@@ -18,6 +18,14 @@ impl<P: Platform> Participant<P> {
         self.hooks = Hooks::default();
     }
 
+    /// What [`Self::abort`] has to do still where the last attempt has committed, and nobody's hooks are here: nearly nothing.
+    #[inline]
+    pub fn abort_committed(&mut self) {
+        if self.was_refused || self.has_been_granted_patience() {
+            self.end_in_vain();
+        }
+    }
+
     /// The same for whoever runs the hooks.
     pub(super) fn end_in_vain(&mut self) {
         self.abort_attempt();

@@ -365,9 +365,9 @@ impl<P: Platform> Participant<P> {
     fn is_foreign(&self) -> bool {
         self.platform().incarnation() != self.incarnation
     }
-    /// True if that is known not to be so, at once: for the everyday ways, which leave the question to the others.
+    /// True if it is known at once that this is the process that took the slot: for the everyday ways, which leave the question to the others.
     #[inline(always)]
-    fn is_surely_at_home(&self) -> bool {
+    pub fn is_surely_at_home(&self) -> bool {
         self.platform().is_surely(self.incarnation)
     }
     /// Whether a lock is of the attempt under way.

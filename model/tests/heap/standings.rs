@@ -71,6 +71,18 @@ fn patience_ends_with_a_transaction_that_gives_up() {
     assert_eq!(fsck(&space), vec![]);
 }
 
+/// The danger: patience that came too late for an attempt, which has committed, is left to all that follow.
+#[test]
+fn patience_ends_with_a_transaction_that_commits() {
+    let (space, cells) = stage();
+    let mut one = space.participant().unwrap();
+    let platform = space.arena().platform();
+    one.run(|tx| tx.write(cells[0], integer(1))).unwrap();
+    platform.store(slot_of(&one).hung_limit(), 2 * HUNG_NS, Relaxed);
+    one.abort_committed();
+    assert_eq!(platform.load(slot_of(&one).hung_limit(), Relaxed), HUNG_NS);
+}
+
 /// The danger: a body that asks to be run again until something outside is there counts as one who starves, and so do all of its later transactions.
 #[test]
 fn who_has_lost_nothing_does_not_starve() {

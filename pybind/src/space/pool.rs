@@ -53,7 +53,7 @@ impl Space {
     }
     /// The same for whoever knows that it is this process's.
     #[inline]
-    pub(super) fn put_own_member(&self, mut member: Box<Member>) {
+    pub fn put_own_member(&self, mut member: Box<Member>) {
         if self.garbage.is_due(&mut member) {
             self.garbage.go_on(&mut member);
         } else {

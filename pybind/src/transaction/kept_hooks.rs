@@ -31,6 +31,11 @@ impl Transaction {
             drop(self.take_hooks());
         }
     }
+    /// Whether there are any.
+    #[inline]
+    pub(super) fn is_hooked(&self) -> bool {
+        self.hooked.get()
+    }
     pub(super) fn take_hooks(&self) -> Option<Hooks<Object>> {
         if !self.hooked.get() {
             return None;

@@ -86,7 +86,7 @@ impl Irrevocable {
             let Entered::Begun(transaction) = open.what else { continue };
             transaction.settle(Ending::Failed);
             self.space.interpreter().exit(&transaction);
-            let ended = Attempts { transaction: &transaction, space: &self.space }.end();
+            let ended = Attempts { transaction: &transaction, space: &self.space }.end(false);
             hooks.extend(ended.into_iter().flat_map(|ended| ended.of(false)));
         }
         hooks
@@ -138,7 +138,7 @@ impl Irrevocable {
         let begun = transaction.work(py, space)?.participant().begin_irrevocable(deadline);
         if let Err(stop) = begun {
             let raised = space.stopped(py, stop);
-            drop(Attempts { transaction: &transaction, space }.end());
+            drop(Attempts { transaction: &transaction, space }.end(false));
             return Err(raised);
         }
         transaction.work(py, space)?.participant().set_deadline(None);
@@ -174,7 +174,7 @@ impl Irrevocable {
         let was_full = transaction.stop().is_some_and(|stop| stop.wants_room());
         transaction.settle(if matches!(committed, Ok(true)) { Ending::Committed } else { Ending::Failed });
         drop(entered);
-        let hooks = Attempts { transaction: &transaction, space: &space }.end();
+        let hooks = Attempts { transaction: &transaction, space: &space }.end(false);
         let hooks = hooks.map(|hooks| hooks.of(matches!(committed, Ok(true)))).unwrap_or_default();
         let committed = if was_full && !space.is_closed() { make_room(py, &space, committed) } else { committed };
         // After a failure the exception is on its way again when we have answered.

@@ -9,14 +9,20 @@ use crate::space::Room;
 
 impl Attempts<'_> {
     /// Whether that is why the attempt ended.
+    #[inline]
     pub(super) fn is_full(&self, py: Python<'_>, outcome: Outcome) -> (Outcome, bool) {
         match outcome {
-            Outcome::Failed(raised) if self.transaction.stop().is_some_and(|stop| stop.wants_room()) => {
-                let (raised, is_full) = self.space.interpreter().errors.is_full(py, raised);
-                (Outcome::Failed(raised), is_full)
-            }
+            Outcome::Failed(raised) => self.says_full(py, raised),
             outcome => (outcome, false),
         }
+    }
+    #[cold]
+    fn says_full(&self, py: Python<'_>, raised: Raised) -> (Outcome, bool) {
+        if self.transaction.stop().is_none_or(|stop| !stop.wants_room()) {
+            return (Outcome::Failed(raised), false);
+        }
+        let (raised, is_full) = self.space.interpreter().errors.is_full(py, raised);
+        (Outcome::Failed(raised), is_full)
     }
 
     /// Frees what nothing names, by the participant that is there: another one would need room for itself. Gives what the space had no room for.

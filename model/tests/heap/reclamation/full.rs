@@ -42,6 +42,26 @@ fn those_who_read_much_keep_a_share_of_the_space() {
     drop(readers);
 }
 
+/// The same where the transaction is run again, and commits then.
+#[test]
+fn who_is_refused_and_commits_after_all_keeps_the_first_pieces() {
+    let (_, space) = space_of(4 * MIB);
+    let mut tx = space.participant().unwrap();
+    let cells = cells(&mut tx, 300);
+    let before = log_words(&space);
+    tx.begin().unwrap();
+    cells.iter().for_each(|cell| assert!(tx.read(*cell).is_ok()));
+    assert!(matches!(tx.allocate(BlockKind::Text, 1 << 19), Err(Stop::Full(_))));
+    tx.begin().unwrap();
+    assert!(tx.read(cells[0]).is_ok());
+    tx.commit().unwrap();
+    assert!(log_words(&space) > before);
+    tx.abort_committed();
+    assert_eq!(log_words(&space), before);
+    tx.leave();
+    assert_eq!(fsck_at_rest(&space), vec![]);
+}
+
 /// What it had grown by others need more.
 #[test]
 fn who_is_refused_keeps_the_first_pieces() {
