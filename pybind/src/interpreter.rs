@@ -307,12 +307,14 @@ impl Interpreter {
         self.transactions.borrow().iter().find(|transaction| transaction.thread() == thread).cloned()
     }
     /// The thread is in `transaction` from now on.
+    #[inline]
     pub fn enter(&self, transaction: Rc<Transaction>) {
         self.under_way.set(self.under_way.get() + 1);
         self.at_rest.set(false);
         self.transactions.borrow_mut().push(transaction);
     }
     /// It no longer is.
+    #[inline]
     pub fn exit(&self, transaction: &Rc<Transaction>) {
         let mut transactions = self.transactions.borrow_mut();
         if let Some(place) = transactions.iter().rposition(|known| Rc::ptr_eq(known, transaction)) {

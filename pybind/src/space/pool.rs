@@ -40,6 +40,7 @@ impl Space {
             }
         }
     }
+    #[inline]
     fn take_idle_member(&self) -> Option<Box<Member>> {
         // In the child of a fork that no handler has told the parent's are there.
         let mut next = || self.spare.take().or_else(|| self.others.borrow_mut().pop());

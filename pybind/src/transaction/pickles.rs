@@ -79,6 +79,7 @@ impl Transaction {
         self.pickles.made.borrow_mut().push((keeper, export));
     }
     /// The attempt is over: what it has changed, loaded and made is so, or never was.
+    #[inline(always)]
     pub(super) fn settle(&self, ending: Ending) {
         self.settle_sizes(ending == Ending::Committed);
         if !self.pickles.loaded.borrow().is_empty() || !self.pickles.made.borrow().is_empty() {

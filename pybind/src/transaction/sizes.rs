@@ -169,6 +169,7 @@ impl Sizes {
         self.keep(mark);
     }
 
+    #[cold]
     fn settle(&self, done: bool) {
         self.settled.set(0);
         let mut changes = self.changes.borrow_mut();
@@ -195,6 +196,7 @@ impl Transaction {
         self.sizes.sum(self.number.get(), counter)
     }
     /// The attempt is over: its changes of size are everybody's, or never were.
+    #[inline(always)]
     pub(super) fn settle_sizes(&self, done: bool) {
         if !self.sizes.changes.borrow().is_empty() {
             self.sizes.settle(done);
